@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every error that a user can meet: one sentence that says what is wrong and what to do next.
+
+The engine raises these and nothing else on purpose; the front doors (modules, command line) catch QuiesceError once, at the
+end, and show its text. A text never contains a secret.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class QuiesceError(Exception):
+    """Base of all errors. `problem` says what is wrong, `remedy` what to do next; neither ends with a full stop."""
+
+    def __init__(self, problem: str, remedy: str = "", **details: Any) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        self.details = details  # plain data for machines: JSON types only, no secrets
+        super().__init__(problem, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}." if self.remedy else f"{self.problem}."
+
+
+class InputError(QuiesceError):
+    """What the user asked for cannot be meant: refused before anything is changed."""
+
+
+class DependencyError(QuiesceError):
+    """A Python library or a command that the engine needs is missing or too old."""
+
+
+class VSphereError(QuiesceError):
+    """Anything that goes wrong between the engine and a vCenter or ESXi host."""
+
+
+class ConnectionFailed(VSphereError):
+    """The server cannot be reached, or stopped answering within the time limit."""
+
+
+class CertificateUntrusted(VSphereError):
+    """The server's certificate could not be verified or differs from the pinned thumbprint."""
+
+
+class LoginRefused(VSphereError):
+    """The server refused user name and password."""
+
+
+class SessionLost(VSphereError):
+    """The session ended (expired, terminated) while it was in use."""
+
+
+class PermissionDenied(VSphereError):
+    """A privilege is missing; the text names the privilege and the object."""
+
+
+class VSphereFault(VSphereError):
+    """The server answered with a fault; `kind` is the vSphere fault type's name, e.g. ApplicationQuiesceFault."""
+
+    def __init__(self, kind: str, problem: str, remedy: str = "", **details: Any) -> None:
+        self.kind = kind
+        super().__init__(problem, remedy, **details)
+
+
+class ZfsError(QuiesceError):
+    """A zfs command failed; the text carries what zfs itself said."""
+
+
+class DatasetNotFound(ZfsError):
+    """The dataset does not exist on this storage host."""
+
+
+class SnapshotExists(ZfsError):
+    """A ZFS snapshot of this name exists already."""
+
+
+class ZfsTimeout(ZfsError):
+    """A zfs command did not end within its time limit; whether it took effect is not known."""
+
+
+class RegistryError(QuiesceError):
+    """The state database or its key file cannot be used."""
+
+
+class CredentialNotFound(RegistryError):
+    """No stored credential has this id or this (hostname, username, filesystem)."""
+
+
+class LockTimeout(QuiesceError):
+    """Another run holds the datasets; the text says which run, since when."""
+
+
+class RunFailed(QuiesceError):
+    """A coordinated run did not reach its end; `details` carries the run's result as far as it came."""
