@@ -66,7 +66,9 @@ class VSphereFault(VSphereError):
 
 
 class ZfsError(QuiesceError):
-    """A zfs command failed; the text carries what zfs itself said."""
+    """A zfs command failed; the text carries what zfs itself said, `output` what it printed before it failed."""
+
+    output: str = ""
 
 
 class DatasetNotFound(ZfsError):

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""vSphere faults as our errors: which fault means what, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import LoginRefused, PermissionDenied, SessionLost, VSphereError, VSphereFault
+from ..text import printable
+
+# Fault types (vSphere API reference) after which a quiesced snapshot was not taken because of the guest.
+QUIESCE_FAULTS = frozenset(
+    {"ApplicationQuiesceFault", "FilesystemQuiesceFault", "ToolsUnavailable", "ApplicationQuiesceFailure"}
+)
+# The VM or the server is busy with something else: worth another try within the VM's time limit.
+BUSY_FAULTS = frozenset({"TaskInProgress", "ConcurrentAccess", "ResourceInUse", "LimitExceeded"})
+GONE_FAULTS = frozenset({"ManagedObjectNotFound"})
+
+
+def kind_of(fault: Any) -> str:
+    """The fault type's name as the API reference has it: `ManagedObjectNotFound`."""
+    return type(fault).__name__.rsplit(".", 1)[-1]
+
+
+def text_of(fault: Any) -> str:
+    """What the server says of the fault, as one printable line."""
+    return printable(getattr(fault, "msg", None) or getattr(fault, "localizedMessage", None) or kind_of(fault))
+
+
+def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSphereError:
+    """The error for `fault`, which `server` answered when it was asked to `purpose`."""
+    kind = kind_of(fault)
+    if kind == "NotAuthenticated":
+        return SessionLost(f"{server} ended the session while it was asked to {purpose}", "Try again")
+    if kind in ("InvalidLogin", "InvalidUserCredentials", "NoPermissionOnLogin"):
+        return LoginRefused(
+            f"{server} refused the login of '{printable(username, 80)}'", "Check username and password, and that the account is not locked"
+        )
+    if kind == "NoPermission":
+        privilege = printable(getattr(fault, "privilegeId", "") or "unknown", 100)
+        target = printable(getattr(getattr(fault, "object", None), "_moId", "unknown"), 100)
+        return PermissionDenied(
+            f"The account '{printable(username, 80)}' on {server} lacks the privilege {privilege} on {target} to {purpose}",
+            "Grant it to the account's role",
+            privilege=privilege,
+            object=target,
+        )
+    return VSphereFault(kind, f"{server} could not {purpose}: {text_of(fault)} ({kind})", "See the server's events for the cause")

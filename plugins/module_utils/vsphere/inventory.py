@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bulk property reads: many objects, one call, dotted paths.
+
+Whole objects (vm.runtime) cost more and break pyVmomi on servers that leave enumerations empty, and every attribute of
+a managed object is a call of its own; so all reading goes through here.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any, Iterable, Iterator, Sequence
+
+from . import sdk
+from .session import Session
+
+PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
+
+Properties = dict[str, Any]  # dotted path -> value; a path that is unset or may not be read is absent
+
+
+def read(session: Session, objects: Sequence[Any], paths: Sequence[str], purpose: str) -> dict[str, Properties]:
+    """The properties `paths` of managed `objects` of one type, by managed object ID; objects that are gone are absent."""
+    if not objects:
+        return {}
+    object_set = [sdk.vmodl.query.PropertyCollector.ObjectSpec(obj=item) for item in objects]
+    return dict(_retrieve(session, object_set, type(objects[0]), paths, purpose))
+
+
+def read_referenced(
+    session: Session, sources: Sequence[Any], reference: str, kind: Any, paths: Sequence[str], purpose: str
+) -> dict[str, Properties]:
+    """The properties `paths` of all `kind` objects that the property `reference` of any of `sources` lists, in one call."""
+    if not sources:
+        return {}
+    collector = sdk.vmodl.query.PropertyCollector
+    step = collector.TraversalSpec(name=reference, type=type(sources[0]), path=reference, skip=False)
+    object_set = [collector.ObjectSpec(obj=source, skip=True, selectSet=[step]) for source in sources]
+    return dict(_retrieve(session, object_set, kind, paths, purpose))
+
+
+def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
+    """The properties `paths` of every `kind` object below the root folder. For datacenters and datastores, never for VMs."""
+    view = session.call(
+        purpose, session.content.viewManager.CreateContainerView, container=session.content.rootFolder, type=[kind], recursive=True
+    )
+    try:
+        return read_referenced(session, [view], "view", kind, paths, purpose)
+    finally:
+        session.call(purpose, view.DestroyView)
+
+
+def _retrieve(
+    session: Session, object_set: list[Any], kind: Any, paths: Sequence[str], purpose: str
+) -> Iterator[tuple[str, Properties]]:
+    collector = session.content.propertyCollector
+    types = sdk.vmodl.query.PropertyCollector
+    spec = types.FilterSpec(
+        objectSet=object_set,
+        propSet=[types.PropertySpec(type=kind, pathSet=list(paths), all=False)],
+        reportMissingObjectsInResults=True,
+    )
+    page = session.call(purpose, collector.RetrievePropertiesEx, specSet=[spec], options=types.RetrieveOptions(maxObjects=PAGE))
+    while page is not None:
+        for item in page.objects:
+            yield item.obj._moId, {prop.name: prop.val for prop in item.propSet}
+        if not page.token:
+            return
+        page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
+
+
+def unescape(name: str) -> str:
+    """A vSphere name as people see it: servers hand out '%', '/' and '\\' as %25, %2f and %5c (API: ManagedEntity.name)."""
+    return urllib.parse.unquote(name, errors="surrogateescape") if "%" in name else name
+
+
+def objects_of(session: Session, kind: Any, moids: Iterable[str]) -> list[Any]:
+    """pyVmomi objects for managed object IDs; no call is made."""
+    return [session.managed_object(kind, moid) for moid in moids]

@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A session with a vCenter or ESXi host: log in, call with time limits and typed errors, log out."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Callable, TypeVar
+
+from ..errors import CertificateUntrusted, ConnectionFailed, QuiesceError, SessionLost, VSphereError
+from ..secret import Secret
+from ..text import printable
+from . import faults, sdk, tls
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server is and how its certificate is trusted. A thumbprint (SHA-256) decides alone when it is given."""
+
+    hostname: str
+    port: int = 443
+    validate_certs: bool = True
+    ca_path: str | None = None
+    thumbprint: str | None = None
+
+    def __str__(self) -> str:
+        return self.hostname if self.port == 443 else f"{self.hostname}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Limits in seconds: `connect` for TCP and the TLS handshake, `call` for the answer to any one call."""
+
+    connect: float = 15.0
+    call: float = 60.0
+
+
+class Session:
+    """One login. Every call goes through `call()`, which turns whatever happens into one of our errors.
+
+    Safe for use by several threads. A context manager: leaving it logs out.
+    """
+
+    def __init__(self, endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts) -> None:
+        sdk.require()
+        self.endpoint = endpoint
+        self._username, self._password = username, password
+        self._lock = threading.Lock()
+        context = tls.make_context(
+            str(endpoint), endpoint.validate_certs, endpoint.ca_path, endpoint.thumbprint, timeouts.call
+        )
+        self.stub = sdk.SoapStubAdapter(
+            host=endpoint.hostname,
+            port=endpoint.port,
+            version=sdk.stub_version(),
+            sslContext=context,
+            httpConnectionTimeout=timeouts.connect,
+            poolSize=8,
+        )
+        self._login_count = 0
+        self._log_in(seen=0)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Log out and close the connections. Never raises: what the server says to a good-bye changes nothing."""
+        try:
+            self._call_once("log out", self.content.sessionManager.Logout)
+        except VSphereError:
+            pass
+        self.stub.DropConnections()
+
+    def managed_object(self, kind: Any, moid: str) -> Any:
+        """The pyVmomi object for a managed object ID; no call is made."""
+        return kind(moid, self.stub)
+
+    def call(self, purpose: str, function: Callable[..., Result], *arguments: Any, repeatable: bool = True, **options: Any) -> Result:
+        """Call a vSphere method and return its result.
+
+        `purpose` names the call in messages ("list the datastores"). A session that the server no longer knows is
+        re-established once and the call made again: the server refused it unseen. After a broken connection the call
+        is made again once only if `repeatable`. Raises ConnectionFailed, CertificateUntrusted, LoginRefused,
+        SessionLost, PermissionDenied or VSphereFault.
+        """
+        logins = self._login_count
+        try:
+            return self._call_once(purpose, function, *arguments, **options)
+        except SessionLost:
+            self._log_in(seen=logins)
+        except ConnectionFailed:
+            if not repeatable:
+                raise
+        return self._call_once(purpose, function, *arguments, **options)
+
+    def _log_in(self, seen: int) -> None:
+        with self._lock:
+            if self._login_count != seen:
+                return  # another thread was faster
+            self.stub.SetSessionId(None)
+            instance = self.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
+            self.content = self._call_once("read what the server is", instance.RetrieveServiceContent)
+            self._call_once(
+                "log in", self.content.sessionManager.Login, userName=self._username, password=self._password.reveal()
+            )
+            self._login_count += 1
+
+    def _call_once(self, purpose: str, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        try:
+            return function(*arguments, **options)
+        except QuiesceError:
+            raise
+        except sdk.vmodl.MethodFault as fault:
+            raise faults.translate(fault, str(self.endpoint), purpose, self._username) from None
+        except ssl.SSLCertVerificationError as error:
+            raise CertificateUntrusted(
+                f"The certificate of {self.endpoint} cannot be verified: {error.verify_message}",
+                "Give ca_path or thumbprint, or set validate_certs to false in a lab",
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionFailed(
+                f"{self.endpoint} cannot be reached to {purpose}: {_reason(error)}",
+                "Check the name, the port and the network between this host and it",
+            ) from None
+        except Exception as error:  # pyVmomi's parser raises what it likes: expat errors, TypeError, AttributeError ...
+            raise ConnectionFailed(
+                f"{self.endpoint} answered something that is no vSphere answer to '{purpose}': {_reason(error)}",
+                "Check that hostname and port are those of a vCenter or ESXi host",
+            ) from None
+
+
+def connect(endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts | None = None) -> Session:
+    """Log in and return the session; raises DependencyError, ConnectionFailed, CertificateUntrusted or LoginRefused."""
+    return Session(endpoint, username, password, timeouts or Timeouts())
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return "no answer within the time limit"
+    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__, 200)
+

@@ -1,0 +1,94 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TLS towards a vCenter or ESXi host: verified by certificate authorities, or by a pinned SHA-256 thumbprint.
+
+pyVmomi skips verification for localhost and ignores its own thumbprint option in some releases (9.1.1), so every
+connection goes through a context of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import ssl
+from typing import Any
+
+from ..errors import CertificateUntrusted, InputError
+
+
+class VerifyingContext(ssl.SSLContext):
+    """Checks the pin right after the handshake, before a byte of a request is sent, and sets the time limit of calls."""
+
+    pin: str | None = None
+    call_timeout: float | None = None
+    peer: str = ""
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]
+        connection = super().wrap_socket(*arguments, **options)
+        try:
+            if self.pin is not None:
+                check_pin(self.pin, connection.getpeercert(binary_form=True) or b"", self.peer)
+            connection.settimeout(self.call_timeout)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def make_context(
+    peer: str, validate_certs: bool, ca_path: str | None, thumbprint: str | None, call_timeout: float
+) -> VerifyingContext:
+    """The context for connections to `peer` (used in messages).
+
+    With a thumbprint the pin alone decides; otherwise the authorities of `ca_path` (a file or a folder), or the
+    system's. Raises InputError for a `ca_path` or `thumbprint` that cannot be used.
+    """
+    context = VerifyingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # vSphere 6.5 speaks it
+    context.peer, context.call_timeout = peer, call_timeout
+    if thumbprint is not None:
+        context.pin = normalise_thumbprint(thumbprint)
+    if thumbprint is not None or not validate_certs:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif ca_path is None:
+        context.load_default_certs()
+    else:
+        _load_authorities(context, ca_path)
+    return context
+
+
+def _load_authorities(context: ssl.SSLContext, ca_path: str) -> None:
+    try:
+        if os.path.isdir(ca_path):
+            context.load_verify_locations(capath=ca_path)
+        else:
+            context.load_verify_locations(cafile=ca_path)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"ca_path '{ca_path}' cannot be used as certificate authorities: {error}",
+            "Name a readable PEM file, or a folder prepared with 'openssl rehash'",
+        ) from error
+
+
+def normalise_thumbprint(thumbprint: str) -> str:
+    """A SHA-256 thumbprint as 32 upper-case pairs with colons; InputError for anything else (SHA-1 is refused)."""
+    digits = re.sub(r"[:\s-]", "", thumbprint).upper()
+    if not re.fullmatch(r"[0-9A-F]{64}", digits):
+        raise InputError(
+            f"The thumbprint '{thumbprint[:100]}' is not a SHA-256 thumbprint (64 hexadecimal digits)",
+            "Read it with 'openssl x509 -noout -fingerprint -sha256'",
+        )
+    return ":".join(digits[at : at + 2] for at in range(0, 64, 2))
+
+
+def check_pin(pin: str, certificate: bytes, peer: str) -> None:
+    """Raise CertificateUntrusted with both thumbprints unless the DER `certificate` has the thumbprint `pin`."""
+    presented = normalise_thumbprint(hashlib.sha256(certificate).hexdigest())
+    if presented != pin:
+        raise CertificateUntrusted(
+            f"{peer} presents a certificate with the thumbprint {presented}, but {pin} is pinned",
+            "If the certificate was replaced on purpose, store the new thumbprint; otherwise find out who answers there",
+        )

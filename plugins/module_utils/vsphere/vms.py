@@ -1,0 +1,156 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The VMs on datastores, as facts: disks, power, Tools, and what stands in the way of a snapshot."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Iterable, Sequence
+
+from ..text import counted
+from . import inventory, sdk
+from .session import Session
+
+MAX_CHAIN = 32  # snapshots in a chain (Broadcom KB 1025279)
+
+_PATHS = (
+    "name",
+    "config.instanceUuid",
+    "config.template",
+    "config.guestId",
+    "config.files.vmPathName",
+    "config.hardware.device",
+    "guest.guestFamily",
+    "guest.toolsRunningStatus",
+    "guest.toolsVersionStatus2",
+    "runtime.powerState",
+    "runtime.connectionState",
+    "runtime.faultToleranceState",
+    "runtime.consolidationNeeded",
+    "runtime.host",
+    "capability.snapshotOperationsSupported",
+    "snapshot.rootSnapshotList",
+)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A virtual disk. `files` are "[datastore] folder/x.vmdk" with the datastore's ID, the running one first, then its parents."""
+
+    label: str
+    files: tuple[tuple[str, str], ...]  # (datastore moid, path within the datastore)
+    independent: bool
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A virtual machine as the server showed it at one moment."""
+
+    moid: str
+    name: str
+    instance_uuid: str
+    vmx_path: str
+    host: str  # managed object ID of its ESXi host, "" if unknown
+    power: str  # poweredOn, poweredOff, suspended
+    template: bool
+    connected: bool
+    windows: bool
+    tools: str  # running, not running, not installed
+    disks: tuple[Disk, ...]
+    consolidation_needed: bool
+    obstacles: tuple[str, ...]  # why no snapshot can be taken of it, in words; empty if it can
+
+    @property
+    def running(self) -> bool:
+        return self.power == "poweredOn" and not self.template
+
+
+def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
+    """All VMs with a file on the datastores (managed object IDs), by one bulk read that starts at the datastores."""
+    sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
+    found = inventory.read_referenced(session, sources, "vm", sdk.vim.VirtualMachine, _PATHS, "list the VMs of the datastores")
+    return sorted((_vm(moid, properties) for moid, properties in found.items()), key=lambda vm: (vm.name, vm.moid))
+
+
+def _vm(moid: str, properties: inventory.Properties) -> Vm:
+    devices = properties.get("config.hardware.device", ())
+    power = str(properties.get("runtime.powerState", "poweredOn"))  # what may not be read is taken for the worse case
+    return Vm(
+        moid=moid,
+        name=inventory.unescape(properties.get("name", "")),
+        instance_uuid=properties.get("config.instanceUuid", ""),
+        vmx_path=properties.get("config.files.vmPathName", ""),
+        host=getattr(properties.get("runtime.host"), "_moId", ""),
+        power=power,
+        template=bool(properties.get("config.template", False)),
+        connected=str(properties.get("runtime.connectionState", "connected")) == "connected",
+        windows=_is_windows(properties),
+        tools=_tools(properties),
+        disks=tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk)),
+        consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
+        obstacles=tuple(_obstacles(properties, devices)),
+    )
+
+
+def _is_windows(properties: inventory.Properties) -> bool:
+    family = properties.get("guest.guestFamily")  # set by Tools; the configured guest ID stands in for it
+    return family == "windowsGuest" if family else str(properties.get("config.guestId", "")).startswith("win")
+
+
+def _tools(properties: inventory.Properties) -> str:
+    if properties.get("guest.toolsVersionStatus2") == "guestToolsNotInstalled":
+        return "not installed"
+    return "running" if properties.get("guest.toolsRunningStatus") == "guestToolsRunning" else "not running"
+
+
+def _disk(device: Any) -> Disk:
+    files = []
+    backing = device.backing
+    mode = getattr(backing, "diskMode", None) or ""
+    while backing is not None:
+        name = getattr(backing, "fileName", None)
+        if name:
+            datastore = getattr(backing, "datastore", None)
+            files.append((getattr(datastore, "_moId", ""), path_of(name)))
+        backing = getattr(backing, "parent", None)
+    return Disk(_label(device), tuple(files), mode.startswith("independent"))
+
+
+def _label(device: Any) -> str:
+    return str(getattr(device.deviceInfo, "label", None) or f"device {device.key}")
+
+
+def path_of(file_name: str) -> str:
+    """The path within the datastore of "[datastore] folder/file"; the datastore's name may itself hold brackets."""
+    match = re.match(r"\[.*?\] ?(?=[^\]]*$)", file_name)
+    return file_name[match.end() :] if match else file_name
+
+
+def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iterable[str]:
+    """Conditions under which vSphere refuses a snapshot (vSphere API: CreateSnapshot_Task; Broadcom KB 1025279)."""
+    device_types = sdk.vim.vm.device
+    for device in devices:
+        if isinstance(device, device_types.VirtualPCIPassthrough):
+            yield f"it has a PCI passthrough device ({_label(device)})"
+        elif isinstance(device, device_types.VirtualSCSIController) and device.sharedBus != "noSharing":
+            yield f"its controller {_label(device)} shares its SCSI bus"
+        elif isinstance(device, device_types.VirtualDisk):
+            backing = device.backing
+            if getattr(backing, "compatibilityMode", None) == "physicalMode":
+                yield f"its disk {_label(device)} is a raw device mapping in physical mode"
+            elif getattr(backing, "sharing", None) == "sharingMultiWriter":
+                yield f"its disk {_label(device)} is shared by several writers"
+    if str(properties.get("runtime.faultToleranceState", "notConfigured")) != "notConfigured":
+        yield "fault tolerance is on"
+    if properties.get("capability.snapshotOperationsSupported") is False:
+        yield "its host says that it takes no snapshots"
+    depth = chain_depth(properties.get("snapshot.rootSnapshotList", ()))
+    if depth >= MAX_CHAIN:
+        yield f"its chain holds {counted(depth, 'snapshot')} already and {MAX_CHAIN} is the most"
+
+
+def chain_depth(trees: Iterable[Any]) -> int:
+    """The length of the longest chain of snapshots in a list of snapshot trees."""
+    return max((1 + chain_depth(tree.childSnapshotList or ()) for tree in trees), default=0)

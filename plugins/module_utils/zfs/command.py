@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The zfs command: argv only, C locale, a time limit on every call, typed errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import Sequence
+
+from ..errors import DatasetNotFound, DependencyError, SnapshotExists, ZfsError, ZfsTimeout
+from ..text import printable
+
+READ_TIMEOUT = 60.0  # seconds; a listing that takes longer means a pool that hangs
+_KILL_GRACE = 1.0  # seconds that a killed command may take to go: one that waits for a suspended pool never does
+
+_MEANINGS = (
+    (re.compile(r"dataset (does not exist|not found)|no such pool|could not find any snapshots"), DatasetNotFound),
+    (re.compile(r"(dataset|snapshot) already exists"), SnapshotExists),
+)
+
+
+class Zfs:
+    """Runs zfs. `binary` is looked up on PATH; an absolute path pins it."""
+
+    def __init__(self, binary: str = "zfs") -> None:
+        self.binary = binary
+        self.processes = 0  # how many were started: the tests count them
+
+    def run(self, *arguments: str, timeout: float = READ_TIMEOUT) -> str:
+        """Run `zfs <arguments>` and return its standard output.
+
+        Raises DependencyError (no such command), ZfsTimeout (`timeout` seconds passed: whether it took effect is not
+        known), DatasetNotFound, SnapshotExists or ZfsError with what zfs said.
+        """
+        self.processes += 1
+        try:
+            process = subprocess.Popen(
+                [self.binary, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "LC_ALL": "C", "LANG": "C"},
+                text=True,
+                errors="surrogateescape",
+                start_new_session=True,  # a Ctrl-C at the terminal must not interrupt a snapshot half-way
+            )
+        except OSError as error:
+            raise DependencyError(
+                f"The command '{self.binary}' cannot be run: {error.strerror}", "Install OpenZFS 2.1 or later on this host"
+            ) from error
+        try:
+            output, complaint = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            _abandon(process)
+            raise ZfsTimeout(
+                f"'zfs {arguments[0]}' did not end within {timeout:g} seconds", "Check the pool with 'zpool status'"
+            ) from error
+        if process.returncode:
+            raise _error(arguments, output, complaint)
+        return output
+
+    def rows(self, *arguments: str, timeout: float = READ_TIMEOUT) -> list[list[str]]:
+        """The output of a `-H` listing as a list of rows of tab-separated fields."""
+        return [line.split("\t") for line in self.run(*arguments, timeout=timeout).splitlines()]
+
+
+def _abandon(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    try:
+        process.communicate(timeout=_KILL_GRACE)
+    except subprocess.TimeoutExpired:
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+def _error(arguments: Sequence[str], output: str, complaint: str) -> ZfsError:
+    said = printable(complaint.strip() or "nothing", 600)
+    kind = next((kind for pattern, kind in _MEANINGS if pattern.search(complaint)), ZfsError)
+    error = kind(f"'zfs {arguments[0]}' failed: {said}", "Mend what it names and try again")
+    error.output = output
+    return error

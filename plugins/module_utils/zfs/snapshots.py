@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ZFS snapshots and the properties they carry."""
+
+from __future__ import annotations
+
+from typing import Mapping, Sequence
+
+from ..errors import DatasetNotFound
+from .command import Zfs
+
+MAX_PROPERTY_VALUE = 8191  # bytes: ZAP_MAXVALUELEN (8,192) less the final NUL
+
+
+def create(zfs: Zfs, names: Sequence[str], properties: Mapping[str, str], timeout: float) -> None:
+    """Take all snapshots `names` (`dataset@name`, one pool) in one atomic step, with `properties` set in the same step."""
+    options = [word for key, value in properties.items() for word in ("-o", f"{key}={value}")]
+    zfs.run("snapshot", *options, *names, timeout=timeout)
+
+
+def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
+    """The snapshot's own user properties that begin with `prefix`, and its `creation` (seconds since 1970).
+
+    Own means set on the snapshot or received with it: what a dataset passes down to its snapshots says nothing about
+    the snapshot. None if there is no such snapshot.
+    """
+    try:
+        rows = zfs.rows("get", "-H", "-p", "-o", "property,value,source", "all", name)
+    except DatasetNotFound:
+        return None
+    return {
+        key: value
+        for key, value, source in rows
+        if key == "creation" or (key.startswith(prefix) and source in ("local", "received"))
+    }
+
+
+def set_properties(zfs: Zfs, names: Sequence[str], properties: Mapping[str, str]) -> None:
+    """Set `properties` on every snapshot of `names`, in one process."""
+    zfs.run("set", *(f"{key}={value}" for key, value in properties.items()), *names)
+
+
+def existing(zfs: Zfs, names: Sequence[str]) -> list[str]:
+    """Those of the snapshots `names` (not empty) that exist, in one process."""
+    try:
+        listing = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", *names)
+    except DatasetNotFound as error:
+        listing = error.output  # zfs lists what is there and complains about the rest
+    return listing.splitlines()
