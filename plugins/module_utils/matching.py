@@ -1,0 +1,240 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which datastore lies on which datasets, with the reason for each verdict.
+
+`match` is a pure function of plain data. A datastore matches when one of its servers is this storage host and the path
+that it mounts leads into a mounted dataset: its mountpoint, a directory below, a bind mount or a symbolic link.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import Iterable, Sequence
+
+from .storage_host import Mount, StorageHostView, address, ancestors, clean_path, host_name, is_localhost, observe
+from .text import printable
+from .vsphere.datastores import Datastore
+from .vsphere.vms import path_of
+from .zfs.datasets import Dataset
+
+NFS_TYPES = ("NFS", "NFS41")  # as vSphere names versions 3 and 4.1
+
+
+@dataclass(frozen=True)
+class Match:
+    """The verdict on one datastore. Nothing matched if `datasets` is empty; `reason` says why it is as it is.
+
+    `relation` says what the mounted path is: "root" (the dataset's mountpoint), "subdirectory" (a directory below it),
+    "bind" (a bind mount), "symlink" (a path through a symbolic link), or "" where nothing matched.
+    """
+
+    datastore: Datastore
+    reason: str
+    relation: str = ""
+    path: str = ""  # the mounted directory within the dataset; "" is its root
+    folders: tuple[tuple[str, str], ...] = ()  # (folder of the datastore, dataset mounted there), "" is its root
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The dataset that the datastore lies on, then those mounted in folders below it."""
+        return tuple(dict.fromkeys(dataset for _, dataset in self.folders))
+
+
+def match_here(
+    datastores: Sequence[Datastore], datasets: Iterable[Dataset], aliases: Sequence[str] = ()
+) -> list[Match]:
+    """Match against the machine that this runs on; see `match` and `observe`, whose errors it raises."""
+    mounts = [datastore for datastore in datastores if datastore.type in NFS_TYPES]
+    names = {name for datastore in mounts for name in datastore.remote_hosts}
+    return match(datastores, datasets, observe(aliases, names, {datastore.remote_path for datastore in mounts}))
+
+
+def match(datastores: Iterable[Datastore], datasets: Iterable[Dataset], view: StorageHostView) -> list[Match]:
+    """One verdict per datastore, in their order. `datasets` are all of the storage host, or those of interest."""
+    places = _Places(datasets, view)
+    return [_verdict(datastore, places, view) for datastore in datastores]
+
+
+def by_dataset(matches: Iterable[Match]) -> dict[str, list[Match]]:
+    """The matches of each dataset that carries a datastore, by the dataset's name."""
+    found: dict[str, list[Match]] = {}
+    for each in matches:
+        for dataset in each.datasets:
+            found.setdefault(dataset, []).append(each)
+    return dict(sorted(found.items()))
+
+
+def disk_datasets(match: Match, file: str) -> tuple[str, ...]:
+    """The datasets on which a file of a matched datastore may lie: "folder/x.vmdk", with or without the "[datastore]".
+
+    That is the dataset of the datastore and each one mounted at a folder on the way: whether a client sees the mounted
+    dataset or the directory underneath depends on how it is exported. A file given by another kind of path may lie on
+    any of them.
+    """
+    within = path_of(file)
+    if within.startswith(("/", "ds:")):
+        return match.datasets
+    on_the_way = set(ancestors(clean_path(within)))
+    return tuple(dict.fromkeys(dataset for folder, dataset in match.folders if clean_path(folder) in on_the_way))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a path of the storage host leads. `dataset` is "" where that is no dataset of interest."""
+
+    asked: str
+    real: str
+    exists: bool
+    mount: Mount | None
+    dataset: str = ""
+    path: str = ""  # within the dataset
+
+
+class _Places:
+    """The mounted datasets, and what else is mounted, by mountpoint."""
+
+    def __init__(self, datasets: Iterable[Dataset], view: StorageHostView) -> None:
+        self._datasets = {dataset.name: dataset for dataset in datasets}
+        self._real_paths = view.real_paths
+        known = {mount.source for mount in view.mounts}
+        # The mount table knows best. zfs alone is believed where there is none, or where it speaks for another machine.
+        told = [
+            Mount(dataset.name, "/", dataset.mountpoint, "zfs")
+            for dataset in self._datasets.values()
+            if dataset.mounted and dataset.mountpoint and dataset.name not in known
+        ]
+        self._mounts = {mount.mountpoint: mount for mount in [*view.mounts, *told] if mount.visible}
+        self._homes: dict[str, str] = {}  # dataset -> its own mountpoint; any other is a bind mount
+        for mount in self._mounts.values():
+            dataset = self._datasets.get(mount.source)
+            if dataset and mount.root == "/":
+                if mount.mountpoint == dataset.mountpoint or dataset.name not in self._homes:
+                    self._homes[dataset.name] = mount.mountpoint
+
+    def find(self, path: str) -> _Place:
+        real = self._real_paths.get(path, path)
+        exists = path in self._real_paths
+        mount = next((self._mounts[step] for step in ancestors(real) if step in self._mounts), None)
+        # Everything that does not exist is below "/": that says nothing where a dataset is mounted there.
+        if mount is None or mount.source not in self._datasets or (mount.mountpoint == "/" and not exists):
+            return _Place(path, real, exists, mount)
+        within = posixpath.join(mount.root, posixpath.relpath(real, mount.mountpoint))
+        return _Place(path, real, exists, mount, mount.source, clean_path(within).strip("/"))
+
+    def is_home(self, mount: Mount | None) -> bool:
+        return mount is not None and self._homes.get(mount.source) == mount.mountpoint
+
+    def below(self, real: str) -> list[tuple[str, str]]:
+        """(path relative to `real`, dataset) of every dataset mounted below it."""
+        above = real.rstrip("/") + "/"
+        return sorted(
+            (mountpoint[len(above) :], mount.source)
+            for mountpoint, mount in self._mounts.items()
+            if mountpoint.startswith(above) and mountpoint != real and mount.source in self._datasets
+        )
+
+    def unmounted(self, place: _Place) -> str:
+        """The dataset that by its name would carry the place if it were mounted, or ""."""
+        expected = f"/{place.dataset}/{place.path}" if place.dataset else place.real
+        for step in ancestors(clean_path(expected)):
+            dataset = self._datasets.get(step.strip("/"))
+            if dataset and dataset.name != place.dataset and dataset.kind == "filesystem" and not dataset.mounted:
+                return dataset.name
+            if step.strip("/") == place.dataset:
+                break
+        return ""
+
+
+def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Match:
+    if datastore.type not in NFS_TYPES:
+        return Match(datastore, f"it is not an NFS datastore but of the type {printable(datastore.type) or 'unknown'}")
+    if not datastore.remote_hosts or not datastore.remote_path:
+        return Match(datastore, "vSphere does not say which server and path it mounts")
+    objections = [objection for host in datastore.remote_hosts if (objection := _objection(host, view))]
+    if len(objections) == len(datastore.remote_hosts):
+        return Match(datastore, "; ".join(objections))
+    place = _served_place(datastore, places, view)
+    if not place.dataset:
+        return Match(datastore, _why_no_dataset(place, places))
+    warnings = [f"it has several servers, and {objection}" for objection in objections]
+    unmounted = places.unmounted(place)
+    if unmounted:
+        warnings.append(
+            f"the dataset {unmounted} is not mounted, so the files lie on {place.dataset}: "
+            f"if that is not meant, mount it with 'zfs mount {unmounted}'"
+        )
+    relation, reason = _relation(place, places)
+    folders = (("", place.dataset), *places.below(place.real))
+    return Match(datastore, reason, relation, place.path, folders, tuple(warnings))
+
+
+def _objection(server: str, view: StorageHostView) -> str:
+    """Why a server that a datastore names is not this storage host, "" if it is."""
+    shown = printable(server)
+    found, name = address(server), host_name(server)
+    if name in view.names or found in view.addresses:
+        return ""
+    if is_localhost(name) or (found is not None and found.is_loopback):
+        return f"the server {shown} is each ESXi host itself, not this storage host"
+    if found is not None:
+        return (
+            f"the server {shown} is not an address of this storage host: "
+            "give it as an alias if it is one (NAT, virtual address)"
+        )
+    advice = f"give {shown} as an alias if it is one of its names"
+    if name not in view.resolved:
+        return f"the server {shown} was not resolved in time: check the name servers of this storage host, or {advice}"
+    answers = view.resolved[name]
+    if not answers:
+        return f"the server {shown} does not resolve on this storage host: {advice}"
+    # A name that this machine itself resolves to loopback is one of its own: Debian writes 127.0.1.1 to /etc/hosts.
+    if any(answer in view.addresses or answer.is_loopback for answer in answers):
+        return ""
+    listed = ", ".join(sorted(map(str, answers)))
+    return f"the server {shown} resolves to {listed}, not to an address of this storage host: {advice}"
+
+
+def _served_place(datastore: Datastore, places: _Places, view: StorageHostView) -> _Place:
+    """The place that the NFS server serves under the datastore's path.
+
+    Below an fsid=0 export the paths of NFS version 4 begin at that export (exports(5)), but only for the clients that
+    it is exported to; hence both readings are tried, those that exist first.
+    """
+    exported = clean_path(datastore.remote_path)
+    roots = view.pseudo_roots if datastore.type == "NFS41" else ()
+    found = [places.find(path) for path in (*(clean_path(root + exported) for root in roots), exported)]
+    found.sort(key=lambda place: not place.exists)
+    return next((place for place in found if place.dataset), found[0])
+
+
+def _relation(place: _Place, places: _Places) -> tuple[str, str]:
+    """The relation, and a sentence that says it."""
+    asked, real = printable(place.asked), printable(place.real)
+    part = f"the directory {printable(place.path)} of {place.dataset}" if place.path else place.dataset
+    if place.asked != place.real:
+        return "symlink", f"{asked} leads through a symbolic link to {real} on {part}"
+    if not places.is_home(place.mount):
+        return "bind", f"{asked} lies on a bind mount of {part}"
+    if not place.path:
+        return "root", f"{asked} is the mountpoint of {part}"
+    return "subdirectory", f"{asked} is {part}"
+
+
+def _why_no_dataset(place: _Place, places: _Places) -> str:
+    none = f"no mounted dataset contains {printable(place.asked)}"
+    unmounted = places.unmounted(place)
+    if unmounted:
+        return f"{none}: the dataset {unmounted} is not mounted, mount it with 'zfs mount {unmounted}'"
+    mount = place.mount
+    if not place.exists:
+        return f"{none}: there is no such directory on this storage host"
+    if mount is None:
+        return none
+    if mount.fstype != "zfs":
+        return f"{none}: it lies on the {mount.fstype} file system mounted at {printable(mount.mountpoint)}"
+    if "@" in mount.source:
+        return f"{none}: it lies in the ZFS snapshot {mount.source}, which never changes"
+    return f"{none}: it lies on {mount.source}, which is not among the datasets looked at"
