@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Passwords at rest: AES-256-GCM with a key that only root can read, kept apart from the database.
+
+The key file holds a line per key, `<key id> <64 hexadecimal digits>`; the last line's key encrypts, all of them decrypt,
+so that a key can be replaced while passwords are encrypted anew. A ciphertext is `v1:<key id>:<base64>` (of nonce
+and data) and is bound to a context, the credential that it belongs to: copied to another row it no longer decrypts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+from ..errors import DependencyError, RegistryError
+from ..secret import Secret
+from ..text import printable
+from .database import check_private_file, make_private_folder, sync_folder
+
+MINIMUM = "3.4"
+
+AESGCM: Any
+InvalidTag: Any
+IMPORT_TRACEBACK: str | None
+try:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    IMPORT_TRACEBACK = None
+except ImportError:
+    AESGCM = InvalidTag = None
+    IMPORT_TRACEBACK = traceback.format_exc()
+
+_FORMAT = "v1"
+_NONCE_BYTES = 12
+_REMEDY = "Restore the key file from a backup, or give the credential its password again"
+
+
+def require() -> None:
+    """Raise DependencyError unless the library cryptography is there."""
+    if IMPORT_TRACEBACK is not None:
+        raise DependencyError(
+            "The Python library cryptography is missing on this host",
+            f"Install cryptography {MINIMUM} or later for the Python that runs the engine,"
+            " or apply the role quiesce.vmware_zfs.runtime",
+        )
+
+
+class Cipher:
+    """Encrypts and decrypts with the keys of `key_file`, which is created by the first encryption."""
+
+    def __init__(self, key_file: Path) -> None:
+        self.key_file = key_file
+
+    def encrypt(self, secret: Secret, context: str) -> str:
+        """The ciphertext of `secret`, bound to `context`. Raises DependencyError and RegistryError."""
+        require()
+        with _sentences(self.key_file):
+            if not self.key_file.exists():
+                _create_key_file(self.key_file)
+        key_id, key = list(self._keys().items())[-1]
+        nonce = os.urandom(_NONCE_BYTES)
+        data = AESGCM(key).encrypt(nonce, secret.reveal().encode(), context.encode())
+        return f"{_FORMAT}:{key_id}:{base64.b64encode(nonce + data).decode()}"
+
+    def decrypt(self, ciphertext: str, context: str) -> Secret:
+        """What `encrypt` was given. Raises RegistryError when the key is gone or the ciphertext belongs elsewhere."""
+        require()
+        form, _unused, rest = ciphertext.partition(":")
+        key_id, _unused, encoded = rest.partition(":")
+        key = self._keys().get(key_id)
+        if form != _FORMAT or key is None:
+            raise RegistryError(f"The key that encrypted the password is not in {self.key_file}", _REMEDY)
+        try:
+            blob = base64.b64decode(encoded, validate=True)
+            return Secret(AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], context.encode()).decode())
+        except (InvalidTag, ValueError):  # ValueError: not base64, or too short to hold a nonce
+            raise RegistryError("The stored password was damaged or belongs to another credential", _REMEDY) from None
+
+    def _keys(self) -> dict[str, bytes]:
+        with _sentences(self.key_file):
+            check_private_file(self.key_file)
+            lines = self.key_file.read_text(encoding="ascii").split("\n")
+        try:
+            keys = {key_id: binascii.unhexlify(key) for key_id, key in (line.split() for line in lines if line)}
+        except ValueError:
+            keys = {}
+        if not keys or any(len(key) != 32 for key in keys.values()):
+            raise RegistryError(f"The key file {self.key_file} is damaged", _REMEDY)
+        return keys
+
+
+def new_key_line() -> str:
+    """A line for the key file: a random id, so that a key is never mistaken for a lost one, and 256 random bits."""
+    return f"{secrets.token_hex(4)} {secrets.token_hex(32)}\n"
+
+
+def _create_key_file(path: Path) -> None:
+    """Whole or not at all, and durable before anything is encrypted; the first of several processes wins."""
+    make_private_folder(path.parent)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(new_key_line())
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)  # unlike a rename it never replaces a key that is there
+        except FileExistsError:
+            pass
+    finally:
+        os.unlink(draft)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RegistryError(
+            f"The key file {path} is missing, so the stored passwords cannot be read", _REMEDY
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"The key file {path} is damaged", _REMEDY) from error
+    except OSError as error:
+        raise RegistryError(
+            f"The key file {path} cannot be used: {printable(error.strerror)}",
+            "Run as root (become: true) and check its file system",
+        ) from error

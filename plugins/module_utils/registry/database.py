@@ -1,0 +1,228 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state database of a storage host: one SQLite file that only root can read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Iterator, Sequence
+
+from ..errors import RegistryError
+from ..text import printable
+from .schema import MIGRATIONS
+
+BUSY_TIMEOUT = 15.0  # seconds to wait for another process that is writing
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a storage host keeps its state. The defaults are for root; tests and other users name their own."""
+
+    state_dir: Path = Path("/var/lib/vmware-zfs")
+    key_file: Path = Path("/etc/vmware-zfs/secret.key")
+    lock_dir: Path = Path("/run/vmware-zfs")
+
+    @classmethod
+    def from_environment(cls) -> "Paths":
+        """The defaults, each overridden by VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE or VMWARE_ZFS_LOCK_DIR."""
+        return cls(
+            Path(os.environ.get("VMWARE_ZFS_STATE_DIR") or cls.state_dir),
+            Path(os.environ.get("VMWARE_ZFS_KEY_FILE") or cls.key_file),
+            Path(os.environ.get("VMWARE_ZFS_LOCK_DIR") or cls.lock_dir),
+        )
+
+    @property
+    def database(self) -> Path:
+        return self.state_dir / "state.db"
+
+
+class Database:
+    """An open state database. A context manager: leaving it closes the file. For the thread that opened it only."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        connection.row_factory = sqlite3.Row
+
+    @classmethod
+    def open(cls, paths: Paths, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> "Database":
+        """Open the database of `paths`, which is created or brought to today's schema first.
+
+        With `read_only` nothing is created or changed: an absent database reads as an empty one, and one with an older
+        schema is read from a copy in memory. Raises RegistryError.
+        """
+        path = paths.database
+        with _sentences(path, OSError):
+            if read_only:
+                return cls(path, _open_for_reading(path, busy_timeout))
+            make_private_folder(path.parent)
+            _create_private_file(path)
+            connection = _connect(path, busy_timeout)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                _migrate(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+            return cls(path, connection)
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with _sentences(self.path):
+            self._connection.close()
+
+    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query. Raises RegistryError."""
+        with _sentences(self.path):
+            return self._connection.execute(statement, parameters).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write under the database's one write lock: on disk when the block ends, undone when it raises.
+
+        What is read in the block cannot be changed by another process before it ends. Raises RegistryError.
+        """
+        with _sentences(self.path), _transaction(self._connection):
+            yield self._connection
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create `folder` for its owner alone, or refuse one in which others could replace files. Raises OSError too."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_others(folder, 0o022, 0o700)
+
+
+def check_private_file(path: Path) -> None:
+    """Refuse a file that others than this user can read or write. Raises RegistryError or OSError."""
+    _refuse_others(path, 0o077, 0o600)
+
+
+def _refuse_others(path: Path, forbidden: int, mode: int) -> None:
+    found = path.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        raise RegistryError(f"{path} belongs to another user (uid {found.st_uid})", f"Run 'chown root:root {path}'")
+    if found.st_mode & forbidden:
+        raise RegistryError(
+            f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
+            f"Run 'chmod {mode:04o} {path}', and replace what it held if they may have read it",
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable: a new file is lost in a power cut while its folder is not on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create_private_file(path: Path) -> None:
+    """SQLite would create the file for everyone; it gives its -wal and -shm files the mode that it finds here."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+    sync_folder(path.parent)
+
+
+def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    check_private_file(path)
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=busy_timeout, isolation_level=None
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # a replaced ciphertext does not stay in a free page
+    return connection
+
+
+def _open_for_reading(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    try:
+        connection = _connect(path, busy_timeout)
+    except FileNotFoundError:
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+    else:
+        # Not mode=ro: SQLite cannot tidy up its -wal and -shm files through a read-only handle and would leave them.
+        connection.execute("PRAGMA query_only = ON")
+    if _version(connection, path) == len(MIGRATIONS):
+        return connection
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copy)
+    connection.close()
+    _migrate(copy, path)
+    return copy
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise RegistryError(
+            f"The state database {path} was written by a newer release"
+            f" (schema {version}; this one knows up to {len(MIGRATIONS)})",
+            "Update the collection quiesce.vmware_zfs",
+        )
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) == len(MIGRATIONS):
+        return
+    with _transaction(connection):
+        for migration in MIGRATIONS[_version(connection, path) :]:  # read again: another process may have been faster
+            for statement in migration:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite rolls back by itself when the disk is full
+            connection.execute("ROLLBACK")
+        raise
+
+
+_MEANINGS = (
+    ("locked", "is locked by another process", "Try again when it has ended; 'fuser -v {path}' names it"),
+    ("full", "cannot be written: there is no room on its file system", "Free some; nothing was changed"),
+    ("readonly", "cannot be written: it is read-only", "Make its file system and the file writable"),
+    ("read-only", "cannot be written: it is read-only", "Make its file system and the file writable"),
+    ("not a database", "is not a database", "Restore it from a backup, or move it away to start with an empty one"),
+    ("malformed", "is damaged", "Restore it from a backup, or move it away to start with an empty one"),
+    ("permission denied", "may not be opened by this user", "Run as root (become: true)"),
+)
+
+
+@contextmanager
+def _sentences(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Turn what SQLite says, and `others`, into a RegistryError. By text: error codes came with Python 3.11."""
+    kinds: tuple[type[Exception], ...] = (sqlite3.Error, *others)
+    try:
+        yield
+    except kinds as error:
+        said = printable(error)
+        for text, problem, remedy in _MEANINGS:
+            if text in said.lower():
+                raise RegistryError(f"The state database {path} {problem}", remedy.format(path=path)) from error
+        raise RegistryError(
+            f"The state database {path} cannot be used: {said}", "Check its file system with 'df' and the kernel's log"
+        ) from error
