@@ -110,9 +110,10 @@ class _Places:
         self._homes: dict[str, str] = {}  # dataset -> its own mountpoint; any other is a bind mount
         for mount in self._mounts.values():
             dataset = self._datasets.get(mount.source)
-            if dataset and mount.root == "/":
-                if mount.mountpoint == dataset.mountpoint or dataset.name not in self._homes:
-                    self._homes[dataset.name] = mount.mountpoint
+            if dataset is None or mount.root != "/":
+                continue
+            if mount.mountpoint == dataset.mountpoint or dataset.name not in self._homes:
+                self._homes[dataset.name] = mount.mountpoint
 
     def find(self, path: str) -> _Place:
         real = self._real_paths.get(path, path)

@@ -136,9 +136,7 @@ def resolve(name: str) -> frozenset[Address]:
     return frozenset(found for answer in answers if (found := address(str(answer[4][0]))) is not None)
 
 
-def ask_all(
-    ask: Callable[[Question], Answer], questions: Iterable[Question], limit: float
-) -> dict[Question, Answer]:
+def ask_all(ask: Callable[[Question], Answer], questions: Iterable[Question], limit: float) -> dict[Question, Answer]:
     """Ask side by side; the answers that came within `limit` seconds.
 
     The threads are daemons on purpose: a system call that hangs cannot be stopped, and must not keep the process alive.
@@ -181,8 +179,13 @@ def local_addresses() -> frozenset[Address]:
         )
     try:
         ended = subprocess.run(
-            command, env={"PATH": search, "LC_ALL": "C"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=COMMAND_SECONDS, check=True,
+            command,
+            env={"PATH": search, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise DependencyError(
