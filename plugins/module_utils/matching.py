@@ -99,7 +99,7 @@ class _Places:
     def __init__(self, datasets: Iterable[Dataset], view: StorageHostView) -> None:
         self._datasets = {dataset.name: dataset for dataset in datasets}
         self._real_paths = view.real_paths
-        known = {mount.source for mount in view.mounts}
+        known = {mount.source for mount in view.mounts if mount.fstype == "zfs"}
         # The mount table knows best. zfs alone is believed where there is none, or where it speaks for another machine.
         told = [
             Mount(dataset.name, "/", dataset.mountpoint, "zfs")
@@ -109,18 +109,21 @@ class _Places:
         self._mounts = {mount.mountpoint: mount for mount in [*view.mounts, *told] if mount.visible}
         self._homes: dict[str, str] = {}  # dataset -> its own mountpoint; any other is a bind mount
         for mount in self._mounts.values():
-            dataset = self._datasets.get(mount.source)
+            dataset = self._dataset(mount)
             if dataset is None or mount.root != "/":
                 continue
             if mount.mountpoint == dataset.mountpoint or dataset.name not in self._homes:
                 self._homes[dataset.name] = mount.mountpoint
+
+    def _dataset(self, mount: Mount) -> Dataset | None:
+        return self._datasets.get(mount.source) if mount.fstype == "zfs" else None
 
     def find(self, path: str) -> _Place:
         real = self._real_paths.get(path, path)
         exists = path in self._real_paths
         mount = next((self._mounts[step] for step in ancestors(real) if step in self._mounts), None)
         # Everything that does not exist is below "/": that says nothing where a dataset is mounted there.
-        if mount is None or mount.source not in self._datasets or (mount.mountpoint == "/" and not exists):
+        if mount is None or self._dataset(mount) is None or (mount.mountpoint == "/" and not exists):
             return _Place(path, real, exists, mount)
         within = posixpath.join(mount.root, posixpath.relpath(real, mount.mountpoint))
         return _Place(path, real, exists, mount, mount.source, clean_path(within).strip("/"))
@@ -134,7 +137,7 @@ class _Places:
         return sorted(
             (mountpoint[len(above) :], mount.source)
             for mountpoint, mount in self._mounts.items()
-            if mountpoint.startswith(above) and mountpoint != real and mount.source in self._datasets
+            if mountpoint.startswith(above) and mountpoint != real and self._dataset(mount)
         )
 
     def unmounted(self, place: _Place) -> str:

@@ -319,6 +319,16 @@ def test_why_a_path_leads_to_no_dataset(path: str, reason: str) -> None:
     assert (match.datasets, match.reason) == ((), reason)
 
 
+def test_another_file_system_whose_source_is_called_like_a_dataset_is_no_dataset() -> None:
+    shared = (Mount("tank", "/", "/tank", "virtiofs"), Mount("tank/vmware", "/", "/tank/vmware", "tmpfs"))
+    match = verdict(datastore(path="/tank/vmware"), [dataset("tank", None)], view(mounts=shared))
+    assert (
+        match.reason
+        == "no mounted dataset contains /tank/vmware: it lies on the tmpfs file system mounted at /tank/vmware"
+    )
+    assert verdict(datastore(path="/tank"), [dataset("tank", None)], view(mounts=shared)).datasets == ()
+
+
 def test_a_prefix_ends_at_a_slash() -> None:
     datasets = [dataset("tank", None), dataset("tank/vm1"), dataset("tank/vm10"), dataset("tank/vm1/a")]
     seen = view(mounts=(), real_paths={})
