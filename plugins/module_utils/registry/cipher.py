@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Passwords at rest: AES-256-GCM with a key that only root can read, kept apart from the database.
 
-The key file holds a line per key, `<key id> <64 hexadecimal digits>`; the last line's key encrypts, all of them decrypt,
+The key file holds a line per key, `<key id> <64 hexadecimal digits>`; the last line's key encrypts, all of them decrypt
 so that a key can be replaced while passwords are encrypted anew. A ciphertext is `v1:<key id>:<base64>` (of nonce
 and data) and is bound to a context, the credential that it belongs to: copied to another row it no longer decrypts.
 """

@@ -11,8 +11,9 @@ import json
 import os
 import re
 import sqlite3
+from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 from ..errors import CredentialNotFound, InputError
 from ..secret import Secret
@@ -20,7 +21,7 @@ from ..text import printable
 from ..vsphere.tls import normalise_thumbprint
 from ..zfs.names import check_dataset, is_within
 from .cipher import Cipher
-from .database import Database
+from .database import Database, Paths
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
 
@@ -52,7 +53,14 @@ class Credential:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for results: JSON types, no password."""
-        return {**{name: getattr(self, name) for name in _RESULT}, "datastores": list(self.datastores)}
+        values = {name: getattr(self, name) for name in _RESULT}
+        return {
+            **values,
+            "id": self.id or None,
+            "datastores": list(self.datastores),
+            "created": self.created or None,
+            "updated": self.updated or None,
+        }
 
     def merged(self, options: Mapping[str, Any]) -> "Credential":
         """This credential with those `options` that are not None, in canonical form. Raises InputError."""
@@ -93,6 +101,13 @@ class Credentials:
         self._database = database
         self._cipher = cipher
 
+    @classmethod
+    @contextmanager
+    def open(cls, paths: Paths, read_only: bool = False) -> Iterator["Credentials"]:
+        """The credentials in the database of `paths`, which is closed at the end. Raises RegistryError."""
+        with Database.open(paths, read_only) as database:
+            yield cls(database, Cipher(paths.key_file))
+
     def list_all(self) -> list[Credential]:
         """All credentials, oldest first."""
         return [_from_row(row) for row in self._database.rows("SELECT * FROM credential ORDER BY id")]
@@ -130,7 +145,7 @@ class Credentials:
         """Store a new credential and return it with its id. Raises InputError when there is one like it."""
         now = _now()
         with self._database.transaction() as connection:
-            self._refuse_twin(wanted)
+            self.refuse_twin(wanted)
             settings = _columns(wanted)
             cursor = connection.execute(
                 f"INSERT INTO credential ({', '.join(settings)}, password, created, updated)"
@@ -149,7 +164,7 @@ class Credentials:
         stored = dataclasses.replace(wanted, updated=_now())
         with self._database.transaction() as connection:
             existing = self.get(wanted.id)
-            self._refuse_twin(wanted)
+            self.refuse_twin(wanted)
             kept = password or self.password(existing)
             settings = _columns(stored)
             connection.execute(
@@ -169,7 +184,8 @@ class Credentials:
         ciphertext = self._cipher.encrypt(password, _context(credential))
         connection.execute("UPDATE credential SET password = ? WHERE id = ?", (ciphertext, credential.id))
 
-    def _refuse_twin(self, wanted: Credential) -> None:
+    def refuse_twin(self, wanted: Credential) -> None:
+        """Raise InputError when another credential than `wanted.id` has the identity of `wanted`."""
         twin = self.find(wanted)
         if twin is not None and twin.id != wanted.id:
             raise InputError(

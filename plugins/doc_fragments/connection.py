@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How to reach a vCenter or ESXi host; the argument specs are CONNECTION and TIMEOUTS of ansible_glue.py."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  hostname:
+    description:
+      - Name or address of the vCenter or ESXi host.
+      - If not set, the environment variable E(VMWARE_HOST) is used.
+    type: str
+  port:
+    description: TCP port of its API.
+    type: int
+    default: 443
+  username:
+    description:
+      - User to log in as.
+      - If not set, the environment variable E(VMWARE_USER) is used.
+    type: str
+  password:
+    description:
+      - Password of O(username).
+      - If not set, the environment variable E(VMWARE_PASSWORD) is used.
+    type: str
+  validate_certs:
+    description:
+      - Whether the server's certificate must be signed by a known authority and issued for O(hostname).
+      - If not set, the environment variable E(VMWARE_VALIDATE_CERTS) is used.
+      - A O(thumbprint) decides alone and makes this option irrelevant.
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - Absolute path, on the storage host, of the authorities to trust, a PEM file or a folder prepared with
+        C(openssl rehash).
+      - When left out the authorities that the storage host trusts are used.
+    type: path
+  thumbprint:
+    description:
+      - SHA-256 thumbprint of the server's certificate, which is then the only certificate that is accepted.
+      - Colons, spaces and case do not matter. Read it with C(openssl x509 -noout -fingerprint -sha256).
+    type: str
+"""
+
+    # For every module that logs in
+    TIMEOUTS = r"""
+options:
+  connect_timeout:
+    description: Seconds that connecting to the server may take, the TLS handshake included.
+    type: float
+    default: 15.0
+  call_timeout:
+    description: Seconds that the server may take to answer any one call.
+    type: float
+    default: 60.0
+"""
+
+    # For every module
+    RUNTIME = r"""
+options: {}
+requirements:
+  - pyVmomi 8.0.3 or later
+  - cryptography 3.4 or later
+notes:
+  - The module runs on the storage host, as root.
+  - When the host's Python lacks a required library, the module continues in the virtual environment of the role
+    C(quiesce.vmware_zfs.runtime), C(/opt/vmware-zfs/venv), or in the Python that the environment variable
+    E(VMWARE_ZFS_PYTHON) names.
+  - The state lies in C(/var/lib/vmware-zfs) and the key that encrypts passwords in C(/etc/vmware-zfs/secret.key). The
+    environment variables E(VMWARE_ZFS_STATE_DIR) and E(VMWARE_ZFS_KEY_FILE) name other places.
+"""

@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vmware_cred_info
+short_description: List the credentials of vCenters and ESXi hosts
+version_added: 1.0.0
+description:
+  - Lists the credentials that are stored on the storage host. A password is never returned.
+extends_documentation_fragment:
+  - quiesce.vmware_zfs.attributes
+  - quiesce.vmware_zfs.attributes.info
+author:
+  - The quiesce.vmware_zfs authors (@quiesce)
+notes:
+  - The module runs on the storage host, as root.
+  - The state lies in C(/var/lib/vmware-zfs). The environment variable E(VMWARE_ZFS_STATE_DIR) names another place.
+options:
+  id:
+    description: List only the credential with this id.
+    type: int
+  hostname:
+    description: List only the credentials of this vCenter or ESXi host.
+    type: str
+  filesystem:
+    description: List only the credentials of this dataset.
+    type: str
+seealso:
+  - module: quiesce.vmware_zfs.vmware_cred
+"""
+
+EXAMPLES = r"""
+- name: List all credentials
+  quiesce.vmware_zfs.vmware_cred_info:
+  register: stored
+
+- name: List the credentials of a dataset
+  quiesce.vmware_zfs.vmware_cred_info:
+    filesystem: tank/vmware
+"""
+
+RETURN = r"""
+credentials:
+  description: The credentials that were asked for, oldest first; empty when there are none.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Its id.
+      type: int
+      sample: 1
+    hostname:
+      description: Name (in lower case) or address of the server.
+      type: str
+      sample: vcenter.example.com
+    port:
+      description: TCP port of its API.
+      type: int
+      sample: 443
+    username:
+      description: User to log in as.
+      type: str
+      sample: administrator@vsphere.local
+    filesystem:
+      description: Name of the dataset.
+      type: str
+      sample: tank/vmware
+    datastores:
+      description: Names of the datastores, sorted; empty when they are found anew at each run.
+      type: list
+      elements: str
+      sample: []
+    validate_certs:
+      description: Whether the server's certificate is verified.
+      type: bool
+      sample: true
+    ca_path:
+      description: Path of the trusted authorities; V(null) for those that the storage host trusts.
+      type: str
+      sample: null
+    thumbprint:
+      description: SHA-256 thumbprint that the server's certificate must have; V(null) when none is pinned.
+      type: str
+      sample: null
+    created:
+      description: When it was stored first, in UTC.
+      type: str
+      sample: "2026-01-31T08:15:00Z"
+    updated:
+      description: When it was changed last, in UTC.
+      type: str
+      sample: "2026-01-31T08:15:00Z"
+"""
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import (
+    Credentials,
+    canonical_host,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+
+SPEC = ArgumentSpec({"id": {"type": "int"}, "hostname": {"type": "str"}, "filesystem": {"type": "str"}})
+
+
+def run(module):
+    asked = {name: value for name, value in module.params.items() if value is not None}
+    if "hostname" in asked:
+        asked["hostname"] = canonical_host(asked["hostname"])
+    with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
+        listed = credentials.list_all()
+    return {
+        "changed": False,
+        "credentials": [
+            one.as_dict() for one in listed if all(getattr(one, name) == value for name, value in asked.items())
+        ],
+    }
+
+
+def main():
+    run_module(SPEC, run, libraries=[])
+
+
+if __name__ == "__main__":
+    main()
