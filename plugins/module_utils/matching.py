@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Sequence
 
 from .storage_host import Mount, StorageHostView, address, ancestors, clean_path, host_name, is_localhost, observe
 from .text import printable
@@ -41,6 +41,19 @@ class Match:
     def datasets(self) -> tuple[str, ...]:
         """The dataset that the datastore lies on, then those mounted in folders below it."""
         return tuple(dict.fromkeys(dataset for _, dataset in self.folders))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for results: JSON types; the relation is None where nothing matched."""
+        return {
+            **{name: getattr(self.datastore, name) for name in ("moid", "name", "datacenter", "type", "accessible")},
+            "remote_hosts": list(self.datastore.remote_hosts),
+            "remote_path": self.datastore.remote_path,
+            "datasets": list(self.datasets),
+            "relation": self.relation or None,
+            "path": self.path,
+            "reason": self.reason,
+            "warnings": list(self.warnings),
+        }
 
 
 def match_here(
