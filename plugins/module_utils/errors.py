@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every error that a user can meet: one sentence that says what is wrong and what to do next.
 
-The engine raises these and nothing else on purpose; the front doors (modules, command line) catch QuiesceError once, at the
-end, and show its text. A text never contains a secret.
+The engine raises these and nothing else on purpose; the front doors (modules, command line) catch QuiesceError once,
+at the end, and show its text. A text never contains a secret.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 
 def printable(value: object, limit: int = 400) -> str:
-    """`value` as one line of at most `limit` characters, with control characters (newlines, escapes, bidi marks) escaped."""
+    """`value` as one line of at most `limit` characters, with control characters (newlines, escapes, bidi marks)
+    escaped.
+    """
     text = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in str(value)

@@ -44,7 +44,7 @@ class Paths:
 
 
 class Database:
-    """An open state database. A context manager: leaving it closes the file. For the thread that opened it only."""
+    """An open state database. A context manager: leaving it closes the file. For one thread at a time."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -144,7 +144,11 @@ def _create_private_file(path: Path) -> None:
 def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
     check_private_file(path)
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=busy_timeout, isolation_level=None
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=busy_timeout,
+        isolation_level=None,
+        check_same_thread=False,  # the journal is written from a thread per server, one at a time
     )
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")  # a replaced ciphertext does not stay in a free page

@@ -31,4 +31,41 @@ CREDENTIALS = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS,)
+JOURNAL = (
+    # snapshots: JSON list of dataset@name; state: see coordination/journal.py; started, ended: UTC, ISO 8601; result:
+    # JSON
+    """
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        task TEXT NOT NULL,
+        dataset TEXT NOT NULL,
+        snapshots TEXT NOT NULL,
+        state TEXT NOT NULL,
+        started TEXT NOT NULL,
+        ended TEXT NOT NULL DEFAULT '',
+        result TEXT NOT NULL DEFAULT '{}'
+    )
+    """,
+    # One row per VMware snapshot; vm, snapshot: managed object IDs; name: the VMware snapshot's. No foreign key to run:
+    # recovery also enters what it finds in vSphere after a database was lost.
+    """
+    CREATE TABLE vm_snapshot (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run TEXT NOT NULL,
+        hostname TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        vm TEXT NOT NULL,
+        instance_uuid TEXT NOT NULL,
+        vm_name TEXT NOT NULL,
+        name TEXT NOT NULL,
+        snapshot TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL,
+        changed TEXT NOT NULL,
+        note TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    "CREATE INDEX vm_snapshot_open ON vm_snapshot (state) WHERE state != 'gone'",
+    "CREATE INDEX vm_snapshot_run ON vm_snapshot (run)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL)

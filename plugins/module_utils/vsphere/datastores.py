@@ -13,7 +13,7 @@ from .session import Session
 
 @dataclass(frozen=True)
 class Datastore:
-    """A datastore. `remote_hosts` and `remote_path` are as the ESXi hosts mount it; empty for what is no NFS datastore."""
+    """A datastore. `remote_hosts` and `remote_path` are as ESXi hosts mount it; empty for what is no NFS."""
 
     moid: str
     name: str
@@ -51,7 +51,9 @@ def list_datastores(session: Session) -> list[Datastore]:
 def _datastore(moid: str, properties: inventory.Properties, datacenter: str, vcenter: str) -> Datastore:
     nas = getattr(properties.get("info"), "nas", None)
     # API HostNasVolume: remoteHost holds the first server, remoteHostNames all of them (NFS 4.1 only).
-    hosts = tuple(getattr(nas, "remoteHostNames", None) or ([nas.remoteHost] if nas is not None and nas.remoteHost else []))
+    hosts = tuple(
+        getattr(nas, "remoteHostNames", None) or ([nas.remoteHost] if nas is not None and nas.remoteHost else [])
+    )
     return Datastore(
         moid=moid,
         name=inventory.unescape(properties.get("name", "")),

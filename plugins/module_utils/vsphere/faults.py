@@ -36,15 +36,19 @@ def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSph
         return SessionLost(f"{server} ended the session while it was asked to {purpose}", "Try again")
     if kind in ("InvalidLogin", "InvalidUserCredentials", "NoPermissionOnLogin"):
         return LoginRefused(
-            f"{server} refused the login of '{printable(username, 80)}'", "Check username and password, and that the account is not locked"
+            f"{server} refused the login of '{printable(username, 80)}'",
+            "Check username and password, and that the account is not locked",
         )
     if kind == "NoPermission":
         privilege = printable(getattr(fault, "privilegeId", "") or "unknown", 100)
         target = printable(getattr(getattr(fault, "object", None), "_moId", "unknown"), 100)
         return PermissionDenied(
-            f"The account '{printable(username, 80)}' on {server} lacks the privilege {privilege} on {target} to {purpose}",
+            f"The account '{printable(username, 80)}' on {server} lacks the privilege {privilege} on {target} "
+            f"to {purpose}",
             "Grant it to the account's role",
             privilege=privilege,
             object=target,
         )
-    return VSphereFault(kind, f"{server} could not {purpose}: {text_of(fault)} ({kind})", "See the server's events for the cause")
+    return VSphereFault(
+        kind, f"{server} could not {purpose}: {text_of(fault)} ({kind})", "See the server's events for the cause"
+    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import urllib.parse
 from typing import Any, Iterable, Iterator, Sequence
 
-from . import sdk
+from . import faults, sdk
 from .session import Session
 
 PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
@@ -21,7 +21,7 @@ Properties = dict[str, Any]  # dotted path -> value; a path that is unset or may
 
 
 def read(session: Session, objects: Sequence[Any], paths: Sequence[str], purpose: str) -> dict[str, Properties]:
-    """The properties `paths` of managed `objects` of one type, by managed object ID; objects that are gone are absent."""
+    """The properties `paths` of `objects` of one type, by managed object ID; objects that are gone are absent."""
     if not objects:
         return {}
     object_set = [sdk.vmodl.query.PropertyCollector.ObjectSpec(obj=item) for item in objects]
@@ -31,7 +31,9 @@ def read(session: Session, objects: Sequence[Any], paths: Sequence[str], purpose
 def read_referenced(
     session: Session, sources: Sequence[Any], reference: str, kind: Any, paths: Sequence[str], purpose: str
 ) -> dict[str, Properties]:
-    """The properties `paths` of all `kind` objects that the property `reference` of any of `sources` lists, in one call."""
+    """The properties `paths` of all `kind` objects that the property `reference` of any of `sources` lists, in one
+    call.
+    """
     if not sources:
         return {}
     collector = sdk.vmodl.query.PropertyCollector
@@ -41,9 +43,15 @@ def read_referenced(
 
 
 def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
-    """The properties `paths` of every `kind` object below the root folder. For datacenters and datastores, never for VMs."""
+    """The properties `paths` of every `kind` object below the root folder. Costs time with their number: never for VMs
+    in a run.
+    """
     view = session.call(
-        purpose, session.content.viewManager.CreateContainerView, container=session.content.rootFolder, type=[kind], recursive=True
+        purpose,
+        session.content.viewManager.CreateContainerView,
+        container=session.content.rootFolder,
+        type=[kind],
+        recursive=True,
     )
     try:
         return read_referenced(session, [view], "view", kind, paths, purpose)
@@ -61,17 +69,31 @@ def _retrieve(
         propSet=[types.PropertySpec(type=kind, pathSet=list(paths), all=False)],
         reportMissingObjectsInResults=True,
     )
-    page = session.call(purpose, collector.RetrievePropertiesEx, specSet=[spec], options=types.RetrieveOptions(maxObjects=PAGE))
+    page = session.call(
+        purpose, collector.RetrievePropertiesEx, specSet=[spec], options=types.RetrieveOptions(maxObjects=PAGE)
+    )
     while page is not None:
         for item in page.objects:
+            _refuse_unreadable(session, item, purpose)
             yield item.obj._moId, {prop.name: prop.val for prop in item.propSet}
         if not page.token:
             return
         page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
 
 
+def _refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
+    """Raise PermissionDenied for an object that may not be read: taken for one without the property, it would look
+    clean.
+    """
+    for missing in item.missingSet or ():
+        if faults.kind_of(missing.fault) == "NoPermission":
+            raise faults.translate(missing.fault, str(session.endpoint), purpose)
+
+
 def unescape(name: str) -> str:
-    """A vSphere name as people see it: servers hand out '%', '/' and '\\' as %25, %2f and %5c (API: ManagedEntity.name)."""
+    """A vSphere name as people see it: servers hand out '%', '/' and '\\' as %25, %2f and %5c (API:
+    ManagedEntity.name).
+    """
     return urllib.parse.unquote(name, errors="surrogateescape") if "%" in name else name
 
 

@@ -34,10 +34,13 @@ def require() -> None:
     if IMPORT_TRACEBACK is not None:
         raise DependencyError(
             "The Python library pyVmomi is missing on this host",
-            f"Install pyVmomi {MINIMUM} or later for the Python that runs the engine, or apply the role quiesce.vmware_zfs.runtime",
+            f"Install pyVmomi {MINIMUM} or later for the Python that runs the engine, "
+            "or apply the role quiesce.vmware_zfs.runtime",
         )
     if API_VERSION not in _versions:
-        raise DependencyError(f"The Python library pyVmomi on this host is too old", f"Install pyVmomi {MINIMUM} or later")
+        raise DependencyError(
+            "The Python library pyVmomi on this host is too old", f"Install pyVmomi {MINIMUM} or later"
+        )
 
 
 def stub_version() -> str:

@@ -87,7 +87,9 @@ class Session:
         """The pyVmomi object for a managed object ID; no call is made."""
         return kind(moid, self.stub)
 
-    def call(self, purpose: str, function: Callable[..., Result], *arguments: Any, repeatable: bool = True, **options: Any) -> Result:
+    def call(
+        self, purpose: str, function: Callable[..., Result], *arguments: Any, repeatable: bool = True, **options: Any
+    ) -> Result:
         """Call a vSphere method and return its result.
 
         `purpose` names the call in messages ("list the datastores"). A session that the server no longer knows is
@@ -150,4 +152,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError) or "timed out" in str(error):
         return "no answer within the time limit"
     return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__, 200)
-

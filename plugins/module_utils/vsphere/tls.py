@@ -19,13 +19,13 @@ from ..errors import CertificateUntrusted, InputError
 
 
 class VerifyingContext(ssl.SSLContext):
-    """Checks the pin right after the handshake, before a byte of a request is sent, and sets the time limit of calls."""
+    """Checks the pin after the handshake, before a byte of a request is sent, and sets the time limit of calls."""
 
     pin: str | None = None
     call_timeout: float | None = None
     peer: str = ""
 
-    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
         connection = super().wrap_socket(*arguments, **options)
         try:
             if self.pin is not None:
@@ -90,5 +90,5 @@ def check_pin(pin: str, certificate: bytes, peer: str) -> None:
     if presented != pin:
         raise CertificateUntrusted(
             f"{peer} presents a certificate with the thumbprint {presented}, but {pin} is pinned",
-            "If the certificate was replaced on purpose, store the new thumbprint; otherwise find out who answers there",
+            "If the certificate was replaced on purpose, store the new thumbprint; if not, find out who answers there",
         )

@@ -15,6 +15,10 @@ from .session import Session
 
 MAX_CHAIN = 32  # snapshots in a chain (Broadcom KB 1025279)
 
+# Guest IDs of Windows Server releases (API VirtualMachineGuestOsIdentifier): windows2019srv_64Guest,
+# windows9Server64Guest; 2008 is winLonghorn, 2003 winNet.
+_WINDOWS_SERVER = re.compile(r"srv|Server|^winLonghorn|^winNet")
+
 _PATHS = (
     "name",
     "config.instanceUuid",
@@ -37,7 +41,9 @@ _PATHS = (
 
 @dataclass(frozen=True)
 class Disk:
-    """A virtual disk. `files` are "[datastore] folder/x.vmdk" with the datastore's ID, the running one first, then its parents."""
+    """A virtual disk. `files` are "[datastore] folder/x.vmdk" with the datastore's ID, the running one first, then its
+    parents.
+    """
 
     label: str
     files: tuple[tuple[str, str], ...]  # (datastore moid, path within the datastore)
@@ -56,7 +62,7 @@ class Vm:
     power: str  # poweredOn, poweredOff, suspended
     template: bool
     connected: bool
-    windows: bool
+    guest: str  # windows server, windows, linux, other: decides what a quiesce can reach
     tools: str  # running, not running, not installed
     disks: tuple[Disk, ...]
     consolidation_needed: bool
@@ -70,7 +76,9 @@ class Vm:
 def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
     """All VMs with a file on the datastores (managed object IDs), by one bulk read that starts at the datastores."""
     sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
-    found = inventory.read_referenced(session, sources, "vm", sdk.vim.VirtualMachine, _PATHS, "list the VMs of the datastores")
+    found = inventory.read_referenced(
+        session, sources, "vm", sdk.vim.VirtualMachine, _PATHS, "list the VMs of the datastores"
+    )
     return sorted((_vm(moid, properties) for moid, properties in found.items()), key=lambda vm: (vm.name, vm.moid))
 
 
@@ -86,7 +94,7 @@ def _vm(moid: str, properties: inventory.Properties) -> Vm:
         power=power,
         template=bool(properties.get("config.template", False)),
         connected=str(properties.get("runtime.connectionState", "connected")) == "connected",
-        windows=_is_windows(properties),
+        guest=_guest(properties),
         tools=_tools(properties),
         disks=tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk)),
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
@@ -94,9 +102,13 @@ def _vm(moid: str, properties: inventory.Properties) -> Vm:
     )
 
 
-def _is_windows(properties: inventory.Properties) -> bool:
-    family = properties.get("guest.guestFamily")  # set by Tools; the configured guest ID stands in for it
-    return family == "windowsGuest" if family else str(properties.get("config.guestId", "")).startswith("win")
+def _guest(properties: inventory.Properties) -> str:
+    """The kind of guest. The family is what Tools report; without it the configured guest ID tells Windows at least."""
+    family = str(properties.get("guest.guestFamily") or "")
+    guest_id = str(properties.get("config.guestId") or "")
+    if family == "windowsGuest" or (not family and guest_id.startswith("win")):
+        return "windows server" if _WINDOWS_SERVER.search(guest_id) else "windows"
+    return "linux" if family == "linuxGuest" else "other"
 
 
 def _tools(properties: inventory.Properties) -> str:

@@ -49,7 +49,8 @@ class Zfs:
             )
         except OSError as error:
             raise DependencyError(
-                f"The command '{self.binary}' cannot be run: {error.strerror}", "Install OpenZFS 2.1 or later on this host"
+                f"The command '{self.binary}' cannot be run: {error.strerror}",
+                "Install OpenZFS 2.1 or later on this host",
             ) from error
         try:
             output, complaint = process.communicate(timeout=timeout)

@@ -36,7 +36,10 @@ def check_dataset(name: str) -> str:
     elif len(name) > MAX_NAME:
         problem = f"it has {len(name)} characters and ZFS takes {MAX_NAME}"
     if problem:
-        raise InputError(f"'{printable(name, 80)}' cannot be a dataset's name: {problem}", "Give it as ZFS lists it, e.g. tank/vmware")
+        raise InputError(
+            f"'{printable(name, 80)}' cannot be a dataset's name: {problem}",
+            "Give it as ZFS lists it, e.g. tank/vmware",
+        )
     return name
 
 

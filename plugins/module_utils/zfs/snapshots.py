@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Mapping, Sequence
 
 from ..errors import DatasetNotFound
-from .command import Zfs
+from .command import READ_TIMEOUT, Zfs
 
 MAX_PROPERTY_VALUE = 8191  # bytes: ZAP_MAXVALUELEN (8,192) less the final NUL
 
 
 def create(zfs: Zfs, names: Sequence[str], properties: Mapping[str, str], timeout: float) -> None:
-    """Take all snapshots `names` (`dataset@name`, one pool) in one atomic step, with `properties` set in the same step."""
+    """Take all snapshots `names` (`dataset@name`, one pool) in one atomic step that also sets `properties`."""
     options = [word for key, value in properties.items() for word in ("-o", f"{key}={value}")]
     zfs.run("snapshot", *options, *names, timeout=timeout)
 
@@ -41,10 +41,10 @@ def set_properties(zfs: Zfs, names: Sequence[str], properties: Mapping[str, str]
     zfs.run("set", *(f"{key}={value}" for key, value in properties.items()), *names)
 
 
-def existing(zfs: Zfs, names: Sequence[str]) -> list[str]:
+def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> list[str]:
     """Those of the snapshots `names` (not empty) that exist, in one process."""
     try:
-        listing = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", *names)
+        listing = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", *names, timeout=timeout)
     except DatasetNotFound as error:
         listing = error.output  # zfs lists what is there and complains about the rest
     return listing.splitlines()

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last look before the ZFS snapshot: what each VM has really reached, read from vSphere and never assumed."""
+
+from __future__ import annotations
+
+from typing import Iterable, Sequence
+
+from ..text import counted
+from ..vsphere.vm_snapshots import VmState, states, states_on
+from . import consistency
+from .consistency import CRASH, STILL
+from .quiesce import Hold
+from .sites import Site
+
+
+def confirm(
+    site: Site, datasets: Iterable[str], holds: Sequence[Hold], strangers_known: Iterable[str], name: str
+) -> list[str]:
+    """Write the level that each hold has reached to it; return what else lowers the whole, in words.
+
+    One bulk read of all VMs that are on the site's datastores now. `strangers_known` are the VMs (managed object IDs)
+    there that have no hold of this site; whoever else runs there came after the plan. `name` is that of the run's
+    VMware snapshots. Raises VSphereError.
+    """
+    now = states_on(site.session, site.carrying(datasets))
+    for hold in holds:
+        _confirm_one(hold, now.get(hold.member.moid), name)
+    known = {hold.member.moid for hold in holds}.union(strangers_known)
+    came = [moid for moid, state in now.items() if moid not in known and state.power == "poweredOn"]
+    if came:
+        return [
+            f"{counted(len(came), 'running VM')} came to the datastores of {site.server} during the run: "
+            + ", ".join(came)
+        ]
+    return []
+
+
+def powered_on(site: Site, holds: Sequence[Hold]) -> list[str]:
+    """Those VMs (managed object IDs) of `holds` that counted as still and run by now. Raises VSphereError."""
+    still = [hold.member.moid for hold in holds if hold.level == STILL]
+    return [moid for moid, state in states(site.session, still).items() if state.power == "poweredOn"]
+
+
+def _confirm_one(hold: Hold, state: VmState | None, name: str) -> None:
+    if hold.level == STILL:
+        if state is not None and state.power == "poweredOn":
+            hold.level, hold.reason = CRASH, "it was powered on during the run"
+    elif hold.snapshot and not hold.failed:
+        found = next(
+            (snapshot for snapshot in (state.named(name) if state else ()) if snapshot.moid == hold.snapshot), None
+        )
+        if found is None:
+            hold.level, hold.reason = CRASH, "its VMware snapshot was gone before the ZFS snapshot"
+        elif hold.quiesced and not found.quiesced:
+            hold.level, hold.reason = (
+                CRASH,
+                "vSphere took its snapshot without quiescing it: check VMware Tools in the guest",
+            )
+        elif not hold.quiesced:
+            hold.level = CRASH
+        else:
+            hold.level = consistency.lowest((hold.level, consistency.of_quiesced(hold.member.guest, found.manifest)))
+    else:
+        hold.level = CRASH

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who we are in vSphere: names by which a VMware snapshot is known as ours, even when the database is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME_PREFIX = "vmware-zfs "
+_MARK = re.compile(r"\[vmware-zfs host=([0-9a-f]{12}) run=([0-9A-Za-z-]+)\]")
+
+
+@dataclass(frozen=True)
+class StorageHost:
+    """This storage host. `id` stays the same when the host is renamed; it is derived from, and does not tell, its
+    machine ID.
+    """
+
+    name: str
+    id: str
+
+    @classmethod
+    def here(cls) -> "StorageHost":
+        name = socket.gethostname()
+        try:
+            machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+        except OSError:
+            machine = name  # no systemd: the name has to do
+        # machine-id(5): to be treated as confidential, so only a hash with our name in it leaves the host.
+        return cls(name, hashlib.sha256(f"quiesce.vmware_zfs {machine}".encode()).hexdigest()[:12])
+
+
+def new_run_id() -> str:
+    """Sorts by time (UTC) and is unique: `20261122T020000-1f2e3d4c`."""
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + secrets.token_hex(4)
+
+
+def snapshot_name(run: str) -> str:
+    """The name of every VMware snapshot of a run."""
+    return NAME_PREFIX + run
+
+
+def description(host: StorageHost, run: str, snapshot: str) -> str:
+    """What an administrator reads who meets the VMware snapshot, with the mark by which it is known as ours."""
+    return (
+        f"Holds this VM still while the storage host {host.name} takes the ZFS snapshot {snapshot}. It is removed "
+        f"when that is done. If it is still here after an hour, run 'vmware-zfs recover' on {host.name}, or remove it by hand. "
+        f"[vmware-zfs host={host.id} run={run}]"
+    )
+
+
+def run_of(host: StorageHost, name: str, text: str) -> str | None:
+    """The run that made the VMware snapshot with this name and description on this storage host; None if none of ours
+    did.
+    """
+    mark = _MARK.search(text)
+    if mark is None or mark.group(1) != host.id or name != snapshot_name(mark.group(2)):
+        return None
+    return mark.group(2)

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal: what may exist in vSphere because of us, written before it does.
+
+An entry is written before a VMware snapshot is created (`intended`) and closed only when the snapshot is seen to be
+gone. Whatever kills a run in between, the open entries say where to look. Every method is one durable transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Callable, Iterable, Sequence
+
+from ..errors import RegistryError
+from ..registry.database import Database
+
+# A run's states. `lost`: its VMs were released while it was not known whether the ZFS snapshot would still be taken.
+QUIESCING, SNAPSHOTTING, RELEASING, LOST, ENDED = "quiescing", "snapshotting", "releasing", "lost", "ended"
+# An entry's states.
+INTENDED, CREATED, REMOVING, GONE = "intended", "created", "removing", "gone"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known."""
+
+    run: str
+    hostname: str
+    port: int
+    vm: str
+    instance_uuid: str
+    vm_name: str
+    name: str
+    snapshot: str = ""
+    state: str = INTENDED
+    note: str = ""
+    id: int = 0
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as the journal knows it. `snapshots` are its ZFS snapshots (`dataset@name`)."""
+
+    id: str
+    task: str
+    dataset: str
+    snapshots: tuple[str, ...]
+    state: str
+    started: str
+    ended: str
+    result: dict[str, Any]
+
+
+class Journal:
+    """Writes and reads the journal. Safe for use by several threads, one transaction at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+
+    def open_run(self, run: str, task: str, dataset: str, snapshots: Sequence[str]) -> None:
+        self._write(
+            "INSERT INTO run (id, task, dataset, snapshots, state, started) VALUES (?, ?, ?, ?, ?, ?)",
+            [(run, task, dataset, json.dumps(list(snapshots)), QUIESCING, _now())],
+        )
+
+    def set_state(self, run: str, state: str) -> None:
+        self._write("UPDATE run SET state = ? WHERE id = ?", [(state, run)])
+
+    def end_run(self, run: str, result: dict[str, Any], state: str = ENDED) -> None:
+        """The run did all it could; `result` is what it reported."""
+        self._write(
+            "UPDATE run SET state = ?, ended = ?, result = ? WHERE id = ?", [(state, _now(), json.dumps(result), run)]
+        )
+
+    def intend(self, entries: Iterable[Entry]) -> list[int]:
+        """Write entries before their VMware snapshots are created, all in one transaction; return their ids."""
+        ids: list[int] = []
+        with self._lock, self._database.transaction() as connection:
+            for entry in entries:
+                cursor = connection.execute(
+                    "INSERT INTO vm_snapshot (run, hostname, port, vm, instance_uuid, vm_name, name, state, changed)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        entry.run,
+                        entry.hostname,
+                        entry.port,
+                        entry.vm,
+                        entry.instance_uuid,
+                        entry.vm_name,
+                        entry.name,
+                        INTENDED,
+                        _now(),
+                    ),
+                )
+                ids.append(int(cursor.lastrowid or 0))
+        return ids
+
+    def created(self, entry: int, snapshot: str) -> None:
+        """The VMware snapshot exists and has this managed object ID."""
+        self._advance(entry, CREATED, snapshot=snapshot)
+
+    def removing(self, entry: int, snapshot: str) -> None:
+        """The removal of the VMware snapshot is about to be asked for."""
+        self._advance(entry, REMOVING, snapshot=snapshot)
+
+    def gone(self, entry: int, note: str = "") -> None:
+        """The VMware snapshot was seen to be gone, or never to have come to be."""
+        self._advance(entry, GONE, note=note)
+
+    def note(self, entry: int, note: str) -> None:
+        """Why the VMware snapshot is still there; the entry stays open."""
+        self._write("UPDATE vm_snapshot SET note = ?, changed = ? WHERE id = ?", [(note, _now(), entry)])
+
+    def open_entries(self) -> list[Entry]:
+        """Every VMware snapshot that exists or may exist, oldest first."""
+        return self._entries("state != ?", GONE)
+
+    def entries(self, run: str) -> list[Entry]:
+        """All entries of a run, oldest first."""
+        return self._entries("run = ?", run)
+
+    def runs(self, states: Sequence[str] = (), limit: int = 1000) -> list[RunRecord]:
+        """The newest runs first, all or those in one of `states`."""
+        where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+        with self._lock:
+            rows = self._database.rows(
+                f"SELECT id, task, dataset, snapshots, state, started, ended, result FROM run{where}"
+                " ORDER BY started DESC, id DESC LIMIT ?",
+                (*states, limit),
+            )
+        return [
+            RunRecord(row[0], row[1], row[2], tuple(json.loads(row[3])), row[4], row[5], row[6], json.loads(row[7]))
+            for row in rows
+        ]
+
+    def _entries(self, where: str, value: str) -> list[Entry]:
+        columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, id"
+        with self._lock:
+            rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
+        return [Entry(*row) for row in rows]
+
+    def _advance(self, entry: int, state: str, **columns: str) -> None:
+        names = "".join(f", {name} = ?" for name in columns)
+        self._write(
+            f"UPDATE vm_snapshot SET state = ?, changed = ?{names} WHERE id = ?",
+            [(state, _now(), *columns.values(), entry)],
+        )
+
+    def _write(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:
+        with self._lock, self._database.transaction() as connection:
+            connection.executemany(statement, parameters)
+
+
+def best_effort(write: Callable[[], None]) -> None:
+    """Write to the journal if it can be written. For what only saves recovery work: it must never stop a removal."""
+    try:
+        write()
+    except RegistryError:
+        pass
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Creating the VMware snapshots of a run: one flow per VM."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Callable, Generator
+
+from ..errors import ConnectionFailed, VSphereError, VSphereFault
+from ..vsphere import faults, vm_snapshots
+from ..vsphere.session import Session
+from .consistency import CRASH
+from .drive import Drive, Flow, Job, Outcome, Pause, Task
+from .journal import Journal, best_effort
+from .plan import QUIESCE, Member
+from .request import Policy
+
+_RETRY = 1.0  # seconds before a busy VM is asked again
+
+
+@dataclass
+class Hold:
+    """What a run did with one VM. Times are on the monotonic clock, None until they come.
+
+    `uncertain`: a creation may still be under way or have succeeded unseen, so that its absence has to be proved.
+    """
+
+    member: Member
+    entry: int = 0
+    snapshot: str = ""
+    quiesced: bool = False  # asked for; whether it happened is read from the tree
+    uncertain: bool = False
+    failed: bool = False
+    level: str = CRASH
+    reason: str = ""
+    started: float | None = None
+    released: float | None = None
+
+
+@dataclass
+class Quiesce:
+    """The first half of a run on one server: creates the VMware snapshot of every hold, within the policy's limits.
+
+    `name` and `description` are those of every VMware snapshot of the run; `deadline` is when the run's hold must end;
+    `give_up` tells the whole run that it has failed; `stopped` is true once the run is to be ended.
+    """
+
+    session: Session
+    journal: Journal
+    policy: Policy
+    name: str
+    description: str
+    deadline: float
+    give_up: Callable[[str], None]
+    stopped: Callable[[], bool]
+    holds: list[Hold] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Returns when every VMware snapshot is there, has failed, or is out of time."""
+        jobs = [Job(hold.member.host, lambda hold=hold: self._create(hold)) for hold in self.holds]  # type: ignore[misc]
+        Drive(self.session, self.policy.limits, lambda: self.stopped() or time.monotonic() >= self.deadline).run(jobs)
+        for hold in self.holds:
+            if hold.started is None:
+                self._fail(hold, "the run ended before its turn came")
+
+    def _create(self, hold: Hold) -> Flow:
+        hold.started = time.monotonic()
+        deadline = min(hold.started + self.policy.vm_timeout, self.deadline)
+        hold.quiesced = hold.member.action == QUIESCE
+        repeated = False
+        while True:
+            outcome = yield Task(lambda: self._begin(hold, deadline), deadline)
+            error = outcome.error
+            if outcome.unfinished:
+                hold.uncertain = True
+                self._fail(
+                    hold, f"its VMware snapshot was not ready within {time.monotonic() - hold.started:.0f} seconds"
+                )
+                return
+            if outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
+                # The answer is lost, not the deed: look before the creation is repeated.
+                found = yield from self._look_for(hold, deadline)
+                if found:
+                    self._succeed(hold, found)
+                    return
+                if hold.uncertain or repeated:
+                    self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
+                    return
+                repeated = True
+            elif error is None:
+                self._succeed(hold, outcome.result or "")
+                return
+            elif isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS:
+                stopped = yield Pause(_RETRY)
+                if stopped.unfinished or time.monotonic() >= deadline:
+                    self._fail(hold, error.problem)
+                    return
+            else:
+                hold.uncertain = True  # a failed creation has been seen to leave half a snapshot: release looks for it
+                if not (hold.quiesced and _is_quiesce_failure(error)) or not self._go_on_unquiesced(hold, error):
+                    self._fail(hold, error.problem)
+                    return
+                yield from self._remove_half(hold, deadline)
+
+    def _begin(self, hold: Hold, deadline: float) -> str:
+        return vm_snapshots.start_create(
+            self.session, hold.member.moid, self.name, self.description, hold.quiesced, deadline - time.monotonic()
+        )
+
+    def _succeed(self, hold: Hold, snapshot: str) -> None:
+        hold.snapshot = snapshot
+        best_effort(lambda: self.journal.created(hold.entry, snapshot))
+
+    def _fail(self, hold: Hold, reason: str) -> None:
+        hold.failed, hold.level, hold.reason = True, CRASH, reason
+        if self.policy.on_vm_failure == "fail":
+            self.give_up(f"The VM '{hold.member.name}' on {hold.member.server} could not be snapshotted: {reason}")
+
+    def _go_on_unquiesced(self, hold: Hold, error: VSphereError) -> bool:
+        """Apply on_quiesce_failure; whether the VM is to be snapshotted without quiescing it."""
+        if self.policy.on_quiesce_failure == "fail":
+            self.give_up(f"The VM '{hold.member.name}' on {hold.member.server} could not be quiesced: {error.problem}")
+        if self.policy.on_quiesce_failure != "crash_consistent":
+            return False
+        hold.quiesced, hold.reason = False, f"quiescing failed: {error.problem}"
+        return True
+
+    def _remove_half(self, hold: Hold, deadline: float) -> Flow:
+        """Remove what a failed quiesce left, so that the next snapshot does not become its child."""
+        try:
+            state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
+        except VSphereError:
+            return  # release looks again
+        for half in state.named(self.name) if state else ():
+            yield Task(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
+
+    def _look_for(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, str]:
+        """The snapshot of a creation whose answer was lost; "" and not `uncertain` once its absence is proved."""
+        while True:
+            try:
+                running = vm_snapshots.creation_is_running(self.session, hold.member.moid)
+                state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
+                if state and state.named(self.name):
+                    return state.named(self.name)[0].moid
+                if not running:
+                    return ""
+            except VSphereError as error:
+                hold.reason = error.problem
+            stopped = yield Pause(_RETRY)
+            if stopped.unfinished or time.monotonic() >= deadline:
+                hold.uncertain = True
+                return ""
+
+
+def _is_quiesce_failure(error: VSphereError) -> bool:
+    """Whether the guest is why the creation failed. Some releases report it as a generic fault whose text says so."""
+    return isinstance(error, VSphereFault) and (
+        error.kind in faults.QUIESCE_FAULTS or "quiesc" in error.problem.lower()
+    )

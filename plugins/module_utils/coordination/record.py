@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The consistency record: what a ZFS snapshot tells of itself, in user properties set in the same step as the snapshot.
+
+    quiesce.vmware_zfs:run          the run that took it
+    quiesce.vmware_zfs:task         the snapshot task that asked for it, absent when a person did
+    quiesce.vmware_zfs:host         the storage host, by its id
+    quiesce.vmware_zfs:consistency  the level that every VM in it reached: crash, filesystem, application, still
+    quiesce.vmware_zfs:complete     yes when every VM that was to be quiesced was, otherwise no
+    quiesce.vmware_zfs:held_until   seconds since 1970, the latest end of the hold: a younger snapshot is crash
+    quiesce.vmware_zfs:manifest.0   base64 of zlib of JSON, continued in manifest.1 ... when it is long
+
+The manifest tells of each VM what a restore has to know; a restored VM must be reverted to `vmware_snapshot` before
+it is powered on, because the ZFS snapshot holds the delta files that were open (Broadcom KB 2147276).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, Sequence
+
+from ..zfs import snapshots
+from ..zfs.command import Zfs
+from .consistency import CRASH, LEVELS
+
+PREFIX = "quiesce.vmware_zfs:"
+_VERSION = 1
+
+
+@dataclass
+class Record:
+    """A consistency record. `vms` are plain data: name, instance_uuid, moid, server, vmx_path, vmware_snapshot, level,
+    reason.
+    """
+
+    run: str
+    host: str
+    consistency: str
+    complete: bool
+    held_until: int
+    task: str = ""
+    vmware_snapshot: str = ""
+    vms: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def properties(self) -> dict[str, str]:
+        """The user properties to set."""
+        manifest = {
+            "version": _VERSION,
+            "vmware_snapshot": self.vmware_snapshot,
+            "vms": self.vms,
+            "problems": self.problems,
+        }
+        text = base64.b64encode(zlib.compress(json.dumps(manifest, separators=(",", ":")).encode(), 9)).decode()
+        size = snapshots.MAX_PROPERTY_VALUE
+        chunks = [text[at : at + size] for at in range(0, len(text), size)]
+        values = {
+            "run": self.run,
+            "host": self.host,
+            "consistency": self.consistency,
+            "complete": "yes" if self.complete else "no",
+            "held_until": str(self.held_until),
+            **({"task": self.task} if self.task else {}),
+            **{f"manifest.{number}": chunk for number, chunk in enumerate(chunks)},
+        }
+        return {PREFIX + name: value for name, value in values.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+def read(zfs: Zfs, snapshot: str) -> Record | None:
+    """The record of the ZFS snapshot, None if the snapshot does not exist or carries none.
+
+    What cannot be understood counts as crash: a damaged record must not look better than none.
+    """
+    found = snapshots.properties(zfs, snapshot, PREFIX)
+    if found is None or PREFIX + "run" not in found:
+        return None
+    values = {name[len(PREFIX) :]: value for name, value in found.items() if name.startswith(PREFIX)}
+    record = Record(
+        run=values["run"],
+        host=values.get("host", ""),
+        consistency=values.get("consistency", ""),
+        complete=values.get("complete") == "yes",
+        held_until=int(values["held_until"]) if values.get("held_until", "").isdigit() else 0,
+        task=values.get("task", ""),
+    )
+    try:
+        manifest = _manifest(values)
+        record.vmware_snapshot, record.vms, record.problems = (
+            manifest[key] for key in ("vmware_snapshot", "vms", "problems")
+        )
+    except (ValueError, KeyError, zlib.error):
+        lower(record, "the manifest of the snapshot is damaged")
+    if record.consistency not in LEVELS:
+        lower(record, "the record of the snapshot is damaged")
+    if int(found.get("creation", "0")) > record.held_until:
+        lower(record, "the snapshot was taken after its VMs had been released")
+    return record
+
+
+def lower(record: Record, problem: str, vms: Sequence[dict[str, Any]] | None = None) -> None:
+    """Lower the record to crash, and those of its VMs with it that are given (all by default)."""
+    record.consistency, record.complete = CRASH, False
+    record.problems.append(problem)
+    for vm in record.vms if vms is None else vms:
+        vm["level"], vm["reason"] = CRASH, problem
+
+
+def _manifest(values: dict[str, str]) -> Any:
+    chunks: list[str] = []
+    while (chunk := values.get(f"manifest.{len(chunks)}")) is not None:
+        chunks.append(chunk)
+    return json.loads(zlib.decompress(base64.b64decode("".join(chunks), validate=True)))

@@ -1,0 +1,209 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recovery: removes the VMware snapshots that runs left behind which are no longer alive.
+
+What may exist is in the journal; with `scan` vSphere is searched as well, for those that only it still knows. Nothing
+else is touched: not a VMware snapshot that is not ours, nor one of a run that lives.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Sequence
+
+from ..errors import QuiesceError
+from ..registry.credentials import Credential
+from ..secret import Secret
+from ..vsphere.session import Session
+from ..vsphere.vm_snapshots import search, states
+from .engine import Engine
+from .identity import NAME_PREFIX, run_of
+from .journal import CREATED, Entry
+from .release import Release, Removal
+from .request import Limits
+from .settle import lower_record, settle
+from .sites import endpoint_of
+
+_BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
+REMOVAL_LIMIT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
+
+
+@dataclass
+class Recovery:
+    """What a recovery found and did, as plain data. Each item of `left` says in `reason` why it is still there."""
+
+    removed: list[dict[str, Any]] = field(default_factory=list)
+    left: list[dict[str, Any]] = field(default_factory=list)
+    lowered: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def before_run(engine: Engine) -> Recovery:
+    """What a run does first: one try at what earlier runs left. A recovery that is under way already is left to it."""
+    with engine.locks.recovery() as free:
+        return _Recovery(engine, tries=1).run() if free else Recovery()
+
+
+def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout: float = 60.0) -> Recovery:
+    """Remove what dead runs left; with `dry` only say what would be removed. Servers that are away are tried again.
+
+    Waits up to `lock_timeout` seconds for another recovery. Raises LockTimeout, RegistryError.
+    """
+    if dry:
+        return _Recovery(engine, tries=1).look(scan)
+    with engine.locks.recovery(lock_timeout):
+        return _Recovery(engine, tries=len(_BACKOFF)).run(scan)
+
+
+@dataclass
+class _Server:
+    """A server with what has to be removed there, and the accounts of today that can log in."""
+
+    hostname: str
+    port: int
+    accounts: list[tuple[Credential, Secret]]
+    entries: list[Entry] = field(default_factory=list)
+
+
+class _Recovery:
+    def __init__(self, engine: Engine, tries: int) -> None:
+        self._engine, self._tries = engine, tries
+        self._done = Recovery()
+
+    def run(self, scan: bool = False) -> Recovery:
+        """Settle what became of ZFS snapshots first: that has to be known before the VMs are released."""
+        self._done.lowered, problems = settle(self._engine)
+        self._done.problems += problems
+        self._at_each(scan, self._remove)
+        lowered, problems = settle(self._engine)
+        self._done.lowered += lowered
+        return self._done
+
+    def look(self, scan: bool) -> Recovery:
+        """What `run` would remove: those of the journal's open entries that vSphere still shows."""
+        self._at_each(scan, self._show)
+        return self._done
+
+    def _at_each(self, scan: bool, work: Any) -> None:
+        servers = self._servers(scan)
+        if not servers:
+            return
+
+        def at(server: _Server) -> None:
+            session = self._reach(server)
+            if session is None:
+                return
+            with session:
+                try:
+                    entries = server.entries + (self._orphans(session, server) if scan else [])
+                    work(session, entries)
+                except QuiesceError as error:
+                    self._leave(server.entries, str(error))
+
+        with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+            list(pool.map(at, servers))
+
+    def _servers(self, scan: bool) -> list[_Server]:
+        """The servers to visit. Passwords are read here: the credentials are those of today, not of the dead run."""
+        servers: dict[tuple[str, int], _Server] = {}
+        for entry in self._engine.journal.open_entries():
+            if not self._engine.locks.is_alive(entry.run):
+                key = (entry.hostname, entry.port)
+                servers.setdefault(key, _Server(*key, accounts=[])).entries.append(entry)
+        for credential in self._engine.credentials.list_all():
+            key = (credential.hostname, credential.port)
+            if scan:
+                servers.setdefault(key, _Server(*key, accounts=[]))
+            if key in servers:
+                try:
+                    servers[key].accounts.append((credential, self._engine.credentials.password(credential)))
+                except QuiesceError as error:
+                    self._done.problems.append(str(error))
+        return list(servers.values())
+
+    def _reach(self, server: _Server) -> Session | None:
+        """A session by the first account that can log in, or None with the reason noted."""
+        reason = f"No credential for {server.hostname}:{server.port} is stored any more; store one with vmware_cred."
+        for delay in _BACKOFF[: self._tries]:
+            time.sleep(delay if server.accounts else 0.0)
+            for credential, password in server.accounts:
+                try:
+                    return self._engine.connect(endpoint_of(credential), credential.username, password)
+                except QuiesceError as error:
+                    reason = str(error)
+        self._leave(server.entries, reason)
+        if not server.entries:
+            self._done.problems.append(reason)
+        return None
+
+    def _orphans(self, session: Session, server: _Server) -> list[Entry]:
+        """VMware snapshots that carry our mark and that no open entry knows: the database was lost or restored."""
+        known = {(entry.vm, entry.name) for entry in self._engine.journal.open_entries()}
+        found = []
+        for vm, snapshot in search(session, NAME_PREFIX):
+            run = run_of(self._engine.host, snapshot.name, snapshot.description)
+            if run is not None and (vm.moid, snapshot.name) not in known and not self._engine.locks.is_alive(run):
+                found.append(
+                    Entry(
+                        run,
+                        server.hostname,
+                        server.port,
+                        vm.moid,
+                        vm.instance_uuid,
+                        vm.name,
+                        snapshot.name,
+                        snapshot.moid,
+                        CREATED,
+                    )
+                )
+        return found
+
+    def _remove(self, session: Session, entries: Sequence[Entry]) -> None:
+        orphans = [entry for entry in entries if not entry.id]
+        ids = self._engine.journal.intend(orphans)
+        entries = [entry for entry in entries if entry.id] + [
+            replace(entry, id=new) for entry, new in zip(orphans, ids)
+        ]
+        removals = [
+            Removal(entry.id, entry.vm, entry.name, entry.instance_uuid, snapshot=entry.snapshot, uncertain=True)
+            for entry in entries
+        ]
+        Release(session, self._engine.journal, Limits(), time.monotonic() + REMOVAL_LIMIT).run(removals)
+        for entry, removal in zip(entries, removals):
+            if not removal.gone:
+                self._leave([entry], removal.reason)
+                continue
+            if removal.existed:
+                self._done.removed.append(_plain(entry, removal.reason))
+            if removal.vanished and entry.state == CREATED:
+                self._done.lowered += lower_record(
+                    self._engine, entry.run, f"The VM '{entry.vm_name}': somebody else removed its VMware snapshot"
+                )
+
+    def _show(self, session: Session, entries: Sequence[Entry]) -> None:
+        now = states(session, [entry.vm for entry in entries])
+        for entry in entries:
+            state = now.get(entry.vm)
+            if state is not None and state.named(entry.name):
+                self._done.removed.append(_plain(entry, ""))
+
+    def _leave(self, entries: Sequence[Entry], reason: str) -> None:
+        self._done.left += [_plain(entry, reason) for entry in entries]
+
+
+def _plain(entry: Entry, reason: str) -> dict[str, Any]:
+    return {
+        "run_id": entry.run,
+        "server": entry.hostname if entry.port == 443 else f"{entry.hostname}:{entry.port}",
+        "vm": entry.vm_name,
+        "moid": entry.vm,
+        "vmware_snapshot": entry.name,
+        "vmware_snapshot_moid": entry.snapshot,
+        "reason": reason,
+    }

@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Removing VMware snapshots until they are seen to be gone: the second half of a run, and all of a recovery."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Sequence
+
+from ..errors import VSphereError, VSphereFault
+from ..vsphere import faults, vm_snapshots
+from ..vsphere.session import Session
+from ..vsphere.vm_snapshots import VmState
+from .drive import Drive, Flow, Job, Pause, Task
+from .journal import Journal, best_effort
+from .request import Limits
+
+_RETRY = 1.0  # seconds before something that failed is tried again
+_ATTEMPTS = 5  # removals of one VMware snapshot that end in an error, before it is left to the next recovery
+
+
+@dataclass
+class Removal:
+    """One VMware snapshot that has to go, known by its VM and its unique name.
+
+    `snapshot` is its managed object ID where that is known already. `uncertain`: it may also still be coming to be.
+    What became of it: `existed` (it was seen), `gone`, `vanished` (somebody else had removed it), `released` (monotonic
+    time), `reason` (why not).
+    """
+
+    entry: int
+    vm: str
+    name: str
+    instance_uuid: str = ""
+    host: str = ""
+    snapshot: str = ""
+    uncertain: bool = False
+    existed: bool = False
+    gone: bool = False
+    vanished: bool = False
+    released: float | None = None
+    reason: str = ""
+    attempts: int = 0
+    consolidated: bool = False
+
+
+class Release:
+    """Removes `removals` on one server until all are gone or `deadline` (monotonic) has come. Raises nothing."""
+
+    def __init__(self, session: Session, journal: Journal, limits: Limits, deadline: float) -> None:
+        self._session, self._journal, self._limits, self._deadline = session, journal, limits, deadline
+
+    def run(self, removals: Sequence[Removal]) -> None:
+        known = [removal for removal in removals if removal.snapshot]
+        self._remove(known)
+        left = self._verify(removals)
+        while left and time.monotonic() < self._deadline and any(removal.attempts < _ATTEMPTS for removal in left):
+            found = [removal for removal in left if removal.snapshot and removal.attempts < _ATTEMPTS]
+            if not found:
+                time.sleep(_RETRY)  # a creation is still under way, or the server does not answer
+            self._remove(found)
+            left = self._verify(left)
+        for removal in left:
+            best_effort(lambda removal=removal: self._journal.note(removal.entry, removal.reason))  # type: ignore[misc]
+
+    def _remove(self, removals: Sequence[Removal]) -> None:
+        jobs = [Job(removal.host, lambda removal=removal: self._flow(removal)) for removal in removals]  # type: ignore[misc]
+        Drive(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
+
+    def _flow(self, removal: Removal) -> Flow:
+        best_effort(lambda: self._journal.removing(removal.entry, removal.snapshot))
+        while True:
+            outcome = yield Task(lambda: vm_snapshots.start_remove(self._session, removal.snapshot), self._deadline)
+            error = outcome.error
+            if outcome.unfinished:
+                removal.reason = "its removal was still under way at the end of the time limit"
+                return
+            if error is None and not outcome.vanished:
+                removal.existed, removal.released = True, time.monotonic()
+                return
+            if isinstance(error, VSphereFault) and error.kind in faults.GONE_FAULTS:
+                removal.vanished = True
+                return
+            busy = isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS
+            removal.reason = error.problem if error else "the server lost the removal's task"
+            removal.attempts += not busy
+            if removal.attempts >= _ATTEMPTS:
+                return
+            yield Pause(_RETRY)
+            if time.monotonic() >= self._deadline:
+                return
+
+    def _verify(self, removals: Sequence[Removal]) -> list[Removal]:
+        """Look at the VMs' snapshot trees; return the removals that are not seen to be gone."""
+        try:
+            states = vm_snapshots.states(self._session, list(dict.fromkeys(removal.vm for removal in removals)))
+            return [removal for removal in removals if self._is_left(removal, states.get(removal.vm))]
+        except VSphereError as error:
+            for removal in removals:
+                removal.reason = removal.reason or error.problem
+            time.sleep(_RETRY)
+            return list(removals)
+
+    def _is_left(self, removal: Removal, state: VmState | None) -> bool:
+        """Whether there is more to do about the removal, with what was found written to it."""
+        found = state.named(removal.name) if state else []
+        removal.snapshot = found[0].moid if found else ""
+        if found:
+            removal.existed = True
+            return True
+        if state is None:
+            moved = (
+                vm_snapshots.find_by_instance_uuid(self._session, removal.instance_uuid)
+                if removal.instance_uuid
+                else None
+            )
+            if moved is not None and moved != removal.vm:
+                removal.vm = moved
+                return True
+        elif removal.uncertain and vm_snapshots.creation_is_running(self._session, removal.vm):
+            removal.reason = "its creation is still under way"
+            return True
+        elif state.consolidation_needed and not removal.consolidated:
+            self._consolidate(removal)
+        removal.gone = True
+        removal.released = removal.released or time.monotonic()
+        best_effort(lambda: self._journal.gone(removal.entry, removal.reason))
+        return False
+
+    def _consolidate(self, removal: Removal) -> None:
+        """Merge delta files that the removal left although the tree is clean; one try, reported when it fails."""
+        removal.consolidated = True
+        ended: list[VSphereError | None] = []
+
+        def flow() -> Flow:
+            outcome = yield Task(lambda: vm_snapshots.start_consolidate(self._session, removal.vm), self._deadline)
+            ended.append(outcome.error)
+            if outcome.error is not None or outcome.unfinished or outcome.vanished:
+                cause = outcome.error.problem if outcome.error else "it did not end in time"
+                removal.reason = f"its disks need consolidation, which failed: {cause}"
+
+        Drive(self._session, self._limits, lambda: False).run([Job(removal.host, flow)])

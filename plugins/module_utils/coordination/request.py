@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run is asked to do, as plain data that is checked before anything happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from ..errors import InputError
+
+QUIESCE_FAILURE = ("crash_consistent", "skip", "fail")
+VM_FAILURE = ("continue", "fail")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """VMware snapshots that are created or removed at the same time, at most."""
+
+    per_vcenter: int = 32
+    per_host: int = 8
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do when a VM cannot be quiesced or snapshotted, and how long anything may take (seconds)."""
+
+    on_quiesce_failure: str = "crash_consistent"
+    on_vm_failure: str = "continue"
+    exclude_vms: tuple[str, ...] = ()
+    vm_timeout: float = 300.0
+    max_hold: float = 900.0
+    limits: Limits = field(default_factory=Limits)
+
+    def check(self) -> None:
+        """Raise InputError for values that contradict each other or make no sense."""
+        if self.on_quiesce_failure not in QUIESCE_FAILURE:
+            raise InputError(
+                f"on_quiesce_failure is '{self.on_quiesce_failure}'", f"Choose one of {', '.join(QUIESCE_FAILURE)}"
+            )
+        if self.on_vm_failure not in VM_FAILURE:
+            raise InputError(f"on_vm_failure is '{self.on_vm_failure}'", f"Choose one of {', '.join(VM_FAILURE)}")
+        if min(self.limits.per_vcenter, self.limits.per_host) < 1:
+            raise InputError("A limit of snapshots at a time is below 1", "Give limits of at least 1")
+        if self.vm_timeout <= 0 or self.max_hold <= 0:
+            raise InputError("vm_timeout and max_hold must be above 0 seconds", "Give them in seconds")
+        if self.vm_timeout > self.max_hold:
+            raise InputError(
+                f"vm_timeout ({self.vm_timeout:g} s) is longer than max_hold ({self.max_hold:g} s)",
+                "Lower vm_timeout or raise max_hold",
+            )
+
+    def excluded_by(self, name: str, instance_uuid: str, moid: str) -> str | None:
+        """The entry of exclude_vms that names the VM: its name (shell patterns allowed), instance UUID or managed
+        object ID.
+        """
+        for entry in self.exclude_vms:
+            if entry in (instance_uuid, moid) or fnmatchcase(name, entry):
+                return entry
+        return None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One coordinated snapshot: which datasets, under which name, by which policy.
+
+    `aliases` are further names and addresses under which ESXi hosts mount from this storage host. `lock_timeout` is
+    how long to wait (seconds) for another run that holds the same datasets.
+    """
+
+    dataset: str
+    snapshot: str  # the part behind the @
+    recursive: bool = False
+    exclude: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    task: str = ""  # id of the snapshot task that asks, "" when a person does
+    lock_timeout: float = 60.0
+    policy: Policy = field(default_factory=Policy)

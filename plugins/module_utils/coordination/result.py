@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results as plain data: what modules return, what the command line shows and what the journal keeps."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from ..errors import SnapshotExists
+from ..zfs import snapshots
+from ..zfs.command import Zfs
+from . import record
+from .plan import Plan
+from .quiesce import Hold
+
+
+def of_existing(zfs: Zfs, names: Sequence[str]) -> dict[str, Any] | None:
+    """The result of a snapshot that was taken before, None if none of its parts exists.
+
+    Raises SnapshotExists when only a part of it exists, or when it carries no consistency record.
+    """
+    found = snapshots.existing(zfs, names)
+    if not found:
+        return None
+    taken = record.read(zfs, names[0]) if len(found) == len(names) else None
+    if taken is None:
+        raise SnapshotExists(
+            f"The ZFS snapshot {found[0]} exists already and "
+            + (
+                "carries no consistency record"
+                if len(found) == len(names)
+                else f"{len(names) - len(found)} of the others do not"
+            ),
+            "Choose another name, or destroy it if it is not needed",
+        )
+    return {
+        **_frame(names, created=False, run=taken.run),
+        "consistency": taken.consistency,
+        "complete": taken.complete,
+        "problems": taken.problems,
+        "vms": [{**vm, "hold_seconds": None} for vm in taken.vms],
+    }
+
+
+def of_plan(plan: Plan) -> dict[str, Any]:
+    """What a dry run shows: the plan, with the level that each VM can reach at best."""
+    planned = plan.as_dict()
+    return {
+        **_frame(plan.snapshots, created=False, run=""),
+        "consistency": plan.best(),
+        "complete": plan.can_be_complete(),
+        "problems": planned["problems"],
+        "refusals": planned["refusals"],
+        "vms": [{**vm, "hold_seconds": None} for vm in planned["vms"]],
+    }
+
+
+def of_run(
+    run: str, plan: Plan, holds: Sequence[Hold], taken: record.Record | None, left: Sequence[str]
+) -> dict[str, Any]:
+    """What a run did. `taken` is None when no ZFS snapshot came of it; `left` are VMware snapshots that are still
+    there.
+    """
+    begun = [hold.started for hold in holds if hold.started is not None]
+    ended = [hold.released for hold in holds if hold.released is not None]
+    return {
+        **_frame(plan.snapshots, created=taken is not None, run=run),
+        "consistency": taken.consistency if taken else None,
+        "complete": bool(taken and taken.complete),
+        "problems": list(taken.problems if taken else plan.problems),
+        "vms": [_vm(hold) for hold in holds],
+        "hold_window_seconds": round(max(ended) - min(begun), 3) if begun and ended else 0.0,
+        "vmware_snapshots_left": len(left),
+        "left": list(left),
+    }
+
+
+def vm_facts(hold: Hold) -> dict[str, Any]:
+    """What the manifest keeps of a VM."""
+    member = hold.member
+    return {
+        "name": member.name,
+        "instance_uuid": member.instance_uuid,
+        "moid": member.moid,
+        "server": member.server,
+        "vmx_path": member.vmx_path,
+        "vmware_snapshot_moid": hold.snapshot,
+        "level": hold.level,
+        "reason": hold.reason,
+    }
+
+
+def _vm(hold: Hold) -> dict[str, Any]:
+    held = hold.started is not None and hold.released is not None
+    return {
+        **vm_facts(hold),
+        "power": hold.member.power,
+        "action": hold.member.action,
+        "spans": list(hold.member.spans),
+        "hold_seconds": round(hold.released - hold.started, 3) if held else None,  # type: ignore[operator]
+    }
+
+
+def _frame(names: Sequence[str], created: bool, run: str) -> dict[str, Any]:
+    return {
+        "run_id": run,
+        "zfs_snapshot": names[0],
+        "zfs_snapshots": list(names),
+        "created": created,
+        "hold_window_seconds": None,
+        "vmware_snapshots_left": 0,
+        "left": [],
+    }

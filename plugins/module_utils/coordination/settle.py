@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of the ZFS snapshots of runs that died: their records must not say more than is known."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from ..errors import QuiesceError
+from ..zfs import snapshots
+from . import record
+from .consistency import CRASH
+from .engine import Engine
+from .journal import ENDED, GONE, LOST, QUIESCING, RELEASING, REMOVING, SNAPSHOTTING, RunRecord
+
+_FORGET_AFTER = timedelta(days=7)  # a ZFS snapshot whose command did not return is not expected any longer
+_LOOK_SECONDS = 15.0  # a pool that hangs must not keep VMs from being released
+
+
+def settle(engine: Engine) -> tuple[list[str], list[str]]:
+    """Bring the journal's account of dead runs to an end; return (ZFS snapshots whose record was lowered, problems).
+
+    A run that died while its ZFS snapshot was being taken is decided before its VMs are released: the snapshot
+    exists, so it was taken while they were held, or the run counts as `lost`, and a snapshot that appears later is no
+    better than crash.
+    """
+    lowered: list[str] = []
+    problems: list[str] = []
+    for run in engine.journal.runs((QUIESCING, SNAPSHOTTING, RELEASING, LOST)):
+        if engine.locks.is_alive(run.id):
+            continue
+        try:
+            lowered += _settle_one(engine, run)
+        except QuiesceError as error:
+            problems.append(
+                f"What became of {run.snapshots[0]} is not known: {error.problem}; the next recovery looks again."
+            )
+            if run.state == SNAPSHOTTING:
+                engine.journal.set_state(run.id, LOST)
+    return lowered, problems
+
+
+def _settle_one(engine: Engine, run: RunRecord) -> list[str]:
+    entries = engine.journal.entries(run.id)
+    lowered: list[str] = []
+    if run.state in (SNAPSHOTTING, LOST):
+        found = snapshots.existing(engine.zfs, run.snapshots, timeout=_LOOK_SECONDS)
+        held = run.state == SNAPSHOTTING and not any(entry.state in (REMOVING, GONE) for entry in entries)
+        if found and not held:
+            lowered = _lower(engine, run, "the run that took it ended early, and the VMs may have been released before")
+        if not found and datetime.now(timezone.utc) - datetime.fromisoformat(run.started) < _FORGET_AFTER:
+            engine.journal.set_state(run.id, LOST)
+            return []
+        engine.journal.set_state(run.id, RELEASING)
+    if all(entry.state == GONE for entry in entries):
+        engine.journal.set_state(run.id, ENDED)
+    return lowered
+
+
+def lower_record(engine: Engine, run: str, problem: str) -> list[str]:
+    """Lower the record of the ZFS snapshots that a run took; return those that exist."""
+    known = [found for found in engine.journal.runs() if found.id == run]
+    return _lower(engine, known[0], problem) if known else []
+
+
+def _lower(engine: Engine, run: RunRecord, problem: str) -> list[str]:
+    found = snapshots.existing(engine.zfs, run.snapshots, timeout=_LOOK_SECONDS)
+    taken = record.read(engine.zfs, found[0]) if found else None
+    if taken is None or taken.run != run.id:
+        return []
+    if taken.consistency != CRASH or taken.complete:
+        record.lower(taken, problem)
+        snapshots.set_properties(engine.zfs, found, taken.properties())
+    return found

@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The servers that take part in a run: a session each, and which of its datastores lie on which datasets."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Callable, Iterable, Sequence
+
+from ..errors import QuiesceError
+from ..matching import Match, match_here
+from ..registry.credentials import Credential
+from ..secret import Secret
+from ..text import printable
+from ..vsphere.datastores import Datastore, list_datastores
+from ..vsphere.session import Endpoint, Session
+from ..zfs.datasets import Dataset
+from ..zfs.names import is_within
+
+Connect = Callable[[Endpoint, str, Secret], Session]
+
+
+def endpoint_of(credential: Credential) -> Endpoint:
+    """Where and how a credential logs in."""
+    return Endpoint(
+        credential.hostname, credential.port, credential.validate_certs, credential.ca_path, credential.thumbprint
+    )
+
+
+@dataclass
+class Site:
+    """One login on one server. `matches` holds the verdict on each of its datastores, by managed object ID."""
+
+    session: Session
+    credentials: list[Credential]
+    datastores: list[Datastore] = field(default_factory=list)
+    matches: dict[str, Match] = field(default_factory=dict)
+
+    @property
+    def server(self) -> str:
+        return str(self.session.endpoint)
+
+    def carrying(self, datasets: Iterable[str]) -> list[str]:
+        """The datastores (managed object IDs) that lie on any of the datasets."""
+        wanted = set(datasets)
+        return [moid for moid, match in self.matches.items() if wanted.intersection(match.datasets)]
+
+
+def open_sites(
+    stack: ExitStack,
+    credentials: Sequence[Credential],
+    password: Callable[[Credential], Secret],
+    datasets: Sequence[Dataset],
+    aliases: Sequence[str],
+    connect: Connect,
+) -> tuple[list[Site], list[str]]:
+    """Log in everywhere side by side and match what is found there with `datasets` (all of this host).
+
+    `stack` logs out when it closes. Returns the sites, and in words what went wrong with the others: a server that is
+    away must not stop the snapshot of the VMs on the rest. Credentials with the same account share a login.
+    """
+    accounts: dict[tuple[str, int, str], list[Credential]] = {}
+    for credential in credentials:
+        accounts.setdefault((credential.hostname, credential.port, credential.username), []).append(credential)
+    if not accounts:
+        return [], []
+
+    def open_one(group: list[Credential]) -> Site | str:
+        try:
+            session = connect(endpoint_of(group[0]), group[0].username, password_of[group[0].id])
+        except QuiesceError as error:
+            return str(error)
+        stack.callback(session.close)
+        try:
+            return Site(session, group, list_datastores(session))
+        except QuiesceError as error:
+            return str(error)
+
+    problems: list[str] = []
+    password_of: dict[int, Secret] = {}
+    for key, group in list(accounts.items()):
+        try:  # the database is for one thread
+            password_of[group[0].id] = password(group[0])
+        except QuiesceError as error:
+            problems.append(str(error))
+            del accounts[key]
+    with ThreadPoolExecutor(max_workers=max(1, len(accounts))) as pool:
+        opened = list(pool.map(open_one, accounts.values()))
+    problems += [site for site in opened if isinstance(site, str)]
+    sites = [site for site in opened if isinstance(site, Site)]
+    found = match_here([datastore for site in sites for datastore in site.datastores], datasets, aliases)
+    for site in sites:
+        # Verdicts come in the order of the datastores that were asked about.
+        mine, found = found[: len(site.datastores)], found[len(site.datastores) :]
+        site.matches = {match.datastore.moid: match for match in mine}
+        problems += [problem for credential in site.credentials for problem in _apply(credential, site)]
+    return sites, problems
+
+
+def _apply(credential: Credential, site: Site) -> Iterable[str]:
+    """What the credential itself says of its datastores, and what is wrong with that."""
+    for name in credential.datastores:
+        named = [moid for moid, match in site.matches.items() if match.datastore.name == name]
+        if not named:
+            yield (
+                f"The credential {credential.id} names the datastore '{printable(name, 80)}', which {site.server} "
+                "does not have; name those it has, or leave datastores out to have them matched."
+            )
+        for moid in named:
+            match = site.matches[moid]
+            if not match.datasets:  # the person who named it knows more than the addresses tell
+                site.matches[moid] = Match(
+                    match.datastore, "named by the credential", relation="root", folders=(("", credential.filesystem),)
+                )
+    if not any(
+        is_within(dataset, credential.filesystem) or is_within(credential.filesystem, dataset)
+        for match in site.matches.values()
+        for dataset in match.datasets
+    ):
+        yield (
+            f"No datastore of {site.server} lies on {credential.filesystem} (credential {credential.id}); "
+            "vmware_datastore_match says why, and aliases or datastores mend it."
+        )

@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stop that is asked for from outside: SIGTERM and SIGINT end a run, but only after it has released its VMs."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from types import FrameType
+from typing import Iterator
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stop:
+    """Whether the run is to be ended, and why. The first reason counts. Safe for use by several threads."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+
+    def ask(self, reason: str) -> None:
+        with self._lock:
+            self.reason = self.reason or reason
+        self._event.set()
+
+    def asked(self) -> bool:
+        return self._event.is_set()
+
+
+@contextmanager
+def on_signals(stop: Stop) -> Iterator[None]:
+    """Turn termination signals into `stop` until the block ends. Signals belong to the main thread: elsewhere nothing
+    changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        # Not stop.ask(): a handler interrupts the main thread anywhere, also while it holds the lock.
+        stop.reason = stop.reason or f"it was interrupted by {signal.Signals(number).name}"
+        stop._event.set()
+
+    before = {number: signal.signal(number, ask) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

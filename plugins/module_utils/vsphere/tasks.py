@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One waiter for all running tasks of a server: a single property-collector call tells of every task that ended.
+
+Tasks are watched by one filter per batch of new tasks, so a batch costs one call however large it is. When the session
+was lost, the collector is lost with it: the waiter makes a new one and watches all its tasks again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+from ..errors import VSphereError
+from . import faults, inventory, sdk
+from .session import Session
+
+_PATHS = ("info.state", "info.error", "info.result")
+
+
+@dataclass(frozen=True)
+class TaskEnd:
+    """How a task ended. `result` is the managed object ID of what it made. A task the server forgot has `vanished`."""
+
+    task: str
+    result: str | None = None
+    error: VSphereError | None = None
+    vanished: bool = False
+
+
+class TaskWaiter:
+    """Watches tasks by managed object ID. Not thread-safe: it belongs to one loop."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._collector: Any = None
+        self._version = ""
+        self._pending: dict[str, dict[str, Any]] = {}  # task -> what is known of its properties
+        self._unwatched: list[str] = []
+
+    def watch(self, task: str) -> None:
+        """Watch `task` from the next `wait()` on."""
+        if task not in self._pending:
+            self._pending[task] = {}
+            self._unwatched.append(task)
+
+    def forget(self, task: str) -> None:
+        """Stop waiting for `task`."""
+        self._pending.pop(task, None)
+
+    def wait(self, seconds: int) -> list[TaskEnd]:
+        """Wait at most `seconds` for the next tasks to end and return them; an empty list if none did.
+
+        Raises VSphereError when the server cannot be asked, also at a second try; the tasks stay watched.
+        """
+        try:
+            return self._wait(seconds)
+        except VSphereError:
+            self._collector = None  # whatever it was: a fresh collector that watches everything again mends it
+            return self._wait(seconds)
+
+    def close(self) -> None:
+        """Give the collector and its filters back. Never raises."""
+        if self._collector is not None:
+            try:
+                self._session.call("end the task watch", self._collector.DestroyPropertyCollector, repeatable=False)
+            except VSphereError:
+                pass
+            self._collector = None
+
+    def _wait(self, seconds: int) -> list[TaskEnd]:
+        if self._collector is None:
+            root = self._session.content.propertyCollector
+            self._collector = self._session.call("watch tasks", root.CreatePropertyCollector)
+            self._version = ""
+            self._unwatched = list(self._pending)
+        if self._unwatched:
+            self._session.call(
+                "watch tasks", self._collector.CreateFilter, spec=self._filter(), partialUpdates=False, repeatable=False
+            )
+            self._unwatched = []
+        options = sdk.vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=seconds)
+        update = self._session.call(
+            "wait for tasks", self._collector.WaitForUpdatesEx, version=self._version, options=options, repeatable=False
+        )
+        if update is None:
+            return []
+        self._version = update.version
+        ends: list[TaskEnd] = []
+        for filtered in update.filterSet or ():
+            for change in filtered.objectSet or ():
+                ends += self._changed(change)
+            for missing in filtered.missingSet or ():
+                ends += self._vanished(missing.obj._moId)
+        return ends
+
+    def _filter(self) -> Any:
+        types = sdk.vmodl.query.PropertyCollector
+        tasks = inventory.objects_of(
+            self._session, sdk.vim.Task, [task for task in self._unwatched if task in self._pending]
+        )
+        return types.FilterSpec(
+            objectSet=[types.ObjectSpec(obj=task) for task in tasks],
+            propSet=[types.PropertySpec(type=sdk.vim.Task, pathSet=list(_PATHS), all=False)],
+            reportMissingObjectsInResults=True,
+        )
+
+    def _changed(self, change: Any) -> Iterable[TaskEnd]:
+        task = change.obj._moId
+        if change.kind == "leave":
+            return self._vanished(task)
+        known = self._pending.get(task)
+        if known is None:
+            return ()
+        known.update((item.name, item.val) for item in change.changeSet or ())
+        state = str(known.get("info.state", ""))
+        if state not in ("success", "error"):
+            return ()
+        del self._pending[task]
+        if state == "success":
+            return (TaskEnd(task, result=getattr(known.get("info.result"), "_moId", None)),)
+        return (
+            TaskEnd(
+                task, error=faults.translate(known.get("info.error"), str(self._session.endpoint), "carry out the task")
+            ),
+        )
+
+    def _vanished(self, task: str) -> Iterable[TaskEnd]:
+        return (TaskEnd(task, vanished=True),) if self._pending.pop(task, None) is not None else ()

@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""VMware snapshots of VMs: create, look at, remove. Always by managed object ID, never with children."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Iterator, Sequence
+
+from . import inventory, sdk
+from .session import Session
+
+# VirtualMachineGuestQuiesceSpec.timeout takes 5 to 240 minutes (vSphere API 6.5).
+_QUIESCE_MINUTES = (5, 240)
+
+
+@dataclass(frozen=True)
+class VmSnapshot:
+    """One node of a VM's snapshot tree."""
+
+    moid: str
+    name: str
+    description: str
+    quiesced: bool
+    manifest: str  # backupManifest: names the writers' manifest of a VSS snapshot, "" where there is none
+
+
+@dataclass(frozen=True)
+class VmState:
+    """What a coordinator has to know of a VM between its steps."""
+
+    power: str
+    consolidation_needed: bool
+    snapshots: tuple[VmSnapshot, ...]
+
+    def named(self, name: str) -> list[VmSnapshot]:
+        return [snapshot for snapshot in self.snapshots if snapshot.name == name]
+
+
+_STATE_PATHS = ("runtime.powerState", "runtime.consolidationNeeded", "snapshot.rootSnapshotList")
+
+
+def start_create(session: Session, vm: str, name: str, description: str, quiesce: bool, limit: float) -> str:
+    """Start a snapshot without memory of the VM and return the task's managed object ID.
+
+    `limit` in seconds is handed to the guest as the quiesce's own limit, within what vSphere takes. Not repeated after
+    a broken connection: look for the name first.
+    """
+    spec = None
+    if quiesce:
+        minutes = min(max(math.ceil(limit / 60), _QUIESCE_MINUTES[0]), _QUIESCE_MINUTES[1])
+        spec = sdk.vim.vm.GuestQuiesceSpec(timeout=minutes)
+    machine = session.managed_object(sdk.vim.VirtualMachine, vm)
+    task = session.call(
+        "create a snapshot",
+        machine.CreateSnapshotEx_Task,
+        name=name,
+        description=description,
+        memory=False,
+        quiesceSpec=spec,
+        repeatable=False,
+    )
+    return str(task._moId)
+
+
+def start_remove(session: Session, snapshot: str) -> str:
+    """Start the removal of one snapshot, its children stay; return the task's managed object ID. Safe to repeat."""
+    node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
+    return str(
+        session.call("remove a snapshot", node.RemoveSnapshot_Task, removeChildren=False, consolidate=True)._moId
+    )
+
+
+def start_consolidate(session: Session, vm: str) -> str:
+    """Start the consolidation of the VM's disks; return the task's managed object ID. Safe to repeat."""
+    machine = session.managed_object(sdk.vim.VirtualMachine, vm)
+    return str(session.call("consolidate disks", machine.ConsolidateVMDisks_Task)._moId)
+
+
+def states(session: Session, vms: Sequence[str]) -> dict[str, VmState]:
+    """The state of VMs by managed object ID, in one bulk read; a VM that is gone is absent."""
+    machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
+    found = inventory.read(session, machines, _STATE_PATHS, "read the snapshots of VMs")
+    return {moid: _state(properties) for moid, properties in found.items()}
+
+
+def states_on(session: Session, datastores: Sequence[str]) -> dict[str, VmState]:
+    """The same for every VM with a file on the datastores, as they are now."""
+    sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
+    found = inventory.read_referenced(
+        session, sources, "vm", sdk.vim.VirtualMachine, _STATE_PATHS, "read the snapshots of VMs"
+    )
+    return {moid: _state(properties) for moid, properties in found.items()}
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """A VM that has a VMware snapshot."""
+
+    moid: str
+    name: str
+    instance_uuid: str
+
+
+def search(session: Session, prefix: str) -> list[tuple[Bearer, VmSnapshot]]:
+    """Every VMware snapshot of the server whose name begins with `prefix`. Reads the whole inventory: for recovery
+    only.
+    """
+    paths = ["name", "config.instanceUuid", "snapshot.rootSnapshotList"]
+    found = inventory.read_all(session, sdk.vim.VirtualMachine, paths, "search the snapshots of all VMs")
+    return [
+        (
+            Bearer(moid, inventory.unescape(properties.get("name", "")), properties.get("config.instanceUuid", "")),
+            snapshot,
+        )
+        for moid, properties in found.items()
+        for snapshot in _flatten(properties.get("snapshot.rootSnapshotList", ()))
+        if snapshot.name.startswith(prefix)
+    ]
+
+
+def creation_is_running(session: Session, vm: str) -> bool:
+    """Whether a task that creates a snapshot of the VM is queued or running: its answer may have been lost."""
+    machine = session.managed_object(sdk.vim.VirtualMachine, vm)
+    tasks = inventory.read_referenced(
+        session, [machine], "recentTask", sdk.vim.Task, ["info.descriptionId", "info.state"], "look for a running task"
+    )
+    return any(
+        "createsnapshot" in str(task.get("info.descriptionId", "")).lower()
+        and task.get("info.state") in ("queued", "running")
+        for task in tasks.values()
+    )
+
+
+def find_by_instance_uuid(session: Session, uuid: str) -> str | None:
+    """The managed object ID of the VM with this instance UUID, wherever it has moved to; None if there is none."""
+    found = session.call(
+        "find a VM by its instance UUID",
+        session.content.searchIndex.FindAllByUuid,
+        uuid=uuid,
+        vmSearch=True,
+        instanceUuid=True,
+    )
+    return str(found[0]._moId) if found else None
+
+
+def _state(properties: inventory.Properties) -> VmState:
+    return VmState(
+        power=str(properties.get("runtime.powerState", "poweredOn")),
+        consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
+        snapshots=tuple(_flatten(properties.get("snapshot.rootSnapshotList", ()))),
+    )
+
+
+def _flatten(trees: Sequence[Any]) -> Iterator[VmSnapshot]:
+    for tree in trees:
+        yield VmSnapshot(
+            moid=tree.snapshot._moId,
+            name=inventory.unescape(tree.name),
+            description=tree.description or "",
+            quiesced=bool(tree.quiesced),
+            manifest=tree.backupManifest or "",
+        )
+        yield from _flatten(tree.childSnapshotList or ())
