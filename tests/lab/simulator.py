@@ -1,0 +1,414 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's vCenter, from Python: build it, start it, make it go wrong, ask what happened.
+
+    with Simulator.start(directory=tmp_path) as vcenter:
+        vcenter.rule(method="CreateSnapshot_Task", vm="db", effect="task_fault", fault="ApplicationQuiesceFault")
+        ...
+        assert vcenter.snapshots()["db"] == []
+
+vcenter/README.md says what it models and describes every rule. Standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import select
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+SOURCES = Path(__file__).parent / "vcenter"
+PACKAGES = ("golang-go", "golang-github-vmware-govmomi-dev")
+GOPATH = "/usr/share/gocode"  # where the distribution's Go libraries are
+USER = "administrator@vsphere.local"
+PASSWORD = "lab-Password-1"
+RECORD = "vcenter.json"  # in a simulator's directory: who runs there
+
+
+class SimulatorError(Exception):
+    """The simulator could not be built, started or controlled; the text says why and what to do."""
+
+
+# ---- Building
+
+
+def cache_root() -> Path:
+    """The folder for what the tests and the lab keep between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quiesce-vmware-zfs"
+
+
+def fingerprint() -> str:
+    """What the program is built from: its sources and the versions of the packages that it is built with."""
+    digest = hashlib.sha256()
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES], capture_output=True, text=True, check=False
+    )
+    if query.returncode != 0 or shutil.which("go") is None:
+        install = f"apt-get install {' '.join(PACKAGES)}"
+        raise SimulatorError(f"the simulator cannot be built without Go; install it: {install}")
+    digest.update(query.stdout.encode())
+    for source in sorted(SOURCES.glob("*.go")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build() -> Path:
+    """Build the program unless it is in the cache; return its path. Takes about a minute the first time (2 cores)."""
+    folder = cache_root() / f"vcenter-{fingerprint()[:16]}"
+    program = folder / "vcenter"
+    if program.exists():
+        return program
+    with locked(cache_root() / "vcenter.lock"):
+        if program.exists():  # somebody else built it while we waited
+            return program
+        fresh = folder.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        result = subprocess.run(
+            ["go", "build", "-o", str(fresh / "vcenter"), "."],
+            cwd=SOURCES,
+            env={**os.environ, "GO111MODULE": "off", "GOPATH": GOPATH, "GOFLAGS": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise SimulatorError(f"go build failed:\n{result.stdout}{result.stderr}")
+        os.rename(fresh, folder)
+    return program
+
+
+# ---- Processes, known by pid and start time so that nobody else's is ever ended
+
+
+def start_time(pid: int) -> int | None:
+    """When a process began, in clock ticks since boot; None when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def end_stray(directory: Path) -> bool:
+    """End a simulator that an earlier process left running in a directory; True if there was one."""
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    ended = False
+    try:
+        process = os.pidfd_open(record["pid"])
+    except ProcessLookupError:
+        process = -1
+    if process >= 0:
+        with open(process, "rb", buffering=0):  # from here on the number cannot be another process's
+            if start_time(record["pid"]) == record["start_time"]:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                select.select([process], [], [], 30)
+                ended = True
+    (directory / RECORD).unlink(missing_ok=True)
+    return ended
+
+
+class Simulator:
+    """A running simulator. `start` makes one, `attach` finds the detached one of a directory."""
+
+    host = "127.0.0.2"  # pyVmomi skips verification on 127.0.0.1
+    user = USER
+    password = PASSWORD
+
+    def __init__(self, directory: Path, flags: list[str], *, detached: bool) -> None:
+        self.directory = directory
+        self.ca_path = directory / "certificates" / "ca.pem"
+        self.trace_path = directory / "trace.jsonl"
+        self.port = 0
+        self.control_port = 0
+        self.thumbprint = ""  # of the server's certificate: SHA-256, upper-case hex with colons
+        self.pid = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._flags = flags
+        self._detached = detached
+
+    @classmethod
+    def start(
+        cls,
+        config: dict[str, Any] | None = None,
+        *,
+        directory: Path,
+        api_version: str = "7.0.3.0",
+        esxi: bool = False,
+        create_seconds: float = 0.2,
+        remove_seconds: float = 0.2,
+        port: int = 0,
+        state: bool = False,
+        tasks: int = 0,
+        tasks_per_host: int = 0,
+        retention_seconds: float = 600,
+        detached: bool = False,
+    ) -> Simulator:
+        """Start a vCenter (or an ESXi host) whose files are in `directory`, and return when it answers.
+
+        `tasks` and `tasks_per_host` limit how many run at once (0: no limit). With `state` its datastores, VMs and
+        snapshots survive a restart. It ends with this process unless `detached`.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        end_stray(directory)
+        flags = [
+            f"-api-version={api_version}",
+            f"-certificates={directory / 'certificates'}",
+            f"-trace={directory / 'trace.jsonl'}",
+            f"-create={create_seconds}s",
+            f"-remove={remove_seconds}s",
+            f"-tasks={tasks}",
+            f"-tasks-per-host={tasks_per_host}",
+            f"-retention={retention_seconds}s",
+            f"-user={USER}",
+        ]
+        if esxi:
+            flags.append("-esxi")
+        if state:
+            flags.append(f"-state={directory / 'state.jsonl'}")
+        if config is not None:
+            (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+            flags.append(f"-config={directory / 'config.json'}")
+        simulator = cls(directory, flags, detached=detached)
+        simulator._launch(port)
+        return simulator
+
+    @classmethod
+    def attach(cls, directory: Path) -> Simulator:
+        """The detached simulator that runs in a directory."""
+        try:
+            record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise SimulatorError(f"no simulator was started in {directory}; start one") from None
+        if start_time(record["pid"]) != record["start_time"]:
+            raise SimulatorError(f"the simulator of {directory} is not running any more; start it again")
+        simulator = cls(directory, record["flags"], detached=True)
+        simulator._adopt(record)
+        return simulator
+
+    def _adopt(self, ready: dict[str, Any]) -> None:
+        self.pid, self.port, self.control_port = ready["pid"], ready["port"], ready["control"]
+        self.thumbprint = ready["thumbprint"]
+
+    def _launch(self, port: int) -> None:
+        log = self.directory / "vcenter.log"
+        lifeline = [] if self._detached else ["-lifeline"]
+        with open(log, "ab") as errors:
+            self.process = subprocess.Popen(
+                [str(build()), *self._flags, *lifeline, f"-port={port}"],
+                env={**os.environ, "VCENTER_PASSWORD": PASSWORD},
+                stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            line = self.process.stdout.readline() if selector.select(timeout=120) else b""
+        self.process.stdout.close()
+        if not line:
+            self.kill()
+            raise SimulatorError(f"the simulator did not start: {log.read_text(encoding='utf-8')[-2000:].strip()}")
+        ready = json.loads(line)
+        self._adopt(ready)
+        record = {**ready, "start_time": start_time(self.pid), "flags": self._flags}
+        (self.directory / RECORD).write_text(json.dumps(record), encoding="utf-8")
+
+    # ---- Its life
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        if self.process is not None:
+            return self.process.poll() is None
+        return (self.directory / RECORD).exists() and start_time(self.pid) is not None
+
+    def kill(self) -> None:
+        """SIGKILL: the vCenter is gone from one instant to the next."""
+        if self.process is None:
+            end_stray(self.directory)
+            return
+        self.process.kill()
+        self._reap()
+
+    def stop(self) -> None:
+        """End it in peace; harmless when it has ended already."""
+        if self.process is None:
+            end_stray(self.directory)
+            return
+        self.process.terminate()
+        self._reap()
+
+    def _reap(self) -> None:
+        assert self.process is not None
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        (self.directory / RECORD).unlink(missing_ok=True)
+
+    def restart(self, *, new_certificate: bool = False) -> None:
+        """Start again on the same port: after `kill` a crash, otherwise a reboot. Sessions and tasks are gone; with
+        state=True the snapshots are not. A new certificate comes from the same authority."""
+        if self.running:
+            self.stop()
+        if new_certificate:
+            (self.directory / "certificates" / "server.pem").unlink()
+        self._launch(self.port)
+
+    # ---- Making it go wrong
+
+    def rule(self, **what: Any) -> int:
+        """Add a fault (fields: vcenter/README.md); returns its id."""
+        return int(self._control("POST", "rules", what)["id"])
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules with the number of their hits."""
+        rules: list[dict[str, Any]] = self._control("GET", "rules")
+        return rules
+
+    def clear_rules(self, rule_id: int = 0) -> None:
+        """Remove one rule, or all of them."""
+        self._control("DELETE", f"rules?id={rule_id}")
+
+    def release(self, vm: str = "") -> int:
+        """Let the hanging tasks of the VMs whose names match go on to their end; returns how many."""
+        return int(self._control("POST", "release", {"vm": vm})["released"])
+
+    def network(self, mode: str) -> None:
+        """`up`, `reset` (connections are cut and new ones refused) or `black_hole` (nothing is answered)."""
+        self._control("POST", "network", {"mode": mode})
+
+    def expire_sessions(self) -> None:
+        """End all sessions, also for those who are just waiting in one."""
+        self._control("POST", "expire")
+
+    def deny(self, privilege: str, entity: str = "") -> None:
+        """Take a privilege away, everywhere or on objects whose name matches."""
+        self._control("POST", "deny", {"privilege": privilege, "object": entity})
+
+    def grant_all(self) -> None:
+        """Take all denials back."""
+        self._control("DELETE", "deny")
+
+    # ---- Changing the inventory
+
+    def vm(self, name: str, **changes: Any) -> int:
+        """Change the VMs whose names match (a regular expression): any field of a VM's configuration, such as
+        power="off", host="DC0_H0" (a vMotion), name="new", tools="not_running", properties={...}. Returns how many
+        were changed."""
+        return int(self._control("POST", "vm", {"vm": name, "change": changes})["changed"])
+
+    def register(self, datastore: str, *, datacenter: str = "", **config: Any) -> str:
+        """Register a new VM; returns its managed object ID."""
+        what = {"datastore": datastore, "datacenter": datacenter, "config": config}
+        return str(self._control("POST", "register", what)["moid"])
+
+    def register_again(self, name: str) -> str:
+        """Register a VM that was unregistered: same snapshots, new managed object IDs; returns the VM's."""
+        return str(self._control("POST", "register", {"name": name})["moid"])
+
+    def unregister(self, name: str) -> int:
+        """Unregister the VMs whose names match; returns how many."""
+        return int(self._control("DELETE", "vm", {"vm": name})["unregistered"])
+
+    # ---- Asking what happened
+
+    def trace(self, since: int = 0) -> list[dict[str, Any]]:
+        """Every API call and every step in a task's life, in order, after a sequence number."""
+        entries: list[dict[str, Any]] = self._control("GET", f"trace?since={since}")
+        return entries
+
+    def wait_for(
+        self, wanted: Callable[[dict[str, Any]], bool], *, seconds: float = 30, since: int = 0
+    ) -> dict[str, Any]:
+        """The first trace entry that is wanted, as soon as it is there."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            for entry in self._control("GET", f"trace?since={since}&wait={max(1, int(left))}"):
+                since = entry["seq"]
+                if wanted(entry):
+                    found: dict[str, Any] = entry
+                    return found
+            if left <= 0:
+                raise SimulatorError(f"nothing of the kind happened within {seconds} s")
+
+    def clear_trace(self) -> None:
+        self._control("DELETE", "trace")
+
+    def machines(self) -> list[dict[str, Any]]:
+        """The simulator's own view of every VM: {"name", "moid", "host", "datastore", "snapshots", "current" (a moid),
+        "consolidation_needed", "busy" (the task that works on it)}."""
+        machines: list[dict[str, Any]] = self._control("GET", "snapshots")
+        return machines
+
+    def snapshots(self) -> dict[str, list[dict[str, Any]]]:
+        """The snapshot tree of every VM, without going through its API: a list of roots, each {"moid", "name",
+        "description", "id", "created", "quiesced", "memory", "manifest", "children"}. Where two VMs bear the same name
+        the moid is appended: "web (vm-12)"."""
+        machines = self.machines()
+        count = Counter(m["name"] for m in machines)
+        return {m["name"] if count[m["name"]] == 1 else f"{m['name']} ({m['moid']})": m["snapshots"] for m in machines}
+
+    def stats(self) -> dict[str, Any]:
+        """{"calls": {method: n}, "running": {method: n}, "most": {method: n at once}, "per_host": {host: {method: n at
+        once}}}; the methods beside "calls" are those of tasks, and "all"."""
+        stats: dict[str, Any] = self._control("GET", "stats")
+        return stats
+
+    def clear_stats(self) -> None:
+        self._control("DELETE", "stats")
+
+    def _control(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.control_port}/_ctl/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=90) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            raise SimulatorError(f"{method} {path}: {error.read().decode(errors='replace').strip()}") from None
+        except OSError as error:
+            raise SimulatorError(f"the simulator does not answer ({error}); is it running?") from error

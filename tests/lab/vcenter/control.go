@@ -1,0 +1,252 @@
+// Copyright: (c) 2026, the quiesce.vmware_zfs authors
+// GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// The control endpoint: plain HTTP and JSON on a loopback port of its own, so that no fault of the vCenter's reaches it.
+// README.md shows each request.
+
+var controls = map[string]func(*http.Request) (interface{}, error){
+	"GET rules":     func(*http.Request) (interface{}, error) { return faults.list(), nil },
+	"POST rules":    addRule,
+	"DELETE rules":  deleteRules,
+	"POST release":  releaseTasks,
+	"POST network":  setNetwork,
+	"POST expire":   func(*http.Request) (interface{}, error) { sessions.end(""); return nil, nil },
+	"POST deny":     deny,
+	"DELETE deny":   func(*http.Request) (interface{}, error) { setDenials(nil); return nil, nil },
+	"POST vm":       changeMachines,
+	"POST register": registerMachine,
+	"DELETE vm":     unregisterMachine,
+	"GET trace":     getTrace,
+	"DELETE trace":  func(*http.Request) (interface{}, error) { trace.reset(); return nil, nil },
+	"GET snapshots": func(*http.Request) (interface{}, error) { return listSnapshots(), nil },
+	"GET stats":     func(*http.Request) (interface{}, error) { return stats.json(), nil },
+	"DELETE stats":  func(*http.Request) (interface{}, error) { stats.reset(); return nil, nil },
+}
+
+func control(w http.ResponseWriter, r *http.Request) {
+	serve, ok := controls[r.Method+" "+strings.TrimPrefix(r.URL.Path, "/_ctl/")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	answer, err := serve(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func decode(r *http.Request, into interface{}) error {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	return dec.Decode(into)
+}
+
+// matches tells whether an anchored regular expression matches; an empty one matches all, a wrong one nothing.
+func matches(expression, text string) bool {
+	if expression == "" {
+		return true
+	}
+	ok, _ := regexp.MatchString("^(?s:"+expression+")$", text)
+	return ok
+}
+
+func addRule(r *http.Request) (interface{}, error) {
+	one := &rule{}
+	if err := decode(r, one); err != nil {
+		return nil, err
+	}
+	if err := faults.add(one); err != nil {
+		return nil, err
+	}
+	return map[string]int{"id": one.ID}, nil
+}
+
+func deleteRules(r *http.Request) (interface{}, error) {
+	id, err := strconv.Atoi(r.URL.Query().Get("id"))
+	if r.URL.Query().Get("id") != "" && err != nil {
+		return nil, err
+	}
+	faults.remove(id)
+	return nil, nil
+}
+
+// releaseTasks lets tasks that hang go on to their end.
+func releaseTasks(r *http.Request) (interface{}, error) {
+	var what struct {
+		VM string `json:"vm"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	world.Lock()
+	defer world.Unlock()
+	n := 0
+	for _, vm := range inv.machines {
+		if t := vm.busy; t != nil && t.effect() == "task_hang" && matches(what.VM, vm.rec.Config.Name) {
+			select {
+			case <-t.release:
+			default:
+				close(t.release)
+				n++
+			}
+		}
+	}
+	return map[string]int{"released": n}, nil
+}
+
+func setNetwork(r *http.Request) (interface{}, error) {
+	var what struct {
+		Mode string `json:"mode"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	if !network.set(what.Mode) {
+		return nil, fmt.Errorf("unknown mode %q", what.Mode)
+	}
+	return nil, nil
+}
+
+func deny(r *http.Request) (interface{}, error) {
+	var d denial
+	if err := decode(r, &d); err != nil {
+		return nil, err
+	}
+	denials.Lock()
+	defer denials.Unlock()
+	denials.list = append(denials.list, d)
+	return nil, nil
+}
+
+func setDenials(list []denial) {
+	denials.Lock()
+	defer denials.Unlock()
+	denials.list = list
+}
+
+func changeMachines(r *http.Request) (interface{}, error) {
+	var what struct {
+		VM     string          `json:"vm"`
+		Change json.RawMessage `json:"change"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	world.Lock()
+	defer world.Unlock()
+	n := 0
+	for _, vm := range inv.sortedMachines() {
+		if matches(what.VM, vm.rec.Config.Name) {
+			if err := vm.change(what.Change); err != nil {
+				return nil, err
+			}
+			n++
+		}
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("no VM matches %q", what.VM)
+	}
+	return map[string]int{"changed": n}, nil
+}
+
+// registerMachine adds a new machine (datastore and config), or brings back an unregistered one (name).
+func registerMachine(r *http.Request) (interface{}, error) {
+	var what struct {
+		Name       string         `json:"name"`
+		Datastore  string         `json:"datastore"`
+		Datacenter string         `json:"datacenter"`
+		Config     *machineConfig `json:"config"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	world.Lock()
+	defer world.Unlock()
+	var vm *machine
+	var err error
+	if what.Config != nil {
+		vm, err = addMachine(&record{Config: *what.Config, Datastore: what.Datastore, Datacenter: what.Datacenter})
+	} else {
+		vm, err = register(what.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"moid": vm.rec.Moid}, nil
+}
+
+func unregisterMachine(r *http.Request) (interface{}, error) {
+	var what struct {
+		VM string `json:"vm"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	world.Lock()
+	defer world.Unlock()
+	n := 0
+	for _, vm := range inv.sortedMachines() {
+		if matches(what.VM, vm.rec.Config.Name) {
+			vm.unregister()
+			n++
+		}
+	}
+	return map[string]int{"unregistered": n}, nil
+}
+
+// getTrace answers with the entries after ?since=SEQ; with ?wait=SECONDS it waits so long for the first of them.
+func getTrace(r *http.Request) (interface{}, error) {
+	var since, wait int
+	for name, number := range map[string]*int{"since": &since, "wait": &wait} {
+		if s := r.URL.Query().Get(name); s != "" {
+			var err error
+			if *number, err = strconv.Atoi(s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	trace.await(since, duration(float64(wait)))
+	return trace.since(since), nil
+}
+
+// listSnapshots is the simulator's own view of all machines, copied so that it can be encoded without the lock.
+func listSnapshots() json.RawMessage {
+	type view struct {
+		Name                string      `json:"name"`
+		Moid                string      `json:"moid"`
+		Host                string      `json:"host"`
+		Datastore           string      `json:"datastore"`
+		Busy                string      `json:"busy,omitempty"` // the task that works on it
+		Current             string      `json:"current,omitempty"`
+		ConsolidationNeeded bool        `json:"consolidation_needed"`
+		Snapshots           []*snapshot `json:"snapshots"`
+	}
+	world.RLock()
+	defer world.RUnlock()
+	out := []view{}
+	for _, vm := range inv.sortedMachines() {
+		v := view{Name: vm.rec.Config.Name, Moid: vm.rec.Moid, Host: vm.host.Name, Datastore: vm.rec.Datastore, Current: vm.rec.Current,
+			ConsolidationNeeded: vm.rec.ConsolidationNeeded, Snapshots: append([]*snapshot{}, vm.rec.Snapshots...)}
+		if vm.busy != nil {
+			v.Busy = vm.busy.Self.Value
+		}
+		out = append(out, v)
+	}
+	raw, _ := json.Marshal(out)
+	return raw
+}

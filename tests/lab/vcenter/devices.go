@@ -1,0 +1,201 @@
+// Copyright: (c) 2026, the quiesce.vmware_zfs authors
+// GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// A machine's devices and files, computed from its configuration and its snapshots.
+
+const scsiController = 1000
+
+func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
+	c := &vm.rec.Config
+	sharing := types.VirtualSCSISharing(c.BusSharing)
+	if sharing == "" {
+		sharing = types.VirtualSCSISharingNoSharing
+	}
+	controller := &types.ParaVirtualSCSIController{}
+	controller.Key, controller.SharedBus, controller.ScsiCtlrUnitNumber = scsiController, sharing, 7
+	controller.DeviceInfo = &types.Description{Label: "SCSI controller 0", Summary: "VMware paravirtual SCSI"}
+	ide := &types.VirtualIDEController{}
+	ide.Key = 200
+	ide.DeviceInfo = &types.Description{Label: "IDE 0", Summary: "IDE 0"}
+	devices := []types.BaseVirtualDevice{ide, controller}
+	disks := c.Disks
+	if disks == nil {
+		disks = []diskConfig{{}}
+	}
+	for i, d := range disks {
+		disk, err := vm.disk(i, d)
+		if err != nil {
+			return nil, err
+		}
+		devices = append(devices, disk)
+	}
+	if c.ISO != "" {
+		ds := findDatastore(vm.datacenter, c.ISO)
+		if ds == nil {
+			return nil, fmt.Errorf("no datastore %q for the ISO image", c.ISO)
+		}
+		cd := &types.VirtualCdrom{}
+		cd.Key, cd.ControllerKey, cd.UnitNumber = 3000, ide.Key, types.NewInt32(0)
+		cd.DeviceInfo = &types.Description{Label: "CD/DVD drive 1", Summary: "ISO"}
+		cd.Backing = &types.VirtualCdromIsoBackingInfo{VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{
+			FileName: fmt.Sprintf("[%s] iso/install.iso", ds.Name), Datastore: &ds.Self}}
+		devices = append(devices, cd)
+	}
+	if c.PCIPassthrough {
+		pci := &types.VirtualPCIPassthrough{}
+		pci.Key = 13000
+		pci.DeviceInfo = &types.Description{Label: "PCI device 0", Summary: "a graphics card"}
+		pci.Backing = &types.VirtualPCIPassthroughDeviceBackingInfo{Id: "0000:03:00.0", DeviceId: "1db6", SystemId: "00000000-0000", VendorId: 4318}
+		devices = append(devices, pci)
+	}
+	return devices, nil
+}
+
+func (vm *machine) disk(index int, c diskConfig) (*types.VirtualDisk, error) {
+	ds := vm.home
+	if c.Datastore != "" {
+		if ds = findDatastore(vm.datacenter, c.Datastore); ds == nil {
+			return nil, fmt.Errorf("no datastore %q for disk %d", c.Datastore, index+1)
+		}
+	}
+	size := c.SizeGB
+	if size == 0 {
+		size = 16
+	}
+	disk := &types.VirtualDisk{CapacityInKB: size << 20, CapacityInBytes: size << 30}
+	disk.Key, disk.ControllerKey, disk.UnitNumber = int32(2000+index), scsiController, types.NewInt32(int32(index))
+	disk.DeviceInfo = &types.Description{Label: fmt.Sprintf("Hard disk %d", index+1), Summary: fmt.Sprintf("%d KB", disk.CapacityInKB)}
+	base := vm.rec.Directory
+	if index > 0 {
+		base = fmt.Sprintf("%s_%d", base, index)
+	}
+	file := func(suffix string) types.VirtualDeviceFileBackingInfo {
+		return types.VirtualDeviceFileBackingInfo{FileName: fmt.Sprintf("[%s] %s/%s%s.vmdk", ds.Name, vm.rec.Directory, base, suffix), Datastore: &ds.Self}
+	}
+	uuid := uuidOf(fmt.Sprintf("disk %s %d", vm.rec.Moid, index))
+	mode := "persistent"
+	switch c.Kind {
+	case "", "flat":
+	case "independent_persistent", "independent_nonpersistent":
+		mode = c.Kind
+	case "rdm_physical", "rdm_virtual":
+		compatibility := map[string]string{"rdm_physical": "physicalMode", "rdm_virtual": "virtualMode"}[c.Kind]
+		disk.Backing = &types.VirtualDiskRawDiskMappingVer1BackingInfo{VirtualDeviceFileBackingInfo: file(""), Uuid: uuid,
+			LunUuid: "0200000000600144f0", DeviceName: "vml.0200000000", CompatibilityMode: compatibility, DiskMode: mode}
+		return disk, nil
+	default:
+		return nil, fmt.Errorf("unknown kind of disk %q", c.Kind)
+	}
+	backing := &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: file(""), DiskMode: mode, ThinProvisioned: types.NewBool(true), Uuid: uuid}
+	if mode == "persistent" { // an independent disk is left out of snapshots
+		for _, s := range vm.chain() {
+			backing = &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: file(fmt.Sprintf("-%06d", s.ID)), DiskMode: mode,
+				ThinProvisioned: types.NewBool(true), Uuid: uuid, Parent: backing}
+		}
+	}
+	disk.Backing = backing
+	return disk, nil
+}
+
+// datastores lists where the machine has anything: its directory, its disks, or just an ISO image in its drive.
+func (vm *machine) datastores(devices []types.BaseVirtualDevice) []ref {
+	list := []ref{vm.home.Self}
+	for _, d := range devices {
+		if b, ok := d.GetVirtualDevice().Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
+			if r := b.GetVirtualDeviceFileBackingInfo().Datastore; r != nil && !contains(list, *r) {
+				list = append(list, *r)
+			}
+		}
+	}
+	return list
+}
+
+// layout lists the machine's files as vSphere's layoutEx does.
+func (vm *machine) layout(devices []types.BaseVirtualDevice, now time.Time) *types.VirtualMachineFileLayoutEx {
+	l := &types.VirtualMachineFileLayoutEx{Timestamp: now}
+	add := func(name, kind string) int32 {
+		key := int32(len(l.File))
+		l.File = append(l.File, types.VirtualMachineFileLayoutExFileInfo{Key: key, Name: name, Type: kind, Size: 1 << 20, Accessible: types.NewBool(true)})
+		return key
+	}
+	add(vm.path(vm.rec.Directory+".vmx"), "config")
+	add(vm.path(vm.rec.Directory+".nvram"), "nvram")
+	add(vm.path("vmware.log"), "log")
+	for _, d := range devices {
+		disk, ok := d.(*types.VirtualDisk)
+		if !ok {
+			continue
+		}
+		units := types.VirtualMachineFileLayoutExDiskLayout{Key: disk.Key}
+		if b, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo); ok {
+			for ; b != nil; b = b.Parent {
+				unit := types.VirtualMachineFileLayoutExDiskUnit{FileKey: []int32{add(b.FileName, "diskDescriptor")}}
+				units.Chain = append([]types.VirtualMachineFileLayoutExDiskUnit{unit}, units.Chain...)
+			}
+		} else {
+			file := disk.Backing.(types.BaseVirtualDeviceFileBackingInfo).GetVirtualDeviceFileBackingInfo().FileName
+			units.Chain = []types.VirtualMachineFileLayoutExDiskUnit{{FileKey: []int32{add(file, "diskDescriptor")}}}
+		}
+		l.Disk = append(l.Disk, units)
+	}
+	vm.eachSnapshot(func(s *snapshot) {
+		key := add(vm.path(fmt.Sprintf("%s-Snapshot%d.vmsn", vm.rec.Directory, s.ID)), "snapshotData")
+		l.Snapshot = append(l.Snapshot, types.VirtualMachineFileLayoutExSnapshotLayout{Key: s.ref(), DataKey: key, MemoryKey: -1})
+	})
+	return l
+}
+
+// incompatible is the fault that vSphere raises where a device forbids snapshots of a running machine, or nil.
+func (vm *machine) incompatible() fault {
+	c := &vm.rec.Config
+	if c.FaultTolerance {
+		return &types.SnapshotDisabled{}
+	}
+	device := ""
+	for _, d := range c.Disks {
+		if d.Kind == "rdm_physical" {
+			device = "a raw device mapping in physical compatibility mode"
+		}
+	}
+	if c.BusSharing != "" && c.BusSharing != "noSharing" {
+		device = "a SCSI controller engaged in bus-sharing"
+	}
+	if c.PCIPassthrough && vm.power() == types.VirtualMachinePowerStatePoweredOn {
+		device = "pciPassthru0"
+	}
+	if device == "" {
+		return nil
+	}
+	return &types.SnapshotIncompatibleDeviceInVm{Fault: types.LocalizedMethodFault{
+		Fault:            &types.DeviceNotSupported{Device: device},
+		LocalizedMessage: fmt.Sprintf("Device '%s' is not supported.", device)}}
+}
+
+func findDatastore(dc *simulator.Datacenter, name string) *datastore {
+	for _, d := range inv.datastores {
+		if d.datacenter == dc && d.rec.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+func findDatastoreByRef(r ref) *datastore {
+	for _, d := range inv.datastores {
+		if d.Self == r {
+			return d
+		}
+	}
+	return nil
+}

@@ -1,0 +1,438 @@
+// Copyright: (c) 2026, the quiesce.vmware_zfs authors
+// GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// A virtual machine is a small record (what was configured, and its snapshots) and its face: the properties that vSphere
+// clients read, all computed from the record. Whatever changes the record calls show, which computes the face anew, tells
+// the property filters and writes the record to the state file.
+
+type machineConfig struct {
+	Name           string                     `json:"name"`
+	Count          int                        `json:"count,omitempty"`    // so many, with {n} in the name replaced or -0001 appended
+	Guest          string                     `json:"guest,omitempty"`    // linux (default), windows
+	GuestID        string                     `json:"guest_id,omitempty"` // default by guest
+	Tools          string                     `json:"tools,omitempty"`    // running (default), not_running, not_installed
+	Power          string                     `json:"power,omitempty"`    // on (default), off, suspended
+	Template       bool                       `json:"template,omitempty"`
+	Host           string                     `json:"host,omitempty"` // default: round robin over the hosts that mount the datastore
+	Disks          []diskConfig               `json:"disks,omitempty"`
+	ISO            string                     `json:"iso,omitempty"` // a datastore whose ISO image is in the CD drive
+	PCIPassthrough bool                       `json:"pci_passthrough,omitempty"`
+	BusSharing     string                     `json:"bus_sharing,omitempty"` // physicalSharing, virtualSharing
+	FaultTolerance bool                       `json:"fault_tolerance,omitempty"`
+	Annotation     string                     `json:"annotation,omitempty"`
+	InstanceUUID   string                     `json:"instance_uuid,omitempty"`
+	BiosUUID       string                     `json:"bios_uuid,omitempty"`
+	Snapshots      int                        `json:"snapshots,omitempty"`  // an administrator's, one the child of the other
+	VSS            *bool                      `json:"vss,omitempty"`        // false: a Windows guest that quiesces without VSS
+	Cancelable     bool                       `json:"cancelable,omitempty"` // CancelTask works on its tasks
+	Properties     map[string]json.RawMessage `json:"properties,omitempty"` // any property by its path, laid over the rest
+}
+
+type diskConfig struct {
+	Datastore string `json:"datastore,omitempty"` // default: the machine's own
+	Kind      string `json:"kind,omitempty"`      // flat (default), independent_persistent, independent_nonpersistent, rdm_physical, rdm_virtual
+	SizeGB    int64  `json:"size_gb,omitempty"`   // default 16
+}
+
+// record is everything that survives a restart.
+type record struct {
+	Moid                string        `json:"moid"`
+	Config              machineConfig `json:"config"`
+	Datastore           string        `json:"datastore"`
+	Datacenter          string        `json:"datacenter,omitempty"`
+	Directory           string        `json:"directory"`
+	Snapshots           []*snapshot   `json:"snapshots,omitempty"` // the roots
+	Current             string        `json:"current,omitempty"`
+	SnapshotNumber      int32         `json:"snapshot_number,omitempty"`
+	ConsolidationNeeded bool          `json:"consolidation_needed,omitempty"`
+}
+
+type machine struct {
+	mo.VirtualMachine
+	unlocked
+	rec        *record
+	number     int
+	host       *host
+	home       *datastore
+	datacenter *simulator.Datacenter
+	busy       *task // the task that works on it, or waits to
+}
+
+// addMachine registers a virtual machine; a record without a managed object ID is a new one and gets what it lacks.
+func addMachine(rec *record) (*machine, error) {
+	dc := inv.datacenter(rec.Datacenter)
+	if dc == nil {
+		return nil, fmt.Errorf("no datacenter %q", rec.Datacenter)
+	}
+	home := findDatastore(dc, rec.Datastore)
+	if home == nil {
+		return nil, fmt.Errorf("no datastore %q", rec.Datastore)
+	}
+	vm := &machine{rec: rec, home: home, datacenter: dc}
+	if inv.names[vm.nameKey()] {
+		return nil, fmt.Errorf("the name is taken in datacenter %q", dc.Name)
+	}
+	fresh := rec.Moid == ""
+	if fresh {
+		vm.number = inv.newID()
+		rec.Moid = fmt.Sprintf("vm-%d", vm.number)
+		if inv.esx {
+			rec.Moid = fmt.Sprint(vm.number)
+		}
+	} else {
+		fmt.Sscanf(strings.TrimPrefix(rec.Moid, "vm-"), "%d", &vm.number)
+	}
+	vm.Self = ref{Type: "VirtualMachine", Value: rec.Moid}
+	if rec.Directory == "" {
+		rec.Directory = freeDirectory(home, rec.Config.Name)
+	}
+	home.directories[rec.Directory] = true
+	if rec.Config.InstanceUUID == "" {
+		rec.Config.InstanceUUID = uuidOf("instance " + dc.Name + " " + rec.Moid)
+	}
+	if rec.Config.BiosUUID == "" {
+		rec.Config.BiosUUID = uuidOf("bios " + dc.Name + " " + rec.Moid)
+	}
+	if rec.Config.Host == "" {
+		hosts := home.mountedOn()
+		if len(hosts) == 0 {
+			return nil, fmt.Errorf("no host mounts the datastore")
+		}
+		rec.Config.Host = hosts[vm.number%len(hosts)].Name
+	}
+	if vm.host = inv.host(rec.Config.Host); vm.host == nil {
+		return nil, fmt.Errorf("no host %q", rec.Config.Host)
+	}
+	inv.names[vm.nameKey()] = true
+	for n := 1; fresh && n <= rec.Config.Snapshots; n++ {
+		vm.addSnapshot(&snapshot{Name: fmt.Sprintf("before-upgrade-%d", n), Description: "taken by an administrator"})
+	}
+	inv.machines[rec.Moid] = vm
+	if err := vm.compute(); err != nil {
+		delete(inv.machines, rec.Moid)
+		delete(inv.names, vm.nameKey())
+		return nil, err
+	}
+	folder := simulator.Map.Get(dc.VmFolder).(*simulator.Folder)
+	vm.Parent = &folder.Self
+	update(folder, func() { folder.ChildEntity = append(folder.ChildEntity, vm.Self) }, "childEntity")
+	update(vm.host.HostSystem, func() { vm.host.Vm = append(vm.host.Vm, vm.Self) }, "vm")
+	update(vm.host.pool, func() { vm.host.pool.Vm = append(vm.host.pool.Vm, vm.Self) }, "vm")
+	for _, d := range vm.VirtualMachine.Datastore {
+		findDatastoreByRef(d).listMachine(vm.Self)
+	}
+	simulator.Map.Put(vm)
+	vm.eachSnapshot(func(s *snapshot) { vm.putSnapshot(s) })
+	vm.save()
+	return vm, nil
+}
+
+// unregister takes a machine out of the inventory and keeps its record for a later register.
+func (vm *machine) unregister() {
+	delete(inv.machines, vm.rec.Moid)
+	delete(inv.names, vm.nameKey())
+	vm.eachSnapshot(func(s *snapshot) { removeObject(s.ref()) })
+	removeObject(vm.Self)
+	folder := simulator.Map.Get(*vm.Parent).(*simulator.Folder)
+	update(folder, func() { folder.ChildEntity = without(folder.ChildEntity, vm.Self) }, "childEntity")
+	vm.leaveHost()
+	for _, d := range vm.VirtualMachine.Datastore {
+		findDatastoreByRef(d).unlistMachine(vm.Self)
+	}
+	journal.write(entry{Gone: vm.rec.Moid})
+	parked := *vm.rec
+	parked.Moid = ""
+	inv.parked[parked.Config.Name] = &parked
+}
+
+func removeObject(r ref) {
+	simulator.Map.Remove(r)
+	hub.changed(r)
+}
+
+// register brings back an unregistered machine: same files and snapshots, but new managed object IDs, as vSphere does.
+func register(name string) (*machine, error) {
+	rec, ok := inv.parked[name]
+	if !ok {
+		return nil, fmt.Errorf("no unregistered VM %q", name)
+	}
+	old := rec.Current
+	count := rec.Config.Snapshots
+	rec.Config.Snapshots, rec.Current = 0, ""
+	vm, err := addMachine(rec)
+	if err != nil {
+		rec.Config.Snapshots, rec.Current = count, old
+		return nil, err
+	}
+	delete(inv.parked, name)
+	rec.Config.Snapshots = count
+	vm.eachSnapshot(func(s *snapshot) {
+		removeObject(s.ref())
+		was := s.Moid
+		s.Moid = vm.newSnapshotID(s.ID)
+		if was == old {
+			rec.Current = s.Moid
+		}
+		vm.putSnapshot(s)
+	})
+	vm.show()
+	return vm, nil
+}
+
+func (vm *machine) nameKey() string { return vm.datacenter.Self.Value + "/" + vm.rec.Config.Name }
+
+func (vm *machine) leaveHost() {
+	update(vm.host.HostSystem, func() { vm.host.Vm = without(vm.host.Vm, vm.Self) }, "vm")
+	update(vm.host.pool, func() { vm.host.pool.Vm = without(vm.host.pool.Vm, vm.Self) }, "vm")
+}
+
+// change merges JSON of machineConfig's shape into the configuration: rename, power, Tools, another host (vMotion) and so on.
+func (vm *machine) change(raw json.RawMessage) error {
+	before, _ := json.Marshal(vm.rec.Config)
+	oldName := vm.nameKey()
+	undo := func() { vm.rec.Config = machineConfig{}; _ = json.Unmarshal(before, &vm.rec.Config) }
+	dec := json.NewDecoder(strings.NewReader(string(raw)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&vm.rec.Config); err != nil {
+		undo()
+		return err
+	}
+	target := inv.host(vm.rec.Config.Host)
+	if target == nil || target.datacenter != vm.datacenter {
+		name := vm.rec.Config.Host
+		undo()
+		return fmt.Errorf("no host %q in datacenter %q", name, vm.datacenter.Name)
+	}
+	if newName := vm.nameKey(); newName != oldName {
+		if inv.names[newName] {
+			undo()
+			return fmt.Errorf("the name is taken in datacenter %q", vm.datacenter.Name)
+		}
+		delete(inv.names, oldName)
+		inv.names[newName] = true
+	}
+	if target != vm.host {
+		vm.leaveHost()
+		vm.host = target
+		update(target.HostSystem, func() { target.Vm = append(target.Vm, vm.Self) }, "vm")
+		update(target.pool, func() { target.pool.Vm = append(target.pool.Vm, vm.Self) }, "vm")
+	}
+	return vm.show()
+}
+
+// followRename keeps the record's references to a datastore that got another name.
+func (vm *machine) followRename(old, name string) {
+	for _, field := range []*string{&vm.rec.Datastore, &vm.rec.Config.ISO} {
+		if *field == old {
+			*field = name
+		}
+	}
+	for i := range vm.rec.Config.Disks {
+		if vm.rec.Config.Disks[i].Datastore == old {
+			vm.rec.Config.Disks[i].Datastore = name
+		}
+	}
+}
+
+func (vm *machine) save() { journal.write(entry{VM: vm.rec}) }
+
+// show computes the face, keeps the datastores' lists of machines in step and publishes the lot.
+func (vm *machine) show() error {
+	before := vm.VirtualMachine.Datastore
+	if err := vm.compute(); err != nil {
+		return err
+	}
+	after := vm.VirtualMachine.Datastore
+	for _, d := range after {
+		if !contains(before, d) {
+			findDatastoreByRef(d).listMachine(vm.Self)
+		}
+	}
+	for _, d := range before {
+		if !contains(after, d) {
+			findDatastoreByRef(d).unlistMachine(vm.Self)
+		}
+	}
+	vm.save()
+	hub.changed(vm.Self)
+	return nil
+}
+
+var powerStates = map[string]types.VirtualMachinePowerState{
+	"": types.VirtualMachinePowerStatePoweredOn, "on": types.VirtualMachinePowerStatePoweredOn,
+	"off": types.VirtualMachinePowerStatePoweredOff, "suspended": types.VirtualMachinePowerStateSuspended}
+
+func (vm *machine) power() types.VirtualMachinePowerState {
+	if vm.rec.Config.Template {
+		return types.VirtualMachinePowerStatePoweredOff
+	}
+	return powerStates[vm.rec.Config.Power]
+}
+
+func (vm *machine) windows() bool { return vm.rec.Config.Guest == "windows" }
+
+func (vm *machine) toolsRunning() bool {
+	return vm.power() == types.VirtualMachinePowerStatePoweredOn && (vm.rec.Config.Tools == "" || vm.rec.Config.Tools == "running")
+}
+
+// path names a file of the machine in its home directory.
+func (vm *machine) path(file string) string {
+	return fmt.Sprintf("[%s] %s/%s", vm.home.Name, vm.rec.Directory, file)
+}
+
+func (vm *machine) compute() error {
+	c := &vm.rec.Config
+	if _, ok := powerStates[c.Power]; !ok {
+		return fmt.Errorf("unknown power state %q", c.Power)
+	}
+	name, now := escaped(c.Name), time.Now().UTC()
+	devices, err := vm.devices()
+	if err != nil {
+		return err
+	}
+	guestID, guestName := c.GuestID, "Other Linux (64-bit)"
+	if guestID == "" {
+		guestID = "otherLinux64Guest"
+	}
+	if vm.windows() {
+		guestName = "Microsoft Windows Server 2019 (64-bit)"
+		if c.GuestID == "" {
+			guestID = "windows2019srv_64Guest"
+		}
+	}
+	var face mo.VirtualMachine
+	face.ManagedEntity = vm.ManagedEntity
+	face.Name = name
+	face.EnvironmentBrowser = vm.host.environment
+	face.ResourcePool = &vm.host.pool.Self
+	face.GuestHeartbeatStatus = types.ManagedEntityStatusGray
+	yes, no := types.NewBool(true), types.NewBool(false)
+	face.Capability = types.VirtualMachineCapability{SnapshotOperationsSupported: !c.FaultTolerance, MultipleSnapshotsSupported: true,
+		PoweredOffSnapshotsSupported: true, MemorySnapshotsSupported: true, RevertToSnapshotSupported: true,
+		QuiescedSnapshotsSupported: true, ChangeTrackingSupported: yes}
+	face.Runtime = types.VirtualMachineRuntimeInfo{Host: &vm.host.Self, ConnectionState: types.VirtualMachineConnectionStateConnected,
+		PowerState: vm.power(), FaultToleranceState: types.VirtualMachineFaultToleranceStateNotConfigured,
+		ConsolidationNeeded: types.NewBool(vm.rec.ConsolidationNeeded), OnlineStandby: no, RecordReplayState: "inactive"}
+	face.Config = &types.VirtualMachineConfigInfo{ChangeVersion: now.Format(time.RFC3339Nano), Modified: now, Name: name,
+		GuestFullName: guestName, GuestId: guestID, Version: "vmx-13", Uuid: c.BiosUUID, InstanceUuid: c.InstanceUUID,
+		Template: c.Template, Annotation: c.Annotation, Firmware: "bios", CpuAllocation: allocation(), MemoryAllocation: allocation(),
+		Files: types.VirtualMachineFileInfo{VmPathName: vm.path(vm.rec.Directory + ".vmx"), SnapshotDirectory: vm.path(""),
+			SuspendDirectory: vm.path(""), LogDirectory: vm.path("")},
+		Tools: &types.ToolsConfigInfo{}, ExtraConfig: []types.BaseOptionValue{},
+		Hardware: types.VirtualHardware{NumCPU: 1, NumCoresPerSocket: 1, MemoryMB: 1024, Device: devices}}
+	if c.FaultTolerance {
+		face.Runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateRunning
+		face.Config.FtInfo = &types.FaultTolerancePrimaryConfigInfo{FaultToleranceConfigInfo: types.FaultToleranceConfigInfo{
+			Role: 1, InstanceUuids: []string{c.InstanceUUID}, ConfigPaths: []string{face.Config.Files.VmPathName}}}
+	}
+	face.Guest = vm.guest(guestID, guestName)
+	face.Snapshot, face.RootSnapshot = vm.snapshotInfo()
+	face.Datastore = vm.datastores(devices)
+	face.LayoutEx = vm.layout(devices, now)
+	face.Storage = &types.VirtualMachineStorageInfo{Timestamp: now}
+	for _, d := range face.Datastore {
+		face.Storage.PerDatastoreUsage = append(face.Storage.PerDatastoreUsage,
+			types.VirtualMachineUsageOnDatastore{Datastore: d, Committed: 1 << 30, Unshared: 1 << 30})
+	}
+	if vm.busy != nil {
+		face.RecentTask = []ref{vm.busy.Self}
+	}
+	disks := int32(0)
+	for _, d := range devices {
+		if _, ok := d.(*types.VirtualDisk); ok {
+			disks++
+		}
+	}
+	face.Summary = types.VirtualMachineSummary{Vm: &vm.Self, Runtime: face.Runtime, OverallStatus: types.ManagedEntityStatusGreen,
+		Guest: &types.VirtualMachineGuestSummary{GuestId: face.Guest.GuestId, GuestFullName: face.Guest.GuestFullName,
+			ToolsStatus: face.Guest.ToolsStatus, ToolsVersionStatus2: face.Guest.ToolsVersionStatus2,
+			ToolsRunningStatus: face.Guest.ToolsRunningStatus, HostName: face.Guest.HostName},
+		Config: types.VirtualMachineConfigSummary{Name: name, Template: c.Template, VmPathName: face.Config.Files.VmPathName,
+			MemorySizeMB: 1024, NumCpu: 1, NumVirtualDisks: disks, Uuid: c.BiosUUID, InstanceUuid: c.InstanceUUID, GuestId: guestID,
+			GuestFullName: guestName, Annotation: c.Annotation, FtInfo: face.Config.FtInfo},
+		QuickStats: types.VirtualMachineQuickStats{GuestHeartbeatStatus: types.ManagedEntityStatusGray}}
+	for path, raw := range c.Properties {
+		if err := overlay(reflect.ValueOf(&face).Elem(), path, raw); err != nil {
+			return fmt.Errorf("property %s: %v", path, err)
+		}
+	}
+	vm.VirtualMachine = face
+	return nil
+}
+
+func allocation() *types.ResourceAllocationInfo {
+	return &types.ResourceAllocationInfo{Reservation: types.NewInt64(0), Limit: types.NewInt64(-1), ExpandableReservation: types.NewBool(false),
+		Shares: &types.SharesInfo{Shares: 1000, Level: types.SharesLevelNormal}}
+}
+
+func (vm *machine) guest(id, name string) *types.GuestInfo {
+	g := &types.GuestInfo{GuestState: "notRunning", ToolsStatus: types.VirtualMachineToolsStatusToolsNotRunning,
+		ToolsRunningStatus: "guestToolsNotRunning", ToolsVersionStatus: "guestToolsCurrent", ToolsVersionStatus2: "guestToolsCurrent",
+		ToolsVersion: "11365", GuestOperationsReady: types.NewBool(vm.toolsRunning())}
+	if vm.power() == types.VirtualMachinePowerStatePoweredOn {
+		g.GuestState = "unknown"
+	}
+	switch {
+	case vm.rec.Config.Tools == "not_installed":
+		g.ToolsStatus, g.ToolsVersion = types.VirtualMachineToolsStatusToolsNotInstalled, "0"
+		g.ToolsVersionStatus, g.ToolsVersionStatus2 = "guestToolsNotInstalled", "guestToolsNotInstalled"
+	case vm.toolsRunning():
+		g.ToolsStatus, g.ToolsRunningStatus, g.GuestState = types.VirtualMachineToolsStatusToolsOk, "guestToolsRunning", "running"
+		g.GuestId, g.GuestFullName, g.GuestFamily, g.HostName = id, name, "linuxGuest", "guest-"+vm.rec.Moid
+		if vm.windows() {
+			g.GuestFamily = "windowsGuest"
+		}
+	}
+	return g
+}
+
+// freeDirectory is the machine's directory on its datastore: its name without what a path cannot hold, made unique.
+func freeDirectory(home *datastore, name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune(`/\%[]`, r) {
+			return '_'
+		}
+		return r
+	}, name)
+	dir := plain
+	for n := 1; home.directories[dir]; n++ {
+		dir = fmt.Sprintf("%s_%d", plain, n)
+	}
+	return dir
+}
+
+// overlay sets one property by its path to a value given as JSON; what lies on the way is copied first.
+func overlay(v reflect.Value, path string, raw json.RawMessage) error {
+	for _, name := range strings.Split(path, ".") {
+		if v.Kind() == reflect.Ptr {
+			fresh := reflect.New(v.Type().Elem())
+			if !v.IsNil() {
+				fresh.Elem().Set(v.Elem())
+			}
+			v.Set(fresh)
+			v = fresh.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			return fmt.Errorf("no such property")
+		}
+		if v = v.FieldByName(strings.Title(name)); !v.IsValid() {
+			return fmt.Errorf("no such property")
+		}
+	}
+	return json.Unmarshal(raw, v.Addr().Interface())
+}

@@ -1,0 +1,242 @@
+// Copyright: (c) 2026, the quiesce.vmware_zfs authors
+// GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// Tasks take time, run side by side up to the limits, and are the only way in which snapshots change.
+
+type task struct {
+	mo.Task
+	unlocked
+	vm       *machine
+	method   string
+	hostName string
+	rule     *rule
+	seconds  time.Duration
+	work     func(*task) (types.AnyType, fault)
+	snapshot string // managed object ID, once known
+	quiesced *bool
+	cancel   chan struct{} // closed by CancelTask
+	release  chan struct{} // closed by /_ctl/release: a task that hangs goes on
+}
+
+// limits holds back tasks beyond so many at once, in all and per host (0: no limit). Guarded by world.
+type limits struct {
+	all, perHost int
+	running      int
+	onHost       map[string]int
+	waiting      []*task
+}
+
+var (
+	scheduler = limits{onHost: map[string]int{}}
+	durations = map[string]*time.Duration{}
+	retention time.Duration
+)
+
+// start makes a task, puts it in the queue and returns its reference. Another task on the same machine makes it fail at once.
+func start(c *call, vm *machine, method string, work func(*task) (types.AnyType, fault), snapshot ...string) ref {
+	world.Lock()
+	defer world.Unlock()
+	inv.nextTask++
+	t := &task{vm: vm, method: method, work: work, hostName: vm.host.Name, cancel: make(chan struct{}), release: make(chan struct{})}
+	t.Self = ref{Type: "Task", Value: fmt.Sprintf("task-%d", inv.nextTask)}
+	if inv.esx {
+		t.Self.Value = fmt.Sprintf("haTask-%s-vim.VirtualMachine-%d", vm.rec.Moid, inv.nextTask)
+	}
+	if len(snapshot) > 0 {
+		t.snapshot = snapshot[0]
+	}
+	id := string(method[0]+'a'-'A') + method[1:len(method)-len("_Task")]
+	t.Info = types.TaskInfo{Key: t.Self.Value, Task: t.Self, Name: method, DescriptionId: "VirtualMachine." + id, Entity: &vm.Self,
+		EntityName: vm.Name, State: types.TaskInfoStateQueued, Cancelable: vm.rec.Config.Cancelable, QueueTime: time.Now().UTC(),
+		Reason: &types.TaskReasonUser{UserName: c.user}, EventChainId: int32(inv.nextTask)}
+	t.seconds = *durations[method]
+	if t.rule = faults.take(method, vm.rec.Config.Name, false); t.rule != nil {
+		c.hit(t.rule)
+		if t.rule.Seconds != nil {
+			t.seconds = duration(*t.rule.Seconds)
+		}
+	}
+	simulator.Map.Put(t)
+	trace.task("queued", t, "")
+	if vm.busy != nil {
+		t.finish(nil, &types.TaskInProgress{VimFault: types.VimFault{}, Task: vm.busy.Self}, "")
+		return t.Self
+	}
+	vm.busy = t
+	vm.RecentTask = []ref{t.Self}
+	hub.changed(vm.Self, "recentTask")
+	scheduler.waiting = append(scheduler.waiting, t)
+	scheduler.next()
+	return t.Self
+}
+
+// next starts what the limits allow, first come first served per host.
+func (l *limits) next() {
+	var left []*task
+	for _, t := range l.waiting {
+		if l.all > 0 && l.running >= l.all || l.perHost > 0 && l.onHost[t.hostName] >= l.perHost {
+			left = append(left, t)
+			continue
+		}
+		l.running++
+		l.onHost[t.hostName]++
+		stats.begin(t.method, t.hostName)
+		now := time.Now().UTC()
+		t.Info.State, t.Info.StartTime, t.Info.Progress = types.TaskInfoStateRunning, &now, 0
+		hub.changed(t.Self, "info.state", "info.startTime")
+		trace.task("started", t, "")
+		go t.run()
+	}
+	l.waiting = left
+}
+
+func (vm *machine) free() {
+	vm.busy, vm.RecentTask = nil, nil
+	hub.changed(vm.Self, "recentTask")
+}
+
+func (t *task) effect() string {
+	if t.rule == nil {
+		return ""
+	}
+	return t.rule.Effect
+}
+
+func (t *task) run() {
+	effect := t.effect()
+	until := t.seconds
+	if effect == "task_fault" && t.rule.Progress > 0 {
+		until = until * time.Duration(t.rule.Progress) / 100
+	}
+	cancelled := t.wait(until)
+	if effect == "task_hang" && !cancelled {
+		select {
+		case <-t.cancel:
+			cancelled = true
+		case <-t.release:
+		}
+	}
+	world.Lock()
+	defer world.Unlock()
+	var result types.AnyType
+	var f fault
+	message := ""
+	switch {
+	case inv.machines[t.vm.rec.Moid] != t.vm: // unregistered in the meantime
+		f = &types.ManagedObjectNotFound{Obj: t.vm.Self}
+	case cancelled:
+		f = &types.RequestCanceled{}
+	case effect == "task_fault":
+		f, message = t.rule.fault(t.vm.Self), t.rule.Message
+	case effect == "half_snapshot":
+		if _, f = t.work(t); f == nil {
+			f, message = t.rule.fault(t.vm.Self), t.rule.Message
+		}
+	case effect == "task_vanish" && !t.rule.carriedOut():
+	default:
+		if result, f = t.work(t); f == nil && effect == "needs_consolidation" {
+			t.vm.rec.ConsolidationNeeded = true
+			f = errorToFault(t.vm.show())
+		}
+	}
+	scheduler.running--
+	scheduler.onHost[t.hostName]--
+	stats.end(t.method, t.hostName)
+	t.vm.free()
+	if effect == "task_vanish" {
+		trace.task("vanished", t, "")
+		removeObject(t.Self)
+	} else {
+		t.finish(result, f, message)
+	}
+	scheduler.next()
+}
+
+// wait passes the task's time; a long task publishes its progress once per second. It tells whether the task was cancelled.
+func (t *task) wait(d time.Duration) (cancelled bool) {
+	begin := time.Now()
+	for {
+		left := d - time.Since(begin)
+		if left <= 0 {
+			return false
+		}
+		step := left
+		if step > time.Second {
+			step = time.Second
+		}
+		timer := time.NewTimer(step)
+		select {
+		case <-t.cancel:
+			timer.Stop()
+			return true
+		case <-timer.C:
+		}
+		if left > time.Second {
+			world.Lock()
+			t.Info.Progress = int32(100 * time.Since(begin) / d)
+			world.Unlock()
+			hub.changed(t.Self, "info.progress")
+		}
+	}
+}
+
+// finish publishes the end, and forgets the task after its retention.
+func (t *task) finish(result types.AnyType, f fault, message string) {
+	now := time.Now().UTC()
+	t.Info.CompleteTime = &now
+	text := ""
+	if f != nil {
+		text = kindOf(f)
+		t.Info.State = types.TaskInfoStateError
+		t.Info.Error = &types.LocalizedMethodFault{Fault: f, LocalizedMessage: messageOf(f, message)}
+		if _, ok := f.(*types.RequestCanceled); ok {
+			t.Info.Cancelled = true
+		}
+	} else {
+		t.Info.State, t.Info.Result, t.Info.Progress = types.TaskInfoStateSuccess, result, 100
+	}
+	trace.task("finished", t, text)
+	hub.changed(t.Self, "info.state", "info.completeTime", "info.error", "info.result", "info.progress", "info.cancelled")
+	time.AfterFunc(retention, func() { removeObject(t.Self) })
+}
+
+// CancelTask is refused unless the machine's configuration says that its tasks can be cancelled.
+func (t *task) CancelTask(req *types.CancelTask) soap.HasFault {
+	world.Lock()
+	defer world.Unlock()
+	switch t.Info.State {
+	case types.TaskInfoStateSuccess, types.TaskInfoStateError:
+		return &methods.CancelTaskBody{Fault_: soapFault(&types.InvalidState{}, "")}
+	}
+	if !t.Info.Cancelable {
+		return &methods.CancelTaskBody{Fault_: soapFault(&types.NotSupported{}, "")}
+	}
+	for i, other := range scheduler.waiting {
+		if other == t { // it has not even begun
+			scheduler.waiting = append(scheduler.waiting[:i:i], scheduler.waiting[i+1:]...)
+			t.vm.free()
+			t.finish(nil, &types.RequestCanceled{}, "")
+			return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
+		}
+	}
+	select {
+	case <-t.cancel:
+	default:
+		close(t.cancel)
+	}
+	return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
+}
