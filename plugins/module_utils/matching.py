@@ -10,7 +10,9 @@ that it mounts leads into a mounted dataset: its mountpoint, a directory below, 
 from __future__ import annotations
 
 import posixpath
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Iterable, Sequence
 
 from .storage_host import Mount, StorageHostView, address, ancestors, clean_path, host_name, is_localhost, observe
@@ -120,6 +122,7 @@ class _Places:
             if dataset.mounted and dataset.mountpoint and dataset.name not in known
         ]
         self._mounts = {mount.mountpoint: mount for mount in [*view.mounts, *told] if mount.visible}
+        self._sorted = sorted(self._mounts)
         self._homes: dict[str, str] = {}  # dataset -> its own mountpoint; any other is a bind mount
         for mount in self._mounts.values():
             dataset = self._dataset(mount)
@@ -147,20 +150,21 @@ class _Places:
     def below(self, real: str) -> list[tuple[str, str]]:
         """(path relative to `real`, dataset) of every dataset mounted below it."""
         above = real.rstrip("/") + "/"
-        return sorted(
-            (mountpoint[len(above) :], mount.source)
-            for mountpoint, mount in self._mounts.items()
-            if mountpoint.startswith(above) and mountpoint != real and self._dataset(mount)
-        )
+        later = self._sorted[bisect_right(self._sorted, above) :]
+        return [
+            (mountpoint[len(above) :], self._mounts[mountpoint].source)
+            for mountpoint in takewhile(lambda mountpoint: mountpoint.startswith(above), later)
+            if self._dataset(self._mounts[mountpoint])
+        ]
 
     def unmounted(self, place: _Place) -> str:
         """The dataset that by its name would carry the place if it were mounted, or ""."""
         expected = f"/{place.dataset}/{place.path}" if place.dataset else place.real
         for step in ancestors(clean_path(expected)):
             dataset = self._datasets.get(step.strip("/"))
-            if dataset and dataset.name != place.dataset and dataset.kind == "filesystem" and not dataset.mounted:
+            if dataset and dataset.kind == "filesystem" and not dataset.mounted:
                 return dataset.name
-            if step.strip("/") == place.dataset:
+            if step.strip("/") == place.dataset:  # what is above need not be mounted
                 break
         return ""
 

@@ -155,6 +155,8 @@ datasets:
         relation: root
 """
 
+from typing import Any, Mapping
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
     CONNECTION,
     ArgumentSpec,
@@ -170,7 +172,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.creden
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import list_datastores
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import is_within
@@ -187,7 +189,7 @@ SPEC = CONNECTION + ArgumentSpec(
 IN_DATASETS = ("moid", "name", "datacenter", "relation")
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     wanted = module.params["dataset"]
     if wanted is not None:
         list_datasets(Zfs(), wanted)  # raises where there is no such dataset
@@ -208,7 +210,7 @@ def run(module):
     }
 
 
-def login(module):
+def login(module: Any) -> tuple[Endpoint, str, Secret]:
     """Server, user and password: the options' own, or those of the stored credential that the options name."""
     parameters = module.params
     if parameters["id"] is None and not (parameters["hostname"] and parameters["username"]):
@@ -225,7 +227,7 @@ def login(module):
         return endpoint(stored.as_dict()), stored.username, conceal(module, credentials.password(stored))
 
 
-def look_up(credentials, parameters):
+def look_up(credentials: Credentials, parameters: Mapping[str, Any]) -> Credential:
     if parameters["id"] is not None:
         return credentials.get(parameters["id"])
     meant = Credential("", "", "").merged(parameters)
@@ -237,7 +239,7 @@ def look_up(credentials, parameters):
     return stored
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=["pyVmomi"])
 
 

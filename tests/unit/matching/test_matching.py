@@ -384,6 +384,12 @@ def test_an_unmounted_pool_is_named() -> None:
     )
 
 
+def test_what_is_above_the_dataset_need_not_be_mounted() -> None:
+    datasets = [dataset("tank", mounted=False), dataset("tank/vmware")]
+    mounts = (Mount("tank/vmware", "/", "/tank/vmware", "zfs"),)
+    assert verdict(datastore(path="/tank/vmware/win"), datasets, view(mounts=mounts)).warnings == ()
+
+
 def test_a_volume_of_the_right_name_is_no_unmounted_dataset() -> None:
     datasets = [dataset("tank"), dataset("tank/vmware", mounted=False, kind="volume")]
     mounts = (Mount("tank", "/", "/tank", "zfs"),)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -108,6 +110,13 @@ def test_the_addresses_of_this_machine_are_those_that_a_socket_can_bind_to() -> 
             continue  # needs the zone
         with socket.socket(socket.AF_INET if found.version == 4 else socket.AF_INET6) as probe:
             probe.bind((str(found), 0))
+
+
+def test_the_command_is_found_on_a_path_without_the_administrators_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert storage_host.local_addresses()
 
 
 def test_no_command_for_the_addresses_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +249,16 @@ def test_a_question_that_hangs_delays_nobody_beyond_the_limit() -> None:
         assert time.monotonic() - began < 5
     finally:
         never.set()
+
+
+def test_a_question_that_hangs_does_not_keep_the_process_alive() -> None:
+    program = (
+        "import threading\n"
+        f"from {storage_host.__name__} import ask_all\n"
+        "print(ask_all(lambda question: threading.Event().wait(), [1], 0.1))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "{}\n"
 
 
 def test_no_questions_need_no_time() -> None:
