@@ -51,7 +51,8 @@ def description(host: StorageHost, run: str, snapshot: str) -> str:
     """What an administrator reads who meets the VMware snapshot, with the mark by which it is known as ours."""
     return (
         f"Holds this VM still while the storage host {host.name} takes the ZFS snapshot {snapshot}. It is removed "
-        f"when that is done. If it is still here after an hour, run 'vmware-zfs recover' on {host.name}, or remove it by hand. "
+        f"when that is done. If it is still here after an hour, run 'vmware-zfs recover' on {host.name} or "
+        f"remove it by hand. "
         f"[vmware-zfs host={host.id} run={run}]"
     )
 

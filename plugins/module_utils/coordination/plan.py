@@ -86,11 +86,11 @@ def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], 
                 continue
             for vm in found:
                 key = (site.server, vm.moid)  # two accounts may show the same VM
-                places = [_places(disk, site.matches) for disk in vm.disks]
-                if targets.isdisjoint(set().union(*places)):
+                lies_on = [places(disk, site.matches) for disk in vm.disks]
+                if targets.isdisjoint(set().union(*lies_on)):
                     bystanders.add(key)
                 elif key not in members:
-                    members[key] = _member(site, vm, places, targets, request.policy)
+                    members[key] = _member(site, vm, lies_on, targets, request.policy)
     ordered = tuple(sorted(members.values(), key=lambda member: (member.server, member.name, member.moid)))
     return Plan(
         dataset=request.dataset,
@@ -109,17 +109,17 @@ def _read(site: Site, targets: Iterable[str]) -> list[Vm] | VSphereError:
         return error
 
 
-def _places(disk: Disk, matches: Mapping[str, Match]) -> set[str]:
+def places(disk: Disk, matches: Mapping[str, Match]) -> set[str]:
     """Where the disk's files lie: names of datasets, or "the datastore X" for one that lies on none of this host."""
-    places: set[str] = set()
+    found_on: set[str] = set()
     for datastore, path in disk.files:
         match = matches.get(datastore)
         found = disk_datasets(match, path) if match else ()
-        places.update(found or [f"the datastore {match.datastore.name if match else datastore or 'of another kind'}"])
-    return places
+        found_on.update(found or [f"the datastore {match.datastore.name if match else datastore or 'of another kind'}"])
+    return found_on
 
 
-def _member(site: Site, vm: Vm, places: Sequence[set[str]], targets: frozenset[str], policy: Policy) -> Member:
+def _member(site: Site, vm: Vm, lies_on: Sequence[set[str]], targets: frozenset[str], policy: Policy) -> Member:
     verdict = _verdict(vm, policy)
     member = Member(
         server=site.server,
@@ -131,10 +131,12 @@ def _member(site: Site, vm: Vm, places: Sequence[set[str]], targets: frozenset[s
         host=vm.host,
         guest=vm.guest,
         power=vm.power,
-        spans=tuple(sorted(set().union(*places) - targets)),
+        spans=tuple(sorted(set().union(*lies_on) - targets)),
         **asdict(verdict),
     )
-    left_out = [disk.label for disk, place in zip(vm.disks, places) if disk.independent and targets.intersection(place)]
+    left_out = [
+        disk.label for disk, place in zip(vm.disks, lies_on) if disk.independent and targets.intersection(place)
+    ]
     if verdict.action != NOTHING and left_out and verdict.level != CRASH:
         what = f"its independent disk {', '.join(left_out)} is left out of VMware snapshots"
         return replace(member, level=CRASH, reason=what)

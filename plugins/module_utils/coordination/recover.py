@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Sequence
 
-from ..errors import QuiesceError
+from ..errors import QuiesceError, RunFailed
 from ..registry.credentials import Credential
 from ..secret import Secret
+from ..text import counted
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import search, states
 from .engine import Engine
@@ -42,6 +43,18 @@ class Recovery:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def require_clean(self) -> dict[str, Any]:
+        """The same, unless something is left: that is never passed over in silence. Raises RunFailed."""
+        if self.left:
+            first = self.left[0]
+            raise RunFailed(
+                f"{counted(len(self.left), 'VMware snapshot')} may still be there, first '{first['vmware_snapshot']}' "
+                f"of the VM '{first['vm']}' on {first['server']}: {first['reason'].rstrip('.')}",
+                "Mend the cause and recover again; it is tried every hour as well",
+                **self.as_dict(),
+            )
+        return self.as_dict()
 
 
 def before_run(engine: Engine) -> Recovery:
@@ -78,12 +91,15 @@ class _Recovery:
 
     def run(self, scan: bool = False) -> Recovery:
         """Settle what became of ZFS snapshots first: that has to be known before the VMs are released."""
-        self._done.lowered, problems = settle(self._engine)
-        self._done.problems += problems
+        self._settle()
         self._at_each(scan, self._remove)
-        lowered, problems = settle(self._engine)
-        self._done.lowered += lowered
+        self._settle()
         return self._done
+
+    def _settle(self) -> None:
+        lowered, problems = settle(self._engine)
+        self._done.lowered += [name for name in lowered if name not in self._done.lowered]
+        self._done.problems += [problem for problem in problems if problem not in self._done.problems]
 
     def look(self, scan: bool) -> Recovery:
         """What `run` would remove: those of the journal's open entries that vSphere still shows."""

@@ -1,0 +1,348 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vmware_coordinated_snapshot
+short_description: Take a ZFS snapshot of a dataset while the VMs on it are quiesced
+version_added: 1.0.0
+description:
+  - Takes a VMware snapshot of every running VM that has a disk on the dataset, then one atomic ZFS snapshot, then
+    removes the VMware snapshots again, whatever happened in between.
+  - How consistent each VM is in the ZFS snapshot is read from vSphere and recorded on the ZFS snapshot itself, in user
+    properties that begin with C(quiesce.vmware_zfs:).
+  - VMware snapshots are removed by managed object ID and without their children, so a snapshot that an administrator or
+    a backup product takes in the meantime stays. They never include memory.
+  - The servers to talk to are those of the stored credentials whose O(ignore:filesystem) concerns the dataset. Only
+    stored credentials are used, because only they are there after a crash, when the host cleans up by itself.
+extends_documentation_fragment:
+  - quiesce.vmware_zfs.attributes
+  - quiesce.vmware_zfs.connection.runtime
+  - quiesce.vmware_zfs.connection.timeouts
+author:
+  - The quiesce.vmware_zfs authors (@quiesce)
+attributes:
+  check_mode:
+    support: full
+    details: Logs in, plans, and returns the plan. Nothing is snapshotted.
+  diff_mode:
+    support: full
+    details: Shows the ZFS snapshots that come to be.
+  idempotent:
+    support: partial
+    details: A snapshot that O(name) names is taken once. With O(naming_schema) each run takes one, at most one a minute.
+options:
+  dataset:
+    description: The dataset to snapshot, as C(zfs list) shows it.
+    type: str
+    required: true
+  recursive:
+    description: Whether the datasets below O(dataset) are snapshotted too, in the same atomic step.
+    type: bool
+    default: false
+  exclude:
+    description: Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
+    type: list
+    elements: str
+    default: []
+  name:
+    description:
+      - Name of the ZFS snapshot, the part behind the C(@).
+      - When a coordinated snapshot of this name exists already nothing is done and its record is returned.
+    type: str
+  naming_schema:
+    description:
+      - Name of the ZFS snapshot with the parts of a date as C(strftime) knows them, in the storage host's time.
+      - Must hold C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s).
+      - If neither this nor O(name) is given it is V(auto-%Y-%m-%d_%H-%M).
+    type: str
+  on_quiesce_failure:
+    description:
+      - What to do with a VM that cannot be quiesced.
+      - V(crash_consistent) takes its VMware snapshot without quiescing.
+      - V(skip) takes no VMware snapshot of it; the ZFS snapshot holds it as after a power cut.
+      - V(fail) takes no ZFS snapshot at all.
+    type: str
+    choices: [crash_consistent, skip, fail]
+    default: crash_consistent
+  on_vm_failure:
+    description:
+      - What to do when no VMware snapshot can be taken of a VM, or when a server or datastore cannot be asked.
+      - V(continue) takes the ZFS snapshot all the same, with a record that says so.
+      - V(fail) takes no ZFS snapshot at all.
+    type: str
+    choices: [continue, fail]
+    default: continue
+  exclude_vms:
+    description:
+      - VMs to leave alone, each by name (shell patterns allowed), instance UUID or managed object ID.
+      - An excluded VM that runs counts as V(crash) in the consistency of the whole.
+    type: list
+    elements: str
+    default: []
+  vm_timeout:
+    description: Seconds within which the VMware snapshot of one VM must be ready; the VM is left behind otherwise.
+    type: float
+    default: 300.0
+  max_hold:
+    description:
+      - Seconds after which the VMs are released, whether the ZFS snapshot has been taken by then or not.
+      - Removing the VMware snapshots may take as long again before the run ends and leaves the rest to the recovery.
+    type: float
+    default: 900.0
+  limit_per_vcenter:
+    description: VMware snapshots that one vCenter or ESXi host creates or removes at the same time, at most.
+    type: int
+    default: 32
+  limit_per_host:
+    description: VMware snapshots that are created or removed at the same time on one ESXi host of a vCenter, at most.
+    type: int
+    default: 8
+  lock_timeout:
+    description: Seconds to wait for another run over the same, an upper or a lower dataset.
+    type: float
+    default: 60.0
+  aliases:
+    description:
+      - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
+        example behind NAT, or a virtual address that another node holds at the moment.
+    type: list
+    elements: str
+    default: []
+seealso:
+  - module: quiesce.vmware_zfs.vmware_cred
+  - module: quiesce.vmware_zfs.vmware_dataset_vms_info
+  - module: quiesce.vmware_zfs.vmware_snapshot_recover
+"""
+
+EXAMPLES = r"""
+- name: Snapshot the VMs' dataset and what lies below it
+  quiesce.vmware_zfs.vmware_coordinated_snapshot:
+    dataset: tank/vmware
+    recursive: true
+  register: taken
+
+- name: Show how consistent it is
+  ansible.builtin.debug:
+    msg: "{{ taken.zfs_snapshot }} is {{ taken.consistency }}"
+
+- name: Before an upgrade, all or nothing
+  quiesce.vmware_zfs.vmware_coordinated_snapshot:
+    dataset: tank/vmware
+    name: before-upgrade
+    on_quiesce_failure: fail
+    on_vm_failure: fail
+    exclude_vms:
+      - "scratch-*"
+
+- name: Show what would happen, without doing it
+  quiesce.vmware_zfs.vmware_coordinated_snapshot:
+    dataset: tank/vmware
+  check_mode: true
+"""
+
+RETURN = r"""
+zfs_snapshot:
+  description: The ZFS snapshot of O(dataset).
+  returned: success, or failure after the plan was made
+  type: str
+  sample: tank/vmware@auto-2026-01-31_02-00
+zfs_snapshots:
+  description: All ZFS snapshots of the run.
+  returned: success, or failure after the plan was made
+  type: list
+  elements: str
+  sample: [tank/vmware@auto-2026-01-31_02-00]
+created:
+  description: Whether this run took them.
+  returned: success, or failure after the plan was made
+  type: bool
+  sample: true
+run_id:
+  description: The run that took them, empty in check mode.
+  returned: success, or failure after the plan was made
+  type: str
+  sample: 20260131T020000-1f2e3d4c
+consistency:
+  description:
+    - How consistent the VMs are in the ZFS snapshot, which is as much as the worst of them is. V(crash) is as after a
+      power cut, V(filesystem) with flushed and frozen file systems, V(application) with prepared applications (Windows VSS),
+      V(still) when nothing ran.
+    - In check mode the best that can be reached.
+    - V(null) when no ZFS snapshot was taken.
+  returned: success, or failure after the plan was made
+  type: str
+  sample: filesystem
+complete:
+  description: Whether every VM that was to be quiesced was.
+  returned: success, or failure after the plan was made
+  type: bool
+  sample: true
+problems:
+  description: What lowers the consistency of the whole beside the VMs themselves, one sentence each.
+  returned: success, or failure after the plan was made
+  type: list
+  elements: str
+  sample: []
+refusals:
+  description: Why O(on_quiesce_failure) and O(on_vm_failure) forbid the run, in check mode.
+  returned: in check mode, or when the run was refused
+  type: list
+  elements: str
+  sample: []
+hold_window_seconds:
+  description: Seconds from the first request for a VMware snapshot to the end of the last removal.
+  returned: success, or failure after the plan was made
+  type: float
+  sample: 4.2
+vmware_snapshots_left:
+  description: How many VMware snapshots could not be removed. The module fails unless it is 0.
+  returned: success, or failure after the plan was made
+  type: int
+  sample: 0
+left:
+  description: Those VMware snapshots, each with the reason.
+  returned: success, or failure after the plan was made
+  type: list
+  elements: str
+  sample: []
+vms:
+  description: Every VM with a disk on the datasets.
+  returned: success, or failure after the plan was made
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the VM.
+      type: str
+      sample: mail
+    moid:
+      description: Managed object ID.
+      type: str
+      sample: vm-61
+    instance_uuid:
+      description: Instance UUID, which stays when the VM moves or is renamed.
+      type: str
+      sample: 5029440e-c62e-30b0-2d0c-9a2b6a1b0f1e
+    server:
+      description: The vCenter or ESXi host that runs it.
+      type: str
+      sample: vcenter.example.com
+    vmx_path:
+      description: Its configuration file.
+      type: str
+      sample: "[vmware] mail/mail.vmx"
+    power:
+      description: V(poweredOn), V(poweredOff) or V(suspended).
+      type: str
+      sample: poweredOn
+    action:
+      description: What was planned, V(quiesce), V(snapshot) (without quiescing) or V(nothing).
+      type: str
+      sample: quiesce
+    level:
+      description: How consistent it is in the ZFS snapshot, as in RV(consistency).
+      type: str
+      sample: filesystem
+    reason:
+      description: Why no more.
+      type: str
+      sample: ""
+    spans:
+      description: Other datasets and datastores that hold disks of it, which this snapshot does not.
+      type: list
+      elements: str
+      sample: []
+    hold_seconds:
+      description: Seconds from the request for its VMware snapshot to its removal, V(null) if there was none.
+      type: float
+      sample: 3.9
+"""
+
+from datetime import datetime
+from functools import partial
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+    TIMEOUTS,
+    ArgumentSpec,
+    run_module,
+    timeouts,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import run as coordination
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import name_at
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
+
+DEFAULT_SCHEMA = "auto-%Y-%m-%d_%H-%M"
+
+SPEC = TIMEOUTS + ArgumentSpec(
+    {
+        "dataset": {"type": "str", "required": True},
+        "recursive": {"type": "bool", "default": False},
+        "exclude": {"type": "list", "elements": "str", "default": []},
+        "name": {"type": "str"},
+        "naming_schema": {"type": "str"},
+        "on_quiesce_failure": {
+            "type": "str",
+            "choices": ["crash_consistent", "skip", "fail"],
+            "default": "crash_consistent",
+        },
+        "on_vm_failure": {"type": "str", "choices": ["continue", "fail"], "default": "continue"},
+        "exclude_vms": {"type": "list", "elements": "str", "default": []},
+        "vm_timeout": {"type": "float", "default": 300.0},
+        "max_hold": {"type": "float", "default": 900.0},
+        "limit_per_vcenter": {"type": "int", "default": 32},
+        "limit_per_host": {"type": "int", "default": 8},
+        "lock_timeout": {"type": "float", "default": 60.0},
+        "aliases": {"type": "list", "elements": "str", "default": []},
+    },
+    mutually_exclusive=[("name", "naming_schema")],
+)
+
+
+def run(module):
+    request = wanted(module.params)
+    take = coordination.preview if module.check_mode else coordination.execute
+    connection = partial(connect, timeouts=timeouts(module.params))
+    with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
+        result = take(engine, request)
+    for problem in result["problems"]:
+        module.warn(problem)
+    result["changed"] = result["created"] or (module.check_mode and not result["run_id"] and not result["refusals"])
+    after = result["zfs_snapshots"] if result["changed"] else []
+    return {**result, "diff": {"before": {"zfs_snapshots": []}, "after": {"zfs_snapshots": after}}}
+
+
+def wanted(options):
+    name = options["name"]
+    if name is None:
+        name = name_at(options["naming_schema"] or DEFAULT_SCHEMA, datetime.now().astimezone())
+    return Request(
+        dataset=options["dataset"],
+        snapshot=name,
+        recursive=options["recursive"],
+        exclude=tuple(options["exclude"]),
+        aliases=tuple(options["aliases"]),
+        lock_timeout=options["lock_timeout"],
+        policy=Policy(
+            on_quiesce_failure=options["on_quiesce_failure"],
+            on_vm_failure=options["on_vm_failure"],
+            exclude_vms=tuple(options["exclude_vms"]),
+            vm_timeout=options["vm_timeout"],
+            max_hold=options["max_hold"],
+            limits=Limits(options["limit_per_vcenter"], options["limit_per_host"]),
+        ),
+    )
+
+
+def main():
+    run_module(SPEC, run)
+
+
+if __name__ == "__main__":
+    main()
