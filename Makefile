@@ -1,0 +1,30 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+LAB := tests/lab/lab
+VENV := build/venv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lab-up lab-down clean
+
+help: ## show these lines
+	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /\1\t/' | expand -t 12
+
+setup: ## build the lab and the virtual environment (first time: some minutes)
+	@$(LAB) setup
+
+demo: setup ## the main job: one coordinated snapshot, from nothing to its result
+	@$(VENV)/bin/python -m tests.lab.demo
+
+test: setup ## every test
+	@$(VENV)/bin/python -m pytest tests -q --durations=15
+
+lab-up: setup ## have a storage host running
+	@$(LAB) up
+
+lab-down: ## stop every storage host of this checkout
+	@$(LAB) down --all
+
+clean: ## leave nothing running and nothing mounted, and remove build/
+	@$(LAB) clean

@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A view of the Debian archive of the lab's own: contrib and backports are seen here and never by the machine itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+from .cache import locked, product, product_path
+from .commands import output, run
+from .places import LOGS, LabError, cache_root
+from .sources import archive_sources, machine_release, reaching_options
+
+# From backports come these and what they need of themselves, nothing else: their newest release where there is one.
+FROM_BACKPORTS = "src:zfs-linux src:qemu src:seabios"
+LOG = LOGS / "archive.log"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The index of the archive as it was when the lab was first built; `lab setup --refresh` reads it anew."""
+
+    folder: Path
+
+    @property
+    def sources_list(self) -> Path:
+        return self.folder / "sources.list"
+
+    @property
+    def preferences(self) -> Path:
+        return self.folder / "preferences"
+
+    def options(self, packages_of_machine: bool = False) -> list[str]:
+        """apt's options for this view; the machine's installed packages count only where it is to be installed there."""
+        values = {
+            "Dir::Etc::SourceList": self.sources_list,
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::Etc::Preferences": self.preferences,
+            "Dir::Etc::PreferencesParts": "/dev/null",
+            "Dir::State::Lists": self.folder / "lists",
+            "Dir::Cache::PkgCache": "",
+            "Dir::Cache::SrcPkgCache": "",
+            "APT::Install-Recommends": "false",
+            "APT::Update::Post-Invoke": "",
+            "APT::Update::Post-Invoke-Success": "",
+            "Acquire::Languages": "none",
+        }
+        if not packages_of_machine:
+            debs = cache_root() / "debs"
+            (debs / "partial").mkdir(parents=True, exist_ok=True)
+            values.update({"Dir::State::status": "/dev/null", "Dir::Cache::archives": debs, "APT::Sandbox::User": "",
+                           "Debug::NoLocking": "true"})
+        return [part for name, value in values.items() for part in ("-o", f"{name}={value}")]
+
+    def resolve(self, packages: Sequence[str]) -> list[str]:
+        """File names (name_version_architecture.deb) of the packages and all they depend on, sorted."""
+        known = self.folder / "resolved.json"
+        with locked(self.folder / "lock"):
+            resolved: dict[str, list[str]] = json.loads(known.read_text()) if known.exists() else {}
+            key = " ".join(packages)
+            if key not in resolved:
+                resolved[key] = sorted(self._plan(packages))
+                fresh = known.with_suffix(".new")
+                fresh.write_text(json.dumps(resolved, indent=1))
+                fresh.rename(known)
+            return resolved[key]
+
+    def _plan(self, packages: Sequence[str]) -> list[str]:
+        plan = output(["apt-get", *self.options(), "install", "--yes", "--print-uris", "--reinstall", *packages])
+        return re.findall(r"^'[^']+' (\S+\.deb) \d+", plan, flags=re.MULTILINE)
+
+    def version(self, package: str) -> str:
+        """The version of one package that would be installed, e.g. `2.3.2-2~bpo12+2`."""
+        found = re.search(r"^  Candidate: (\S+)$", output(["apt-cache", *self.options(), "policy", package]), re.MULTILINE)
+        if not found or found[1] == "(none)":
+            raise LabError(f"The Debian archive of this machine has no package {package}; check apt's sources")
+        return found[1]
+
+    def depends(self, package: str, pattern: str) -> str:
+        """The name of the package that `package` depends on and that matches the pattern: what a metapackage stands for."""
+        shown = output(["apt-cache", *self.options(), "show", "--no-all-versions", package])
+        found = re.search(rf"^Depends:.*?\b({pattern})", shown, re.MULTILINE)
+        if not found:
+            raise LabError(f"{package} in this machine's Debian archive depends on nothing like {pattern}; check apt's sources")
+        return found[1]
+
+    def download(self, packages: Sequence[str], log: Path, alone: bool = False) -> list[Path]:
+        """The .deb files of the packages, with what they depend on unless `alone`."""
+        debs = cache_root() / "debs"
+        with locked(debs / "lab.lock"):
+            if alone:
+                run(["apt-get", *self.options(), "download", *packages], log, cwd=debs)
+                return [self._newest(debs, package) for package in packages]
+            run(["apt-get", *self.options(), "install", "--yes", "--download-only", *packages], log)
+        return [debs / name for name in self.resolve(packages)]
+
+    def _newest(self, debs: Path, package: str) -> Path:
+        version = self.version(package).replace(":", "%3a")
+        return next(iter(debs.glob(f"{package}_{version}_*.deb")))
+
+
+def _fill(folder: Path, lines: Sequence[str], release: str) -> None:
+    (folder / "lists" / "partial").mkdir(parents=True)
+    archive = Archive(folder)
+    archive.preferences.write_text(
+        f"Package: {FROM_BACKPORTS}\nPin: release n={release}-backports\nPin-Priority: 600\n"
+    )
+    backports = [line for line in lines if f"{release}-backports" in line]
+    update = ["apt-get", *archive.options(), "-o", "APT::Update::Error-Mode=any", "update"]
+    archive.sources_list.write_text("\n".join(lines) + "\n")
+    try:
+        run(update, LOG)
+    except LabError:
+        # An archive need not carry backports; the release's own contrib has an older OpenZFS that will do.
+        archive.sources_list.write_text("\n".join(line for line in lines if line not in backports) + "\n")
+        run(update, LOG)
+
+
+def read_archive(refresh: bool = False) -> Archive:
+    """The archive that this machine's apt installs from, widened by contrib and backports."""
+    release = machine_release()
+    sources = archive_sources(release)
+    lines = [source.line("main contrib") for source in sources]
+    first = sources[0]
+    lines.append(first.line("main contrib").replace(f" {first.suite} ", f" {release}-backports "))
+    path = product_path("archive", release, *lines, *reaching_options())
+    if refresh and path.exists():
+        shutil.rmtree(path)
+    return Archive(product(path, lambda folder: _fill(folder, lines, release)))
+
+
+def unpack(debs: Sequence[Path], folder: Path, log: Path) -> None:
+    """Unpack packages into a folder without running their scripts, the top-level folders merged into /usr."""
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        (folder / "usr" / name).mkdir(parents=True, exist_ok=True)
+        link = folder / name
+        if not link.is_symlink():
+            link.symlink_to(f"usr/{name}")
+    for deb in debs:
+        run(["sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | tar -C "$2" -x --keep-directory-symlink --no-same-owner', "unpack",
+             str(deb), str(folder)], log)

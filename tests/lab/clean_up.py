@@ -1,0 +1,21 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Leave nothing running, nothing mounted and no work files of this checkout."""
+
+from __future__ import annotations
+
+from .cache import locked
+from .commands import remove_tree
+from .places import BUILD, cache_root
+from .storage_host import remove_all
+
+
+def main() -> None:
+    """Stop every lab, remove build/ and what builds that died left in the cache."""
+    remove_all()
+    remove_tree(BUILD)
+    for partial in cache_root().glob("*.partial"):
+        with locked(partial.with_suffix(".lock")):
+            remove_tree(partial)
+    print("Nothing of this checkout runs or is mounted, and build/ is gone; what was built stays in the cache.")

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The virtual environment for development, and the wheels that go into the storage host."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .archive import Archive
+from .cache import product, product_path
+from .commands import output, run
+from .places import BUILD, LOGS, ROOT, LabError
+
+LOG = LOGS / "python.log"
+REQUIREMENTS = ROOT / "tests" / "requirements.txt"
+OLDEST = (3, 11)
+GUEST_WHEELS = ("pyVmomi>=8.0.3", "cryptography>=42")
+
+
+def development_python() -> str:
+    """The first interpreter that ansible-core 2.19 runs on: the one that runs this, or one on PATH."""
+    if sys.version_info[:2] >= OLDEST:
+        return sys.executable
+    for name in ("python3", "python3.11", "python3.12", "python3.13"):
+        found = shutil.which(name)
+        if found and subprocess.run([found, "-c", f"import sys; sys.exit(sys.version_info[:2] < {OLDEST})"],
+                                    capture_output=True).returncode == 0:
+            return found
+    raise LabError("The tests need Python 3.11 or later and no python3, python3.11, python3.12 or python3.13 here is; install one")
+
+
+def has_ensurepip(python: str) -> bool:
+    """Whether the interpreter can make virtual environments with pip; on Debian that is a package of its own."""
+    return subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True).returncode == 0
+
+
+def development_environment() -> Path:
+    """The virtual environment of tests/requirements.txt, also to be found as build/venv."""
+    python = development_python()
+    version = output([python, "-c", "import sys; print(sys.version, sys.executable)"])
+    path = product_path("venv", REQUIREMENTS.read_text(), version)
+
+    def build(folder: Path) -> None:
+        # A virtual environment knows its own path: it is made where it will be, and the product is only the mark that it is whole.
+        place = path.with_name(path.name + ".place")
+        run([python, "-m", "venv", "--clear", str(place)], LOG)
+        run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+             "--only-binary", ":all:", "--no-compile", "-r", str(REQUIREMENTS)], LOG)
+        (folder / "place").symlink_to(place)
+
+    place = (product(path, build) / "place").resolve()
+    BUILD.mkdir(exist_ok=True)
+    link = BUILD / "venv"
+    if not link.is_symlink() or link.resolve() != place:
+        fresh = BUILD / "venv.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(place)
+        fresh.rename(link)
+    return place
+
+
+def guest_wheels(archive: Archive) -> Path:
+    """A folder of wheels for the guest's Python."""
+    version = ".".join(archive.version("python3").split(".")[:2])
+
+    def build(folder: Path) -> None:
+        tool = folder / "tool"
+        run([development_python(), "-m", "venv", str(tool)], LOG)
+        run([str(tool / "bin" / "python"), "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+             "--only-binary", ":all:", "--python-version", version, "--implementation", "cp",
+             *(part for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+               for part in ("--platform", f"{tag}_x86_64")),
+             "--dest", str(folder), *GUEST_WHEELS], LOG)
+        shutil.rmtree(tool)
+
+    return product(product_path("wheels", version, *GUEST_WHEELS), build)

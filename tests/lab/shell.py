@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ssh into the storage host over one shared connection, and commands that look like local ones."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Sequence
+
+from .places import LabError
+
+CONFIG = """Host storage
+    HostName 127.0.0.1
+    Port {port}
+    User root
+    IdentityFile {key}
+    IdentitiesOnly yes
+    HostKeyAlias storage
+    UserKnownHostsFile {known_hosts}
+    StrictHostKeyChecking yes
+    HostKeyAlgorithms ssh-ed25519
+    PreferredAuthentications publickey
+    KexAlgorithms curve25519-sha256
+    Ciphers chacha20-poly1305@openssh.com
+    ControlMaster auto
+    ControlPath {control}
+    ControlPersist yes
+    ConnectTimeout 30
+    ServerAliveInterval 15
+    LogLevel ERROR
+"""
+# ssh hands the remote shell one line: each word in single quotes is the same word there, whatever it holds. Only commands that
+# take data or a key on standard input get it, so that a loop around a wrapper keeps its own.
+WRAPPER = """#!/usr/bin/env bash
+line={command}
+for word in "$@"; do line+=" '${{word//\\'/\\'\\\\\\'\\'}}'"; done
+case "${{1-}}" in
+    receive | recv | load-key | change-key | create) ;;
+    *) exec </dev/null ;;
+esac
+exec ssh -F {config} storage "$line"
+"""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """The way into one storage host."""
+
+    config: Path
+    control: Path
+
+    def write(self, port: int, key: Path, host_key: Path, known_hosts: Path, wrappers: Path) -> None:
+        """Write ssh's configuration, the host's known key, and the wrappers `zfs` and `zpool`."""
+        known_hosts.write_text("storage " + " ".join(host_key.read_text().split()[:2]) + "\n")
+        self.config.write_text(CONFIG.format(port=port, key=key, known_hosts=known_hosts, control=self.control))
+        wrappers.mkdir(exist_ok=True)
+        for command in ("zfs", "zpool"):
+            path = wrappers / command
+            path.write_text(WRAPPER.format(command=command, config=shlex.quote(str(self.config))))
+            path.chmod(0o755)
+
+    def connect(self, port: int, time_limit: float) -> None:
+        """Wait until the host's sshd speaks and open the shared connection."""
+        end = time.monotonic() + time_limit
+        while not _speaks(port):
+            if time.monotonic() > end:
+                raise LabError(f"The storage host did not answer on ssh within {time_limit:.0f} s; its console's log is console.log")
+            time.sleep(0.1)
+        self.disconnect()
+        left = max(10.0, end - time.monotonic())
+        done = subprocess.run(["ssh", "-F", str(self.config), "-M", "-N", "-f", "storage"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=left)
+        if done.returncode:
+            raise LabError(f"The storage host refused the lab's key: {done.stderr.strip()}; try `tests/lab/lab reset`")
+
+    def disconnect(self) -> None:
+        """End the shared connection, also one whose other end is gone."""
+        if self.control.exists():
+            subprocess.run(["ssh", "-F", str(self.config), "-O", "exit", "storage"], stdin=subprocess.DEVNULL, capture_output=True)
+            self.control.unlink(missing_ok=True)
+
+    def run(self, argv: Sequence[str], data: Optional[str], time_limit: Optional[float]) -> subprocess.CompletedProcess[str]:
+        """Run one command in the guest, word for word."""
+        return subprocess.run(
+            ["ssh", "-F", str(self.config), "storage", " ".join(shlex.quote(word) for word in argv)],
+            capture_output=True, text=True, timeout=time_limit,
+            **({"stdin": subprocess.DEVNULL} if data is None else {"input": data}),
+        )
+
+    def interactive(self, argv: Sequence[str]) -> int:
+        """Hand the terminal to the guest: a shell, or the words as ssh takes them. The exit status is the guest's."""
+        return subprocess.call(["ssh", "-F", str(self.config), "storage", *argv], env=os.environ)
+
+
+def _speaks(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.settimeout(2)
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

@@ -1,0 +1,229 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's storage host, for the command `lab` and for tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Optional, Sequence
+
+from .cache import locked
+from .emulator import Emulator, Processor
+from .places import BUILD, LABS, LabError, check_lab_name, default_lab_name, runtime_folder, short_hash
+from .saved_state import free_port, overlay
+from .shell import Shell
+
+BUILT = BUILD / "lab-built.json"
+BOOT_SECONDS = 300.0
+WAKE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the set-up built for this checkout."""
+
+    kernel: Path
+    image: Path
+    state: Path
+    key: Path
+    processor: Processor
+
+    def write(self) -> None:
+        BUILT.parent.mkdir(exist_ok=True)
+        BUILT.write_text(json.dumps({**{name: str(getattr(self, name)) for name in ("kernel", "image", "state", "key")},
+                                     "processor": [self.processor.name, *self.processor.options]}, indent=1))
+
+    @classmethod
+    def read(cls) -> Built:
+        try:
+            known = json.loads(BUILT.read_text())
+            built = cls(**{name: Path(known[name]) for name in ("kernel", "image", "state", "key")},
+                        processor=Processor(known["processor"][0], tuple(known["processor"][1:])))
+        except (OSError, ValueError, KeyError):
+            raise LabError("The lab is not built yet; run `make setup`") from None
+        if not all(path.exists() for path in (built.kernel, built.image, built.state, built.key)):
+            raise LabError("What the lab was built from is gone from the cache; run `make setup`")
+        return built
+
+
+class StorageHost:
+    """One storage host: a virtual machine with OpenZFS and NFS. Several can run side by side, told apart by their names."""
+
+    def __init__(self, name: Optional[str] = None) -> None:
+        self.name = check_lab_name(name or default_lab_name())
+        self.folder = LABS / self.name
+        mark = f"quiesce-lab-{short_hash(str(self.folder))}"
+        self._emulator = Emulator(mark, self.folder, runtime_folder() / f"{mark[-16:]}.qmp")
+        self._shell = Shell(self.folder / "ssh.config", runtime_folder() / f"{mark[-16:]}.ssh")
+
+    # What tests need to know
+
+    @property
+    def path_dir(self) -> Path:
+        """The folder of the wrappers `zfs` and `zpool`: put it first on PATH."""
+        return self.folder / "bin"
+
+    @property
+    def ssh_config(self) -> Path:
+        """For `ssh -F <this> storage`."""
+        return self._shell.config
+
+    @property
+    def ssh_port(self) -> int:
+        return int(self._ports()["22"])
+
+    @property
+    def nfs_port(self) -> int:
+        return int(self._ports()["2049"])
+
+    @property
+    def private_key(self) -> Path:
+        return Built.read().key / "key"
+
+    def inventory(self) -> dict[str, Any]:
+        """The host's variables in an Ansible inventory."""
+        return {
+            "ansible_host": "127.0.0.1", "ansible_port": self.ssh_port, "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(self.private_key), "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_ssh_common_args": f"-F {self.ssh_config} -o UserKnownHostsFile={self.folder / 'known_hosts'} "
+                                       "-o HostKeyAlias=storage",
+        }
+
+    def running(self) -> bool:
+        return self._emulator.pid() is not None
+
+    def status(self) -> dict[str, Any]:
+        """Plain data about this lab; the ports are there while it runs."""
+        found: dict[str, Any] = {"name": self.name, "running": self.running(), "folder": str(self.folder)}
+        if found["running"]:
+            found.update(pid=self._emulator.pid(), ssh_port=self.ssh_port, nfs_port=self.nfs_port,
+                         processor=self._known()["processor"], path_dir=str(self.path_dir), ssh_config=str(self.ssh_config))
+        found["disks_kept"] = (self.folder / "root.qcow2").exists()
+        return found
+
+    # What tests do with it
+
+    def up(self) -> None:
+        """Have it running: as it is if it answers, else pristine."""
+        with self._alone():
+            if not (self.running() and self._answers()):
+                self._wake()
+
+    def reset(self) -> None:
+        """Have it running and pristine."""
+        with self._alone():
+            self._wake()
+
+    def power_cut(self) -> None:
+        """End it as a failing power supply would; `boot` starts the same disks again."""
+        with self._alone():
+            if not self.running():
+                raise LabError(f"The lab {self.name} does not run, so there is no power to cut; start it with `tests/lab/lab up`")
+            self._emulator.kill()
+            self._shell.disconnect()
+
+    def boot(self) -> None:
+        """Start its disks, as the last power cut or `down` left them, from power-on; return when the start is complete."""
+        with self._alone():
+            if self.running():
+                raise LabError(f"The lab {self.name} runs already; cut its power first with `tests/lab/lab power-cut`")
+            if not (self.folder / "root.qcow2").exists():
+                raise LabError(f"The lab {self.name} has no disks to boot; start it with `tests/lab/lab up`")
+            self._start(None)
+            self._shell.connect(self.ssh_port, BOOT_SECONDS)
+            self._shell.run(["systemctl", "is-system-running", "--wait"], None, BOOT_SECONDS)
+
+    def down(self) -> None:
+        """Leave nothing running; the disks stay until the next `up` or `reset`."""
+        if self.folder.exists():
+            with self._alone():
+                self._emulator.kill()
+                self._shell.disconnect()
+
+    def ssh(self, argv: Sequence[str], input: Optional[str] = None, check: bool = True,  # noqa: A002
+            timeout: Optional[float] = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run one command in the guest, word for word; subprocess.CalledProcessError if it fails and `check` is set."""
+        if not self.running():
+            raise LabError(f"The lab {self.name} does not run; start it with `tests/lab/lab up`")
+        done = self._shell.run(argv, input, timeout)
+        if check:
+            done.check_returncode()
+        return done
+
+    def interactive(self, argv: Sequence[str]) -> int:
+        """Hand the terminal to the guest; the exit status is the guest's."""
+        if not self.running():
+            raise LabError(f"The lab {self.name} does not run; start it with `tests/lab/lab up`")
+        return self._shell.interactive(argv)
+
+    # How
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock"):
+            yield
+
+    def _known(self) -> dict[str, Any]:
+        try:
+            known: dict[str, Any] = json.loads((self.folder / "lab.json").read_text())
+        except FileNotFoundError:
+            raise LabError(f"The lab {self.name} was never started; start it with `tests/lab/lab up`") from None
+        return known
+
+    def _ports(self) -> dict[str, int]:
+        ports: dict[str, int] = self._known()["ports"]
+        return ports
+
+    def _answers(self) -> bool:
+        try:
+            return self._shell.run(["true"], None, 30).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+    def _wake(self) -> None:
+        """Throw away what is there and go on from the saved state."""
+        built = Built.read()
+        self._emulator.kill()
+        self._shell.disconnect()
+        for disk in ("root.qcow2", "tank.qcow2"):
+            (self.folder / disk).unlink(missing_ok=True)
+            overlay(built.state / disk, self.folder / disk)
+        self._start(built.state / "memory")
+        with self._emulator.monitor() as monitor:
+            monitor.go_on(WAKE_SECONDS)
+        self._shell.connect(self.ssh_port, WAKE_SECONDS)
+        # The guest's clock went on from the instant it was saved; certificates and timers want the real time.
+        self.ssh(["date", "-u", "-s", f"@{time.time():.3f}"])
+
+    def _start(self, state: Optional[Path]) -> None:
+        built = Built.read()
+        for attempt in (1, 2, 3):
+            ports = {22: free_port(), 2049: free_port()}
+            try:
+                self._emulator.start(built.kernel, built.processor, ports, state)
+                break
+            except LabError:  # another process was faster with one of the ports
+                if attempt == 3:
+                    raise
+        (self.folder / "lab.json").write_text(json.dumps({"ports": ports, "processor": built.processor.name}))
+        self._shell.write(ports[22], built.key / "key", built.image / "host_key.pub", self.folder / "known_hosts", self.path_dir)
+
+
+def labs() -> list[StorageHost]:
+    """All labs of this checkout."""
+    return [StorageHost(folder.name) for folder in sorted(LABS.iterdir()) if folder.is_dir()] if LABS.exists() else []
+
+
+def remove_all() -> None:
+    """Stop every lab of this checkout and remove its folder."""
+    for lab in labs():
+        lab.down()
+        shutil.rmtree(lab.folder)

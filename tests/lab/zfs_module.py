@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OpenZFS's kernel modules, compiled for the guest's kernel in a folder of the compiler's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Callable
+
+from .archive import Archive, unpack
+from .cache import product, product_path
+from .commands import as_root, remove_tree, run
+from .kernel import kernel_release
+from .places import LOGS
+
+LOG = LOGS / "zfs-module.log"
+TOOLS = ("gcc", "make", "libc6-dev", "mawk", "sed", "grep", "coreutils", "findutils", "diffutils", "bash", "dash", "tar", "file")
+# Debug information would cost a third of the time and is stripped in the end anyway; KCFLAGS reaches the tests of configure too.
+CONFIGURE = """set -eu
+ln -sf mawk /usr/bin/awk
+cd /usr/src/zfs-[0-9]*
+export KCFLAGS=-g0
+headers=/usr/src/linux-headers-$1
+./configure --disable-dependency-tracking --with-config=kernel --with-linux="${headers%-cloud-amd64}-common" --with-linux-obj="$headers"
+"""
+COMPILE = """set -eu
+cd /usr/src/zfs-[0-9]*
+export KCFLAGS=-g0
+make -j"$(getconf _NPROCESSORS_ONLN)"
+strip --strip-debug module/*.ko module/*/*.ko 2>/dev/null || true
+find module -name '*.ko' -exec cp {} /built/ ';'
+"""
+# The mounts live in a namespace that ends with the command, so nothing is left mounted, whatever happens.
+ENTER = 'cd "$1"; mount --rbind /dev dev; mount -t proc proc proc; shift; exec chroot . "$@"'
+
+
+def _in_folder(folder: Path, script: str, *arguments: str) -> None:
+    run(as_root(["unshare", "--mount", "sh", "-euc", ENTER, "enter", str(folder), "/bin/bash", "-c", script, "build", *arguments]),
+        LOG, env={"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C"})
+
+
+def zfs_module(archive: Archive, say: Callable[[str], None]) -> Path:
+    """A folder with the modules (`zfs.ko`, `spl.ko`, and more where OpenZFS is older than 2.2)."""
+    release = kernel_release(archive)
+    tools = [*TOOLS, f"linux-headers-{release}"]
+
+    def build(folder: Path) -> None:
+        say("fetching compiler, kernel headers and source")
+        root = folder / "root"
+        unpack([*archive.download(tools, LOG), *archive.download(["zfs-dkms"], LOG, alone=True)], root, LOG)
+        for name in ("dev", "proc", "tmp", "built"):
+            (root / name).mkdir(exist_ok=True)
+        os.chmod(root / "tmp", 0o1777)
+        say("asking the kernel's headers what they offer")
+        _in_folder(root, CONFIGURE, release)
+        say("compiling")
+        _in_folder(root, COMPILE)
+        for module in (root / "built").iterdir():
+            shutil.copyfile(module, folder / module.name)
+        remove_tree(root)
+
+    return product(product_path("zfs-module", CONFIGURE, COMPILE, archive.version("zfs-dkms"), *archive.resolve(tools)), build)
