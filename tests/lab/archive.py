@@ -10,7 +10,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .cache import locked, product, product_path
 from .commands import output, run
@@ -60,35 +60,41 @@ class Archive:
 
     def resolve(self, packages: Sequence[str]) -> list[str]:
         """File names (name_version_architecture.deb) of the packages and all they depend on, sorted."""
-        known = self.folder / "resolved.json"
-        with locked(self.folder / "lock"):
-            resolved: dict[str, list[str]] = json.loads(known.read_text()) if known.exists() else {}
-            key = " ".join(packages)
-            if key not in resolved:
-                resolved[key] = sorted(self._plan(packages))
-                fresh = known.with_suffix(".new")
-                fresh.write_text(json.dumps(resolved, indent=1))
-                fresh.rename(known)
-            return resolved[key]
+        return self._remembered(f"files of {' '.join(packages)}", lambda: self._plan(packages))
 
     def _plan(self, packages: Sequence[str]) -> list[str]:
-        plan = output(["apt-get", *self.options(), "install", "--yes", "--print-uris", "--reinstall", *packages])
-        return re.findall(r"^'[^']+' (\S+\.deb) \d+", plan, flags=re.MULTILINE)
+        plan = output(["apt-get", *self.options(), "install", "--yes", "--print-uris", *packages])
+        return sorted(re.findall(r"^'[^']+' (\S+\.deb) \d+", plan, flags=re.MULTILINE))
 
     def version(self, package: str) -> str:
         """The version of one package that would be installed, e.g. `2.3.2-2~bpo12+2`."""
-        found = re.search(r"^  Candidate: (\S+)$", output(["apt-cache", *self.options(), "policy", package]), re.MULTILINE)
-        if not found or found[1] == "(none)":
-            raise LabError(f"The Debian archive of this machine has no package {package}; check apt's sources")
-        return found[1]
+        return self._field(package, "Version", r"(\S+)")
 
     def depends(self, package: str, pattern: str) -> str:
         """The name of the package that `package` depends on and that matches the pattern: what a metapackage stands for."""
-        shown = output(["apt-cache", *self.options(), "show", "--no-all-versions", package])
-        found = re.search(rf"^Depends:.*?\b({pattern})", shown, re.MULTILINE)
-        if not found:
-            raise LabError(f"{package} in this machine's Debian archive depends on nothing like {pattern}; check apt's sources")
-        return found[1]
+        return self._field(package, "Depends", rf".*?\b({pattern})")
+
+    def _field(self, package: str, name: str, pattern: str) -> str:
+        def ask() -> list[str]:
+            shown = output(["apt-cache", *self.options(), "show", "--no-all-versions", package])
+            found = re.search(rf"^{name}: {pattern}", shown, re.MULTILINE)
+            if not found:
+                raise LabError(f"This machine's Debian archive has no {package} with a usable field {name}; check apt's sources")
+            return [found[1]]
+
+        return self._remembered(f"{name} of {package}", ask)[0]
+
+    def _remembered(self, question: str, ask: Callable[[], list[str]]) -> list[str]:
+        """apt takes seconds to answer; the index does not change, so neither does the answer."""
+        answers = self.folder / "answers.json"
+        with locked(self.folder / "lock"):
+            known: dict[str, list[str]] = json.loads(answers.read_text()) if answers.exists() else {}
+            if question not in known:
+                known[question] = ask()
+                fresh = answers.with_suffix(".new")
+                fresh.write_text(json.dumps(known, indent=1))
+                fresh.rename(answers)
+            return known[question]
 
     def download(self, packages: Sequence[str], log: Path, alone: bool = False) -> list[Path]:
         """The .deb files of the packages, with what they depend on unless `alone`."""
