@@ -33,7 +33,7 @@ attributes:
     details: Shows the ZFS snapshots that come to be.
   idempotent:
     support: partial
-    details: A snapshot that O(name) names is taken once. With O(naming_schema) each run takes one, at most one a minute.
+    details: A snapshot that O(name) names is taken once. With O(naming_schema) a run takes one, at most one a minute.
 options:
   dataset:
     description: The dataset to snapshot, as C(zfs list) shows it.
@@ -168,8 +168,8 @@ run_id:
   sample: 20260131T020000-1f2e3d4c
 consistency:
   description:
-    - How consistent the VMs are in the ZFS snapshot, which is as much as the worst of them is. V(crash) is as after a
-      power cut, V(filesystem) with flushed and frozen file systems, V(application) with prepared applications (Windows VSS),
+    - How consistent the VMs are in the ZFS snapshot, as much as the worst of them is. V(crash) is as after a power
+      cut, V(filesystem) with flushed and frozen file systems, V(application) with prepared applications (Windows VSS),
       V(still) when nothing ran.
     - In check mode the best that can be reached.
     - V(null) when no ZFS snapshot was taken.
@@ -209,6 +209,12 @@ left:
   type: list
   elements: str
   sample: []
+recovery:
+  description:
+    - What was found of earlier runs that had been interrupted, as M(quiesce.vmware_zfs.vmware_snapshot_recover) returns it.
+  returned: when a ZFS snapshot was taken
+  type: dict
+  sample: {removed: [], left: [], lowered: [], problems: []}
 vms:
   description: Every VM with a disk on the datasets.
   returned: success, or failure after the plan was made
@@ -311,7 +317,7 @@ def run(module):
     connection = partial(connect, timeouts=timeouts(module.params))
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
         result = take(engine, request)
-    for problem in result["problems"]:
+    for problem in [*result["problems"], *(item["reason"] for item in result.get("recovery", {}).get("left", []))]:
         module.warn(problem)
     result["changed"] = result["created"] or (module.check_mode and not result["run_id"] and not result["refusals"])
     after = result["zfs_snapshots"] if result["changed"] else []

@@ -29,7 +29,8 @@ from .settle import lower_record, settle
 from .sites import endpoint_of
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
-REMOVAL_LIMIT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
+_PATIENT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
+_BRIEF = 120.0  # the same before a run, which is not to be kept waiting by what an earlier one left
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Recovery:
 def before_run(engine: Engine) -> Recovery:
     """What a run does first: one try at what earlier runs left. A recovery that is under way already is left to it."""
     with engine.locks.recovery() as free:
-        return _Recovery(engine, tries=1).run() if free else Recovery()
+        return _Recovery(engine, tries=1, limit=_BRIEF).run() if free else Recovery()
 
 
 def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout: float = 60.0) -> Recovery:
@@ -69,9 +70,9 @@ def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout:
     Waits up to `lock_timeout` seconds for another recovery. Raises LockTimeout, RegistryError.
     """
     if dry:
-        return _Recovery(engine, tries=1).look(scan)
+        return _Recovery(engine, tries=1, limit=_BRIEF).look(scan)
     with engine.locks.recovery(lock_timeout):
-        return _Recovery(engine, tries=len(_BACKOFF)).run(scan)
+        return _Recovery(engine, tries=len(_BACKOFF), limit=_PATIENT).run(scan)
 
 
 @dataclass
@@ -85,8 +86,8 @@ class _Server:
 
 
 class _Recovery:
-    def __init__(self, engine: Engine, tries: int) -> None:
-        self._engine, self._tries = engine, tries
+    def __init__(self, engine: Engine, tries: int, limit: float) -> None:
+        self._engine, self._tries, self._limit = engine, tries, limit
         self._done = Recovery()
 
     def run(self, scan: bool = False) -> Recovery:
@@ -190,7 +191,7 @@ class _Recovery:
             Removal(entry.id, entry.vm, entry.name, entry.instance_uuid, snapshot=entry.snapshot, uncertain=True)
             for entry in entries
         ]
-        Release(session, self._engine.journal, Limits(), time.monotonic() + REMOVAL_LIMIT).run(removals)
+        Release(session, self._engine.journal, Limits(), time.monotonic() + self._limit).run(removals)
         for entry, removal in zip(entries, removals):
             if not removal.gone:
                 self._leave([entry], removal.reason)

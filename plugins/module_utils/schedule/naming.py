@@ -35,7 +35,6 @@ def check_schema(schema: str) -> str:
 
 def name_at(schema: str, moment: datetime) -> str:
     """The name that `schema` gives a snapshot taken at `moment` (with its time zone). Raises InputError."""
-    text = re.sub(
-        r"%%|%s", lambda found: found[0] if found[0] == "%%" else str(int(moment.timestamp())), check_schema(schema)
-    )
+    seconds = str(int(moment.timestamp()))  # %s is not on every platform
+    text = re.sub(r"%%|%s", lambda found: found[0] if found[0] == "%%" else seconds, check_schema(schema))
     return moment.strftime(text)

@@ -1,0 +1,242 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the first VMware snapshot to the last removal: hold the VMs, take the ZFS snapshot, release the VMs.
+
+Whatever happens in between, the removals are carried out; what cannot be removed stays in the journal for recovery.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Sequence
+
+from ..errors import QuiesceError, RunFailed, VSphereError, ZfsTimeout
+from ..text import counted
+from ..zfs import snapshots
+from . import identity, record, result
+from .confirm import confirm, powered_on
+from .consistency import CRASH, STILL, lowest
+from .engine import Engine
+from .journal import ENDED, LOST, RELEASING, SNAPSHOTTING, Entry, best_effort
+from .plan import NOTHING, Plan
+from .quiesce import Hold, Quiesce
+from .release import Release, Removal
+from .request import Request
+from .side_by_side import SideBySide
+from .sites import Site
+from .stop import Stop
+
+_LEAST_ZFS_TIME = 1.0  # seconds that the ZFS snapshot gets at least; with less left the run gives up before it
+
+
+class HoldRun:
+    """One run's steps that change something, for a plan that no policy forbids."""
+
+    def __init__(
+        self, engine: Engine, request: Request, run: str, plan: Plan, sites: Sequence[Site], stop: Stop
+    ) -> None:
+        self._engine, self._request, self._id, self._plan = engine, request, run, plan
+        self._sites, self._stop = sites, stop
+        self._policy = request.policy
+        self._deadline = time.monotonic() + self._policy.max_hold
+        self._name = identity.snapshot_name(run)
+        self._datasets = [name.split("@")[0] for name in plan.snapshots]
+        self._holds = [Hold(member, level=member.level, reason=member.reason) for member in plan.members]
+        self._taken: record.Record | None = None
+        self._state = ENDED
+        self._work = SideBySide(sites)
+
+    def execute(self) -> dict[str, Any]:
+        self._engine.journal.open_run(self._id, self._request.task, self._request.dataset, self._plan.snapshots)
+        failure: QuiesceError | None = None
+        try:
+            self._quiesce()
+            self._take()
+        except QuiesceError as error:
+            failure = error
+        finally:
+            left = self._release()
+        self._correct_record()
+        self._work.close()
+        return self._finish(failure, left)
+
+    def _quiesce(self) -> None:
+        """Hold every VM that the plan holds. All intents are on disk before the first VMware snapshot is asked for."""
+        to_hold = [hold for hold in self._holds if hold.member.action != NOTHING]
+        endpoints = {credential.id: site.session.endpoint for site in self._sites for credential in site.credentials}
+        entries = [
+            Entry(
+                run=self._id,
+                hostname=endpoints[hold.member.credential].hostname,
+                port=endpoints[hold.member.credential].port,
+                vm=hold.member.moid,
+                instance_uuid=hold.member.instance_uuid,
+                vm_name=hold.member.name,
+                name=self._name,
+            )
+            for hold in to_hold
+        ]
+        for hold, entry in zip(to_hold, self._engine.journal.intend(entries)):
+            hold.entry = entry
+        self._engine.report(f"Quiescing {counted(len(to_hold), 'VM')}")
+        description = identity.description(self._engine.host, self._id, self._plan.snapshots[0])
+
+        def quiesce(site: Site) -> None:
+            Quiesce(
+                session=site.session,
+                journal=self._engine.journal,
+                policy=self._policy,
+                name=self._name,
+                description=description,
+                deadline=self._deadline - _LEAST_ZFS_TIME,
+                give_up=self._stop.ask,
+                stopped=self._stop.asked,
+                holds=[hold for hold in self._holds_of(site) if hold.entry],
+            ).run()
+
+        # A server that does not answer must not keep the VMs of the others on hold.
+        self._work.run(quiesce, until=lambda: self._stop.asked() or time.monotonic() >= self._deadline)
+        self._go_on()
+
+    def _take(self) -> None:
+        """One atomic ZFS snapshot, which carries what the last look at the VMs has shown."""
+        problems = list(self._plan.problems)
+
+        def look(site: Site) -> None:
+            known = {moid for server, moid in self._plan.bystanders if server == site.server}
+            known.update(hold.member.moid for hold in self._holds if hold.member.server == site.server)
+            try:
+                problems.extend(confirm(site, self._datasets, self._holds_of(site), known, self._name))
+            except VSphereError as error:
+                problems.append(str(error))
+                for hold in self._holds_of(site):
+                    hold.level, hold.reason = CRASH, error.problem
+
+        for site in self._work.run(look, until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
+            reason = f"{site.server} did not answer when the VMs were looked at last"
+            problems.append(reason)
+            for hold in self._holds_of(site):
+                hold.level, hold.reason = CRASH, reason
+        self._go_on()
+        limit = self._deadline - time.monotonic()
+        taken = record.Record(
+            run=self._id,
+            host=self._engine.host.id,
+            consistency=lowest([CRASH] * bool(problems) + [hold.level for hold in self._holds]),
+            complete=not problems and all(hold.level != CRASH for hold in self._holds if hold.member.wanted),
+            held_until=int(time.time() + limit),
+            task=self._request.task,
+            vmware_snapshot=self._name,
+            vms=[result.vm_facts(hold) for hold in self._holds],
+            problems=problems,
+        )
+        self._engine.report(f"Taking {counted(len(self._plan.snapshots), 'ZFS snapshot')}")
+        self._engine.journal.set_state(self._id, SNAPSHOTTING)
+        try:
+            snapshots.create(self._engine.zfs, self._plan.snapshots, taken.properties(), timeout=limit)
+        except ZfsTimeout:
+            # It may still be taken, after the VMs are released: recovery lowers its record when it appears.
+            self._state = LOST
+            best_effort(lambda: self._engine.journal.set_state(self._id, LOST))
+            raise
+        self._taken = taken
+        best_effort(lambda: self._engine.journal.set_state(self._id, RELEASING))
+
+    def _release(self) -> list[str]:
+        """Remove every VMware snapshot that exists or may exist; return in words those that are still there."""
+        removals: dict[int, Removal] = {}
+        for hold in self._holds:
+            if hold.entry and hold.started is None:
+                best_effort(lambda hold=hold: self._engine.journal.gone(hold.entry, "it was never asked for"))  # type: ignore[misc]
+            elif hold.entry:
+                member = hold.member
+                removals[id(hold)] = Removal(
+                    entry=hold.entry,
+                    vm=member.moid,
+                    name=self._name,
+                    instance_uuid=member.instance_uuid,
+                    host=member.host,
+                    snapshot=hold.snapshot,
+                    uncertain=hold.uncertain or not hold.snapshot,
+                )
+        self._engine.report(f"Releasing {counted(len(removals), 'VM')}")
+        deadline = time.monotonic() + self._policy.max_hold
+
+        def release(site: Site) -> None:
+            mine = [removals[id(hold)] for hold in self._holds_of(site) if id(hold) in removals]
+            if mine:
+                Release(site.session, self._engine.journal, self._policy.limits, deadline).run(mine)
+
+        self._work.run(release)
+        left = []
+        for hold in self._holds:
+            removal = removals.get(id(hold))
+            if removal is None:
+                continue
+            hold.released = removal.released
+            if removal.vanished and hold.level != CRASH:
+                hold.level, hold.reason = CRASH, "somebody else removed its VMware snapshot during the run"
+            if not removal.gone:
+                left.append(f"'{self._name}' of the VM '{hold.member.name}' on {hold.member.server}: {removal.reason}")
+            elif removal.reason:
+                hold.reason = "; ".join(filter(None, (hold.reason, removal.reason)))
+        return left
+
+    def _correct_record(self) -> None:
+        """Lower the record of a ZFS snapshot by what has come out since it was taken."""
+        if self._taken is None:
+            return
+        worse = {(hold.member.server, hold.member.moid): hold.reason for hold in self._holds if hold.level == CRASH}
+
+        def look(site: Site) -> None:
+            holds = self._holds_of(site)
+            try:
+                worse.update(
+                    {(site.server, moid): "it was powered on during the run" for moid in powered_on(site, holds)}
+                )
+            except VSphereError as error:
+                reason = f"whether it stayed powered off is not known: {error.problem}"
+                worse.update({(site.server, hold.member.moid): reason for hold in holds if hold.level == STILL})
+
+        self._work.run(look)
+        new = [vm for vm in self._taken.vms if vm["level"] != CRASH and (vm["server"], vm["moid"]) in worse]
+        for vm in new:
+            record.lower(self._taken, f"The VM '{vm['name']}': {worse[vm['server'], vm['moid']]}", [vm])
+        for hold in self._holds:
+            reason = worse.get((hold.member.server, hold.member.moid))
+            if reason is not None:
+                hold.level, hold.reason = CRASH, reason
+        if new:
+            snapshots.set_properties(self._engine.zfs, self._plan.snapshots, self._taken.properties())
+
+    def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
+        done = result.of_run(self._id, self._plan, self._holds, self._taken, left)
+        best_effort(lambda: self._engine.journal.end_run(self._id, done, self._state))
+        if left:
+            done["problems"].append(f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}")
+        if failure is not None:
+            what = f"No ZFS snapshot was taken: {failure.problem}" if self._taken is None else failure.problem
+            released = "; the VMs have been released" if not left else f"; {done['problems'][-1]}"
+            raise RunFailed(what + released, failure.remedy, **done) from failure
+        if left:
+            raise RunFailed(
+                done["problems"][-1],
+                "Run 'vmware-zfs recover' when its cause is mended; it is tried every hour as well",
+                **done,
+            )
+        return done
+
+    def _go_on(self) -> None:
+        """Raise RunFailed when the run was asked to stop, or when its time is up."""
+        if self._stop.asked():
+            raise RunFailed(self._stop.reason, "Mend its cause and run it again")
+        if time.monotonic() >= self._deadline - _LEAST_ZFS_TIME:
+            raise RunFailed(
+                f"the VMs were not ready within max_hold ({self._policy.max_hold:g} seconds)",
+                "Raise max_hold, lower vm_timeout so that slow VMs are left behind, or raise the limits",
+            )
+
+    def _holds_of(self, site: Site) -> list[Hold]:
+        mine = {credential.id for credential in site.credentials}
+        return [hold for hold in self._holds if hold.member.credential in mine]
