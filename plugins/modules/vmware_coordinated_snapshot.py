@@ -211,7 +211,8 @@ left:
   sample: []
 recovery:
   description:
-    - What was found of earlier runs that had been interrupted, as M(quiesce.vmware_zfs.vmware_snapshot_recover) returns it.
+    - What was found of earlier runs that had been interrupted, as M(quiesce.vmware_zfs.vmware_snapshot_recover)
+      returns it.
   returned: when a ZFS snapshot was taken
   type: dict
   sample: {removed: [], left: [], lowered: [], problems: []}

@@ -27,7 +27,7 @@ def check_schema(schema: str) -> str:
     missing = [part for part in REQUIRED if part[1] not in directives]
     if missing and "s" not in directives:
         raise InputError(
-            f"The naming schema '{printable(schema, 80)}' lacks {' '.join(missing)}, so two snapshots could get one name",
+            f"The naming schema '{printable(schema, 80)}' lacks {' '.join(missing)}: two snapshots could get one name",
             "Add them, e.g. auto-%Y-%m-%d_%H-%M, or use %s",
         )
     return schema
