@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds for the collection's files together."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+
+import pytest
+import yaml
+
+from .tools import ROOT, files
+
+MODULES = sorted(name.rpartition("/")[2][: -len(".py")] for name in files("plugins/modules/*.py"))
+CONNECTION = {"hostname", "port", "username", "password", "validate_certs", "ca_path", "thumbprint"}
+
+
+def options(module: str) -> set[str]:
+    """The options that a module takes, by its argument spec."""
+    spec = importlib.import_module(f"ansible_collections.quiesce.vmware_zfs.plugins.modules.{module}").SPEC
+    return set(spec.options)
+
+
+def test_the_action_group_holds_the_modules_that_take_the_connection_options() -> None:
+    groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]
+    with_connection = {module for module in MODULES if CONNECTION <= options(module)}
+    assert with_connection == set(groups["vmware_zfs"])
+
+
+@pytest.mark.parametrize("name", files("*.py", "*.go", "*.sh", "*.yml"))
+def test_every_file_names_its_licence(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not text or "SPDX-License-Identifier: GPL-3.0-or-later" in text[:600]
+
+
+@pytest.mark.parametrize("name", files("plugins/module_utils/*.py"))
+def test_the_engine_knows_nothing_of_ansible_and_imports_relatively(name: str) -> None:
+    """The copy on a storage host has neither Ansible nor a package ansible_collections."""
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / name).read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            imported.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Import):
+            imported.update(alias.name.partition(".")[0] for alias in node.names)
+    allowed = {"ansible"} if name.endswith("/ansible_glue.py") else set()
+    assert imported & {"ansible", "ansible_collections"} <= allowed

@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the checks share: the tree as it would be committed, and the tools beside the Python that runs this."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+TOOLS = Path(sys.executable).parent
+
+
+def files(*patterns: str) -> list[str]:
+    """The files of the project, as paths below ROOT: committed ones and new ones that git does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return sorted(name for name in set(listed.split("\0")) if name and (ROOT / name).is_file())
+
+
+def copy_tree(destination: Path) -> Path:
+    """Copy `files()` into `destination`, which holds nothing else afterwards.
+
+    A repository of its own: tools that ask git for the files would find nothing in a folder that git ignores.
+    """
+    shutil.rmtree(destination, ignore_errors=True)
+    for name in files():
+        target = destination / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    subprocess.run(["git", "init", "--quiet", str(destination)], check=True)
+    return destination
+
+
+def run(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool of the virtual environment and return what it said; AssertionError with its words when it fails."""
+    done = subprocess.run(
+        [str(TOOLS / command[0]), *command[1:]],
+        cwd=cwd,
+        env={**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)} failed with {done.returncode}:\n{done.stdout}"
+    return done
