@@ -44,8 +44,8 @@ class Archive:
             "Dir::Etc::Preferences": self.preferences,
             "Dir::Etc::PreferencesParts": "/dev/null",
             "Dir::State::Lists": self.folder / "lists",
-            "Dir::Cache::PkgCache": "",
-            "Dir::Cache::SrcPkgCache": "",
+            "Dir::Cache::PkgCache": "" if packages_of_machine else self.folder / "pkgcache.bin",
+            "Dir::Cache::SrcPkgCache": "" if packages_of_machine else self.folder / "srcpkgcache.bin",
             "APT::Install-Recommends": "false",
             "APT::Update::Post-Invoke": "",
             "APT::Update::Post-Invoke-Success": "",
@@ -63,7 +63,10 @@ class Archive:
         return self._remembered(f"files of {' '.join(packages)}", lambda: self._plan(packages))
 
     def _plan(self, packages: Sequence[str]) -> list[str]:
-        plan = output(["apt-get", *self.options(), "install", "--yes", "--print-uris", *packages])
+        # apt leaves out what it has already fetched, so it is shown a folder where nothing is.
+        nothing = self.folder / "nothing"
+        (nothing / "partial").mkdir(parents=True, exist_ok=True)
+        plan = output(["apt-get", *self.options(), "-o", f"Dir::Cache::archives={nothing}", "install", "--yes", "--print-uris", *packages])
         return sorted(re.findall(r"^'[^']+' (\S+\.deb) \d+", plan, flags=re.MULTILINE))
 
     def version(self, package: str) -> str:
