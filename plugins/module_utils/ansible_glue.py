@@ -18,6 +18,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from .errors import DependencyError, InputError, QuiesceError
 from .secret import Secret
+from .text import printable
 from .vsphere.session import Endpoint, Timeouts
 
 RUNTIME_PYTHON = "/opt/vmware-zfs/venv/bin/python"  # what the runtime role installs; VMWARE_ZFS_PYTHON names another
@@ -170,7 +171,8 @@ def run_module(
         failure = {**error.details, "msg": str(error)}
     except Exception as error:
         failure = {
-            "msg": f"This should not happen ({type(error).__name__}: {error}); please report it with its traceback.",
+            "msg": f"This should not happen ({type(error).__name__}: {printable(error)});"
+            " please report it with the traceback that -vvv shows.",
             "exception": traceback.format_exc(),
         }
     else:

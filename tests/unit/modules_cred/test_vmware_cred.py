@@ -1,0 +1,290 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""vmware_cred and vmware_cred_info through main(): what is stored, what is refused, and that no password comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
+    CertificateUntrusted,
+    LoginRefused,
+    QuiesceError,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
+from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info
+
+# A zfs that knows two file systems and a volume.
+ZFS = r"""#!/bin/sh
+for last; do :; done
+case "$last" in
+    tank/vmware|tank/vms) printf '%s\tfilesystem\t/%s\tyes\n' "$last" "$last" ;;
+    tank/volume) printf 'tank/volume\tvolume\t-\t-\n' ;;
+    *) echo "cannot open '$last': dataset does not exist" >&2; exit 1 ;;
+esac
+"""
+
+CANARY = "canary-4711"
+NEW_CANARY = "canary-0815"
+VCENTER = {"hostname": "vcenter.example.com", "username": "administrator@vsphere.local", "filesystem": "tank/vmware"}
+CREATE = {**VCENTER, "password": CANARY}
+REFUSED = LoginRefused("vcenter.example.com refused the login", "Check username and password")
+
+
+class Host:
+    """A storage host: a zfs, a place for the registry, a vCenter that notes who logs in and may refuse."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.paths = Paths(folder / "state", folder / "etc" / "secret.key")
+        self.logins: list[tuple[Endpoint, str, str]] = []
+        self.refusal: Exception | None = None
+        self._capsys = capsys
+
+    def connect(
+        self, endpoint: Endpoint, username: str, password: Secret, timeouts: object
+    ) -> AbstractContextManager[None]:
+        self.logins.append((endpoint, username, password.reveal()))
+        if self.refusal is not None:
+            raise self.refusal
+        return nullcontext()
+
+    def run(self, module: Any, options: dict[str, Any]) -> dict[str, Any]:
+        with patch_module_args(options), pytest.raises(SystemExit):
+            module.main()
+        text = self._capsys.readouterr().out
+        assert CANARY not in text and NEW_CANARY not in text
+        result: dict[str, Any] = json.loads(text)
+        return result
+
+    def cred(self, check: bool = False, **options: Any) -> dict[str, Any]:
+        result = self.run(vmware_cred, {**options, "_ansible_check_mode": check, "_ansible_diff": True})
+        assert not result.get("failed"), result["msg"]
+        return result
+
+    def refuses(self, **options: Any) -> str:
+        """The sentence that the module fails with, in check mode and without; neither may change anything."""
+        before = self.stored()
+        sentences = []
+        for check in (True, False):
+            result = self.run(vmware_cred, {**options, "_ansible_check_mode": check})
+            assert result["failed"] and not result.get("exception")
+            sentences.append(result["msg"])
+        assert self.stored() == before
+        assert sentences[0] == sentences[1]
+        return sentences[0]
+
+    def listed(self, **options: Any) -> list[int]:
+        return [one["id"] for one in self.run(vmware_cred_info, options)["credentials"]]
+
+    def stored(self) -> list[tuple[dict[str, Any], str]]:
+        """What the registry holds, with the passwords."""
+        with Credentials.open(self.paths, read_only=True) as credentials:
+            return [(one.as_dict(), credentials.password(one).reveal()) for one in credentials.list_all()]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Host:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "zfs").write_text(ZFS)
+    (tmp_path / "bin" / "zfs").chmod(0o755)
+    host = Host(tmp_path, capsys)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("VMWARE_ZFS_STATE_DIR", str(host.paths.state_dir))
+    monkeypatch.setenv("VMWARE_ZFS_KEY_FILE", str(host.paths.key_file))
+    for name in ("VMWARE_HOST", "VMWARE_USER", "VMWARE_PASSWORD", "VMWARE_VALIDATE_CERTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(vmware_cred, "connect", host.connect)
+    return host
+
+
+def test_check_mode_tries_the_login_and_leaves_no_file(host: Host) -> None:
+    result = host.cred(check=True, **CREATE)
+    assert result["changed"] and result["credential"]["id"] is None
+    assert len(host.logins) == 1
+    assert not host.paths.state_dir.exists() and not host.paths.key_file.parent.exists()
+
+
+def test_create_and_again(host: Host) -> None:
+    result = host.cred(**CREATE)
+    assert result["changed"] and result["credential"]["id"] == 1
+    assert host.logins == [(Endpoint("vcenter.example.com"), VCENTER["username"], CANARY)]
+    assert result["diff"]["before"] == {} and result["diff"]["after"]["filesystem"] == "tank/vmware"
+    assert [password for _settings, password in host.stored()] == [CANARY]
+    for check in (True, False):
+        again = host.cred(check, **CREATE)
+        assert not again["changed"] and again["credential"] == result["credential"]
+    assert len(host.logins) == 1, "what changes nothing needs no login"
+
+
+def test_a_new_password_is_told_from_the_stored_one(host: Host) -> None:
+    host.cred(**CREATE)
+    assert host.cred(check=True, **{**CREATE, "password": NEW_CANARY})["changed"]
+    assert host.stored()[0][1] == CANARY
+    result = host.cred(**{**CREATE, "password": NEW_CANARY})
+    assert result["changed"] and result["diff"]["before"] != result["diff"]["after"]
+    assert host.stored()[0][1] == NEW_CANARY
+    assert not host.cred(**{**CREATE, "password": NEW_CANARY})["changed"]
+    assert not host.cred(**{**CREATE, "update_password": "on_create"})["changed"]
+    assert host.stored()[0][1] == NEW_CANARY
+
+
+def test_seed_update_by_id_changes_the_password_alone(host: Host) -> None:
+    host.cred(**CREATE, port=8443, validate_certs=False, datastores=["ds1"])
+    before = host.stored()[0][0]
+    result = host.cred(id=1, password=NEW_CANARY)
+    assert result["changed"] and result["credential"] == {**before, "updated": result["credential"]["updated"]}
+    assert host.stored()[0][1] == NEW_CANARY
+    assert host.logins[-1] == (Endpoint("vcenter.example.com", 8443, False), VCENTER["username"], NEW_CANARY)
+
+
+def test_rename_by_id_logs_in_with_the_stored_password(host: Host) -> None:
+    host.cred(**CREATE)
+    result = host.cred(id=1, hostname="VC2.example.com", filesystem="tank/vms")
+    assert result["diff"]["before"]["hostname"] == "vcenter.example.com"
+    assert result["diff"]["after"]["hostname"] == "vc2.example.com"
+    assert host.logins[-1] == (Endpoint("vc2.example.com"), VCENTER["username"], CANARY)
+    assert [(settings["id"], settings["hostname"], password) for settings, password in host.stored()] == [
+        (1, "vc2.example.com", CANARY)
+    ]
+    assert not host.cred(id=1, hostname="vc2.example.com", filesystem="tank/vms")["changed"]
+
+
+def test_the_port_is_part_of_the_server(host: Host) -> None:
+    host.cred(**CREATE)
+    assert host.cred(**CREATE, port=8443)["credential"]["id"] == 2
+    assert not host.cred(**CREATE, port=443)["changed"]
+
+
+def test_an_esxi_host_is_stored_alike(host: Host) -> None:
+    options = {"hostname": "esxi01.example.com", "username": "root", "password": CANARY, "filesystem": "tank/vms"}
+    assert host.cred(**options, thumbprint="ab" * 32)["changed"]
+    assert not host.cred(**options, thumbprint=":".join(["AB"] * 32))["changed"]
+    assert host.cred(**options, thumbprint="")["credential"]["thumbprint"] is None
+
+
+@pytest.mark.parametrize("how", [{"id": 1}, VCENTER])
+def test_remove_and_again(host: Host, how: dict[str, Any]) -> None:
+    host.cred(**CREATE)
+    logins = len(host.logins)
+    result = host.cred(check=True, state="absent", **how)
+    assert result["changed"] and result["diff"]["after"] == {} and len(host.stored()) == 1
+    result = host.cred(state="absent", **how)
+    assert result["changed"] and result["credential"]["id"] == 1 and host.stored() == []
+    again = host.cred(state="absent", **how)
+    assert not again["changed"] and again["credential"] is None
+    assert len(host.logins) == logins
+
+
+def test_removing_from_nothing_creates_nothing(host: Host) -> None:
+    assert not host.cred(state="absent", id=1)["changed"]
+    assert not host.paths.state_dir.exists()
+
+
+@pytest.mark.parametrize("refusal", [REFUSED, CertificateUntrusted("The certificate of x cannot be verified")])
+def test_nothing_is_stored_when_the_login_fails(host: Host, refusal: QuiesceError) -> None:
+    host.refusal = refusal
+    assert host.refuses(**CREATE) == str(refusal)
+    assert len(host.logins) == 2
+    host.refusal = None
+    host.cred(**CREATE)
+    host.refusal = refusal
+    assert host.refuses(id=1, password=NEW_CANARY) == str(refusal)
+    assert host.refuses(id=1, datastores=["ds1"]) == str(refusal)
+
+
+def test_verify_login_false_mends_while_the_server_is_down(host: Host) -> None:
+    host.refusal = REFUSED
+    assert host.cred(**CREATE, verify_login=False)["changed"]
+    assert host.cred(id=1, hostname="vc2.example.com", verify_login=False)["changed"]
+    assert host.logins == []
+    assert host.stored()[0][1] == CANARY
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({**CREATE, "filesystem": "tank/none"}, "The dataset 'tank/none' does not exist"),
+        ({**CREATE, "filesystem": "-rf"}, "cannot be a dataset's name"),
+        ({**CREATE, "filesystem": "tank/volume"}, "'tank/volume' is a volume; Name the file system"),
+        ({**CREATE, "hostname": "https://vcenter"}, "is no host name"),
+        ({**CREATE, "thumbprint": "AB"}, "is not a SHA-256 thumbprint"),
+        ({**CREATE, "connect_timeout": 0}, "connect_timeout is 0; Give a number of seconds above zero"),
+        (VCENTER, "A new credential needs a password"),
+        ({"password": CANARY, "filesystem": "tank/vmware"}, "not clear without hostname and username; Give id, or"),
+        ({"state": "absent", "hostname": "a"}, "not clear without username and filesystem"),
+        ({"id": 7, "password": CANARY}, "There is no credential with the id 7; List them with vmware_cred_info"),
+    ],
+)
+def test_bad_input_gets_a_sentence(host: Host, options: dict[str, Any], sentence: str) -> None:
+    said = host.refuses(**options)
+    assert sentence in said and "\n" not in said
+    assert host.logins == []
+
+
+def test_a_rename_onto_another_credential_is_refused(host: Host) -> None:
+    host.cred(**CREATE)
+    host.cred(**{**CREATE, "filesystem": "tank/vms"})
+    assert "The credential 1 is already the one of" in host.refuses(id=2, filesystem="tank/vmware")
+
+
+def test_giving_the_password_again_mends_a_lost_key(host: Host) -> None:
+    host.cred(**CREATE)
+    host.paths.key_file.unlink()
+    assert "key file" in host.run(vmware_cred, {"id": 1, "hostname": "vc2.example.com"})["msg"]
+    assert host.cred(**CREATE)["changed"]
+    assert host.stored()[0][1] == CANARY
+    assert not host.cred(**CREATE)["changed"]
+
+
+def test_the_environment_names_the_server(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMWARE_HOST", "vcenter.example.com")
+    monkeypatch.setenv("VMWARE_USER", "root")
+    monkeypatch.setenv("VMWARE_PASSWORD", CANARY)
+    monkeypatch.setenv("VMWARE_VALIDATE_CERTS", "no")
+    created = host.cred(filesystem="tank/vmware")["credential"]
+    assert host.logins == [(Endpoint("vcenter.example.com", validate_certs=False), "root", CANARY)]
+    assert not host.cred(filesystem="tank/vmware")["changed"]
+    assert host.cred(filesystem="tank/vmware", username="other", validate_certs=True)["credential"]["id"] == 2
+    monkeypatch.setenv("VMWARE_HOST", "another.example.com")
+    monkeypatch.setenv("VMWARE_PASSWORD", NEW_CANARY)
+    assert host.cred(id=1, datastores=["ds1"])["credential"]["hostname"] == created["hostname"]
+    assert host.stored()[0][1] == CANARY, "the environment changed a credential that was addressed by its id"
+
+
+def test_info_lists_and_filters(host: Host) -> None:
+    assert host.listed() == []
+    assert not host.paths.state_dir.exists()
+    host.cred(**CREATE)
+    host.cred(**{**CREATE, "filesystem": "tank/vms"})
+    host.cred(**{**CREATE, "hostname": "esxi01"})
+    assert host.listed() == [1, 2, 3]
+    assert host.listed(id=2) == [2]
+    assert host.listed(id=7) == []
+    assert host.listed(hostname="VCENTER.example.com.") == [1, 2]
+    assert host.listed(filesystem="tank/vmware") == [1, 3]
+    assert host.listed(filesystem="tank/vmware", hostname="esxi01") == [3]
+    one = host.run(vmware_cred_info, {"id": 1})["credentials"][0]
+    assert set(one) == {
+        *("id", "hostname", "port", "username", "filesystem", "datastores"),
+        *("validate_certs", "ca_path", "thumbprint", "created", "updated"),
+    }
+
+
+def test_an_unexpected_error_shows_no_password(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What -vvv switches on; Ansible remembers the answer of the first module of a process.
+    monkeypatch.setattr("ansible.module_utils._internal._traceback.is_traceback_enabled", lambda event: True)
+    host.cred(**CREATE)
+    host.refusal = ValueError(f"sent {CANARY} to the server")
+    result = host.run(vmware_cred, {"id": 1, "hostname": "vc2.example.com"})
+    assert result["failed"] and "ValueError" in result["msg"] and "please report it" in result["msg"]
+    assert "in connect" in result["exception"] and "sent ********" in result["exception"]
