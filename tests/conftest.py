@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.collection_path import collections_path  # noqa: E402
+from tests.collection_path import collections_path
 
 
 def _prepend(variable: str, path: str) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 
 def printable(value: object, limit: int = 400) -> str:
     """`value` as one line of at most `limit` characters, with control characters (newlines, escapes, bidi marks)
@@ -20,3 +22,10 @@ def printable(value: object, limit: int = 400) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 VM`, `3 VMs`: a number with its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as what is in them, two spaces apart."""
+    lines = [list(head), *([printable(cell, 120) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)

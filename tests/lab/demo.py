@@ -4,8 +4,8 @@
 """The main job before your eyes: `make demo`.
 
 A storage host with real OpenZFS and a simulated vCenter are started; a playbook, over ssh, stores a credential, matches
-datastores with datasets and takes one coordinated snapshot. What came of it is read from ZFS and from the simulator's own
-inventory, shown as a table and written to build/demo.json.
+datastores with datasets and takes one coordinated snapshot. What came of it is read from ZFS and from the simulator's
+own inventory, shown as a table and written to build/demo.json.
 """
 
 from __future__ import annotations

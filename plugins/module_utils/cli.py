@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The storage host's own front door: the command `vmware-zfs`, for systemd's timers and for a person at night."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any, Callable, Sequence
+
+from .coordination.engine import Engine, open_engine
+from .coordination.recover import recover
+from .errors import QuiesceError
+from .registry.database import Paths
+from .text import printable, table
+
+DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
+EPILOG = """\
+what to do at night:
+  vmware-zfs status             is a run under way, did the last ones succeed, is a VMware snapshot left?
+  vmware-zfs recover            remove the VMware snapshots that interrupted runs left
+  vmware-zfs recover --dry-run  only say which
+  vmware-zfs recover --scan     also search vSphere, after the state in /var/lib/vmware-zfs was lost
+
+exit status: 0 all is well, 1 something failed or is left (the last line says what and what to do), 2 wrong usage.
+environment: VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE and VMWARE_ZFS_LOCK_DIR name other places for state, key and locks.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors are one line on standard error."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except QuiesceError as error:
+        print(f"vmware-zfs: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `vmware-zfs status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "vmware-zfs", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    status = commands.add_parser("status", help="show runs under way, VMware snapshots that may be left, last runs")
+    status.add_argument("--last", type=int, default=10, metavar="N", help="how many of the last runs (default: 10)")
+    status.set_defaults(command=_status)
+    recovery = commands.add_parser("recover", help="remove the VMware snapshots that interrupted runs left")
+    recovery.add_argument("--scan", action="store_true", help="also search every VM for VMware snapshots with our mark")
+    recovery.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    recovery.set_defaults(command=_recover)
+    for each in (status, recovery):
+        each.add_argument("--json", action="store_true", help="print data instead of text")
+    return parser
+
+
+def _recover(options: argparse.Namespace) -> int:
+    with open_engine(Paths.from_environment(), read_only=options.dry_run) as engine:
+        done = recover(engine, scan=options.scan, dry=options.dry_run)
+    if options.json:
+        _print_json(done.as_dict())
+    else:
+        verb = "would remove" if options.dry_run else "removed"
+        for item in done.removed:
+            print(f"{verb} {_snapshot(item)}")
+        for name in done.lowered:
+            print(f"lowered the record of {name}: it said more than is known")
+        for problem in done.problems:
+            print(problem)
+        for item in done.left:
+            print(f"left {_snapshot(item)}: {item['reason']}")
+        if not (done.removed or done.lowered or done.problems or done.left):
+            print("nothing is left of interrupted runs")
+    done.require_clean()
+    return 1 if done.problems else 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    with open_engine(Paths.from_environment(), read_only=True) as engine:
+        found = status(engine, options.last)
+    if options.json:
+        _print_json(found)
+    else:
+        _print_status(found)
+    return 1 if found["left"] else 0
+
+
+def status(engine: Engine, last: int) -> dict[str, Any]:
+    """Runs that are alive, VMware snapshots of dead runs that may exist, and the `last` runs, as plain data."""
+    alive = engine.locks.holders()
+    living = {holder.run for holder in alive}
+    return {
+        "alive": [dict(holder.__dict__) for holder in alive],
+        "left": [
+            {
+                "run_id": entry.run,
+                "server": entry.hostname,
+                "vm": entry.vm_name,
+                "vmware_snapshot": entry.name,
+                "reason": entry.note,
+            }
+            for entry in engine.journal.open_entries()
+            if entry.run not in living
+        ],
+        "runs": [
+            {
+                "run_id": run.id,
+                "started": run.started,
+                "zfs_snapshot": run.snapshots[0],
+                "state": "alive" if run.id in living else run.state,
+                "created": run.result.get("created", False),
+                "consistency": run.result.get("consistency"),
+                "complete": run.result.get("complete"),
+                "hold_window_seconds": run.result.get("hold_window_seconds"),
+            }
+            for run in engine.journal.runs(limit=last)
+        ],
+    }
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    for holder in found["alive"]:
+        print(f"run {holder['run']} holds {holder['dataset']} since {holder['since']} (process {holder['pid']})")
+    if found["runs"]:
+        rows = [
+            [
+                run["started"][:19],
+                run["zfs_snapshot"],
+                (run["consistency"] or "no snapshot") if run["state"] in ("ended", "lost") else run["state"],
+                {True: "complete", False: "not complete", None: ""}[run["complete"]],
+                f"{run['hold_window_seconds']:.1f} s" if run["hold_window_seconds"] is not None else "",
+            ]
+            for run in found["runs"]
+        ]
+        print(table(["started (UTC)", "snapshot", "consistency", "", "held"], rows))
+    else:
+        print("no run yet")
+    for item in found["left"]:
+        print(f"may be left: {_snapshot(item)} {item['reason']}")
+    if found["left"]:
+        print("run 'vmware-zfs recover'")
+
+
+def _snapshot(item: dict[str, Any]) -> str:
+    vm = printable(item["vm"], 80)
+    return f"'{item['vmware_snapshot']}' of the VM '{vm}' on {item['server']} (run {item['run_id']})"
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data, indent=2, sort_keys=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
