@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from typing import Any, Callable, TypeVar
 
 from ..collection_path import collections_path
 from .places import BUILD, ROOT
-from .simulator import Simulator
+from .simulator import Simulator, end_stray
 from .storage_host import StorageHost
 
 FOLDER = BUILD / "demo"
@@ -32,7 +33,9 @@ Result = TypeVar("Result")
 
 def main() -> int:
     began = time.monotonic()
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    end_stray(FOLDER / "vcenter")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
     host = StorageHost("demo")
     try:
         step("Starting the storage host, pristine", host.reset)
@@ -114,9 +117,8 @@ def show(demo: dict[str, Any], found: dict[str, Any], seconds: float) -> None:
         name, value, source = line.split("\t")
         if name.startswith("quiesce.vmware_zfs:") and source == "local":
             print(f"    {name} = {value if len(value) < 60 else value[:57] + '...'}")
-    print(
-        f"  VMs were held for {demo['hold_window_seconds']:.1f} s in all; VMware snapshots left: {demo['vmware_snapshots_left']}"
-    )
+    print(f"  VMs were held for {demo['hold_window_seconds']:.1f} s in all")
+    print(f"  VMware snapshots left: {demo['vmware_snapshots_left']}")
     print(f"\nThe demo took {seconds:.0f} s. The same as data: {RESULT.relative_to(ROOT)}", flush=True)
 
 
