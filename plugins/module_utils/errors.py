@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .text import printable
+
 
 class QuiesceError(Exception):
     """Base of all errors. `problem` says what is wrong, `remedy` what to do next; neither ends with a full stop."""
@@ -22,7 +24,7 @@ class QuiesceError(Exception):
         super().__init__(problem, remedy)
 
     def __str__(self) -> str:
-        return f"{self.problem}; {self.remedy}." if self.remedy else f"{self.problem}."
+        return printable(f"{self.problem}; {self.remedy}." if self.remedy else f"{self.problem}.", 4000)
 
 
 class InputError(QuiesceError):
@@ -80,7 +82,7 @@ class SnapshotExists(ZfsError):
 
 
 class ZfsTimeout(ZfsError):
-    """A zfs command did not end within its time limit; whether it took effect is not known."""
+    """A zfs command did not end by itself (its time limit, a signal); whether it took effect is not known."""
 
 
 class RegistryError(QuiesceError):

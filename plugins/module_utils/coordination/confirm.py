@@ -10,7 +10,7 @@ from typing import Iterable, Sequence
 from ..text import counted
 from ..vsphere.vm_snapshots import VmState, states, states_on
 from . import consistency
-from .consistency import CRASH, STILL
+from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL
 from .quiesce import Hold
 from .sites import Site
 
@@ -46,21 +46,25 @@ def powered_on(site: Site, holds: Sequence[Hold]) -> list[str]:
 def _confirm_one(hold: Hold, state: VmState | None, name: str) -> None:
     if hold.level == STILL:
         if state is not None and state.power == "poweredOn":
-            hold.level, hold.reason = CRASH, "it was powered on during the run"
+            _lower(hold, "vm", "it was powered on during the run")
     elif hold.snapshot and not hold.failed:
         found = next(
             (snapshot for snapshot in (state.named(name) if state else ()) if snapshot.moid == hold.snapshot), None
         )
         if found is None:
-            hold.level, hold.reason = CRASH, "its VMware snapshot was gone before the ZFS snapshot"
+            _lower(hold, "vm", "its VMware snapshot was gone before the ZFS snapshot")
         elif hold.quiesced and not found.quiesced:
-            hold.level, hold.reason = (
-                CRASH,
-                "vSphere took its snapshot without quiescing it: check VMware Tools in the guest",
-            )
+            _lower(hold, "quiesce", "vSphere took its snapshot without quiescing it: check VMware Tools in the guest")
         elif not hold.quiesced:
             hold.level = CRASH
         else:
-            hold.level = consistency.lowest((hold.level, consistency.of_quiesced(hold.member.guest, found.manifest)))
+            reached = consistency.of_quiesced(hold.member.guest, found.manifest)
+            if hold.level == APPLICATION and reached == FILESYSTEM:
+                hold.reason = "its VMware snapshot holds no VSS manifest, so its applications were not prepared"
+            hold.level = consistency.lowest((hold.level, reached))
     else:
         hold.level = CRASH
+
+
+def _lower(hold: Hold, hindrance: str, reason: str) -> None:
+    hold.level, hold.hindrance, hold.reason = CRASH, hindrance, reason

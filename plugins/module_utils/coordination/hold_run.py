@@ -57,7 +57,10 @@ class HoldRun:
             failure = error
         finally:
             left = self._release()
-        self._correct_record()
+        try:
+            self._correct_record()
+        except QuiesceError as error:
+            failure = error
         self._work.close()
         return self._finish(failure, left)
 
@@ -104,8 +107,8 @@ class HoldRun:
         problems = list(self._plan.problems)
 
         def look(site: Site) -> None:
-            known = {moid for server, moid in self._plan.bystanders if server == site.server}
-            known.update(hold.member.moid for hold in self._holds if hold.member.server == site.server)
+            known = {moid for server, moid in self._plan.bystanders if server == site.session.server_id}
+            known.update(hold.member.moid for hold in self._holds if hold.member.server_id == site.session.server_id)
             try:
                 problems.extend(confirm(site, self._datasets, self._holds_of(site), known, self._name))
             except VSphereError as error:
@@ -119,6 +122,7 @@ class HoldRun:
             for hold in self._holds_of(site):
                 hold.level, hold.reason = CRASH, reason
         self._go_on()
+        self._refuse(problems[len(self._plan.problems) :])
         limit = self._deadline - time.monotonic()
         taken = record.Record(
             run=self._id,
@@ -129,7 +133,7 @@ class HoldRun:
             task=self._request.task,
             vmware_snapshot=self._name,
             vms=[result.vm_facts(hold) for hold in self._holds],
-            problems=problems,
+            problems=list(problems),  # a site that answers too late must not write to it
         )
         self._engine.report(f"Taking {counted(len(self._plan.snapshots), 'ZFS snapshot')}")
         self._engine.journal.set_state(self._id, SNAPSHOTTING)
@@ -146,27 +150,18 @@ class HoldRun:
     def _release(self) -> list[str]:
         """Remove every VMware snapshot that exists or may exist; return in words those that are still there."""
         removals: dict[int, Removal] = {}
-        for hold in self._holds:
-            if hold.entry and hold.started is None:
-                best_effort(lambda hold=hold: self._engine.journal.gone(hold.entry, "it was never asked for"))  # type: ignore[misc]
-            elif hold.entry:
-                member = hold.member
-                removals[id(hold)] = Removal(
-                    entry=hold.entry,
-                    vm=member.moid,
-                    name=self._name,
-                    instance_uuid=member.instance_uuid,
-                    host=member.host,
-                    snapshot=hold.snapshot,
-                    uncertain=hold.uncertain or not hold.snapshot,
-                )
-        self._engine.report(f"Releasing {counted(len(removals), 'VM')}")
+        self._engine.report(f"Releasing {counted(sum(hold.started is not None for hold in self._holds), 'VM')}")
         deadline = time.monotonic() + self._policy.max_hold
 
         def release(site: Site) -> None:
-            mine = [removals[id(hold)] for hold in self._holds_of(site) if id(hold) in removals]
+            # What to remove is looked at here, in the site's own thread: by now nothing is created there any more.
+            mine = {id(hold): self._removal(hold) for hold in self._holds_of(site) if hold.started is not None}
+            removals.update(mine)
             if mine:
-                Release(site.session, self._engine.journal, self._policy.limits, deadline).run(mine)
+                Release(site.session, self._engine.journal, self._policy.limits, deadline).run(list(mine.values()))
+            for hold in self._holds_of(site):
+                if hold.entry and hold.started is None:
+                    best_effort(lambda hold=hold: self._engine.journal.gone(hold.entry, "it was never asked for"))  # type: ignore[misc]
 
         self._work.run(release)
         left = []
@@ -183,8 +178,19 @@ class HoldRun:
                 hold.reason = "; ".join(filter(None, (hold.reason, removal.reason)))
         return left
 
+    def _removal(self, hold: Hold) -> Removal:
+        return Removal(
+            entry=hold.entry,
+            vm=hold.member.moid,
+            name=self._name,
+            instance_uuid=hold.member.instance_uuid,
+            host=hold.member.host,
+            snapshot=hold.snapshot,
+            uncertain=hold.uncertain or not hold.snapshot,
+        )
+
     def _correct_record(self) -> None:
-        """Lower the record of a ZFS snapshot by what has come out since it was taken."""
+        """Lower the record of a ZFS snapshot by what has come out since it was taken. Raises RunFailed."""
         if self._taken is None:
             return
         worse = {(hold.member.server, hold.member.moid): hold.reason for hold in self._holds if hold.level == CRASH}
@@ -207,8 +213,17 @@ class HoldRun:
             reason = worse.get((hold.member.server, hold.member.moid))
             if reason is not None:
                 hold.level, hold.reason = CRASH, reason
-        if new:
+        if not new:
+            return
+        try:
             snapshots.set_properties(self._engine.zfs, self._plan.snapshots, self._taken.properties())
+        except QuiesceError as error:
+            self._state = LOST  # recovery lowers the record
+            raise RunFailed(
+                f"The record of {self._plan.snapshots[0]} says more than is true and could not be lowered: "
+                f"{error.problem}",
+                "Take it for crash-consistent; the next run or 'vmware-zfs recover' lowers its record",
+            ) from error
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
         done = result.of_run(self._id, self._plan, self._holds, self._taken, left)
@@ -236,6 +251,18 @@ class HoldRun:
                 f"the VMs were not ready within max_hold ({self._policy.max_hold:g} seconds)",
                 "Raise max_hold, lower vm_timeout so that slow VMs are left behind, or raise the limits",
             )
+
+    def _refuse(self, problems: Sequence[str]) -> None:
+        """Raise RunFailed when the policy forbids what the last look has shown."""
+        forbidden = self._policy.forbidden()
+        refusals = list(problems) if "vm" in forbidden else []
+        refusals += [
+            f"the VM '{hold.member.name}' on {hold.member.server}: {hold.reason}"
+            for hold in self._holds
+            if hold.hindrance in forbidden
+        ]
+        if refusals:
+            raise RunFailed("; ".join(refusals).rstrip("."), "Mend it, or relax on_vm_failure or on_quiesce_failure")
 
     def _holds_of(self, site: Site) -> list[Hold]:
         mine = {credential.id for credential in site.credentials}

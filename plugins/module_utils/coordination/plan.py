@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
 from ..matching import Match, disk_datasets
@@ -27,6 +27,7 @@ class Member:
     """
 
     server: str
+    server_id: str
     credential: int  # id of the credential by whose login it was seen
     moid: str
     name: str
@@ -45,16 +46,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run."""
+    """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run.
+
+    `bystanders` are VMs (server's ID, managed object ID) on the datastores without a disk on the datasets.
+    """
 
     dataset: str
     snapshots: tuple[str, ...]
     members: tuple[Member, ...]
     problems: tuple[str, ...]
     refusals: tuple[str, ...]
-    bystanders: frozenset[tuple[str, str]] = (
-        frozenset()
-    )  # (server, VM) on the datastores without a disk on the datasets
+    bystanders: frozenset[tuple[str, str]] = frozenset()
 
     def best(self) -> str:
         """The level that the whole can reach at best."""
@@ -62,15 +64,6 @@ class Plan:
 
     def can_be_complete(self) -> bool:
         return not self.problems and all(member.level != CRASH for member in self.members if member.wanted)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "dataset": self.dataset,
-            "zfs_snapshots": list(self.snapshots),
-            "vms": [{**asdict(member), "spans": list(member.spans)} for member in self.members],
-            "problems": list(self.problems),
-            "refusals": list(self.refusals),
-        }
 
 
 def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], problems: Sequence[str]) -> Plan:
@@ -85,9 +78,9 @@ def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], 
                 problems.append(str(found))
                 continue
             for vm in found:
-                key = (site.server, vm.moid)  # two accounts may show the same VM
+                key = (site.session.server_id, vm.moid)  # two accounts, or two names of a server, show the same VM
                 lies_on = [places(disk, site.matches) for disk in vm.disks]
-                if targets.isdisjoint(set().union(*lies_on)):
+                if vm.readable and targets.isdisjoint(set().union(*lies_on)):
                     bystanders.add(key)
                 elif key not in members:
                     members[key] = _member(site, vm, lies_on, targets, request.policy)
@@ -123,6 +116,7 @@ def _member(site: Site, vm: Vm, lies_on: Sequence[set[str]], targets: frozenset[
     verdict = _verdict(vm, policy)
     member = Member(
         server=site.server,
+        server_id=site.session.server_id,
         credential=site.credentials[0].id,
         moid=vm.moid,
         name=vm.name,
@@ -154,13 +148,13 @@ class _Verdict:
 
 def _verdict(vm: Vm, policy: Policy) -> _Verdict:
     excluded = policy.excluded_by(vm.name, vm.instance_uuid, vm.moid)
-    if vm.connected and not vm.running:
+    if vm.known and not vm.running:
         state = "suspended" if vm.power == "suspended" else "powered off"
         return _Verdict(NOTHING, STILL, "it is a template" if vm.template else f"it is {state}")
     if excluded is not None:
         return _Verdict(NOTHING, CRASH, f"excluded by exclude_vms ('{excluded}')", wanted=False)
-    if not vm.connected:
-        return _Verdict(NOTHING, CRASH, "its host is not connected, so its state is not known", hindrance="vm")
+    if not vm.known:
+        return _Verdict(NOTHING, CRASH, vm.why_unknown, hindrance="vm")
     if vm.obstacles:
         return _Verdict(NOTHING, CRASH, "no snapshot can be taken: " + "; ".join(vm.obstacles), hindrance="vm")
     if vm.tools != "running":
@@ -173,9 +167,8 @@ def _verdict(vm: Vm, policy: Policy) -> _Verdict:
 
 def _refusals(members: Sequence[Member], problems: Sequence[str], policy: Policy) -> Iterable[str]:
     """What the policy does not let pass, known before anything is changed."""
-    forbidden = {"quiesce"} if policy.on_quiesce_failure == "fail" else set()
-    if policy.on_vm_failure == "fail":
-        forbidden.add("vm")
+    forbidden = policy.forbidden()
+    if "vm" in forbidden:
         yield from problems
     for member in members:
         if member.hindrance in forbidden:

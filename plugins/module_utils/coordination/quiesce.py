@@ -34,6 +34,7 @@ class Hold:
     quiesced: bool = False  # asked for; whether it happened is read from the tree
     uncertain: bool = False
     failed: bool = False
+    hindrance: str = ""  # "quiesce" or "vm": what the last look at it has shown to have gone wrong
     level: str = CRASH
     reason: str = ""
     started: float | None = None
@@ -100,8 +101,11 @@ class Quiesce:
                     return
             else:
                 hold.uncertain = True  # a failed creation has been seen to leave half a snapshot: release looks for it
-                if not (hold.quiesced and _is_quiesce_failure(error)) or not self._go_on_unquiesced(hold, error):
+                if not (hold.quiesced and _is_quiesce_failure(error)):
                     self._fail(hold, error.problem)
+                    return
+                if not self._go_on_unquiesced(hold, error):
+                    _leave_behind(hold, error.problem)
                     return
                 yield from self._remove_half(hold, deadline)
 
@@ -115,7 +119,7 @@ class Quiesce:
         best_effort(lambda: self.journal.created(hold.entry, snapshot))
 
     def _fail(self, hold: Hold, reason: str) -> None:
-        hold.failed, hold.level, hold.reason = True, CRASH, reason
+        _leave_behind(hold, reason)
         if self.policy.on_vm_failure == "fail":
             self.give_up(f"The VM '{hold.member.name}' on {hold.member.server} could not be snapshotted: {reason}")
 
@@ -153,6 +157,10 @@ class Quiesce:
             if stopped.unfinished or time.monotonic() >= deadline:
                 hold.uncertain = True
                 return ""
+
+
+def _leave_behind(hold: Hold, reason: str) -> None:
+    hold.failed, hold.level, hold.reason = True, CRASH, reason
 
 
 def _is_quiesce_failure(error: VSphereError) -> bool:

@@ -33,8 +33,8 @@ _VERSION = 1
 
 @dataclass
 class Record:
-    """A consistency record. `vms` are plain data: name, instance_uuid, moid, server, vmx_path, vmware_snapshot, level,
-    reason.
+    """A consistency record. `vms` are plain data: name, instance_uuid, moid, server, vmx_path, vmware_snapshot_moid,
+    level, reason.
     """
 
     run: str
@@ -87,15 +87,12 @@ def read(zfs: Zfs, snapshot: str) -> Record | None:
         host=values.get("host", ""),
         consistency=values.get("consistency", ""),
         complete=values.get("complete") == "yes",
-        held_until=int(values["held_until"]) if values.get("held_until", "").isdigit() else 0,
+        held_until=int(values["held_until"]) if values.get("held_until", "").isdecimal() else 0,
         task=values.get("task", ""),
     )
     try:
-        manifest = _manifest(values)
-        record.vmware_snapshot, record.vms, record.problems = (
-            manifest[key] for key in ("vmware_snapshot", "vms", "problems")
-        )
-    except (ValueError, KeyError, zlib.error):
+        record.vmware_snapshot, record.vms, record.problems = _manifest(values)
+    except (ValueError, zlib.error, RecursionError):
         lower(record, "the manifest of the snapshot is damaged")
     if record.consistency not in LEVELS:
         lower(record, "the record of the snapshot is damaged")
@@ -112,8 +109,17 @@ def lower(record: Record, problem: str, vms: Sequence[dict[str, Any]] | None = N
         vm["level"], vm["reason"] = CRASH, problem
 
 
-def _manifest(values: dict[str, str]) -> Any:
+def _manifest(values: dict[str, str]) -> tuple[str, list[dict[str, Any]], list[str]]:
+    """The manifest's VMware snapshot, VMs and problems. Raises ValueError or zlib.error for one that is damaged."""
     chunks: list[str] = []
     while (chunk := values.get(f"manifest.{len(chunks)}")) is not None:
         chunks.append(chunk)
-    return json.loads(zlib.decompress(base64.b64decode("".join(chunks), validate=True)))
+    manifest = json.loads(zlib.decompress(base64.b64decode("".join(chunks), validate=True)))
+    if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:
+        raise ValueError("no manifest of a known version")
+    name, vms, problems = (manifest.get(key) for key in ("vmware_snapshot", "vms", "problems"))
+    if not (isinstance(name, str) and isinstance(vms, list) and isinstance(problems, list)):
+        raise ValueError("the manifest lacks a part")
+    if not all(isinstance(vm, dict) and vm.get("level") in LEVELS for vm in vms):
+        raise ValueError("a VM in the manifest has no level")
+    return name, vms, [str(problem) for problem in problems]

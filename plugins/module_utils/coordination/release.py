@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Sequence
 
-from ..errors import VSphereError, VSphereFault
+from ..errors import ConnectionFailed, VSphereError, VSphereFault
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import VmState
@@ -18,7 +18,7 @@ from .journal import Journal, best_effort
 from .request import Limits
 
 _RETRY = 1.0  # seconds before something that failed is tried again
-_ATTEMPTS = 5  # removals of one VMware snapshot that end in an error, before it is left to the next recovery
+_ATTEMPTS = 5  # refusals to remove one VMware snapshot, before it is left to the next recovery
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Removal:
     host: str = ""
     snapshot: str = ""
     uncertain: bool = False
+    asked: bool = False  # its removal may have been asked for already, if only in a call whose answer was lost
     existed: bool = False
     gone: bool = False
     vanished: bool = False
@@ -81,11 +82,13 @@ class Release:
                 removal.existed, removal.released = True, time.monotonic()
                 return
             if isinstance(error, VSphereFault) and error.kind in faults.GONE_FAULTS:
-                removal.vanished = True
+                removal.vanished = not removal.asked  # else it is an earlier request of ours that removed it
                 return
-            busy = isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS
+            removal.asked = True
             removal.reason = error.problem if error else "the server lost the removal's task"
-            removal.attempts += not busy
+            # A server that is away or busy is waited for until the time limit; only its refusals count.
+            busy = isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS
+            removal.attempts += not busy and not isinstance(error, ConnectionFailed)
             if removal.attempts >= _ATTEMPTS:
                 return
             yield Pause(_RETRY)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -43,13 +44,21 @@ class Policy:
             raise InputError(f"on_vm_failure is '{self.on_vm_failure}'", f"Choose one of {', '.join(VM_FAILURE)}")
         if min(self.limits.per_vcenter, self.limits.per_host) < 1:
             raise InputError("A limit of snapshots at a time is below 1", "Give limits of at least 1")
-        if self.vm_timeout <= 0 or self.max_hold <= 0:
+        if not (0 < self.vm_timeout < math.inf and 0 < self.max_hold < math.inf):
             raise InputError("vm_timeout and max_hold must be above 0 seconds", "Give them in seconds")
         if self.vm_timeout > self.max_hold:
             raise InputError(
                 f"vm_timeout ({self.vm_timeout:g} s) is longer than max_hold ({self.max_hold:g} s)",
                 "Lower vm_timeout or raise max_hold",
             )
+
+    def forbidden(self) -> frozenset[str]:
+        """The hindrances ("quiesce", "vm") that forbid the ZFS snapshot."""
+        return frozenset(
+            hindrance
+            for hindrance, choice in (("quiesce", self.on_quiesce_failure), ("vm", self.on_vm_failure))
+            if choice == "fail"
+        )
 
     def excluded_by(self, name: str, instance_uuid: str, moid: str) -> str | None:
         """The entry of exclude_vms that names the VM: its name (shell patterns allowed), instance UUID or managed

@@ -13,13 +13,16 @@ from .sites import Site
 
 
 def survey(sites: Sequence[Site], datasets: Sequence[str]) -> list[dict[str, Any]]:
-    """Every VM with a disk on any of `datasets` (names), each once, sorted by server and name. Raises VSphereError."""
+    """Every VM that has, or may have, a disk on any of `datasets` (names), each once, sorted by server and name.
+
+    Raises VSphereError.
+    """
     targets = set(datasets)
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for site in sites:
         for vm in list_vms(site.session, site.carrying(targets)):
             facts = _facts(site, vm, targets)
-            if facts["datasets"]:
+            if facts["datasets"] or not vm.readable:
                 found.setdefault((site.server, vm.moid), facts)
     return sorted(found.values(), key=lambda vm: (vm["server"], vm["name"], vm["moid"]))
 
@@ -46,8 +49,8 @@ def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
             }
             for disk, place in zip(vm.disks, lies_on)
         ],
-        "can_snapshot": vm.connected and not vm.obstacles,
-        "can_quiesce": vm.connected and not vm.obstacles and vm.running and vm.tools == "running",
+        "can_snapshot": vm.known and not vm.obstacles,
+        "can_quiesce": vm.known and not vm.obstacles and vm.running and vm.tools == "running",
         "reasons": [*vm.obstacles, *_more_reasons(vm)],
         "consolidation_needed": vm.consolidation_needed,
         "datasets": sorted(everywhere & targets),
@@ -57,7 +60,7 @@ def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
 
 def _more_reasons(vm: Vm) -> list[str]:
     """What else lowers the consistency that a snapshot can reach."""
-    reasons = [] if vm.connected else ["its host is not connected, so its state is not known"]
+    reasons = [] if vm.known else [vm.why_unknown]
     if vm.running and vm.tools != "running":
         reasons.append(f"VMware Tools are {vm.tools}, so it cannot be quiesced")
     reasons += [

@@ -62,6 +62,7 @@ class Vm:
     power: str  # poweredOn, poweredOff, suspended
     template: bool
     connected: bool
+    readable: bool  # its configuration can be read; otherwise its disks and obstacles are not known
     guest: str  # windows server, windows, linux, other: decides what a quiesce can reach
     tools: str  # running, not running, not installed
     disks: tuple[Disk, ...]
@@ -71,6 +72,17 @@ class Vm:
     @property
     def running(self) -> bool:
         return self.power == "poweredOn" and not self.template
+
+    @property
+    def known(self) -> bool:
+        """Whether what is said of it can be relied on."""
+        return self.connected and self.readable
+
+    @property
+    def why_unknown(self) -> str:
+        return ("its configuration cannot be read" if self.connected else "its host is not connected") + (
+            ", so its state is not known"
+        )
 
 
 def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
@@ -94,6 +106,7 @@ def _vm(moid: str, properties: inventory.Properties) -> Vm:
         power=power,
         template=bool(properties.get("config.template", False)),
         connected=str(properties.get("runtime.connectionState", "connected")) == "connected",
+        readable="config.hardware.device" in properties,
         guest=_guest(properties),
         tools=_tools(properties),
         disks=tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk)),

@@ -32,8 +32,8 @@ class Zfs:
     def run(self, *arguments: str, timeout: float = READ_TIMEOUT) -> str:
         """Run `zfs <arguments>` and return its standard output.
 
-        Raises DependencyError (no such command), ZfsTimeout (`timeout` seconds passed: whether it took effect is not
-        known), DatasetNotFound, SnapshotExists or ZfsError with what zfs said.
+        Raises DependencyError (no such command), ZfsTimeout (`timeout` seconds passed, or it was killed: whether it
+        took effect is not known), DatasetNotFound, SnapshotExists or ZfsError with what zfs said.
         """
         self.processes += 1
         try:
@@ -59,6 +59,11 @@ class Zfs:
             raise ZfsTimeout(
                 f"'zfs {arguments[0]}' did not end within {timeout:g} seconds", "Check the pool with 'zpool status'"
             ) from error
+        if process.returncode < 0:
+            raise ZfsTimeout(
+                f"'zfs {arguments[0]}' was ended by signal {-process.returncode}",
+                "Find out who did it, in the kernel's log",
+            )
         if process.returncode:
             raise _error(arguments, output, complaint)
         return output

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One storage host for all integration tests, a vCenter and an engine for each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from tests.lab.simulator import Simulator
+from tests.lab.storage_host import StorageHost
+
+from .scene import Scene, nfs, open_scene
+
+StartVcenter = Callable[..., Simulator]
+
+
+@pytest.fixture(scope="session")
+def storage_host() -> Iterator[StorageHost]:
+    """The lab's host, up, with its zfs first on PATH. It is not the one that a user starts, and stays up for the next
+    session; `make clean` ends it.
+    """
+    host = StorageHost("tests")
+    host.up()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PATH", f"{host.path_dir}:{os.environ['PATH']}")
+        yield host
+
+
+@pytest.fixture(scope="session")
+def tree(storage_host: StorageHost) -> Iterator[str]:
+    """A dataset of this session, with `nested`, `ds1` and `ds10` below it. Those of killed sessions are removed."""
+    listed = storage_host.ssh(["zfs", "list", "-H", "-o", "name", "-d", "1", "tank"]).stdout.splitlines()
+    for name in listed:
+        owner = name.removeprefix("tank/session-")
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            storage_host.ssh(["zfs", "destroy", "-r", name])
+    root = f"tank/session-{os.getpid()}"
+    names = [root, *(f"{root}/{child}" for child in ("nested", "ds1", "ds10"))]
+    storage_host.ssh(["sh", "-ec", "for name; do zfs create $name; done", "create", *names])
+    yield root
+    storage_host.ssh(["zfs", "destroy", "-r", root])
+
+
+@pytest.fixture
+def scene(tree: str) -> Iterator[Scene]:
+    """The session's datasets and an engine that knows no server yet."""
+    with open_scene(tree) as opened:
+        yield opened
+
+
+@pytest.fixture
+def start_vcenter(tmp_path: Path) -> Iterator[StartVcenter]:
+    """Starts simulators with the given datastores; they end with the test."""
+    started: list[Simulator] = []
+
+    def start(*datastores: dict[str, Any], datacenters: tuple[str, ...] = ("DC0",), **options: Any) -> Simulator:
+        config = {"datacenters": list(datacenters), "datastores": list(datastores)}
+        options = {"create_seconds": 0.1, "remove_seconds": 0.1, **options}
+        started.append(Simulator.start(config, directory=tmp_path / f"vcenter-{len(started)}", **options))
+        return started[-1]
+
+    yield start
+    for simulator in started:
+        simulator.stop()
+
+
+@pytest.fixture
+def vcenter(tree: str, start_vcenter: StartVcenter, scene: Scene) -> Simulator:
+    """A vCenter with three running VMs on the session's dataset, whose credential the engine has."""
+    simulator = start_vcenter(nfs("vmware", tree, {"name": "web"}, {"name": "db", "guest": "windows"}, {"name": "app"}))
+    scene.enrol(simulator)
+    return simulator

@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stage for a coordinated run: real ZFS in the lab's host, a simulated vCenter, and an engine that knows both."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Timeouts, connect
+
+from tests.lab.simulator import Simulator
+
+GUEST = "10.0.2.15"  # of the storage host, by which ESXi hosts mount from it; this machine knows it only as an alias
+TIMEOUTS = Timeouts(connect=5.0, call=5.0)
+_POLICY = set(Policy.__dataclass_fields__)
+_names = count(1)
+
+# Runs a module as Ansible does: in a process of its own, with its arguments as JSON, answered in JSON.
+_MODULE = """
+import importlib, json, sys
+from ansible.module_utils.testing import patch_module_args
+module = importlib.import_module("ansible_collections.quiesce.vmware_zfs.plugins.modules." + sys.argv[1])
+with patch_module_args(json.load(sys.stdin)):
+    module.main()
+"""
+
+
+def nfs(name: str, dataset: str, *vms: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A datastore on a dataset of the lab's host, for a simulator's configuration."""
+    return {"name": name, "server": GUEST, "path": f"/{dataset}", "vms": list(vms), **more}
+
+
+def nodes(trees: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every snapshot of a list of snapshot trees, parents first."""
+    for tree in trees:
+        yield tree
+        yield from nodes(tree["children"] if tree.get("children") else [])
+
+
+def start_module(
+    name: str, arguments: dict[str, Any], check: bool = False, diff: bool = False
+) -> "subprocess.Popen[str]":
+    """Start a module with its arguments; its answer comes on standard output."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _MODULE, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def answer(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What a module answered. Nothing may stand beside its JSON, least of all a traceback."""
+    output, complaint = process.communicate(timeout=120)
+    assert complaint == "", complaint
+    result: dict[str, Any] = json.loads(output)
+    assert "exception" not in result and "Traceback" not in output, result
+    return result
+
+
+def run_module(name: str, arguments: dict[str, Any], check: bool = False, diff: bool = False) -> dict[str, Any]:
+    """Run a module to its end and return what it answered."""
+    return answer(start_module(name, arguments, check, diff))
+
+
+@dataclass
+class Scene:
+    """`tree` is the dataset for this test's snapshots, with `nested`, `ds1` and `ds10` below it.
+
+    The engine waits for `vcenter` and for ZFS as in real life. `reports` are the steps that it told of.
+    """
+
+    tree: str
+    paths: Paths
+    engine: Engine
+    reports: list[str] = field(default_factory=list)
+
+    def request(self, dataset: str = "", **options: Any) -> Request:
+        """What a run is asked for: options of Request and of Policy, with a name that nobody used before."""
+        policy = Policy(**{name: options.pop(name) for name in _POLICY & options.keys()})
+        options.setdefault("snapshot", f"s{next(_names)}")
+        return Request(dataset or self.tree, aliases=(GUEST,), policy=policy, **options)
+
+    def take(self, dataset: str = "", **options: Any) -> dict[str, Any]:
+        """A coordinated run that reaches its end."""
+        return run.execute(self.engine, self.request(dataset, **options))
+
+    def plan(self, dataset: str = "", **options: Any) -> dict[str, Any]:
+        """What check mode shows."""
+        return run.preview(self.engine, self.request(dataset, **options))
+
+    def fail(self, dataset: str = "", **options: Any) -> QuiesceError:
+        """A run that has to fail; returns its error, which must be one sentence."""
+        with pytest.raises(QuiesceError) as caught:
+            self.take(dataset, **options)
+        said = str(caught.value)
+        assert said.endswith(".") and "\n" not in said and "Traceback" not in said, said
+        return caught.value
+
+    def enrol(self, vcenter: Simulator, filesystem: str = "", **more: Any) -> Credential:
+        """Store a credential for a simulator."""
+        options = {
+            "hostname": vcenter.host, "port": vcenter.port, "username": vcenter.user,
+            "filesystem": filesystem or self.tree, "ca_path": str(vcenter.ca_path), **more,
+        }  # fmt: skip
+        password = options.pop("password", vcenter.password)
+        return self.engine.credentials.insert(Credential("", "", "").merged(options), Secret(password))
+
+    def record(self, snapshot: str) -> record.Record:
+        """The consistency record of a ZFS snapshot, which must be there."""
+        found = record.read(self.engine.zfs, snapshot)
+        assert found is not None, f"{snapshot} carries no record"
+        return found
+
+    def exists(self, *snapshots: str) -> bool:
+        """Whether any of the ZFS snapshots exists."""
+        listed = self.engine.zfs.run("list", "-H", "-o", "name", "-t", "snapshot", "-r", self.tree).splitlines()
+        return any(snapshot in listed for snapshot in snapshots)
+
+    def assert_released(self, *vcenters: Simulator) -> None:
+        """None of our VMware snapshots is left: not in the inventories themselves, and not by the journal."""
+        for vcenter in vcenters:
+            left = {
+                vm: [node["name"] for node in nodes(trees) if node["name"].startswith(NAME_PREFIX)]
+                for vm, trees in vcenter.snapshots().items()
+            }
+            assert not any(left.values()), left
+        assert self.engine.journal.open_entries() == []
+
+
+def vm_of(result: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a result tells of one VM."""
+    found: dict[str, Any] = next(vm for vm in result["vms"] if vm["name"] == name)
+    return found
+
+
+def levels(result: dict[str, Any]) -> dict[str, str]:
+    """The level of every VM in a result."""
+    return {vm["name"]: vm["level"] for vm in result["vms"]}
+
+
+def foreign(vcenter: Simulator) -> dict[str, list[str]]:
+    """The VMware snapshots that are not ours, by VM, parents first."""
+    return {
+        vm: [node["name"] for node in nodes(trees) if not node["name"].startswith(NAME_PREFIX)]
+        for vm, trees in vcenter.snapshots().items()
+    }
+
+
+def struck(vcenter: Simulator, effect: str) -> int:
+    """How many calls met a fault, by the simulator's trace."""
+    return sum(entry.get("effect") == effect for entry in vcenter.trace())
+
+
+def calls(vcenter: Simulator) -> Counter[str]:
+    """How often each method was called."""
+    return Counter(entry["method"] for entry in vcenter.trace() if entry["kind"] == "call")
+
+
+def ended(vcenter: Simulator, method: str, event: str = "finished") -> list[dict[str, Any]]:
+    """The ends of the tasks of a kind."""
+    return [entry for entry in vcenter.trace() if entry.get("event") == event and entry["method"].startswith(method)]
+
+
+@contextmanager
+def open_scene(tree: str, timeouts: Timeouts = TIMEOUTS) -> Iterator[Scene]:
+    """An engine with an empty registry of its own; modules that are started meanwhile share it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as environment:
+        paths = Paths(Path(folder, "state"), Path(folder, "etc", "secret.key"), Path(folder, "run"))
+        environment.setenv("VMWARE_ZFS_STATE_DIR", str(paths.state_dir))
+        environment.setenv("VMWARE_ZFS_KEY_FILE", str(paths.key_file))
+        environment.setenv("VMWARE_ZFS_LOCK_DIR", str(paths.lock_dir))
+        reports: list[str] = []
+
+        def connect_soon(*arguments: Any) -> Any:
+            return connect(*arguments, timeouts=timeouts)
+
+        with open_engine(paths, report=reports.append, connect=connect_soon) as engine:
+            yield Scene(tree, paths, engine, reports)
