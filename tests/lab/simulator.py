@@ -13,7 +13,6 @@ vcenter/README.md says what it models and describes every rule. Standard library
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,11 +25,13 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from .cache import product, product_path
+from .places import LabError
 
 SOURCES = Path(__file__).parent / "vcenter"
 PACKAGES = ("golang-go", "golang-github-vmware-govmomi-dev")
@@ -40,16 +41,11 @@ PASSWORD = "lab-Password-1"
 RECORD = "vcenter.json"  # in a simulator's directory: who runs there
 
 
-class SimulatorError(Exception):
-    """The simulator could not be built, started or controlled; the text says why and what to do."""
+class SimulatorError(LabError):
+    """The simulator could not be built, started or controlled."""
 
 
 # ---- Building
-
-
-def cache_root() -> Path:
-    """The folder for what the tests and the lab keep between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quiesce-vmware-zfs"
 
 
 def fingerprint() -> str:
@@ -67,28 +63,12 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def build() -> Path:
     """Build the program unless it is in the cache; return its path. Takes about a minute the first time (2 cores)."""
-    folder = cache_root() / f"vcenter-{fingerprint()[:16]}"
-    program = folder / "vcenter"
-    if program.exists():
-        return program
-    with locked(cache_root() / "vcenter.lock"):
-        if program.exists():  # somebody else built it while we waited
-            return program
-        fresh = folder.with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
+
+    def compile_into(folder: Path) -> None:
         result = subprocess.run(
-            ["go", "build", "-o", str(fresh / "vcenter"), "."],
+            ["go", "build", "-o", str(folder / "vcenter"), "."],
             cwd=SOURCES,
             env={**os.environ, "GO111MODULE": "off", "GOPATH": GOPATH, "GOFLAGS": ""},
             capture_output=True,
@@ -97,8 +77,8 @@ def build() -> Path:
         )
         if result.returncode != 0:
             raise SimulatorError(f"go build failed:\n{result.stdout}{result.stderr}")
-        os.rename(fresh, folder)
-    return program
+
+    return product(product_path("vcenter", fingerprint()), compile_into) / "vcenter"
 
 
 # ---- Processes, known by pid and start time so that nobody else's is ever ended
@@ -331,13 +311,13 @@ class Simulator:
 
     # ---- Changing the inventory
 
-    def vm(self, name: str, **changes: Any) -> int:
+    def vm(self, name: str, /, **changes: Any) -> int:
         """Change the VMs whose names match (a regular expression): any field of a VM's configuration, such as
         power="off", host="DC0_H0" (a vMotion), name="new", tools="not_running", properties={...}. Returns how many
         were changed."""
         return int(self._control("POST", "vm", {"vm": name, "change": changes})["changed"])
 
-    def register(self, datastore: str, *, datacenter: str = "", **config: Any) -> str:
+    def register(self, datastore: str, /, *, datacenter: str = "", **config: Any) -> str:
         """Register a new VM; returns its managed object ID."""
         what = {"datastore": datastore, "datacenter": datacenter, "config": config}
         return str(self._control("POST", "register", what)["moid"])

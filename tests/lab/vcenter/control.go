@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
 )
 
 // The control endpoint: plain HTTP and JSON on a loopback port of its own, so that no fault of the vCenter's reaches it.
@@ -97,11 +99,8 @@ func releaseTasks(r *http.Request) (interface{}, error) {
 	defer world.Unlock()
 	n := 0
 	for _, vm := range inv.machines {
-		if t := vm.busy; t != nil && t.effect() == "task_hang" && matches(what.VM, vm.rec.Config.Name) {
-			select {
-			case <-t.release:
-			default:
-				close(t.release)
+		if t := vm.busy; t != nil && t.effect() == "task_hang" && t.Info.State == types.TaskInfoStateRunning && matches(what.VM, vm.rec.Config.Name) {
+			if t.letGo() {
 				n++
 			}
 		}

@@ -123,11 +123,13 @@ func addMachine(rec *record) (*machine, error) {
 		vm.addSnapshot(&snapshot{Name: fmt.Sprintf("before-upgrade-%d", n), Description: "taken by an administrator"})
 	}
 	inv.machines[rec.Moid] = vm
-	if err := vm.compute(); err != nil {
+	face, err := vm.face()
+	if err != nil {
 		delete(inv.machines, rec.Moid)
 		delete(inv.names, vm.nameKey())
 		return nil, err
 	}
+	vm.VirtualMachine = face
 	folder := simulator.Map.Get(dc.VmFolder).(*simulator.Folder)
 	vm.Parent = &folder.Self
 	update(folder, func() { folder.ChildEntity = append(folder.ChildEntity, vm.Self) }, "childEntity")
@@ -142,8 +144,12 @@ func addMachine(rec *record) (*machine, error) {
 	return vm, nil
 }
 
-// unregister takes a machine out of the inventory and keeps its record for a later register.
+// unregister takes a machine out of the inventory and keeps its record for a later register. A task that still works on
+// it fails when its time is over; one that hangs, now.
 func (vm *machine) unregister() {
+	if vm.busy != nil {
+		vm.busy.letGo()
+	}
 	delete(inv.machines, vm.rec.Moid)
 	delete(inv.names, vm.nameKey())
 	vm.eachSnapshot(func(s *snapshot) { removeObject(s.ref()) })
@@ -196,6 +202,35 @@ func register(name string) (*machine, error) {
 
 func (vm *machine) nameKey() string { return vm.datacenter.Self.Value + "/" + vm.rec.Config.Name }
 
+// merge changes the configuration; an error says why it cannot be so, and leaves it to the caller to take it back.
+func (vm *machine) merge(raw json.RawMessage) error {
+	oldName, old := vm.nameKey(), vm.rec.Config
+	var merged machineConfig
+	copied, _ := json.Marshal(old)
+	_ = json.Unmarshal(copied, &merged)
+	merged.Properties, merged.Disks = nil, nil // replaced as a whole, not merged
+	dec := json.NewDecoder(strings.NewReader(string(raw)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&merged); err != nil {
+		return err
+	}
+	if merged.Properties == nil {
+		merged.Properties = old.Properties
+	}
+	if merged.Disks == nil {
+		merged.Disks = old.Disks
+	}
+	vm.rec.Config = merged
+	if h := inv.host(merged.Host); h == nil || h.datacenter != vm.datacenter {
+		return fmt.Errorf("no host %q in datacenter %q", merged.Host, vm.datacenter.Name)
+	}
+	if name := vm.nameKey(); name != oldName && inv.names[name] {
+		return fmt.Errorf("the name is taken in datacenter %q", vm.datacenter.Name)
+	}
+	_, err := vm.face()
+	return err
+}
+
 func (vm *machine) leaveHost() {
 	update(vm.host.HostSystem, func() { vm.host.Vm = without(vm.host.Vm, vm.Self) }, "vm")
 	update(vm.host.pool, func() { vm.host.pool.Vm = without(vm.host.pool.Vm, vm.Self) }, "vm")
@@ -203,29 +238,14 @@ func (vm *machine) leaveHost() {
 
 // change merges JSON of machineConfig's shape into the configuration: rename, power, Tools, another host (vMotion) and so on.
 func (vm *machine) change(raw json.RawMessage) error {
-	before, _ := json.Marshal(vm.rec.Config)
-	oldName := vm.nameKey()
-	undo := func() { vm.rec.Config = machineConfig{}; _ = json.Unmarshal(before, &vm.rec.Config) }
-	dec := json.NewDecoder(strings.NewReader(string(raw)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&vm.rec.Config); err != nil {
-		undo()
+	old, oldName := vm.rec.Config, vm.nameKey()
+	if err := vm.merge(raw); err != nil {
+		vm.rec.Config = old
 		return err
 	}
 	target := inv.host(vm.rec.Config.Host)
-	if target == nil || target.datacenter != vm.datacenter {
-		name := vm.rec.Config.Host
-		undo()
-		return fmt.Errorf("no host %q in datacenter %q", name, vm.datacenter.Name)
-	}
-	if newName := vm.nameKey(); newName != oldName {
-		if inv.names[newName] {
-			undo()
-			return fmt.Errorf("the name is taken in datacenter %q", vm.datacenter.Name)
-		}
-		delete(inv.names, oldName)
-		inv.names[newName] = true
-	}
+	delete(inv.names, oldName)
+	inv.names[vm.nameKey()] = true
 	if target != vm.host {
 		vm.leaveHost()
 		vm.host = target
@@ -251,12 +271,14 @@ func (vm *machine) followRename(old, name string) {
 
 func (vm *machine) save() { journal.write(entry{VM: vm.rec}) }
 
-// show computes the face, keeps the datastores' lists of machines in step and publishes the lot.
+// show computes it, keeps the datastores' lists of machines in step and publishes the lot.
 func (vm *machine) show() error {
 	before := vm.VirtualMachine.Datastore
-	if err := vm.compute(); err != nil {
+	face, err := vm.face()
+	if err != nil {
 		return err
 	}
+	vm.VirtualMachine = face
 	after := vm.VirtualMachine.Datastore
 	for _, d := range after {
 		if !contains(before, d) {
@@ -295,15 +317,16 @@ func (vm *machine) path(file string) string {
 	return fmt.Sprintf("[%s] %s/%s", vm.home.Name, vm.rec.Directory, file)
 }
 
-func (vm *machine) compute() error {
+// face computes the properties that clients read.
+func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	c := &vm.rec.Config
 	if _, ok := powerStates[c.Power]; !ok {
-		return fmt.Errorf("unknown power state %q", c.Power)
+		return face, fmt.Errorf("unknown power state %q", c.Power)
 	}
 	name, now := escaped(c.Name), time.Now().UTC()
 	devices, err := vm.devices()
 	if err != nil {
-		return err
+		return face, err
 	}
 	guestID, guestName := c.GuestID, "Other Linux (64-bit)"
 	if guestID == "" {
@@ -315,7 +338,6 @@ func (vm *machine) compute() error {
 			guestID = "windows2019srv_64Guest"
 		}
 	}
-	var face mo.VirtualMachine
 	face.ManagedEntity = vm.ManagedEntity
 	face.Name = name
 	face.EnvironmentBrowser = vm.host.environment
@@ -368,11 +390,10 @@ func (vm *machine) compute() error {
 		QuickStats: types.VirtualMachineQuickStats{GuestHeartbeatStatus: types.ManagedEntityStatusGray}}
 	for path, raw := range c.Properties {
 		if err := overlay(reflect.ValueOf(&face).Elem(), path, raw); err != nil {
-			return fmt.Errorf("property %s: %v", path, err)
+			return face, fmt.Errorf("property %s: %v", path, err)
 		}
 	}
-	vm.VirtualMachine = face
-	return nil
+	return face, nil
 }
 
 func allocation() *types.ResourceAllocationInfo {

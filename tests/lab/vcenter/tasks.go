@@ -166,6 +166,17 @@ func (t *task) run() {
 	scheduler.next()
 }
 
+// letGo lets a hanging task go on; false: it was let go before. Called with world held.
+func (t *task) letGo() bool {
+	select {
+	case <-t.release:
+		return false
+	default:
+		close(t.release)
+		return true
+	}
+}
+
 // wait passes the task's time; a long task publishes its progress once per second. It tells whether the task was cancelled.
 func (t *task) wait(d time.Duration) (cancelled bool) {
 	begin := time.Now()
