@@ -26,7 +26,7 @@ what to do at night:
   vmware-zfs recover --scan     also search vSphere, after the state in /var/lib/vmware-zfs was lost
 
 exit status: 0 all is well, 1 something failed or is left (the last line says what and what to do), 2 wrong usage.
-environment: VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE and VMWARE_ZFS_LOCK_DIR name other places for state, key and locks.
+environment: VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE, VMWARE_ZFS_LOCK_DIR name other places for state, key, locks.
 """
 
 

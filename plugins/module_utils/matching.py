@@ -42,7 +42,7 @@ class Match:
     @property
     def datasets(self) -> tuple[str, ...]:
         """The dataset that the datastore lies on, then those mounted in folders below it."""
-        return tuple(dict.fromkeys(dataset for _, dataset in self.folders))
+        return tuple(dict.fromkeys(dataset for _unused, dataset in self.folders))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for results: JSON types; the relation is None where nothing matched."""

@@ -155,7 +155,7 @@ def ask_all(ask: Callable[[Question], Answer], questions: Iterable[Question], li
                 return
             answered.put((question, ask(question)))
 
-    for _ in range(min(count, LOOKUP_THREADS)):
+    for _unused in range(min(count, LOOKUP_THREADS)):
         threading.Thread(target=work, daemon=True).start()
     answers: dict[Question, Answer] = {}
     deadline = time.monotonic() + limit
@@ -208,10 +208,10 @@ def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     path leads to it: walking from the root as the kernel does tells which ones those are.
     """
     lines = [line.partition(" - ") for line in text.splitlines() if " - " in line]
-    rows = [(left.split(" "), right.split(" ")) for left, _, right in lines]
-    known = {left[0] for left, _ in rows}
+    rows = [(left.split(" "), right.split(" ")) for left, _unused, right in lines]
+    known = {left[0] for left, _unused in rows}
     below: dict[tuple[str, str], str] = {}  # (mount, directory) -> the mount on it; "" for what lies above the root
-    for left, _ in rows:
+    for left, _unused in rows:
         parent = left[1] if left[1] in known and left[1] != left[0] else ""
         below[parent, _unescape(left[4])] = left[0]
 
@@ -236,7 +236,7 @@ def pseudo_roots(etab: str) -> tuple[str, ...]:
     """
     roots = []
     for line in etab.splitlines():
-        path, _, client = line.strip().rpartition("\t")
+        path, _unused, client = line.strip().rpartition("\t")
         options = client.partition("(")[2].rstrip(")").split(",")
         if path and "fsid=0" in options:
             roots.append(clean_path(_unescape(path.strip())))

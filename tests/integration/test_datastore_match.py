@@ -326,5 +326,5 @@ def test_real_mounts_links_and_exports(
     ],
 )
 def test_real_reasons(on_the_host: Verdicts, stage: int, mount: str, reason: str) -> None:
-    datasets, relation, _, said = on_the_host[stage][mount]
+    datasets, relation, _unused, said = on_the_host[stage][mount]
     assert (datasets, relation, said) == ([], None, reason)

@@ -90,13 +90,13 @@ class Drive:
                 if self._tasks:
                     self._collect()
                 elif self._paused:
-                    time.sleep(max(0.0, min(LONGEST_WAIT, min(at for at, _ in self._paused) - time.monotonic())))
+                    time.sleep(max(0.0, min(LONGEST_WAIT, min(at for at, _unused in self._paused) - time.monotonic())))
         finally:
             self._waiter.close()
 
     def _admit(self, waiting: "deque[Job]") -> None:
         """Begin waiting jobs in their order, as far as the limits allow; a full host does not hold up the others."""
-        for _ in range(len(waiting)):
+        for _unused in range(len(waiting)):
             if self._stopped() or len(self._flows) >= self._limits.per_vcenter:
                 return
             job = waiting.popleft()
@@ -144,8 +144,8 @@ class Drive:
 
     def _collect(self) -> None:
         """Wait once for tasks to end and resume their flows. A server that does not answer is asked again later."""
-        nearest = min(deadline for _, deadline in self._tasks.values())
-        pause = min((at for at, _ in self._paused), default=nearest)
+        nearest = min(deadline for _unused, deadline in self._tasks.values())
+        pause = min((at for at, _unused in self._paused), default=nearest)
         seconds = int(max(0.0, min(LONGEST_WAIT, min(nearest, pause) - time.monotonic())) + 0.999)
         try:
             ends = self._waiter.wait(seconds)
@@ -153,7 +153,7 @@ class Drive:
             time.sleep(_RECONNECT_PAUSE)
             return
         for end in ends:
-            flow, _ = self._tasks.pop(end.task)
+            flow, _unused = self._tasks.pop(end.task)
             self._resume(flow, _outcome(end))
 
 

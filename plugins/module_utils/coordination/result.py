@@ -45,14 +45,13 @@ def of_existing(zfs: Zfs, names: Sequence[str]) -> dict[str, Any] | None:
 
 def of_plan(plan: Plan) -> dict[str, Any]:
     """What a dry run shows: the plan, with the level that each VM can reach at best."""
-    planned = plan.as_dict()
     return {
         **_frame(plan.snapshots, created=False, run=""),
         "consistency": plan.best(),
         "complete": plan.can_be_complete(),
-        "problems": planned["problems"],
-        "refusals": planned["refusals"],
-        "vms": [{**vm, "hold_seconds": None} for vm in planned["vms"]],
+        "problems": list(plan.problems),
+        "refusals": list(plan.refusals),
+        "vms": [_vm(Hold(member, level=member.level, reason=member.reason)) for member in plan.members],
     }
 
 

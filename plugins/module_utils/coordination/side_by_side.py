@@ -36,5 +36,5 @@ class SideBySide:
 
     def close(self) -> None:
         """Wait for whatever is still being done."""
-        for _, thread in self._threads:
+        for _unused, thread in self._threads:
             thread.shutdown()

@@ -19,16 +19,13 @@ class Stop:
 
     def __init__(self) -> None:
         self.reason = ""
-        self._event = threading.Event()
-        self._lock = threading.Lock()
 
     def ask(self, reason: str) -> None:
-        with self._lock:
-            self.reason = self.reason or reason
-        self._event.set()
+        # No lock: a signal handler calls this too, in the middle of anything.
+        self.reason = self.reason or reason
 
     def asked(self) -> bool:
-        return self._event.is_set()
+        return bool(self.reason)
 
 
 @contextmanager
@@ -41,9 +38,7 @@ def on_signals(stop: Stop) -> Iterator[None]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        # Not stop.ask(): a handler interrupts the main thread anywhere, also while it holds the lock.
-        stop.reason = stop.reason or f"it was interrupted by {signal.Signals(number).name}"
-        stop._event.set()
+        stop.ask(f"it was interrupted by {signal.Signals(number).name}")
 
     before = {number: signal.signal(number, ask) for number in _SIGNALS}
     try:

@@ -18,11 +18,13 @@ vmodl: Any
 SoapStubAdapter: Any
 IMPORT_TRACEBACK: str | None
 try:
-    from pyVmomi import SoapStubAdapter, vim, vmodl
-    from pyVmomi.VmomiSupport import versionMap
+    import pyVmomi
+    from pyVmomi import VmomiSupport
 
+    _package: Any = pyVmomi  # it makes its names at run time
+    vim, vmodl, SoapStubAdapter = _package.vim, _package.vmodl, _package.SoapStubAdapter
     IMPORT_TRACEBACK = None
-    _versions: dict[str, str] = versionMap
+    _versions: dict[str, str] = VmomiSupport.versionMap
 except ImportError:
     SoapStubAdapter = vim = vmodl = None
     _versions = {}

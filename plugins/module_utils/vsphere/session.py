@@ -83,6 +83,11 @@ class Session:
             pass
         self.stub.DropConnections()
 
+    @property
+    def server_id(self) -> str:
+        """Tells servers apart, however they are called: a vCenter's instance UUID (API AboutInfo), else its name."""
+        return str(self.content.about.instanceUuid or self.endpoint)
+
     def managed_object(self, kind: Any, moid: str) -> Any:
         """The pyVmomi object for a managed object ID; no call is made."""
         return kind(moid, self.stub)

@@ -66,11 +66,15 @@ def start_create(session: Session, vm: str, name: str, description: str, quiesce
 
 
 def start_remove(session: Session, snapshot: str) -> str:
-    """Start the removal of one snapshot, its children stay; return the task's managed object ID. Safe to repeat."""
+    """Start the removal of one snapshot, its children stay; return the task's managed object ID.
+
+    Not repeated after a broken connection: the caller has to know that it may have asked before.
+    """
     node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
-    return str(
-        session.call("remove a snapshot", node.RemoveSnapshot_Task, removeChildren=False, consolidate=True)._moId
+    task = session.call(
+        "remove a snapshot", node.RemoveSnapshot_Task, removeChildren=False, consolidate=True, repeatable=False
     )
+    return str(task._moId)
 
 
 def start_consolidate(session: Session, vm: str) -> str:

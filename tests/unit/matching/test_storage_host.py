@@ -37,12 +37,12 @@ IP_ADDR = """\
 """
 IFCONFIG_BSD = """\
 em0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
-	ether 02:fc:00:00:00:01
-	inet 10.0.2.15 netmask 0xffffff00 broadcast 10.0.2.255
-	inet6 fe80::fc:ff:fe00:1%em0 prefixlen 64 scopeid 0x1
+\tether 02:fc:00:00:00:01
+\tinet 10.0.2.15 netmask 0xffffff00 broadcast 10.0.2.255
+\tinet6 fe80::fc:ff:fe00:1%em0 prefixlen 64 scopeid 0x1
 lo0: flags=8049<UP,LOOPBACK,RUNNING,MULTICAST> metric 0 mtu 16384
-	inet6 ::1 prefixlen 128
-	inet 127.0.0.1 netmask 0xff000000
+\tinet6 ::1 prefixlen 128
+\tinet 127.0.0.1 netmask 0xff000000
 """
 IFCONFIG_OLD = """\
 eth0      Link encap:Ethernet  HWaddr 02:fc:00:00:00:01

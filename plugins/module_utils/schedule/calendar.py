@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Schedules in cron's five fields, exactly as cron means them, and as systemd's OnCalendar= lines.
+
+Fields hold numbers, names (jan, mon), `*`, ranges, lists and steps (crontab(5)). When day of month and day of week are
+both restricted a day matches if either does; a field that begins with `*` is not a restriction, even with a step.
+`begin` and `end` (HH:MM) bound the time of day, both included.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import Mapping
+
+from ..errors import InputError
+from ..text import printable
+
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+_DAYS = {name: number for number, name in enumerate(_DAY_NAMES)}
+_SYSTEMD_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+_LONGEST_MONTHS = {month: 29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31 for month in range(1, 13)}
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\Z")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a snapshot task runs, in the storage host's local time. Field names are those of the API."""
+
+    minute: str = "00"
+    hour: str = "*"
+    dom: str = "*"
+    month: str = "*"
+    dow: str = "*"
+    begin: str = "00:00"
+    end: str = "23:59"
+
+    def check(self) -> None:
+        """Raise InputError for a field that cron would refuse, and for a schedule that can never fire."""
+        if not self.times():
+            raise InputError(
+                f"The schedule never fires: no {self.hour}:{self.minute} lies between {self.begin} and {self.end}",
+                "Widen begin and end, or change minute and hour",
+            )
+        if not any(day <= _LONGEST_MONTHS[month] for month in self._months() for day in self._month_days()):
+            raise InputError(
+                f"The schedule never fires: month {self.month} has no day {self.dom}", "Change dom or month"
+            )
+
+    def matches(self, day: date) -> bool:
+        """Whether the schedule fires on `day` at all."""
+        if day.month not in self._months():
+            return False
+        by_month, by_week = day.day in self._days_of_month(), day.isoweekday() % 7 in self._days_of_week()
+        return by_month or by_week if self._either() else by_month and by_week
+
+    def times(self) -> list[tuple[int, int]]:
+        """The (hour, minute) at which it fires on a day that matches, in order. Raises InputError."""
+        first, last = _time("begin", self.begin), _time("end", self.end)
+        if first > last:
+            raise InputError(f"begin ({self.begin}) is later than end ({self.end})", "Give begin before end")
+        hours, minutes = _field("hour", self.hour, 0, 23), _field("minute", self.minute, 0, 59)
+        return [
+            (hour, minute) for hour in sorted(hours) for minute in sorted(minutes) if first <= (hour, minute) <= last
+        ]
+
+    def on_calendar(self) -> list[str]:
+        """The schedule as OnCalendar= values; a timer with all of them elapses whenever one does (systemd.timer(5))."""
+        months = _numbers(self._months(), 12)
+        month_days = f"*-{months}-{_numbers(self._days_of_month(), 31)}"
+        week = self._days_of_week()
+        week_days = "" if len(week) == 7 else ",".join(_SYSTEMD_DAYS[day] for day in sorted(week)) + " "
+        days = [month_days, f"{week_days}*-{months}-*"] if self._either() else [f"{week_days}{month_days}"]
+        return [f"{day} {clock}:00" for day in days for clock in self._clocks()]
+
+    def _clocks(self) -> list[str]:
+        """Hours with the same minutes go together: `begin` and `end` may cut into the first and the last one."""
+        minutes_of = {
+            hour: tuple(minute for _unused, minute in group) for hour, group in groupby(self.times(), lambda t: t[0])
+        }
+        hours_of: dict[tuple[int, ...], set[int]] = {}
+        for hour, minutes in minutes_of.items():
+            hours_of.setdefault(minutes, set()).add(hour)
+        return [f"{_numbers(hours, 24)}:{_numbers(set(minutes), 60)}" for minutes, hours in hours_of.items()]
+
+    def _either(self) -> bool:
+        return not (self.dom.startswith("*") or self.dow.startswith("*"))
+
+    def _months(self) -> set[int]:
+        return _field("month", self.month, 1, 12, _MONTHS)
+
+    def _days_of_month(self) -> set[int]:
+        return _field("dom", self.dom, 1, 31)
+
+    def _days_of_week(self) -> set[int]:
+        return {day % 7 for day in _field("dow", self.dow, 0, 7, _DAYS)}
+
+    def _month_days(self) -> set[int]:
+        """Days of the month on which it can fire at all: any, when the day of the week alone may decide."""
+        return set(range(1, 32)) if self._either() else self._days_of_month()
+
+
+def _field(name: str, text: str, least: int, most: int, names: Mapping[str, int] | None = None) -> set[int]:
+    values: set[int] = set()
+    for part in text.lower().split(","):
+        found = re.fullmatch(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?", part)
+        if found is None:
+            raise _refusal(name, text, least, most)
+        star, first, last, step = found.groups()
+        low = least if star else _number(name, text, first, least, most, names)
+        high = most if star or (step and not last) else _number(name, text, last or first, least, most, names)
+        if star and name == "dow":
+            high = 6  # 7 is a second name of Sunday, which */2 must not count
+        if low > high or step == "0" or (step and int(step) == 0):
+            raise _refusal(name, text, least, most)
+        values.update(range(low, high + 1, int(step or 1)))
+    return values
+
+
+def _number(name: str, text: str, word: str, least: int, most: int, names: Mapping[str, int] | None) -> int:
+    number = (names or {}).get(word, int(word) if word.isdecimal() and word.isascii() else -1)
+    if not least <= number <= most:
+        raise _refusal(name, text, least, most)
+    return number
+
+
+def _refusal(name: str, text: str, least: int, most: int) -> InputError:
+    return InputError(
+        f"The schedule's {name} '{printable(text, 60)}' is not what cron understands",
+        f"Give numbers from {least} to {most}, *, ranges, lists or steps, e.g. */15",
+    )
+
+
+def _time(name: str, text: str) -> tuple[int, int]:
+    found = _TIME.match(text)
+    if found is None:
+        raise InputError(
+            f"The schedule's {name} '{printable(text, 60)}' is no time of day", "Give it as HH:MM, e.g. 08:30"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _numbers(values: set[int], all_of_them: int) -> str:
+    return "*" if len(values) == all_of_them else ",".join(f"{value:02d}" for value in sorted(values))
