@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A view of the Debian archive of the lab's own: contrib and backports are seen here and never by the machine itself."""
+"""A view of the Debian archive of the lab's own: contrib and backports are seen here, never by the machine itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Archive:
         return self.folder / "preferences"
 
     def options(self, packages_of_machine: bool = False) -> list[str]:
-        """apt's options for this view; the machine's installed packages count only where it is to be installed there."""
+        """apt's options for this view; the machine's installed packages count only where it is installed to."""
         values = {
             "Dir::Etc::SourceList": self.sources_list,
             "Dir::Etc::SourceParts": "/dev/null",
@@ -54,8 +54,14 @@ class Archive:
         if not packages_of_machine:
             debs = cache_root() / "debs"
             (debs / "partial").mkdir(parents=True, exist_ok=True)
-            values.update({"Dir::State::status": "/dev/null", "Dir::Cache::archives": debs, "APT::Sandbox::User": "",
-                           "Debug::NoLocking": "true"})
+            values.update(
+                {
+                    "Dir::State::status": "/dev/null",
+                    "Dir::Cache::archives": debs,
+                    "APT::Sandbox::User": "",
+                    "Debug::NoLocking": "true",
+                }
+            )
         return [part for name, value in values.items() for part in ("-o", f"{name}={value}")]
 
     def resolve(self, packages: Sequence[str]) -> list[str]:
@@ -66,7 +72,18 @@ class Archive:
         # apt leaves out what it has already fetched, so it is shown a folder where nothing is.
         nothing = self.folder / "nothing"
         (nothing / "partial").mkdir(parents=True, exist_ok=True)
-        plan = output(["apt-get", *self.options(), "-o", f"Dir::Cache::archives={nothing}", "install", "--yes", "--print-uris", *packages])
+        plan = output(
+            [
+                "apt-get",
+                *self.options(),
+                "-o",
+                f"Dir::Cache::archives={nothing}",
+                "install",
+                "--yes",
+                "--print-uris",
+                *packages,
+            ]
+        )
         return sorted(re.findall(r"^'[^']+' (\S+\.deb) \d+", plan, flags=re.MULTILINE))
 
     def version(self, package: str) -> str:
@@ -74,7 +91,7 @@ class Archive:
         return self._field(package, "Version", r"(\S+)")
 
     def depends(self, package: str, pattern: str) -> str:
-        """The name of the package that `package` depends on and that matches the pattern: what a metapackage stands for."""
+        """The package that `package` depends on and whose name matches the pattern: what a metapackage stands for."""
         return self._field(package, "Depends", rf".*?\b({pattern})")
 
     def _field(self, package: str, name: str, pattern: str) -> str:
@@ -82,7 +99,9 @@ class Archive:
             shown = output(["apt-cache", *self.options(), "show", "--no-all-versions", package])
             found = re.search(rf"^{name}: {pattern}", shown, re.MULTILINE)
             if not found:
-                raise LabError(f"This machine's Debian archive has no {package} with a usable field {name}; check apt's sources")
+                raise LabError(
+                    f"This machine's Debian archive has no {package} with a usable field {name}; check apt's sources"
+                )
             return [found[1]]
 
         return self._remembered(f"{name} of {package}", ask)[0]
@@ -152,5 +171,14 @@ def unpack(debs: Sequence[Path], folder: Path, log: Path) -> None:
         if not link.is_symlink():
             link.symlink_to(f"usr/{name}")
     for deb in debs:
-        run(["sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | tar -C "$2" -x --keep-directory-symlink --no-same-owner', "unpack",
-             str(deb), str(folder)], log)
+        run(
+            [
+                "sh",
+                "-c",
+                'dpkg-deb --fsys-tarfile "$1" | tar -C "$2" -x --keep-directory-symlink --no-same-owner',
+                "unpack",
+                str(deb),
+                str(folder),
+            ],
+            log,
+        )

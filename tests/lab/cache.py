@@ -35,8 +35,8 @@ def locked(path: Path) -> Iterator[None]:
 def product(path: Path, build: Callable[[Path], None]) -> Path:
     """Return `path`, after `build(folder)` has filled it if it did not exist.
 
-    Two builders at once: the second waits and finds the product. A builder that died left `<path>.partial`, which the next one
-    removes. The product appears by a rename, so it is there whole or not at all.
+    Two builders at once: the second waits and finds the product. A builder that died left `<path>.partial`, which the
+    next one removes. The product appears by a rename, so it is there whole or not at all.
     """
     if path.exists():
         return path

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from . import simulator
 from .cache import locked
 from .commands import remove_tree
 from .places import BUILD, cache_root
@@ -12,7 +13,9 @@ from .storage_host import remove_all
 
 
 def main() -> None:
-    """Stop every lab, remove build/ and what builds that died left in the cache."""
+    """Stop every lab and simulator, remove build/ and what builds that died left in the cache."""
+    for record in BUILD.rglob(simulator.RECORD):
+        simulator.end_stray(record.parent)
     remove_all()
     remove_tree(BUILD)
     for partial in cache_root().glob("*.partial"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Sequence
 
 from . import clean_up, set_up
 from .places import LabError, default_lab_name
@@ -74,7 +74,11 @@ def _status(lab: StorageHost, options: argparse.Namespace) -> int:
     print(row.format("LAB", "STATE", "PID", "SSH", "NFS", "PROCESSOR"))
     for each in found:
         state = "running" if each["running"] else "down"
-        print(row.format(each["name"], state, *(each.get(key, "-") for key in ("pid", "ssh_port", "nfs_port", "processor"))))
+        print(
+            row.format(
+                each["name"], state, *(each.get(key, "-") for key in ("pid", "ssh_port", "nfs_port", "processor"))
+            )
+        )
     return 0
 
 
@@ -89,14 +93,21 @@ def _clean(lab: StorageHost, options: argparse.Namespace) -> int:
 
 
 def _say(lab: StorageHost) -> int:
-    print(f"{lab.name} runs: ssh on port {lab.ssh_port}, NFS on port {lab.nfs_port} of 127.0.0.1; zfs and zpool in {lab.path_dir}")
+    print(f"{lab.name} runs: ssh on port {lab.ssh_port}, NFS on port {lab.nfs_port} of 127.0.0.1.")
+    print(f"Its zfs and zpool are in {lab.path_dir}.")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tests/lab/lab", description=DESCRIPTION, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--name", default=None, help=f"which lab, when several run side by side (default: {default_lab_name()})")
+    parser = argparse.ArgumentParser(
+        prog="tests/lab/lab",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--name", default=None, help=f"which lab, when several run side by side (default: {default_lab_name()})"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[StorageHost, argparse.Namespace], int], text: str) -> Any:
@@ -105,20 +116,26 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("setup", _setup, "build all that the lab needs, or find that it is there").add_argument(
-        "--refresh", action="store_true", help="look for newer packages in the Debian archive and build from them")
+        "--refresh", action="store_true", help="look for newer packages in the Debian archive and build from them"
+    )
     command("up", _up, "start the storage host: pristine, or left as it is when it runs already").add_argument(
-        "--keep", action="store_true", help="boot the disks that a power cut or `down` left, from power-on")
+        "--keep", action="store_true", help="boot the disks that a power cut or `down` left, from power-on"
+    )
     command("reset", _reset, "throw away what happened to it and start it pristine")
     command("down", _down, "stop it").add_argument("--all", action="store_true", help="stop every lab of this checkout")
     command("power-cut", _power_cut, "end it at once, as a failing power supply does")
-    command("ssh", _ssh, "run a command in it, or a shell").add_argument("words", nargs=argparse.REMAINDER, metavar="command")
+    command("ssh", _ssh, "run a command in it, or a shell").add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="command"
+    )
     command("path", _path, "print the folder of the wrappers zfs and zpool, for PATH")
     command("clean", _clean, "stop everything of this checkout and remove build/; the cache of what was built stays")
-    command("status", _status, "show the labs of this checkout").add_argument("--json", action="store_true", help="as JSON")
+    command("status", _status, "show the labs of this checkout").add_argument(
+        "--json", action="store_true", help="as JSON"
+    )
     return parser
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     options = _parser().parse_args(arguments)
     try:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import Mapping, Optional, Sequence
+from typing import Mapping, Sequence
 
 from .places import LabError
 
@@ -29,7 +29,7 @@ def as_root(argv: Sequence[str]) -> list[str]:
     return ["sudo", *argv]
 
 
-def run(argv: Sequence[str], log: Path, env: Optional[Mapping[str, str]] = None, cwd: Optional[Path] = None) -> None:
+def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
     """Run a command to its end, its output appended to `log`; LabError with the log's last lines if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as out:
@@ -40,8 +40,14 @@ def run(argv: Sequence[str], log: Path, env: Optional[Mapping[str, str]] = None,
             if _stopping:
                 raise LabError("Stopped")
             process = subprocess.Popen(
-                list(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, text=True, cwd=cwd,
-                env={**os.environ, **(env or {})}, start_new_session=True,
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
             )
             _running.add(process)
         try:
@@ -53,16 +59,24 @@ def run(argv: Sequence[str], log: Path, env: Optional[Mapping[str, str]] = None,
         with log.open(encoding="utf-8", errors="replace") as text:
             text.seek(start)
             said = [line.rstrip() for line in text.read().splitlines() if line.strip()][-5:]
-        raise LabError(f"{' '.join(argv[:4])} ended with status {status} ({' | '.join(said)}); the whole output is in {log}")
+        raise LabError(
+            f"{' '.join(argv[:4])} ended with status {status} ({' | '.join(said)}); the whole output is in {log}"
+        )
 
 
-def output(argv: Sequence[str], env: Optional[Mapping[str, str]] = None) -> str:
+def output(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
     """What a quick command prints; LabError with what it said if it fails."""
     done = subprocess.run(
-        list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C", **(env or {})},
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C", **(env or {})},
     )
     if done.returncode:
-        raise LabError(f"{' '.join(argv[:4])} ended with status {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+        raise LabError(
+            f"{' '.join(argv[:4])} ended with status {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
+        )
     return done.stdout
 
 

@@ -12,7 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Sequence
 
 from .cache import locked
 from .commands import output
@@ -62,9 +62,25 @@ def processor(kernel: Path) -> Processor:
 
 
 def _kvm_starts(kernel: Path) -> bool:
-    probe = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M", *VIRTUAL.options,
-             "-serial", "stdio", "-kernel", str(kernel / "vmlinuz"), "-initrd", str(kernel / "initrd"),
-             "-append", "console=ttyS0 quiet lab.probe"]
+    probe = [
+        QEMU,
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-m",
+        "256M",
+        *VIRTUAL.options,
+        "-serial",
+        "stdio",
+        "-kernel",
+        str(kernel / "vmlinuz"),
+        "-initrd",
+        str(kernel / "initrd"),
+        "-append",
+        "console=ttyS0 quiet lab.probe",
+    ]
     try:
         done = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -74,7 +90,7 @@ def _kvm_starts(kernel: Path) -> bool:
 
 @dataclass(frozen=True)
 class Emulator:
-    """One storage host's process. `mark` names it on its command line, so that no other process is ever taken for it."""
+    """One storage host's process. `mark` names it on its command line: no other process is ever taken for it."""
 
     mark: str
     folder: Path  # holds the process's pid, its console's log and the disks root.qcow2 and tank.qcow2
@@ -88,18 +104,45 @@ class Emulator:
     def console(self) -> Path:
         return self.folder / "console.log"
 
-    def start(self, kernel: Path, on: Processor, ports: dict[int, int], state: Optional[Path] = None) -> None:
+    def start(self, kernel: Path, on: Processor, ports: dict[int, int], state: Path | None = None) -> None:
         """Start the process; `ports` maps the guest's ports to the machine's. With `state`, go on from there."""
         self.socket.unlink(missing_ok=True)
         self.console.unlink(missing_ok=True)
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}" for there, here in ports.items())
         argv = [
-            QEMU, "-name", self.mark, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", MEMORY, *on.options,
-            "-kernel", str(kernel / "vmlinuz"), "-initrd", str(kernel / "initrd"), "-append", KERNEL_OPTIONS,
-            *self._disk("root", 0), *self._disk("tank", 1),
-            "-netdev", f"user,id=net0{forwards}", "-device", "virtio-net-pci,netdev=net0,romfile=",
-            "-rtc", "base=utc,clock=host", "-serial", f"file:{self.console}",
-            "-qmp", f"unix:{self.socket},server=on,wait=off", "-pidfile", str(self.pid_file), "-daemonize",
+            QEMU,
+            "-name",
+            self.mark,
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-machine",
+            "pc",
+            "-m",
+            MEMORY,
+            *on.options,
+            "-kernel",
+            str(kernel / "vmlinuz"),
+            "-initrd",
+            str(kernel / "initrd"),
+            "-append",
+            KERNEL_OPTIONS,
+            *self._disk("root", 0),
+            *self._disk("tank", 1),
+            "-netdev",
+            f"user,id=net0{forwards}",
+            "-device",
+            "virtio-net-pci,netdev=net0,romfile=",
+            "-rtc",
+            "base=utc,clock=host",
+            "-serial",
+            f"file:{self.console}",
+            "-qmp",
+            f"unix:{self.socket},server=on,wait=off",
+            "-pidfile",
+            str(self.pid_file),
+            "-daemonize",
         ]
         if state is not None:
             argv += ["-incoming", f"exec:cat '{state}'"]
@@ -108,12 +151,14 @@ class Emulator:
             raise LabError(f"The storage host's emulator did not start: {done.stderr.strip()}")
 
     def _disk(self, name: str, order: int) -> list[str]:
-        # `unsafe` skips only the machine's own flush to its disk. What the guest flushed has been handed to the machine's kernel
-        # by then (qcow2's tables too), which outlives a killed emulator: a power cut of the guest loses nothing it was promised.
-        drive = f"file={self.folder / name}.qcow2,if=none,id={name},format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"
-        return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name},serial={name},addr=0x{order + 5:x}"]
+        # `unsafe` skips only the machine's own flush to its disk. What the guest flushed has been handed to the
+        # machine's kernel by then (qcow2's tables too), which outlives a killed emulator: a power cut of the guest
+        # loses nothing that it was promised.
+        file = f"file={self.folder / name}.qcow2,format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"
+        device = f"virtio-blk-pci,drive={name},serial={name},addr=0x{order + 5:x}"
+        return ["-drive", f"{file},if=none,id={name}", "-device", device]
 
-    def pid(self) -> Optional[int]:
+    def pid(self) -> int | None:
         """The process's number while it lives, else None."""
         try:
             number = int(self.pid_file.read_text())

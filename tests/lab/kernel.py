@@ -38,16 +38,18 @@ exec /bin/busybox switch_root /root /sbin/init
 
 def kernel_release(archive: Archive) -> str:
     """The release that `uname -r` says in the guest, e.g. `6.1.0-13-cloud-amd64`."""
-    return archive.depends("linux-image-cloud-amd64", IMAGE)[len("linux-image-"):]
+    return archive.depends("linux-image-cloud-amd64", IMAGE)[len("linux-image-") :]
 
 
 def _with_needs(modules: Path, name: str) -> Iterator[Path]:
     """The module's file after the files of all modules that it needs."""
-    file = next(iter(modules.rglob(f"{name}.ko")), None) or next(iter(modules.rglob(f"{name.replace('_', '-')}.ko")), None)
+    file = next(iter(modules.rglob(f"{name}.ko")), None) or next(
+        iter(modules.rglob(f"{name.replace('_', '-')}.ko")), None
+    )
     if file is None:
         return  # built into this kernel
     needs = re.search(rb"\0depends=([^\0]*)\0", file.read_bytes())
-    for need in (needs[1].decode().split(",") if needs and needs[1] else []):
+    for need in needs[1].decode().split(",") if needs and needs[1] else []:
         yield from _with_needs(modules, need)
     yield file
 
@@ -61,8 +63,13 @@ def _entry(name: str, mode: int, content: bytes, number: int) -> bytes:
 
 
 def _initial_file_system(busybox: Path, modules: Path) -> bytes:
-    members = [("bin", 0o040755, b""), ("dev", 0o040755, b""), ("modules", 0o040755, b""),
-               ("bin/busybox", 0o100755, busybox.read_bytes()), ("init", 0o100755, INIT.encode())]
+    members = [
+        ("bin", 0o040755, b""),
+        ("dev", 0o040755, b""),
+        ("modules", 0o040755, b""),
+        ("bin/busybox", 0o100755, busybox.read_bytes()),
+        ("init", 0o100755, INIT.encode()),
+    ]
     files = dict.fromkeys(file for name in AT_START for file in _with_needs(modules, name))
     members += [(f"modules/{order:02}-{file.name}", 0o100644, file.read_bytes()) for order, file in enumerate(files)]
     members.append(("TRAILER!!!", 0, b""))

@@ -16,13 +16,21 @@ from .python_environments import development_python, has_ensurepip
 LOG = LOGS / "machine-packages.log"
 # OpenZFS is not among them, on purpose: the machine's own kernel is left alone.
 NEEDED = (
-    "e2fsprogs", "eatmydata", "golang-github-vmware-govmomi-dev", "golang-go", "mmdebstrap", "openssh-client", "qemu-system-x86",
+    "e2fsprogs",
+    "eatmydata",
+    "golang-github-vmware-govmomi-dev",
+    "golang-go",
+    "mmdebstrap",
+    "openssh-client",
+    "qemu-system-x86",
     "qemu-utils",
 )
 
 
 def _missing(packages: list[str]) -> list[str]:
-    asked = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *packages], capture_output=True, text=True)
+    asked = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *packages], capture_output=True, text=True
+    )
     there = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" install ok installed")}
     return [package for package in packages if package not in there]
 
@@ -37,13 +45,31 @@ def install_missing(archive: Archive, say: Callable[[str], None]) -> None:
     if not missing:
         return
     say(f"installing {' '.join(missing)}")
-    run(as_root([
-        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *archive.options(packages_of_machine=True),
-        "-o", "DPkg::Lock::Timeout=600", "-o", "Dpkg::Options::=--force-unsafe-io", "-o", "Dpkg::Use-Pty=0", "--yes", "--no-install-recommends",
-        "install", *missing,
-    ]), LOG)
+    run(
+        as_root(
+            [
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                *archive.options(packages_of_machine=True),
+                "-o",
+                "DPkg::Lock::Timeout=600",
+                "-o",
+                "Dpkg::Options::=--force-unsafe-io",
+                "-o",
+                "Dpkg::Use-Pty=0",
+                "--yes",
+                "--no-install-recommends",
+                "install",
+                *missing,
+            ]
+        ),
+        LOG,
+    )
     if not has_ensurepip(python):
-        raise LabError(f"{python} cannot make a virtual environment (it lacks ensurepip); install the package that brings it")
+        raise LabError(
+            f"{python} cannot make a virtual environment (it lacks ensurepip); install the package that brings it"
+        )
 
 
 def _venv_package(python: str) -> str:

@@ -50,7 +50,7 @@ def check_lab_name(name: str) -> str:
 
 
 def runtime_folder() -> Path:
-    """A private folder with a short path: the name of a Unix socket holds 107 bytes at most, a checkout's path may not fit."""
+    """A private folder with a short path: a Unix socket's name holds 107 bytes at most, a checkout's may not fit."""
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
     if len(str(base)) > 40 or not os.access(base, os.W_OK):
         base = Path("/tmp")

@@ -27,10 +27,17 @@ def development_python() -> str:
         return sys.executable
     for name in ("python3", "python3.11", "python3.12", "python3.13"):
         found = shutil.which(name)
-        if found and subprocess.run([found, "-c", f"import sys; sys.exit(sys.version_info[:2] < {OLDEST})"],
-                                    capture_output=True).returncode == 0:
+        if (
+            found
+            and subprocess.run(
+                [found, "-c", f"import sys; sys.exit(sys.version_info[:2] < {OLDEST})"], capture_output=True
+            ).returncode
+            == 0
+        ):
             return found
-    raise LabError("The tests need Python 3.11 or later and no python3, python3.11, python3.12 or python3.13 here is; install one")
+    raise LabError(
+        "The tests need Python 3.11 or later and no python3, python3.11, python3.12 or python3.13 here is; install one"
+    )
 
 
 def has_ensurepip(python: str) -> bool:
@@ -45,11 +52,26 @@ def development_environment() -> Path:
     path = product_path("venv", REQUIREMENTS.read_text(), version)
 
     def build(folder: Path) -> None:
-        # A virtual environment knows its own path: it is made where it will be, and the product is only the mark that it is whole.
+        # A virtual environment knows its own path: it is made where it will be, and the product only marks that it is
+        # whole.
         place = path.with_name(path.name + ".place")
         run([python, "-m", "venv", "--clear", str(place)], LOG)
-        run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-             "--only-binary", ":all:", "--no-compile", "-r", str(REQUIREMENTS)], LOG)
+        run(
+            [
+                str(place / "bin" / "python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--only-binary",
+                ":all:",
+                "--no-compile",
+                "-r",
+                str(REQUIREMENTS),
+            ],
+            LOG,
+        )
         (folder / "place").symlink_to(place)
 
     place = (product(path, build) / "place").resolve()
@@ -70,11 +92,31 @@ def guest_wheels(archive: Archive) -> Path:
     def build(folder: Path) -> None:
         tool = folder / "tool"
         run([development_python(), "-m", "venv", str(tool)], LOG)
-        run([str(tool / "bin" / "python"), "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-             "--only-binary", ":all:", "--python-version", version, "--implementation", "cp",
-             *(part for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
-               for part in ("--platform", f"{tag}_x86_64")),
-             "--dest", str(folder), *GUEST_WHEELS], LOG)
+        run(
+            [
+                str(tool / "bin" / "python"),
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--only-binary",
+                ":all:",
+                "--python-version",
+                version,
+                "--implementation",
+                "cp",
+                *(
+                    part
+                    for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+                    for part in ("--platform", f"{tag}_x86_64")
+                ),
+                "--dest",
+                str(folder),
+                *GUEST_WHEELS,
+            ],
+            LOG,
+        )
         shutil.rmtree(tool)
 
     return product(product_path("wheels", version, *GUEST_WHEELS), build)

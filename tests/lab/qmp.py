@@ -54,7 +54,9 @@ class Monitor:
         end = time.monotonic() + time_limit
         while self.execute("query-status")["status"] == "inmigrate":
             if time.monotonic() > end:
-                raise LabError(f"The storage host's saved state was not read within {time_limit:.0f} s; is the machine busy?")
+                raise LabError(
+                    f"The storage host's saved state was not read within {time_limit:.0f} s; is the machine busy?"
+                )
             time.sleep(0.02)
         self.execute("cont")
 
@@ -69,5 +71,7 @@ class Monitor:
             if found.get("status") == "completed":
                 return
             if found.get("status") == "failed" or time.monotonic() > end:
-                raise LabError(f"The storage host's state could not be saved: {found.get('error-desc') or found.get('status')}")
+                raise LabError(
+                    f"The storage host's state could not be saved: {found.get('error-desc') or found.get('status')}"
+                )
             time.sleep(0.05)

@@ -19,13 +19,51 @@ from .sources import machine_release, reaching_options
 
 LOG = LOGS / "root-file-system.log"
 PACKAGES = (
-    "systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "iproute2", "netbase", "openssh-server", "openssh-sftp-server",
-    "python3", "python3-venv", "nfs-kernel-server", "zfsutils-linux", "acl", "sudo", "less",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "kmod",
+    "procps",
+    "iproute2",
+    "netbase",
+    "openssh-server",
+    "openssh-sftp-server",
+    "python3",
+    "python3-venv",
+    "nfs-kernel-server",
+    "zfsutils-linux",
+    "acl",
+    "sudo",
+    "less",
 )
 ESSENTIAL = (
-    "apt", "base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "diffutils", "dpkg", "findutils", "grep", "gzip",
-    "hostname", "init-system-helpers", "libc-bin", "login", "mawk", "mount", "ncurses-base", "ncurses-bin", "passwd", "perl-base",
-    "sed", "sysvinit-utils", "tar", "util-linux",
+    "apt",
+    "base-files",
+    "base-passwd",
+    "bash",
+    "coreutils",
+    "dash",
+    "debianutils",
+    "diffutils",
+    "dpkg",
+    "findutils",
+    "grep",
+    "gzip",
+    "hostname",
+    "init-system-helpers",
+    "libc-bin",
+    "login",
+    "mawk",
+    "mount",
+    "ncurses-base",
+    "ncurses-bin",
+    "passwd",
+    "perl-base",
+    "sed",
+    "sysvinit-utils",
+    "tar",
+    "util-linux",
 )
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 CONFIGURE = 'cd "$1"; mount --rbind /dev dev; mount -t proc proc proc; shift; exec chroot . "$@"'
@@ -42,28 +80,43 @@ def _guest_files() -> str:
 
 def _debootstrap(archive: Archive, folder: Path) -> None:
     options = [option.split(" ", 1) for option in reaching_options()]
-    run(as_root([
-        "eatmydata", "mmdebstrap", "--mode=root", "--variant=custom", "--format=directory",
-        '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
-        '--aptopt=DPkg::Options { "--force-unsafe-io"; }',
-        *(f"--aptopt={name} {value}" for name, value in options),
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-        f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && cp {archive.preferences} "$1/etc/apt/preferences.d/lab"',
-        f"--include={','.join((*ESSENTIAL, *PACKAGES))}",
-        machine_release(), str(folder), str(archive.sources_list),
-    ]), LOG, env={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"})
+    run(
+        as_root(
+            [
+                "eatmydata",
+                "mmdebstrap",
+                "--mode=root",
+                "--variant=custom",
+                "--format=directory",
+                '--aptopt=APT::Install-Recommends "false"',
+                '--aptopt=Acquire::Languages "none"',
+                '--aptopt=DPkg::Options { "--force-unsafe-io"; }',
+                *(f"--aptopt={name} {value}" for name, value in options),
+                *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+                f'--setup-hook=install -D -m 0644 {archive.preferences} "$1/etc/apt/preferences.d/lab"',
+                f"--include={','.join((*ESSENTIAL, *PACKAGES))}",
+                machine_release(),
+                str(folder),
+                str(archive.sources_list),
+            ]
+        ),
+        LOG,
+        env={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+    )
 
 
 def base_system(archive: Archive) -> Path:
     """A folder `root` with Debian's packages alone; it changes far less often than what is put on top."""
+
     def build(folder: Path) -> None:
         _debootstrap(archive, folder / "root")
 
     return product(product_path("base-system", *LEFT_OUT, *archive.resolve([*ESSENTIAL, *PACKAGES])), build)
 
 
-def disk_image(archive: Archive, base: Path, kernel: Path, module: Path, wheels: Path, key: Path,
-               say: Callable[[str], None]) -> Path:
+def disk_image(
+    archive: Archive, base: Path, kernel: Path, module: Path, wheels: Path, key: Path, say: Callable[[str], None]
+) -> Path:
     """A folder with `root.img` (an ext4 file system without a partition table)."""
     release = kernel_release(archive)
 
@@ -78,16 +131,24 @@ def disk_image(archive: Archive, base: Path, kernel: Path, module: Path, wheels:
         _as_root("cp", "-r", f"{module}/.", f"{root}/lib/modules/{release}/extra")
         _as_root("cp", str(key / "key.pub"), f"{root}/root/.ssh/authorized_keys")
         _as_root("cp", str(GUEST_FILES / "configure.sh"), f"{root}/configure.sh")
-        _as_root("unshare", "--mount", "sh", "-euc", CONFIGURE, "configure", str(root), "/bin/sh", "/configure.sh", release)
+        _as_root(
+            "unshare", "--mount", "sh", "-euc", CONFIGURE, "configure", str(root), "/bin/sh", "/configure.sh", release
+        )
         say("writing the disk image")
         image = folder / "root.img"
-        _as_root("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0,nodiscard", "-d", str(root), str(image), IMAGE_SIZE)
+        _as_root(
+            "mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0,nodiscard", "-d", str(root), str(image), IMAGE_SIZE
+        )
         shutil.copyfile(root / "etc" / "ssh" / "ssh_host_ed25519_key.pub", folder / "host_key.pub")
         _as_root("chmod", "0444", str(image))
         remove_tree(root)
 
-    return product(product_path("disk-image", str(base), str(kernel), str(module), str(wheels), str(key), IMAGE_SIZE,
-                                _guest_files()), build)
+    return product(
+        product_path(
+            "disk-image", str(base), str(kernel), str(module), str(wheels), str(key), IMAGE_SIZE, _guest_files()
+        ),
+        build,
+    )
 
 
 def _as_root(*argv: str) -> None:
@@ -96,6 +157,7 @@ def _as_root(*argv: str) -> None:
 
 def login_key() -> Path:
     """A folder with the private key `key` (0600) and `key.pub` that open the storage host; one for this cache."""
+
     def build(folder: Path) -> None:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(folder / "key")], LOG)
 

@@ -21,7 +21,7 @@ from .shell import Shell
 LOG = LOGS / "saved-state.log"
 TANK_SIZE = "8G"
 FIRST_START = GUEST_FILES / "first-start.sh"
-START_SECONDS = 300.0
+START_SECONDS = 600.0
 
 
 def free_port() -> int:
@@ -34,7 +34,21 @@ def free_port() -> int:
 
 def overlay(base: Path, disk: Path) -> None:
     """A disk that begins as `base` and never changes it."""
-    run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw" if base.suffix == ".img" else "qcow2", "-b", str(base), str(disk)], LOG)
+    run(
+        [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw" if base.suffix == ".img" else "qcow2",
+            "-b",
+            str(base),
+            str(disk),
+        ],
+        LOG,
+    )
 
 
 def saved_state(image: Path, kernel: Path, key: Path, on: Processor, say: Callable[[str], None]) -> Path:
@@ -42,8 +56,18 @@ def saved_state(image: Path, kernel: Path, key: Path, on: Processor, say: Callab
     cpu = ""
     if on.name == "kvm":  # a memory of this processor's kind can only be woken up on this kind
         cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    path = product_path("saved-state", str(image), str(kernel), version(), MEMORY, KERNEL_OPTIONS, *on.options, cpu, TANK_SIZE,
-                        FIRST_START.read_text())
+    path = product_path(
+        "saved-state",
+        str(image),
+        str(kernel),
+        version(),
+        MEMORY,
+        KERNEL_OPTIONS,
+        *on.options,
+        cpu,
+        TANK_SIZE,
+        FIRST_START.read_text(),
+    )
 
     def build(folder: Path) -> None:
         mark = f"quiesce-lab-build-{short_hash(str(folder))}"
@@ -70,7 +94,9 @@ def saved_state(image: Path, kernel: Path, key: Path, on: Processor, say: Callab
                 monitor.execute("quit")
             emulator.wait_gone()
         except subprocess.TimeoutExpired:
-            raise LabError(f"The storage host did not finish its first start within {START_SECONDS:.0f} s; is the machine busy?") from None
+            raise LabError(
+                f"The storage host did not finish its first start within {START_SECONDS:.0f} s; is the machine busy?"
+            ) from None
         finally:
             shell.disconnect()
             emulator.kill()

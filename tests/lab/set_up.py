@@ -19,13 +19,20 @@ from .steps import Runner, Say, Step
 from .storage_host import Built
 from .zfs_module import zfs_module
 
-ARCHIVE, PACKAGES, KERNEL, PROBE, MODULE = "Debian archive", "machine's packages", "guest kernel", "processor probe", "OpenZFS module"
+ARCHIVE, PACKAGES, KERNEL, PROBE, MODULE = (
+    "Debian archive",
+    "machine's packages",
+    "guest kernel",
+    "processor probe",
+    "OpenZFS module",
+)
 BASE, KEY, WHEELS, IMAGE, STATE = "base system", "login key", "guest wheels", "disk image", "saved state"
 VENV, SIMULATOR = "virtual environment", "simulated vCenter"
 
 
 def steps(refresh: bool) -> list[Step]:
     """What is to be done, and what each step waits for."""
+
     def image(say: Say, done: dict[str, Any]) -> Any:
         return disk_image(done[ARCHIVE], done[BASE], done[KERNEL], done[MODULE], done[WHEELS], done[KEY], say)
 
@@ -37,12 +44,12 @@ def steps(refresh: bool) -> list[Step]:
         Step(MODULE, lambda say, done: zfs_module(done[ARCHIVE], say), [ARCHIVE]),
         Step(PACKAGES, lambda say, done: install_missing(done[ARCHIVE], say), [ARCHIVE]),
         Step(KERNEL, lambda say, done: kernel(done[ARCHIVE]), [ARCHIVE]),
-        Step(BASE, lambda say, done: base_system(done[ARCHIVE]), [PACKAGES]),
-        Step(WHEELS, lambda say, done: guest_wheels(done[ARCHIVE]), [PACKAGES]),
+        Step(BASE, lambda say, done: base_system(done[ARCHIVE]), [PACKAGES], patience=5),
+        Step(WHEELS, lambda say, done: guest_wheels(done[ARCHIVE]), [PACKAGES], patience=5),
         Step(KEY, lambda say, done: login_key(), [PACKAGES]),
         Step(PROBE, lambda say, done: processor(done[KERNEL]), [KERNEL, PACKAGES]),
-        Step(VENV, lambda say, done: development_environment(), [PACKAGES]),
-        Step(SIMULATOR, lambda say, done: simulator.build(), [PACKAGES]),
+        Step(VENV, lambda say, done: development_environment(), [PACKAGES], patience=10),
+        Step(SIMULATOR, lambda say, done: simulator.build(), [PACKAGES], patience=10),
         Step(IMAGE, image, [BASE, KERNEL, MODULE, WHEELS, KEY]),
         Step(STATE, state, [IMAGE, PROBE]),
     ]

@@ -12,7 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Sequence
 
 from .places import LabError
 
@@ -36,8 +36,8 @@ CONFIG = """Host storage
     ServerAliveInterval 15
     LogLevel ERROR
 """
-# ssh hands the remote shell one line: each word in single quotes is the same word there, whatever it holds. Only commands that
-# take data or a key on standard input get it, so that a loop around a wrapper keeps its own.
+# ssh hands the remote shell one line: each word in single quotes is the same word there, whatever it holds. Only
+# commands that take data or a key on standard input get it, so that a loop around a wrapper keeps its own.
 WRAPPER = """#!/usr/bin/env bash
 line={command}
 for word in "$@"; do line+=" '${{word//\\'/\\'\\\\\\'\\'}}'"; done
@@ -71,26 +71,38 @@ class Shell:
         end = time.monotonic() + time_limit
         while not _speaks(port):
             if time.monotonic() > end:
-                raise LabError(f"The storage host did not answer on ssh within {time_limit:.0f} s; its console's log is console.log")
+                raise LabError(
+                    f"The storage host did not answer in {time_limit:.0f} s; see {self.config.parent}/console.log"
+                )
             time.sleep(0.1)
         self.disconnect()
         left = max(10.0, end - time.monotonic())
-        done = subprocess.run(["ssh", "-F", str(self.config), "-M", "-N", "-f", "storage"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=left)
+        done = subprocess.run(
+            ["ssh", "-F", str(self.config), "-M", "-N", "-f", "storage"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=left,
+        )
         if done.returncode:
             raise LabError(f"The storage host refused the lab's key: {done.stderr.strip()}; try `tests/lab/lab reset`")
 
     def disconnect(self) -> None:
         """End the shared connection, also one whose other end is gone."""
         if self.control.exists():
-            subprocess.run(["ssh", "-F", str(self.config), "-O", "exit", "storage"], stdin=subprocess.DEVNULL, capture_output=True)
+            subprocess.run(
+                ["ssh", "-F", str(self.config), "-O", "exit", "storage"], stdin=subprocess.DEVNULL, capture_output=True
+            )
             self.control.unlink(missing_ok=True)
 
-    def run(self, argv: Sequence[str], data: Optional[str], time_limit: Optional[float]) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: Sequence[str], data: str | None, time_limit: float | None) -> subprocess.CompletedProcess[str]:
         """Run one command in the guest, word for word."""
         return subprocess.run(
             ["ssh", "-F", str(self.config), "storage", " ".join(shlex.quote(word) for word in argv)],
-            capture_output=True, text=True, timeout=time_limit,
+            capture_output=True,
+            text=True,
+            timeout=time_limit,
             **({"stdin": subprocess.DEVNULL} if data is None else {"input": data}),
         )
 

@@ -73,7 +73,9 @@ def machine_release() -> str:
     """The code name of the machine's Debian release, e.g. `bookworm`."""
     known = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     if known.get("ID", "").strip('"') != "debian" or not known.get("VERSION_CODENAME"):
-        raise LabError("The lab is built from Debian's packages and this machine is not a Debian release; use Debian 12 or later")
+        raise LabError(
+            "The lab is built from Debian's packages and this machine is not a Debian release; use Debian 12 or later"
+        )
     return known["VERSION_CODENAME"].strip('"')
 
 
@@ -89,7 +91,9 @@ def archive_sources(release: str) -> list[Source]:
     sources = [source for source, components in found if source.suite.strip("/") in suites and "main" in components]
     sources = sorted(dict.fromkeys(sources), key=lambda source: suites.index(source.suite.strip("/")))
     if not sources or sources[0].suite.strip("/") != release:
-        raise LabError(f"apt on this machine has no source for Debian {release} main; add one to {APT / 'sources.list'}")
+        raise LabError(
+            f"apt on this machine has no source for Debian {release} main; add one to {APT / 'sources.list'}"
+        )
     return sources
 
 

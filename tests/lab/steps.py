@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Callable, Sequence
 
@@ -20,12 +21,15 @@ QUIET_SECONDS = 20.0
 
 @dataclass
 class Step:
-    """`work` gets a function that says what it is doing, and the results of the steps it needs by name."""
+    """`work` gets a function that says what it is doing, and the results of the steps it needs by name.
+
+    `patience` is how nice it is to the others: what everything else waits for gets the processor first.
+    """
 
     name: str
     work: Callable[[Say, dict[str, Any]], Any]
     needs: Sequence[str] = ()
-    doing: str = ""
+    patience: int = 0
     began: float = 0.0
     took: float = 0.0
 
@@ -45,29 +49,44 @@ class Runner:
         results: dict[str, Any] = {}
         waiting = list(self._steps.values())
         running: dict[Future[Any], Step] = {}
-        with ThreadPoolExecutor(max_workers=len(waiting)) as pool:
-            try:
-                while waiting or running:
-                    for step in [step for step in waiting if all(need in results for need in step.needs)]:
-                        waiting.remove(step)
-                        step.began = time.monotonic()
-                        running[pool.submit(step.work, self._sayer(step), results)] = step
-                    done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        step = running.pop(future)
-                        step.took = time.monotonic() - step.began
-                        results[step.name] = future.result()
-                        self._line(f"{step.name}: done in {step.took:.0f} s" if step.took >= 1 else f"{step.name}: there")
-                    self._progress(list(running.values()))
-            except BaseException:
-                stop_all()
-                raise
+        try:
+            while waiting or running:
+                for step in [step for step in waiting if all(need in results for need in step.needs)]:
+                    waiting.remove(step)
+                    running[self._begin(step, results)] = step
+                done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                for future in done:
+                    step = running.pop(future)
+                    step.took = time.monotonic() - step.began
+                    results[step.name] = future.result()
+                    self._line(f"{step.name}: done in {step.took:.0f} s" if step.took >= 1 else f"{step.name}: there")
+                self._progress(list(running.values()))
+        except BaseException:
+            stop_all()
+            wait(running)
+            raise
         return results
+
+    def _begin(self, step: Step, results: dict[str, Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                # On Linux this is the thread's own priority, and its commands inherit it.
+                if step.patience:
+                    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), step.patience)
+                future.set_result(step.work(self._sayer(step), results))
+            except BaseException as error:
+                future.set_exception(error)
+
+        step.began = time.monotonic()
+        threading.Thread(target=work, name=step.name).start()
+        return future
 
     def _sayer(self, step: Step) -> Say:
         def say(doing: str) -> None:
-            step.doing = doing
             self._line(f"{step.name}: {doing}")
+
         return say
 
     def _line(self, text: str) -> None:
@@ -81,7 +100,8 @@ class Runner:
         if not running:
             return
         text = f"{self._elapsed()} under way: " + ", ".join(
-            f"{step.name} ({time.monotonic() - step.began:.0f} s)" for step in running)
+            f"{step.name} ({time.monotonic() - step.began:.0f} s)" for step in running
+        )
         with self._guard:
             if self._terminal:
                 print(f"\r{text[:110]}\033[K\r", end="", flush=True)

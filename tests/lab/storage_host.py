@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, Sequence
 
 from .cache import locked
 from .emulator import Emulator, Processor
@@ -21,8 +21,8 @@ from .saved_state import free_port, overlay
 from .shell import Shell
 
 BUILT = BUILD / "lab-built.json"
-BOOT_SECONDS = 300.0
-WAKE_SECONDS = 60.0
+BOOT_SECONDS = 600.0
+WAKE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,24 @@ class Built:
 
     def write(self) -> None:
         BUILT.parent.mkdir(exist_ok=True)
-        BUILT.write_text(json.dumps({**{name: str(getattr(self, name)) for name in ("kernel", "image", "state", "key")},
-                                     "processor": [self.processor.name, *self.processor.options]}, indent=1))
+        BUILT.write_text(
+            json.dumps(
+                {
+                    **{name: str(getattr(self, name)) for name in ("kernel", "image", "state", "key")},
+                    "processor": [self.processor.name, *self.processor.options],
+                },
+                indent=1,
+            )
+        )
 
     @classmethod
     def read(cls) -> Built:
         try:
             known = json.loads(BUILT.read_text())
-            built = cls(**{name: Path(known[name]) for name in ("kernel", "image", "state", "key")},
-                        processor=Processor(known["processor"][0], tuple(known["processor"][1:])))
+            built = cls(
+                **{name: Path(known[name]) for name in ("kernel", "image", "state", "key")},
+                processor=Processor(known["processor"][0], tuple(known["processor"][1:])),
+            )
         except (OSError, ValueError, KeyError):
             raise LabError("The lab is not built yet; run `make setup`") from None
         if not all(path.exists() for path in (built.kernel, built.image, built.state, built.key)):
@@ -54,9 +63,9 @@ class Built:
 
 
 class StorageHost:
-    """One storage host: a virtual machine with OpenZFS and NFS. Several can run side by side, told apart by their names."""
+    """One storage host: a virtual machine with OpenZFS and NFS. Several run side by side, told apart by their names."""
 
-    def __init__(self, name: Optional[str] = None) -> None:
+    def __init__(self, name: str | None = None) -> None:
         self.name = check_lab_name(name or default_lab_name())
         self.folder = LABS / self.name
         mark = f"quiesce-lab-{short_hash(str(self.folder))}"
@@ -90,10 +99,13 @@ class StorageHost:
     def inventory(self) -> dict[str, Any]:
         """The host's variables in an Ansible inventory."""
         return {
-            "ansible_host": "127.0.0.1", "ansible_port": self.ssh_port, "ansible_user": "root",
-            "ansible_ssh_private_key_file": str(self.private_key), "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_host": "127.0.0.1",
+            "ansible_port": self.ssh_port,
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(self.private_key),
+            "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_common_args": f"-F {self.ssh_config} -o UserKnownHostsFile={self.folder / 'known_hosts'} "
-                                       "-o HostKeyAlias=storage",
+            "-o HostKeyAlias=storage",
         }
 
     def running(self) -> bool:
@@ -103,8 +115,14 @@ class StorageHost:
         """Plain data about this lab; the ports are there while it runs."""
         found: dict[str, Any] = {"name": self.name, "running": self.running(), "folder": str(self.folder)}
         if found["running"]:
-            found.update(pid=self._emulator.pid(), ssh_port=self.ssh_port, nfs_port=self.nfs_port,
-                         processor=self._known()["processor"], path_dir=str(self.path_dir), ssh_config=str(self.ssh_config))
+            found.update(
+                pid=self._emulator.pid(),
+                ssh_port=self.ssh_port,
+                nfs_port=self.nfs_port,
+                processor=self._known()["processor"],
+                path_dir=str(self.path_dir),
+                ssh_config=str(self.ssh_config),
+            )
         found["disks_kept"] = (self.folder / "root.qcow2").exists()
         return found
 
@@ -125,12 +143,14 @@ class StorageHost:
         """End it as a failing power supply would; `boot` starts the same disks again."""
         with self._alone():
             if not self.running():
-                raise LabError(f"The lab {self.name} does not run, so there is no power to cut; start it with `tests/lab/lab up`")
+                raise LabError(
+                    f"The lab {self.name} does not run: there is no power to cut; start it with `tests/lab/lab up`"
+                )
             self._emulator.kill()
             self._shell.disconnect()
 
     def boot(self) -> None:
-        """Start its disks, as the last power cut or `down` left them, from power-on; return when the start is complete."""
+        """Start its disks, as a power cut or `down` left them, from power-on; return when the start is complete."""
         with self._alone():
             if self.running():
                 raise LabError(f"The lab {self.name} runs already; cut its power first with `tests/lab/lab power-cut`")
@@ -147,8 +167,13 @@ class StorageHost:
                 self._emulator.kill()
                 self._shell.disconnect()
 
-    def ssh(self, argv: Sequence[str], input: Optional[str] = None, check: bool = True,  # noqa: A002
-            timeout: Optional[float] = 120.0) -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self,
+        argv: Sequence[str],
+        input: str | None = None,
+        check: bool = True,
+        timeout: float | None = 120.0,
+    ) -> subprocess.CompletedProcess[str]:
         """Run one command in the guest, word for word; subprocess.CalledProcessError if it fails and `check` is set."""
         if not self.running():
             raise LabError(f"The lab {self.name} does not run; start it with `tests/lab/lab up`")
@@ -203,7 +228,7 @@ class StorageHost:
         # The guest's clock went on from the instant it was saved; certificates and timers want the real time.
         self.ssh(["date", "-u", "-s", f"@{time.time():.3f}"])
 
-    def _start(self, state: Optional[Path]) -> None:
+    def _start(self, state: Path | None) -> None:
         built = Built.read()
         for attempt in (1, 2, 3):
             ports = {22: free_port(), 2049: free_port()}
@@ -214,7 +239,9 @@ class StorageHost:
                 if attempt == 3:
                     raise
         (self.folder / "lab.json").write_text(json.dumps({"ports": ports, "processor": built.processor.name}))
-        self._shell.write(ports[22], built.key / "key", built.image / "host_key.pub", self.folder / "known_hosts", self.path_dir)
+        self._shell.write(
+            ports[22], built.key / "key", built.image / "host_key.pub", self.folder / "known_hosts", self.path_dir
+        )
 
 
 def labs() -> list[StorageHost]:

@@ -23,6 +23,11 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.
     sys-kernel-debug.mount sys-kernel-tracing.mount dev-mqueue.mount dev-hugepages.mount; do
     ln -sf /dev/null "$unit"
 done
+# Devices that the emulated machine has and the storage host has no use for.
+for module in ata_piix ata_generic pata_acpi i2c_piix4 psmouse mousedev evdev serio_raw pcspkr floppy button joydev tiny_power_button; do
+    echo "blacklist $module"
+done >/etc/modprobe.d/lab.conf
+
 systemctl enable lab-network.service ssh.service nfs-server.service \
     zfs-import-cache.service zfs-import.target zfs-mount.service zfs-share.service zfs.target
 systemctl set-default multi-user.target
