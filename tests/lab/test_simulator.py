@@ -494,22 +494,23 @@ def test_revert_branches_the_tree(vcenter: Simulator, client: Client) -> None:
 def test_tasks_take_their_time_and_report_their_states(vcenter: Simulator, client: Client) -> None:
     vcenter.rule(method="CreateSnapshot_Task", effect="task_slow", seconds=0.4)
     task = client.vm("linux").CreateSnapshot_Task("a", "", False, True)
-    assert task.info.state == "running" and task.info.descriptionId == "VirtualMachine.createSnapshot"
     info = finished(client, task)[0]
+    assert info.descriptionId == "VirtualMachine.createSnapshot"
     steps = [e for e in vcenter.trace() if e["kind"] == "task"]
     assert [e["event"] for e in steps] == ["queued", "started", "finished"]
-    assert 0.4 <= steps[2]["time"] - steps[1]["time"] < 2
+    assert 0.4 <= steps[2]["time"] - steps[1]["time"] < 10
     assert info.queueTime <= info.startTime < info.completeTime and info.progress == 100
 
 
 def test_tasks_run_side_by_side(vcenter: Simulator, client: Client) -> None:
-    vcenter.rule(method="CreateSnapshot_Task", effect="task_slow", seconds=1)
+    vcenter.rule(method="CreateSnapshot_Task", effect="task_hang")
     vms = [vm for name, vm in client.all(vim.VirtualMachine).items() if name.startswith("many-")]
-    infos = finished(client, *[vm.CreateSnapshot_Task("a", "", False, True) for vm in vms])
-    assert len(infos) == 20 and all(i.state == "success" for i in infos)
-    steps = [e for e in vcenter.trace() if e["kind"] == "task"]
-    assert steps[-1]["time"] - steps[0]["time"] < 10  # one after the other: 20 s
-    assert vcenter.stats()["most"]["CreateSnapshot_Task"] >= 10
+    tasks = [vm.CreateSnapshot_Task("a", "", False, True) for vm in vms]
+    assert len(tasks) == 20 and {t.info.state for t in tasks} == {"running"}
+    assert vcenter.stats()["running"]["CreateSnapshot_Task"] == 20
+    assert vcenter.release() == 20
+    assert {i.state for i in finished(client, *tasks)} == {"success"}
+    assert vcenter.stats()["most"]["CreateSnapshot_Task"] == 20
 
 
 def test_a_second_task_on_the_same_machine_clashes(client: Client, vcenter: Simulator) -> None:
@@ -589,8 +590,8 @@ def test_task_fault(vcenter: Simulator, client: Client) -> None:
         effect="task_fault",
         fault="ApplicationQuiesceFault",
         message="The guest could not be quiesced.",
-        seconds=0.4,
-        progress=50,
+        seconds=10,
+        progress=2,
         count=1,
     )
     info = create(client, client.vm("linux"))
@@ -598,7 +599,7 @@ def test_task_fault(vcenter: Simulator, client: Client) -> None:
     assert info.error.msg == "The guest could not be quiesced."
     assert vcenter.snapshots()["linux"] == []
     steps = {e["event"]: e for e in vcenter.trace() if e["kind"] == "task"}
-    assert 0.2 <= steps["finished"]["time"] - steps["started"]["time"] < 0.39
+    assert 0.2 <= steps["finished"]["time"] - steps["started"]["time"] < 9
     assert (steps["finished"]["fault"], steps["finished"]["effect"]) == ("ApplicationQuiesceFault", "task_fault")
     assert vcenter.rules()[0]["hits"] == 1
     assert create(client, client.vm("linux")).state == "success"  # count: once
