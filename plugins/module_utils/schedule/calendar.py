@@ -47,6 +47,7 @@ class Schedule:
                 f"The schedule never fires: no {self.hour}:{self.minute} lies between {self.begin} and {self.end}",
                 "Widen begin and end, or change minute and hour",
             )
+        self._days_of_week()  # raises for what cron does not understand
         if not any(day <= _LONGEST_MONTHS[month] for month in self._months() for day in self._month_days()):
             raise InputError(
                 f"The schedule never fires: month {self.month} has no day {self.dom}", "Change dom or month"

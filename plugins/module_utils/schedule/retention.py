@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which ZFS snapshots of a snapshot task have had their time, and why each of the others stays. Destroys nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Iterable
+
+from ..errors import InputError
+
+UNITS = {
+    "HOUR": timedelta(hours=1),
+    "DAY": timedelta(days=1),
+    "WEEK": timedelta(weeks=1),
+    "MONTH": timedelta(days=30),
+    "YEAR": timedelta(days=365),
+}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A ZFS snapshot as retention sees it. `creation` in seconds since 1970; `task` is its own property."""
+
+    name: str
+    creation: int
+    task: str
+    complete: bool
+    held: bool
+    cloned: bool
+
+    @property
+    def dataset(self) -> str:
+        return self.name.split("@", 1)[0]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a snapshot of the task: destroyed, or kept for a `reason`."""
+
+    snapshot: Taken
+    destroy: bool
+    reason: str
+
+
+def lifetime(value: int, unit: str) -> timedelta:
+    """How long a task keeps its snapshots; a month is 30 days, a year 365. Raises InputError."""
+    if unit not in UNITS:
+        raise InputError(f"lifetime_unit is '{unit}'", f"Choose one of {', '.join(UNITS)}")
+    if value < 1:
+        raise InputError(f"lifetime_value is {value}", "Give at least 1")
+    return value * UNITS[unit]
+
+
+def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) -> list[Verdict]:
+    """Verdicts on the snapshots that `task` took, by dataset, newest first. Others are not spoken of.
+
+    Each dataset keeps its newest snapshot of the task and its newest complete one, whatever their age: after weeks of
+    failing runs there is still something to restore.
+    """
+    mine: dict[str, list[Taken]] = {}
+    for snapshot in snapshots:
+        if snapshot.task == task:
+            mine.setdefault(snapshot.dataset, []).append(snapshot)
+    verdicts = []
+    for dataset in sorted(mine):
+        newest_first = sorted(mine[dataset], key=lambda snapshot: (snapshot.creation, snapshot.name), reverse=True)
+        complete = next((snapshot for snapshot in newest_first if snapshot.complete), None)
+        for snapshot in newest_first:
+            reason = _why_kept(snapshot, newest_first[0], complete, keep, now)
+            verdicts.append(Verdict(snapshot, not reason, reason or "its lifetime is over"))
+    return verdicts
+
+
+def _why_kept(snapshot: Taken, newest: Taken, complete: Taken | None, keep: timedelta, now: float) -> str:
+    if now - snapshot.creation <= keep.total_seconds():
+        return "its lifetime is not over"
+    if snapshot.held:
+        return "it is held (zfs holds)"
+    if snapshot.cloned:
+        return "it has a clone"
+    if snapshot is newest:
+        return "it is the newest of its task"
+    if snapshot is complete:
+        return "it is the newest that is complete"
+    return ""
