@@ -87,7 +87,7 @@ def test_guest_reaches_the_loopback_services_of_the_machine(host: StorageHost) -
 
 
 def test_reset_gives_a_pristine_host_with_the_right_time(host: StorageHost) -> None:
-    host.ssh(["sh", "-c", "zfs create tank/extra && date -s @0 && touch /etc/extra"])
+    host.ssh(["sh", "-c", "zfs create tank/extra && date -s @1000000000 && touch /etc/extra"])
     host.reset()
     names = "tank\ntank/other\ntank/vmware\ntank/vmware/nested\n"
     assert zfs(host, "list", "-H", "-t", "all", "-o", "name").stdout == names
