@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verdict on each VM and on the whole, as pure functions of what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import plan as planning
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.plan import Plan, make_plan
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ConnectionFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import Match
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vms import Disk, Vm
+
+WEB = Vm(
+    moid="vm-1", name="web", instance_uuid="5029-1", vmx_path="[ds] web/web.vmx", host="host-1", power="poweredOn",
+    template=False, connected=True, readable=True, guest="linux", tools="running",
+    disks=(Disk("Hard disk 1", (("ds-1", "web/web.vmdk"),), False),), consolidation_needed=False, obstacles=(),
+)  # fmt: skip
+
+
+class Session:
+    endpoint = "vcenter.lab"
+
+    def __init__(self, server_id: str = "1234") -> None:
+        self.server_id = server_id
+
+
+def site(*matched: tuple[str, tuple[tuple[str, str], ...]], server_id: str = "1234") -> Site:
+    """A site whose datastores (ID) carry these (folder, dataset)."""
+    session: Any = Session(server_id)
+    matches = {
+        moid: Match(
+            Datastore(moid, moid, "DC0", "NFS", ("10.0.2.15",), f"/{moid}", True, "vcenter.lab"),
+            "",
+            "root",
+            "",
+            folders,
+        )
+        for moid, folders in matched
+    }
+    return Site(session, [Credential("vcenter.lab", "root", "tank/a", id=7)], matches=matches)
+
+
+ONE = (("ds-1", (("", "tank/a"), ("deep", "tank/a/deep"))), ("ds-2", (("", "tank/b"),)), ("ds-3", ()))
+
+
+def plan(
+    monkeypatch: pytest.MonkeyPatch,
+    *vms: Vm,
+    sites: tuple[Site, ...] = (),
+    problems: tuple[str, ...] = (),
+    **policy: Any,
+) -> Plan:
+    monkeypatch.setattr(planning, "list_vms", lambda session, datastores: list(vms))
+    request = Request("tank/a", "one", policy=Policy(**policy))
+    return make_plan(request, ["tank/a"], sites or (site(*ONE),), problems)
+
+
+@pytest.mark.parametrize(
+    ("changes", "action", "level", "hindrance"),
+    [
+        ({}, "quiesce", "filesystem", ""),
+        ({"guest": "windows server"}, "quiesce", "application", ""),
+        ({"guest": "windows"}, "quiesce", "filesystem", ""),
+        ({"guest": "other"}, "quiesce", "crash", ""),
+        ({"tools": "not running"}, "snapshot", "crash", "quiesce"),
+        ({"tools": "not installed"}, "snapshot", "crash", "quiesce"),
+        ({"obstacles": ("it has a PCI passthrough device",)}, "nothing", "crash", "vm"),
+        ({"connected": False}, "nothing", "crash", "vm"),
+        ({"connected": False, "power": "poweredOff"}, "nothing", "crash", "vm"),
+        ({"readable": False, "disks": ()}, "nothing", "crash", "vm"),
+        ({"power": "poweredOff"}, "nothing", "still", ""),
+        ({"power": "poweredOff", "obstacles": ("fault tolerance is on",)}, "nothing", "still", ""),
+        ({"power": "suspended"}, "nothing", "still", ""),
+        ({"template": True}, "nothing", "still", ""),
+        ({"disks": (replace(WEB.disks[0], independent=True),)}, "quiesce", "crash", ""),
+        ({"power": "poweredOff", "disks": (replace(WEB.disks[0], independent=True),)}, "nothing", "still", ""),
+    ],
+)  # fmt: skip
+def test_the_verdict_on_a_vm(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], action: str, level: str, hindrance: str
+) -> None:
+    (member,) = plan(monkeypatch, replace(WEB, **changes)).members
+    assert (member.action, member.level, member.hindrance) == (action, level, hindrance)
+    assert (member.reason != "") == (level in ("crash", "still")), member.reason
+    refused = {
+        hindrance: bool(plan(monkeypatch, replace(WEB, **changes), **{option: "fail"}).refusals)
+        for hindrance, option in (("quiesce", "on_quiesce_failure"), ("vm", "on_vm_failure"))
+    }
+    assert refused == {name: name == hindrance for name in ("quiesce", "vm")}
+
+
+@pytest.mark.parametrize("choice", ["skip", "fail"])
+def test_a_vm_without_tools_is_left_alone_unless_crash_consistency_will_do(
+    monkeypatch: pytest.MonkeyPatch, choice: str
+) -> None:
+    (member,) = plan(monkeypatch, replace(WEB, tools="not running"), on_quiesce_failure=choice).members
+    assert member.action == "nothing"
+
+
+@pytest.mark.parametrize("entry", ["web", "w*", "[vw]eb", "vm-1", "5029-1"])
+def test_an_excluded_vm_lowers_the_whole_but_nobody_asked_for_more(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+    planned = plan(monkeypatch, WEB, exclude_vms=("other", entry))
+    (member,) = planned.members
+    assert (member.action, member.level, member.wanted) == ("nothing", "crash", False) and entry in member.reason
+    assert planned.best() == "crash" and planned.can_be_complete()
+
+
+@pytest.mark.parametrize("entry", ["WEB", "we", "eb", "vm-10", ""])
+def test_what_names_another_vm_excludes_none(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+    assert plan(monkeypatch, WEB, exclude_vms=(entry,)).members[0].action == "quiesce"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([[("ds-1", "web/web.vmdk")]], ()),
+        ([[("ds-1", "web/web.vmdk")], [("ds-2", "web/web_1.vmdk")]], ("tank/b",)),
+        ([[("ds-1", "web/web.vmdk")], [("ds-3", "web/web_1.vmdk")]], ("the datastore ds-3",)),
+        ([[("ds-1", "web/web.vmdk")], [("ds-9", "web/web_1.vmdk")]], ("the datastore ds-9",)),
+        ([[("ds-2", "web/web-000001.vmdk"), ("ds-1", "web/web.vmdk")]], ("tank/b",)),
+        ([[("ds-2", "web/web.vmdk")]], None),
+        ([[("ds-1", "deep/web.vmdk")]], ("tank/a/deep",)),  # the mount may not cross into it
+        ([[("ds-1", "deeper/web.vmdk")]], ()),
+        ([], None),
+    ],
+)
+def test_membership_is_where_the_disks_lie(
+    monkeypatch: pytest.MonkeyPatch, files: list[list[tuple[str, str]]], expected: tuple[str, ...] | None
+) -> None:
+    disks = tuple(Disk(f"Hard disk {number}", tuple(chain), False) for number, chain in enumerate(files, 1))
+    planned = plan(monkeypatch, replace(WEB, disks=disks))
+    assert [member.spans for member in planned.members] == ([] if expected is None else [expected])
+    assert (planned.bystanders == {("1234", "vm-1")}) == (expected is None)
+
+
+def test_an_independent_disk_elsewhere_lowers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    disks = (WEB.disks[0], Disk("Hard disk 2", (("ds-2", "web/web_1.vmdk"),), True))
+    assert plan(monkeypatch, replace(WEB, disks=disks)).members[0].level == "filesystem"
+
+
+def test_a_server_under_two_names_counts_once_and_two_servers_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(plan(monkeypatch, WEB, sites=(site(*ONE), site(*ONE))).members) == 1
+    assert len(plan(monkeypatch, WEB, sites=(site(*ONE), site(*ONE, server_id="5678"))).members) == 2
+
+
+def test_problems_lower_the_whole_and_can_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan(monkeypatch, WEB, problems=("b.lab cannot be reached.",))
+    assert (planned.best(), planned.can_be_complete(), planned.refusals) == ("crash", False, ())
+    refused = plan(monkeypatch, WEB, problems=("b.lab cannot be reached.",), on_vm_failure="fail")
+    assert refused.refusals == ("b.lab cannot be reached.",)
+
+
+def test_a_server_that_cannot_list_its_vms_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(session: Any, datastores: Any) -> list[Vm]:
+        raise ConnectionFailed("vcenter.lab cannot be reached", "Check the network")
+
+    monkeypatch.setattr(planning, "list_vms", away)
+    planned = make_plan(Request("tank/a", "one"), ["tank/a"], [site(*ONE)], [])
+    assert planned.problems == ("vcenter.lab cannot be reached; Check the network.",)
+    assert planned.best() == "crash" and not planned.can_be_complete()
+
+
+def test_nothing_at_all_is_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan(monkeypatch)
+    assert (planned.best(), planned.can_be_complete(), planned.snapshots) == ("still", True, ("tank/a@one",))
