@@ -47,7 +47,7 @@ COMPILE = """set -eu
 cd /usr/src/zfs-[0-9]*
 export KCFLAGS="$1"
 find module -name '*Kbuild*' -o -name 'Makefile*' | xargs sed -i 's/-O3/-O1/g'
-make -j"$(getconf _NPROCESSORS_ONLN)"
+make -j"$(nproc)"
 strip --strip-debug module/*.ko module/*/*.ko 2>/dev/null || true
 find module -name '*.ko' -exec cp {} /built/ ';'
 """
