@@ -23,7 +23,7 @@ def survey(sites: Sequence[Site], datasets: Sequence[str]) -> list[dict[str, Any
         for vm in list_vms(site.session, site.carrying(targets)):
             facts = _facts(site, vm, targets)
             if facts["datasets"] or not vm.readable:
-                found.setdefault((site.server, vm.moid), facts)
+                found.setdefault((site.session.server_id, vm.moid), facts)
     return sorted(found.values(), key=lambda vm: (vm["server"], vm["name"], vm["moid"]))
 
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import urllib.parse
 from typing import Any, Iterable, Iterator, Sequence
 
+from ..errors import SessionLost, VSphereError
 from . import faults, sdk
 from .session import Session
 
+_TRIES = 3  # reads of a view whose session ends meanwhile
 PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
 
 Properties = dict[str, Any]  # dotted path -> value; a path that is unset or may not be read is absent
@@ -46,6 +48,15 @@ def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) ->
     """The properties `paths` of every `kind` object below the root folder. Costs time with their number: never for VMs
     in a run.
     """
+    for _unused in range(_TRIES):
+        logins = session.logins
+        found = _read_view(session, kind, paths, purpose)
+        if session.logins == logins:  # a view is lost with its session, and reads as an empty one then
+            return found
+    raise SessionLost(f"{session.endpoint} ended session after session while it was asked to {purpose}", "Try again")
+
+
+def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
     view = session.call(
         purpose,
         session.content.viewManager.CreateContainerView,
@@ -56,7 +67,10 @@ def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) ->
     try:
         return read_referenced(session, [view], "view", kind, paths, purpose)
     finally:
-        session.call(purpose, view.DestroyView)
+        try:
+            session.call(purpose, view.DestroyView)
+        except VSphereError:
+            pass  # it is gone already, or goes with the session
 
 
 def _retrieve(

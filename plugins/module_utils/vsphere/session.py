@@ -64,7 +64,7 @@ class Session:
             httpConnectionTimeout=timeouts.connect,
             poolSize=8,
         )
-        self._login_count = 0
+        self.logins = 0  # how often it logged in: what a server keeps for a session is lost when this rises
         self._log_in(seen=0)
 
     def __enter__(self) -> "Session":
@@ -102,7 +102,7 @@ class Session:
         is made again once only if `repeatable`. Raises ConnectionFailed, CertificateUntrusted, LoginRefused,
         SessionLost, PermissionDenied or VSphereFault.
         """
-        logins = self._login_count
+        logins = self.logins
         try:
             return self._call_once(purpose, function, *arguments, **options)
         except SessionLost:
@@ -114,7 +114,7 @@ class Session:
 
     def _log_in(self, seen: int) -> None:
         with self._lock:
-            if self._login_count != seen:
+            if self.logins != seen:
                 return  # another thread was faster
             self.stub.SetSessionId(None)
             instance = self.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
@@ -122,7 +122,7 @@ class Session:
             self._call_once(
                 "log in", self.content.sessionManager.Login, userName=self._username, password=self._password.reveal()
             )
-            self._login_count += 1
+            self.logins += 1
 
     def _call_once(self, purpose: str, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
         try:

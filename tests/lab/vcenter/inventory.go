@@ -110,9 +110,9 @@ type host struct {
 var inv *inventory
 
 // buildHosts makes everything above datastores and machines, always with the same managed object IDs for the same configuration.
-func buildHosts(c *config, esx bool, apiVersion string) error {
+func buildHosts(c *config, o options) error {
 	model := simulator.VPX()
-	if esx {
+	if o.esx {
 		model = simulator.ESX()
 		c.Datacenters = []string{"ha-datacenter"}
 	} else {
@@ -123,11 +123,11 @@ func buildHosts(c *config, esx bool, apiVersion string) error {
 		}
 	}
 	model.Machine, model.Datastore = 0, 0
-	about(&model.ServiceContent.About, apiVersion)
+	about(&model.ServiceContent.About, o)
 	if err := model.Create(); err != nil {
 		return err
 	}
-	inv = &inventory{esx: esx, machines: map[string]*machine{}, names: map[string]bool{}, parked: map[string]*record{}, nextID: 1000}
+	inv = &inventory{esx: o.esx, machines: map[string]*machine{}, names: map[string]bool{}, parked: map[string]*record{}, nextID: 1000}
 	for i, e := range sorted("Datacenter") {
 		dc := e.(*simulator.Datacenter)
 		dc.Name = c.Datacenters[i]
@@ -149,13 +149,14 @@ func buildHosts(c *config, esx bool, apiVersion string) error {
 }
 
 // about says who is answering. Build numbers are made up; the versions are what clients read.
-func about(a *types.AboutInfo, apiVersion string) {
-	release := strings.Join(strings.SplitN(apiVersion+".0.0", ".", 4)[:3], ".")
-	a.ApiVersion, a.Version, a.Build = apiVersion, release, "1000000"
+// A vCenter is the same one as long as it has the same folder of certificates.
+func about(a *types.AboutInfo, o options) {
+	release := strings.Join(strings.SplitN(o.apiVersion+".0.0", ".", 4)[:3], ".")
+	a.ApiVersion, a.Version, a.Build = o.apiVersion, release, "1000000"
 	a.FullName = fmt.Sprintf("%s %s build-%s", a.Name, release, a.Build)
 	a.LicenseProductVersion = release[:3]
 	if a.ApiType == "VirtualCenter" {
-		a.InstanceUuid = uuidOf("vcenter")
+		a.InstanceUuid = uuidOf("vcenter " + o.certificates)
 	}
 }
 

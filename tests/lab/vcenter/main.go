@@ -137,7 +137,7 @@ func chooseConfig(path string) (*config, error) {
 
 // build makes the inventory and puts the lab's own managers in the place of the simulator's.
 func build(c *config, o options) error {
-	if err := buildHosts(c, o.esx, o.apiVersion); err != nil {
+	if err := buildHosts(c, o); err != nil {
 		return err
 	}
 	content := serviceContent()
