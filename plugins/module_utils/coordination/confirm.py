@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last look before the ZFS snapshot: what each VM has really reached, read from vSphere and never assumed."""
+"""The looks before and after the ZFS snapshot: what each VM has really reached, read from vSphere and never assumed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,22 @@ def confirm(
     return []
 
 
-def powered_on(site: Site, holds: Sequence[Hold]) -> list[str]:
-    """Those VMs (managed object IDs) of `holds` that counted as still and run by now. Raises VSphereError."""
-    still = [hold.member.moid for hold in holds if hold.level == STILL]
-    return [moid for moid, state in states(site.session, still).items() if state.power == "poweredOn"]
+def not_held(site: Site, holds: Sequence[Hold], name: str) -> dict[str, str]:
+    """Those of `holds` that did not last, with why, by the VM's managed object ID: read after the ZFS snapshot.
+
+    A VMware snapshot that was there before it and is there after it was there all the time. Raises VSphereError.
+    """
+    held = [hold for hold in holds if hold.level != CRASH]
+    now = states(site.session, [hold.member.moid for hold in held])
+    found = {}
+    for hold in held:
+        state = now.get(hold.member.moid)
+        if hold.level == STILL:
+            if state is None or state.power == "poweredOn":
+                found[hold.member.moid] = "it was powered on during the run" if state else "it went away during the run"
+        elif not any(snapshot.moid == hold.snapshot for snapshot in (state.named(name) if state else ())):
+            found[hold.member.moid] = "somebody else removed its VMware snapshot during the run"
+    return found
 
 
 def _confirm_one(hold: Hold, state: VmState | None, name: str) -> None:

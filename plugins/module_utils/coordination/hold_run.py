@@ -15,8 +15,8 @@ from ..errors import QuiesceError, RunFailed, VSphereError, ZfsTimeout
 from ..text import counted
 from ..zfs import snapshots
 from . import identity, record, result
-from .confirm import confirm, powered_on
-from .consistency import CRASH, STILL, lowest
+from .confirm import confirm, not_held
+from .consistency import CRASH, lowest
 from .engine import Engine
 from .journal import ENDED, LOST, RELEASING, SNAPSHOTTING, Entry, best_effort
 from .plan import NOTHING, Plan
@@ -28,6 +28,7 @@ from .sites import Site
 from .stop import Stop
 
 _LEAST_ZFS_TIME = 1.0  # seconds that the ZFS snapshot gets at least; with less left the run gives up before it
+_LEAST_LOOK_TIME = 2.0  # seconds that servers have to show what became of the VMs, also when all the time is used up
 
 
 class HoldRun:
@@ -57,10 +58,6 @@ class HoldRun:
             failure = error
         finally:
             left = self._release()
-        try:
-            self._correct_record()
-        except QuiesceError as error:
-            failure = error
         self._work.close()
         return self._finish(failure, left)
 
@@ -145,7 +142,49 @@ class HoldRun:
             best_effort(lambda: self._engine.journal.set_state(self._id, LOST))
             raise
         self._taken = taken
+        self._see_through(taken)
         best_effort(lambda: self._engine.journal.set_state(self._id, RELEASING))
+
+    def _see_through(self, taken: record.Record) -> None:
+        """Lower the record by what a look after the ZFS snapshot shows. Raises RunFailed when it cannot be lowered.
+
+        The VMs are still held: once this is done the record is final, whatever becomes of the run.
+        """
+        worse: dict[tuple[str, str], str] = {}
+
+        def look(site: Site) -> None:
+            try:
+                found = not_held(site, self._holds_of(site), self._name)
+                worse.update({(site.server, moid): reason for moid, reason in found.items()})
+            except VSphereError as error:
+                unknown(site, error.problem)
+
+        def unknown(site: Site, problem: str) -> None:
+            reason = f"whether it was held until the ZFS snapshot was taken is not known: {problem}"
+            worse.update({(site.server, hold.member.moid): reason for hold in self._holds_of(site)})
+
+        limit = max(self._deadline, time.monotonic() + _LEAST_LOOK_TIME)
+        for site in self._work.run(look, until=lambda: time.monotonic() >= limit):
+            unknown(site, f"{site.server} did not answer")
+        new = [vm for vm in taken.vms if vm["level"] != CRASH and (vm["server"], vm["moid"]) in worse]
+        for vm in new:
+            record.lower(taken, f"The VM '{vm['name']}': {worse[vm['server'], vm['moid']]}", [vm])
+        for hold in self._holds:
+            reason = worse.get((hold.member.server, hold.member.moid))
+            if reason is not None and hold.level != CRASH:
+                hold.level, hold.reason = CRASH, reason
+        if not new:
+            return
+        try:
+            left = max(_LEAST_ZFS_TIME, limit - time.monotonic())
+            snapshots.set_properties(self._engine.zfs, self._plan.snapshots, taken.properties(), timeout=left)
+        except QuiesceError as error:
+            self._state = LOST  # recovery lowers the record
+            raise RunFailed(
+                f"The record of {self._plan.snapshots[0]} says more than is true and could not be lowered: "
+                f"{error.problem}",
+                "Take it for crash-consistent; the next run or 'vmware-zfs recover' lowers its record",
+            ) from error
 
     def _release(self) -> list[str]:
         """Remove every VMware snapshot that exists or may exist; return in words those that are still there."""
@@ -170,8 +209,6 @@ class HoldRun:
             if removal is None:
                 continue
             hold.released = removal.released
-            if removal.vanished and hold.level != CRASH:
-                hold.level, hold.reason = CRASH, "somebody else removed its VMware snapshot during the run"
             if not removal.gone:
                 left.append(f"'{self._name}' of the VM '{hold.member.name}' on {hold.member.server}: {removal.reason}")
             elif removal.reason:
@@ -187,43 +224,8 @@ class HoldRun:
             host=hold.member.host,
             snapshot=hold.snapshot,
             uncertain=hold.uncertain or not hold.snapshot,
+            unanswered=hold.unanswered,
         )
-
-    def _correct_record(self) -> None:
-        """Lower the record of a ZFS snapshot by what has come out since it was taken. Raises RunFailed."""
-        if self._taken is None:
-            return
-        worse = {(hold.member.server, hold.member.moid): hold.reason for hold in self._holds if hold.level == CRASH}
-
-        def look(site: Site) -> None:
-            holds = self._holds_of(site)
-            try:
-                worse.update(
-                    {(site.server, moid): "it was powered on during the run" for moid in powered_on(site, holds)}
-                )
-            except VSphereError as error:
-                reason = f"whether it stayed powered off is not known: {error.problem}"
-                worse.update({(site.server, hold.member.moid): reason for hold in holds if hold.level == STILL})
-
-        self._work.run(look)
-        new = [vm for vm in self._taken.vms if vm["level"] != CRASH and (vm["server"], vm["moid"]) in worse]
-        for vm in new:
-            record.lower(self._taken, f"The VM '{vm['name']}': {worse[vm['server'], vm['moid']]}", [vm])
-        for hold in self._holds:
-            reason = worse.get((hold.member.server, hold.member.moid))
-            if reason is not None:
-                hold.level, hold.reason = CRASH, reason
-        if not new:
-            return
-        try:
-            snapshots.set_properties(self._engine.zfs, self._plan.snapshots, self._taken.properties())
-        except QuiesceError as error:
-            self._state = LOST  # recovery lowers the record
-            raise RunFailed(
-                f"The record of {self._plan.snapshots[0]} says more than is true and could not be lowered: "
-                f"{error.problem}",
-                "Take it for crash-consistent; the next run or 'vmware-zfs recover' lowers its record",
-            ) from error
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
         done = result.of_run(self._id, self._plan, self._holds, self._taken, left)

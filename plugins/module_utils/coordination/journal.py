@@ -20,13 +20,17 @@ from ..registry.database import Database
 
 # A run's states. `lost`: its VMs were released while it was not known whether the ZFS snapshot would still be taken.
 QUIESCING, SNAPSHOTTING, RELEASING, LOST, ENDED = "quiescing", "snapshotting", "releasing", "lost", "ended"
-# An entry's states.
-INTENDED, CREATED, REMOVING, GONE = "intended", "created", "removing", "gone"
+# An entry's states. `absent`: it was not there when it was looked for, but its creation, whose answer nobody saw, may
+# still be on its way; only when it is not there either after a while is it `gone`.
+INTENDED, CREATED, REMOVING, ABSENT, GONE = "intended", "created", "removing", "absent", "gone"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known."""
+    """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known.
+
+    `changed` is when its state changed last, UTC in ISO 8601.
+    """
 
     run: str
     hostname: str
@@ -38,6 +42,7 @@ class Entry:
     snapshot: str = ""
     state: str = INTENDED
     note: str = ""
+    changed: str = ""
     id: int = 0
 
 
@@ -108,13 +113,24 @@ class Journal:
         """The removal of the VMware snapshot is about to be asked for."""
         self._advance(entry, REMOVING, snapshot=snapshot)
 
+    def absent(self, entry: int) -> None:
+        """The VMware snapshot is not there, and its creation may still be on its way: looked for from now on.
+
+        When it was looked for first stays, unless that is in the future because the clock was set back.
+        """
+        now = _now()
+        self._write(
+            "UPDATE vm_snapshot SET state = ?, changed = ? WHERE id = ? AND (state != ? OR changed > ?)",
+            [(ABSENT, now, entry, ABSENT, now)],
+        )
+
     def gone(self, entry: int, note: str = "") -> None:
         """The VMware snapshot was seen to be gone, or never to have come to be."""
         self._advance(entry, GONE, note=note)
 
     def note(self, entry: int, note: str) -> None:
         """Why the VMware snapshot is still there; the entry stays open."""
-        self._write("UPDATE vm_snapshot SET note = ?, changed = ? WHERE id = ?", [(note, _now(), entry)])
+        self._write("UPDATE vm_snapshot SET note = ? WHERE id = ?", [(note, entry)])
 
     def open_entries(self) -> list[Entry]:
         """Every VMware snapshot that exists or may exist, oldest first."""
@@ -139,7 +155,7 @@ class Journal:
         ]
 
     def _entries(self, where: str, value: str) -> list[Entry]:
-        columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, id"
+        columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, id"
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
         return [Entry(*row) for row in rows]

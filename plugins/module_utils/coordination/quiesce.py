@@ -26,6 +26,7 @@ class Hold:
     """What a run did with one VM. Times are on the monotonic clock, None until they come.
 
     `uncertain`: a creation may still be under way or have succeeded unseen, so that its absence has to be proved.
+    `unanswered`: nobody saw how a creation ended, so that it may even come to be after its absence was seen.
     """
 
     member: Member
@@ -33,6 +34,7 @@ class Hold:
     snapshot: str = ""
     quiesced: bool = False  # asked for; whether it happened is read from the tree
     uncertain: bool = False
+    unanswered: bool = False
     failed: bool = False
     hindrance: str = ""  # "quiesce" or "vm": what the last look at it has shown to have gone wrong
     level: str = CRASH
@@ -76,15 +78,17 @@ class Quiesce:
             outcome = yield Task(lambda: self._begin(hold, deadline), deadline)
             error = outcome.error
             if outcome.unfinished:
-                hold.uncertain = True
+                hold.uncertain = hold.unanswered = True
                 self._fail(
                     hold, f"its VMware snapshot was not ready within {time.monotonic() - hold.started:.0f} seconds"
                 )
                 return
             if outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
                 # The answer is lost, not the deed: look before the creation is repeated.
+                hold.unanswered = True
                 found = yield from self._look_for(hold, deadline)
                 if found:
+                    hold.unanswered = repeated  # of two that were asked for, the other may still come
                     self._succeed(hold, found)
                     return
                 if hold.uncertain or repeated:

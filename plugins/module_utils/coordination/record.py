@@ -73,10 +73,11 @@ class Record:
         return dict(self.__dict__)
 
 
-def read(zfs: Zfs, snapshot: str) -> Record | None:
+def read(zfs: Zfs, snapshot: str, as_written: bool = False) -> Record | None:
     """The record of the ZFS snapshot, None if the snapshot does not exist or carries none.
 
-    What cannot be understood counts as crash: a damaged record must not look better than none.
+    What cannot be understood counts as crash: a damaged record must not look better than none. So does a snapshot that
+    is younger than the hold, unless it is wanted `as_written`.
     """
     found = snapshots.properties(zfs, snapshot, PREFIX)
     if found is None or PREFIX + "run" not in found:
@@ -96,7 +97,7 @@ def read(zfs: Zfs, snapshot: str) -> Record | None:
         lower(record, "the manifest of the snapshot is damaged")
     if record.consistency not in LEVELS:
         lower(record, "the record of the snapshot is damaged")
-    if int(found.get("creation", "0")) > record.held_until:
+    if not as_written and int(found.get("creation", "0")) > record.held_until:
         lower(record, "the snapshot was taken after its VMs had been released")
     return record
 

@@ -12,33 +12,41 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Sequence
+from datetime import datetime, timezone
+from typing import Any, Callable, Sequence
 
-from ..errors import QuiesceError, RunFailed
+from ..errors import LoginRefused, QuiesceError, RunFailed
 from ..registry.credentials import Credential
 from ..secret import Secret
 from ..text import counted
 from ..vsphere.session import Session
-from ..vsphere.vm_snapshots import search, states
+from ..vsphere.vm_snapshots import find_by_instance_uuid, search, states
 from .engine import Engine
 from .identity import NAME_PREFIX, run_of
-from .journal import CREATED, Entry
+from .journal import ABSENT, CREATED, INTENDED, Entry
 from .release import Release, Removal
 from .request import Limits
-from .settle import lower_record, settle
+from .settle import lower_vms, settle
 from .sites import endpoint_of
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
 _PATIENT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
 _BRIEF = 120.0  # the same before a run, which is not to be kept waiting by what an earlier one left
+# A VMware snapshot whose creation nobody saw end is looked for so long (seconds): the server may still have the call in
+# hand, or an ESXi host the task, while vCenter knows nothing of it.
+_SETTLED_AFTER = 1800.0
 
 
 @dataclass
 class Recovery:
-    """What a recovery found and did, as plain data. Each item of `left` says in `reason` why it is still there."""
+    """What a recovery found and did, as plain data. Each item of `left` says in `reason` why it is still there.
+
+    `watched` are not there, but may still come to be: the next recovery looks for them again.
+    """
 
     removed: list[dict[str, Any]] = field(default_factory=list)
     left: list[dict[str, Any]] = field(default_factory=list)
+    watched: list[dict[str, Any]] = field(default_factory=list)
     lowered: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -117,14 +125,20 @@ class _Recovery:
             if session is None:
                 return
             with session:
-                try:
-                    entries = server.entries + (self._orphans(session, server) if scan else [])
-                    work(session, entries)
-                except QuiesceError as error:
-                    self._leave(server.entries, str(error))
+                self._guarded(server, lambda: work(session, server.entries), server.entries)
+                if scan:
+                    self._guarded(server, lambda: work(session, self._orphans(session, server)))
 
         with ThreadPoolExecutor(max_workers=len(servers)) as pool:
             list(pool.map(at, servers))
+
+    def _guarded(self, server: _Server, work: Callable[[], None], entries: Sequence[Entry] = ()) -> None:
+        try:
+            work()
+        except QuiesceError as error:
+            self._leave(entries, str(error))
+            if not entries:
+                self._done.problems.append(str(error))
 
     def _servers(self, scan: bool) -> list[_Server]:
         """The servers to visit. Passwords are read here: the credentials are those of today, not of the dead run."""
@@ -147,13 +161,17 @@ class _Recovery:
     def _reach(self, server: _Server) -> Session | None:
         """A session by the first account that can log in, or None with the reason noted."""
         reason = f"No credential for {server.hostname}:{server.port} is stored any more; store one with vmware_cred."
+        accounts = list(server.accounts)
         for delay in _BACKOFF[: self._tries]:
-            time.sleep(delay if server.accounts else 0.0)
-            for credential, password in server.accounts:
+            time.sleep(delay if accounts else 0.0)
+            for account in list(accounts):
+                credential, password = account
                 try:
                     return self._engine.connect(endpoint_of(credential), credential.username, password)
                 except QuiesceError as error:
                     reason = str(error)
+                    if isinstance(error, LoginRefused):  # to try again would get it locked
+                        accounts.remove(account)
         self._leave(server.entries, reason)
         if not server.entries:
             self._done.problems.append(reason)
@@ -162,10 +180,13 @@ class _Recovery:
     def _orphans(self, session: Session, server: _Server) -> list[Entry]:
         """VMware snapshots that carry our mark and that no open entry knows: the database was lost or restored."""
         known = {(entry.vm, entry.name) for entry in self._engine.journal.open_entries()}
+        alive = {holder.run for holder in self._engine.locks.holders()}  # before the search: they may end during it
         found = []
         for vm, snapshot in search(session, NAME_PREFIX):
             run = run_of(self._engine.host, snapshot.name, snapshot.description)
-            if run is not None and (vm.moid, snapshot.name) not in known and not self._engine.locks.is_alive(run):
+            if run is None or run in alive or self._engine.locks.is_alive(run):
+                continue
+            if (vm.moid, snapshot.name) not in known:
                 found.append(
                     Entry(
                         run,
@@ -187,31 +208,46 @@ class _Recovery:
         entries = [entry for entry in entries if entry.id] + [
             replace(entry, id=new) for entry, new in zip(orphans, ids)
         ]
+        # Without its managed object ID: what bears it may be another one's by now, if the server was set up anew. The
+        # look at the VM's tree finds the one that bears our name.
         removals = [
-            Removal(entry.id, entry.vm, entry.name, entry.instance_uuid, snapshot=entry.snapshot, uncertain=True)
+            Removal(entry.id, entry.vm, entry.name, entry.instance_uuid, uncertain=True, unanswered=_may_come(entry))
             for entry in entries
         ]
         Release(session, self._engine.journal, Limits(), time.monotonic() + self._limit).run(removals)
+        missing: dict[str, set[str]] = {}  # run -> VMs
         for entry, removal in zip(entries, removals):
             if not removal.gone:
                 self._leave([entry], removal.reason)
-                continue
-            if removal.existed:
+            elif removal.existed:
                 self._done.removed.append(_plain(entry, removal.reason))
-            if removal.vanished and entry.state == CREATED:
-                self._done.lowered += lower_record(
-                    self._engine, entry.run, f"The VM '{entry.vm_name}': somebody else removed its VMware snapshot"
-                )
+            elif entry.state in (INTENDED, CREATED):  # it went, if it ever came, and not by us: nobody knows when
+                missing.setdefault(entry.run, set()).add(entry.vm)
+            if removal.gone and removal.unanswered:
+                self._done.watched.append(_plain(entry, "it is not there, but may still come to be"))
+        for run, vms in missing.items():
+            self._done.lowered += lower_vms(self._engine, run, vms)
 
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:
         now = states(session, [entry.vm for entry in entries])
         for entry in entries:
             state = now.get(entry.vm)
+            if entry.instance_uuid and (state is None or state.instance_uuid != entry.instance_uuid):
+                moved = find_by_instance_uuid(session, entry.instance_uuid)
+                state = states(session, [moved]).get(moved) if moved else None
             if state is not None and state.named(entry.name):
                 self._done.removed.append(_plain(entry, ""))
 
     def _leave(self, entries: Sequence[Entry], reason: str) -> None:
         self._done.left += [_plain(entry, reason) for entry in entries]
+
+
+def _may_come(entry: Entry) -> bool:
+    """Whether the VMware snapshot may still come to be although it is not there."""
+    if entry.state == ABSENT:
+        age = (datetime.now(timezone.utc) - datetime.fromisoformat(entry.changed)).total_seconds()
+        return not age >= _SETTLED_AFTER  # nor if it is negative, because the clock was set back
+    return entry.state == INTENDED
 
 
 def _plain(entry: Entry, reason: str) -> dict[str, Any]:

@@ -26,8 +26,8 @@ class Removal:
     """One VMware snapshot that has to go, known by its VM and its unique name.
 
     `snapshot` is its managed object ID where that is known already. `uncertain`: it may also still be coming to be.
-    What became of it: `existed` (it was seen), `gone`, `vanished` (somebody else had removed it), `released` (monotonic
-    time), `reason` (why not).
+    `unanswered`: even after its absence was seen, so that its entry stays open.
+    What became of it: `existed` (it was seen), `gone`, `released` (monotonic time), `reason` (why not).
     """
 
     entry: int
@@ -37,10 +37,9 @@ class Removal:
     host: str = ""
     snapshot: str = ""
     uncertain: bool = False
-    asked: bool = False  # its removal may have been asked for already, if only in a call whose answer was lost
+    unanswered: bool = False
     existed: bool = False
     gone: bool = False
-    vanished: bool = False
     released: float | None = None
     reason: str = ""
     attempts: int = 0
@@ -82,9 +81,7 @@ class Release:
                 removal.existed, removal.released = True, time.monotonic()
                 return
             if isinstance(error, VSphereFault) and error.kind in faults.GONE_FAULTS:
-                removal.vanished = not removal.asked  # else it is an earlier request of ours that removed it
                 return
-            removal.asked = True
             removal.reason = error.problem if error else "the server lost the removal's task"
             # A server that is away or busy is waited for until the time limit; only its refusals count.
             busy = isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS
@@ -108,6 +105,8 @@ class Release:
 
     def _is_left(self, removal: Removal, state: VmState | None) -> bool:
         """Whether there is more to do about the removal, with what was found written to it."""
+        if state and removal.instance_uuid and state.instance_uuid not in ("", removal.instance_uuid):
+            state = None  # the ID is another VM's by now: that of the journal was registered anew
         found = state.named(removal.name) if state else []
         removal.snapshot = found[0].moid if found else ""
         if found:
@@ -129,7 +128,10 @@ class Release:
             self._consolidate(removal)
         removal.gone = True
         removal.released = removal.released or time.monotonic()
-        best_effort(lambda: self._journal.gone(removal.entry, removal.reason))
+        if removal.unanswered:
+            best_effort(lambda: self._journal.absent(removal.entry))
+        else:
+            best_effort(lambda: self._journal.gone(removal.entry, removal.reason))
         return False
 
     def _consolidate(self, removal: Removal) -> None:

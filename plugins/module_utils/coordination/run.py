@@ -36,16 +36,13 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
     Raises InputError before anything is changed, LockTimeout, and RunFailed with the result so far in `details`.
     """
     names = _check(engine, request)
-    existing = result.of_existing(engine.zfs, names)
-    if existing:
-        return existing
     run = identity.new_run_id()
     with ExitStack() as stack:
         stack.enter_context(engine.locks.run(run, request.dataset, request.lock_timeout))
         stop = Stop()
         stack.enter_context(on_signals(stop))
         recovery = recover.before_run(engine)
-        existing = result.of_existing(engine.zfs, names)  # the run that held the lock may have taken it
+        existing = result.of_existing(engine.zfs, names)
         if existing:
             return existing
         sites, plan = _plan(engine, request, stack)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any, Callable, Container
 
 from ..errors import QuiesceError
 from ..zfs import snapshots
 from . import record
-from .consistency import CRASH
+from .consistency import CRASH, STILL
 from .engine import Engine
-from .journal import ENDED, GONE, LOST, QUIESCING, RELEASING, REMOVING, SNAPSHOTTING, RunRecord
+from .journal import ENDED, GONE, LOST, QUIESCING, RELEASING, REMOVING, SNAPSHOTTING, RunRecord, best_effort
 
 _FORGET_AFTER = timedelta(days=7)  # a ZFS snapshot whose command did not return is not expected any longer
 _LOOK_SECONDS = 15.0  # a pool that hangs must not keep VMs from being released
@@ -37,7 +38,7 @@ def settle(engine: Engine) -> tuple[list[str], list[str]]:
                 f"What became of {run.snapshots[0]} is not known: {error.problem}; the next recovery looks again."
             )
             if run.state == SNAPSHOTTING:
-                engine.journal.set_state(run.id, LOST)
+                best_effort(lambda run=run: engine.journal.set_state(run.id, LOST))  # type: ignore[misc]
     return lowered, problems
 
 
@@ -49,6 +50,9 @@ def _settle_one(engine: Engine, run: RunRecord) -> list[str]:
         held = run.state == SNAPSHOTTING and not any(entry.state in (REMOVING, GONE) for entry in entries)
         if found and not held:
             lowered = _lower(engine, run, "the run that took it ended early, and the VMs may have been released before")
+        elif found:
+            problem = "the run that took it ended early, so that nobody saw whether it was powered on meanwhile"
+            lowered = _lower(engine, run, problem, lambda vm: vm["level"] == STILL)
         if not found and datetime.now(timezone.utc) - datetime.fromisoformat(run.started) < _FORGET_AFTER:
             engine.journal.set_state(run.id, LOST)
             return []
@@ -58,18 +62,29 @@ def _settle_one(engine: Engine, run: RunRecord) -> list[str]:
     return lowered
 
 
-def lower_record(engine: Engine, run: str, problem: str) -> list[str]:
-    """Lower the record of the ZFS snapshots that a run took; return those that exist."""
-    known = [found for found in engine.journal.runs() if found.id == run]
-    return _lower(engine, known[0], problem) if known else []
+def lower_vms(engine: Engine, run: str, vms: Container[str]) -> list[str]:
+    """Lower what the ZFS snapshots of a run say of VMs (managed object IDs) whose VMware snapshots were found missing.
+
+    Returns those whose record that changed.
+    """
+    problem = "its VMware snapshot was gone when the run was recovered"
+    for known in engine.journal.runs((SNAPSHOTTING, RELEASING, LOST, ENDED)):
+        if known.id == run:
+            return _lower(engine, known, problem, lambda vm: vm["moid"] in vms and vm["level"] != STILL)
+    return []
 
 
-def _lower(engine: Engine, run: RunRecord, problem: str) -> list[str]:
+def _lower(
+    engine: Engine, run: RunRecord, problem: str, concerns: Callable[[Any], bool] = lambda vm: True
+) -> list[str]:
+    """Lower the record of the ZFS snapshots that a run took, for the VMs that it `concerns`, where it says more."""
     found = snapshots.existing(engine.zfs, run.snapshots, timeout=_LOOK_SECONDS)
-    taken = record.read(engine.zfs, found[0]) if found else None
+    taken = record.read(engine.zfs, found[0], as_written=True) if found else None
     if taken is None or taken.run != run.id:
         return []
-    if taken.consistency != CRASH or taken.complete:
-        record.lower(taken, problem)
-        snapshots.set_properties(engine.zfs, found, taken.properties())
+    vms = [vm for vm in taken.vms if concerns(vm) and vm["level"] != CRASH]
+    if not vms and (taken.vms or (taken.consistency == CRASH and not taken.complete)):
+        return []
+    record.lower(taken, problem, vms)
+    snapshots.set_properties(engine.zfs, found, taken.properties())
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class Database:
             _create_private_file(path)
             connection = _connect(path, busy_timeout)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
+                _keep_a_log(connection, busy_timeout)
                 connection.execute("PRAGMA synchronous = FULL")
                 _migrate(connection, path)
             except BaseException:
@@ -153,6 +154,19 @@ def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")  # a replaced ciphertext does not stay in a free page
     return connection
+
+
+def _keep_a_log(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    """Switch to write-ahead logging. SQLite does not wait for another process that is just doing the same."""
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _open_for_reading(path: Path, busy_timeout: float) -> sqlite3.Connection:

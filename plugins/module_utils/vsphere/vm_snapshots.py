@@ -34,12 +34,18 @@ class VmState:
     power: str
     consolidation_needed: bool
     snapshots: tuple[VmSnapshot, ...]
+    instance_uuid: str = ""
 
     def named(self, name: str) -> list[VmSnapshot]:
         return [snapshot for snapshot in self.snapshots if snapshot.name == name]
 
 
-_STATE_PATHS = ("runtime.powerState", "runtime.consolidationNeeded", "snapshot.rootSnapshotList")
+_STATE_PATHS = (
+    "runtime.powerState",
+    "runtime.consolidationNeeded",
+    "snapshot.rootSnapshotList",
+    "config.instanceUuid",
+)
 
 
 def start_create(session: Session, vm: str, name: str, description: str, quiesce: bool, limit: float) -> str:
@@ -155,6 +161,7 @@ def _state(properties: inventory.Properties) -> VmState:
         power=str(properties.get("runtime.powerState", "poweredOn")),
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
         snapshots=tuple(_flatten(properties.get("snapshot.rootSnapshotList", ()))),
+        instance_uuid=str(properties.get("config.instanceUuid") or ""),
     )
 
 

@@ -36,9 +36,11 @@ def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
     }
 
 
-def set_properties(zfs: Zfs, names: Sequence[str], properties: Mapping[str, str]) -> None:
+def set_properties(
+    zfs: Zfs, names: Sequence[str], properties: Mapping[str, str], timeout: float = READ_TIMEOUT
+) -> None:
     """Set `properties` on every snapshot of `names`, in one process."""
-    zfs.run("set", *(f"{key}={value}" for key, value in properties.items()), *names)
+    zfs.run("set", *(f"{key}={value}" for key, value in properties.items()), *names, timeout=timeout)
 
 
 def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> list[str]:

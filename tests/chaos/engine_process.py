@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine in a process of its own: a run or a recovery that can be stopped, struck and killed at any step.
+
+Nothing of this is in the product. The journal and the zfs command are wrapped here, so that the process can kill itself
+or wait for whoever watches, before or after each of their steps. An instant is written `<step>:<before|after>:<n>`, the
+n-th time that the step comes; steps are the journal's writes (`created`, `set_state:releasing` ...), the command
+`zfs-snapshot`, and `report:<first word>` for what a run tells of itself.
+
+Waits between tries are shortened, limits and logic are not. `mutation` breaks the engine on purpose (see MUTATIONS): to
+show that the proof can fail.
+
+Also a program: it takes a task as JSON in its first argument and speaks in lines of JSON, for the storage host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Iterator, Protocol
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import (
+    drive,
+    engine,
+    lock,
+    quiesce,
+    recover,
+    release,
+    run,
+    settle,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk, vm_snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session, Timeouts, connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+
+Task = dict[str, Any]
+MUTATIONS = ("no intent", "removal with children", "record kept")
+
+
+class Line(Protocol):
+    """The way to whoever watches."""
+
+    def send(self, message: dict[str, Any]) -> None: ...
+    def recv(self) -> Any: ...
+
+
+class Steps:
+    """Counts the steps, and kills the process or waits at those that the task names."""
+
+    def __init__(self, line: Line, kill_at: str, wait_at: list[str]) -> None:
+        self._line, self._kill_at, self._wait_at = line, kill_at, frozenset(wait_at)
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def reach(self, step: str, side: str) -> None:
+        with self._lock:
+            self._seen[step, side] += 1  # type: ignore[index]
+            instant = f"{step}:{side}:{self._seen[step, side]}"  # type: ignore[index]
+            if instant == self._kill_at:
+                self._line.send({"killed_at": instant})
+                os.kill(os.getpid(), signal.SIGKILL)
+                signal.pause()
+            if instant in self._wait_at:
+                self._line.send({"at": instant})
+                self._line.recv()
+
+    @contextmanager
+    def around(self, step: str) -> Iterator[None]:
+        self.reach(step, "before")
+        yield
+        self.reach(step, "after")
+
+
+def _journal(steps: Steps) -> type[Journal]:
+    class Stepping(Journal):
+        """The product's journal with a step before and after each write."""
+
+    def wrap(name: str) -> Callable[..., Any]:
+        write = getattr(Journal, name)
+
+        def stepping(self: Journal, *arguments: Any, **options: Any) -> Any:
+            step = f"{name}:{arguments[1]}" if name == "set_state" else name
+            with steps.around(step):
+                return write(self, *arguments, **options)
+
+        return stepping
+
+    for name in WRITES:
+        setattr(Stepping, name, wrap(name))
+    return Stepping
+
+
+WRITES = ("open_run", "intend", "created", "removing", "absent", "gone", "note", "set_state", "end_run")
+
+
+class _SteppingZfs(Zfs):
+    """The product's zfs command with a step before and after the one that takes the snapshot."""
+
+    steps: Steps
+
+    def run(self, *arguments: str, **options: Any) -> str:
+        if arguments[0] != "snapshot":
+            return super().run(*arguments, **options)
+        with self.steps.around("zfs-snapshot"):
+            return super().run(*arguments, **options)
+
+
+def work(task: Task, line: Line) -> None:
+    """Carry out the task and send {"result": ...} or {"error": ..., "details": ...}; or die on the way."""
+    os.environ.update(task["environment"])
+    steps = Steps(line, task.get("kill_at", ""), task.get("wait_at", []))
+    _hasten(task)
+    _mutate(task.get("mutation", ""))
+    engine.Journal = _journal(steps)  # type: ignore[misc]
+    _SteppingZfs.steps = steps
+    engine.Zfs = _SteppingZfs  # type: ignore[misc]
+
+    def report(text: str) -> None:
+        steps.reach(f"report:{text.split()[0]}", "before")
+
+    paths = Paths(Path(task["state"], "db"), Path(task["state"], "etc", "key"), Path(task["locks"]))
+    connecting = partial(connect, timeouts=Timeouts(connect=2.0, call=task.get("call_timeout", 4.0)))
+    try:
+        with engine.open_engine(paths, report=report, connect=connecting) as opened:
+            if task["what"] == "run":
+                result = run.execute(opened, _request(task))
+            else:
+                result = recover.recover(opened, scan=task.get("scan", False)).as_dict()
+        line.send({"result": result})
+    except QuiesceError as error:
+        line.send({"error": str(error), "details": error.details, "kind": type(error).__name__})
+    except Exception:
+        line.send({"unexpected": traceback.format_exc()})
+
+
+def _request(task: Task) -> Request:
+    policy = dict(task.get("policy", {}))
+    limits = Limits(*policy.pop("limits", (32, 8)))
+    return Request(
+        task["dataset"],
+        task["snapshot"],
+        recursive=True,
+        aliases=("10.0.2.15",),
+        lock_timeout=10.0,
+        policy=Policy(limits=limits, **policy),
+    )
+
+
+def _hasten(task: Task) -> None:
+    for module in (quiesce, release):
+        module._RETRY = 0.2
+    drive._RECONNECT_PAUSE = 0.2
+    lock._RETRY = 0.05
+    recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
+    recover._PATIENT, recover._BRIEF = 20.0, 10.0
+    settle._LOOK_SECONDS = 5.0
+    open_database = Database.open.__func__  # type: ignore[attr-defined]
+    Database.open = classmethod(partial(open_database, busy_timeout=1.0))  # type: ignore[assignment,method-assign,arg-type]
+    if task.get("later"):  # as the recovery of an hour later sees it
+        recover._SETTLED_AFTER = 0.0  # type: ignore[attr-defined]
+
+
+# ---- An engine that breaks its promise
+
+
+def _mutate(mutation: str) -> None:
+    if mutation == "no intent":
+
+        def intend(self: Journal, entries: Any) -> list[int]:
+            return list(range(1_000_000, 1_000_000 + len(list(entries))))
+
+        Journal.intend = intend  # type: ignore[method-assign]
+    elif mutation == "removal with children":
+        vm_snapshots.start_remove = _remove_with_children
+    elif mutation == "record kept":
+        settle._lower = lambda engine, run, problem: []
+    elif mutation:
+        raise ValueError(mutation)
+
+
+def _remove_with_children(session: Session, snapshot: str) -> str:
+    """Removal as the products do it that know a snapshot by its name: with all that hangs under it."""
+    node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
+    return str(session.call("remove a snapshot", node.RemoveSnapshot_Task, removeChildren=True)._moId)
+
+
+# ---- As a program
+
+
+class _Standard:
+    """A line over standard input and output."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        print(json.dumps(message), flush=True)
+
+    def recv(self) -> Any:
+        return json.loads(sys.stdin.readline())
+
+
+if __name__ == "__main__":
+    work(json.loads(sys.argv[1]), _Standard())

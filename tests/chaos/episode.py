@@ -1,0 +1,202 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run with its faults, the recovery from it, and the verdict."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
+
+from . import judge
+from .faults import Fault
+from .stage import FAILING_POOL, INVENTORY, PATIENCE, Hung, Process, Stage
+
+OUR_HOSTS = {StorageHost.here().id}
+ON_DATASETS = {vm["name"] for vm in INVENTORY} | {"ledger"}
+OFF = {vm["name"] for vm in INVENTORY if vm.get("power") == "off"}
+WINDOWS = {"mail"}
+_RECOVERIES = 6  # until one finds nothing more to do
+
+
+@dataclass
+class Verdict:
+    """What became of a run. The lists are in words; all empty: the promise was kept."""
+
+    left_behind: list[str] = field(default_factory=list)
+    foreign_lost: list[str] = field(default_factory=list)
+    records_too_good: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    steps_killed: Counter[str] = field(default_factory=Counter)
+    recover_seconds: float = 0.0
+
+    def violated(self) -> bool:
+        return bool(self.left_behind or self.foreign_lost or self.records_too_good or self.other)
+
+
+class Episode:
+    """Faults, a run, recoveries until all is settled, and a look at what remains."""
+
+    def __init__(self, stage: Stage, faults: list[Fault], rng: random.Random) -> None:
+        self._stage, self._faults = stage, faults
+        self._verdict = Verdict()
+        self._before = judge.foreign(stage.vcenter.machines(), OUR_HOSTS)
+        self._task: dict[str, Any] = {"policy": {"vm_timeout": 8.0, "max_hold": 20.0}}
+        self._task["policy"]["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
+        self._task["policy"]["on_quiesce_failure"] = rng.choice(("crash_consistent", "crash_consistent", "skip"))
+        self._task["policy"]["on_vm_failure"] = rng.choice(("continue", "continue", "continue", "fail"))
+
+    def play(self) -> Verdict:
+        try:
+            self._run()
+            self._strike("between", None)
+            self._recover()
+        except Hung as error:
+            self._verdict.other.append(str(error))
+            self._mend()
+        self._judge()
+        for fault in self._faults:
+            self._verdict.faults[fault.kind] += fault.hit
+        return self._verdict
+
+    # ---- The run
+
+    def _run(self) -> None:
+        task = dict(self._task)
+        for fault in self._faults:
+            task |= {**fault.task, "policy": {**task["policy"], **fault.task.get("policy", {})}}
+            if fault.rule:
+                fault.rule_id = self._stage.vcenter.rule(**fault.rule)
+        self._strike("", None)
+        kills = [fault for fault in self._faults if fault.kill_at or fault.kill_after is not None]
+        process = self._stage.run(
+            **task,
+            kill_at=next((fault.kill_at for fault in kills if fault.kill_at), ""),
+            wait_at=[fault.at for fault in self._faults if fault.at not in ("", "between")],
+        )
+        self._watch(process, next((fault.kill_after for fault in kills if fault.kill_after is not None), None))
+        for fault in kills:
+            if fault.kill_at and process.killed_at:
+                fault.hit = not fault.kill_recovery_at
+                self._verdict.steps_killed["run " + process.killed_at.rsplit(":", 1)[0]] += 1
+            elif fault.kill_after is not None:
+                fault.hit = not process.answer
+        for fault in self._faults:
+            if fault.strike and not fault.at:  # a trap for the zfs command, if the run came that far
+                fault.hit = bool(self._stage.diary()) or self._stage.zfs_waits()
+        self._note_rules()
+        self._look_at(process, "run")
+
+    def _watch(self, process: Process, kill_after: float | None) -> None:
+        """Strike at each instant that the run waits at, until it ends."""
+        deadline = process.begun + PATIENCE
+        while True:
+            limit = deadline if kill_after is None else min(deadline, process.begun + kill_after)
+            event = process.event(max(0.0, limit - time.monotonic()))
+            if event == "ended":
+                process.process.join()
+                return
+            if event:
+                self._strike(event, process)
+                process.go_on()
+            elif kill_after is not None:
+                process.kill()
+                kill_after = None
+            else:
+                process.kill()
+                raise Hung(f"the run did not end within {PATIENCE:g} s")
+
+    def _strike(self, instant: str, process: Process | None) -> None:
+        for fault in self._faults:
+            if fault.at == instant and fault.strike and not fault.hit:
+                fault.hit = fault.strike(self._stage, process) is not False
+
+    def _note_rules(self) -> None:
+        if self._stage.vcenter.running:
+            hits = {rule["id"]: rule["hits"] for rule in self._stage.vcenter.rules()}
+            for fault in self._faults:
+                if fault.rule:
+                    fault.hit = fault.hit or hits.get(fault.rule_id, 0) > 0
+
+    def _look_at(self, process: Process, what: str) -> None:
+        """A process that nobody killed has to answer in a sentence."""
+        struck_dead = process.killed_at or process.process.exitcode in (-9, -15, -2, -1)
+        if not process.answer and not struck_dead:
+            self._verdict.other.append(f"the {what} ended with {process.process.exitcode} and said nothing")
+        if "unexpected" in process.answer:
+            self._verdict.other.append(f"the {what} broke: {process.answer['unexpected']}")
+
+    # ---- The recovery
+
+    def _recover(self) -> None:
+        options: dict[str, Any] = {}
+        for fault in self._faults:
+            options |= fault.recovery
+        kill_at = next((fault.kill_recovery_at for fault in self._faults if fault.kill_recovery_at), "")
+        if kill_at or not self._quiet():
+            # The first one meets what is still broken, as at boot or in the next hour.
+            first = self._stage.recover(**options, kill_at=kill_at)
+            self._watch(first, None)
+            if first.killed_at:
+                self._verdict.steps_killed["recovery " + first.killed_at.rsplit(":", 1)[0]] += 1
+                next(fault for fault in self._faults if fault.kill_recovery_at).hit = True
+            self._look_at(first, "recovery")
+        self._note_rules()
+        self._mend()
+        for number in range(_RECOVERIES):
+            process = self._stage.recover(**options, later=number > 0)
+            self._watch(process, None)
+            self._verdict.recover_seconds = max(self._verdict.recover_seconds, time.monotonic() - process.begun)
+            self._look_at(process, "recovery")
+            self._stage.wait_idle()
+            if number and self._stage.open_entries() == 0 and self._stage.unsettled_runs() == 0:
+                return
+            if not number and self._quiet():
+                return
+        self._verdict.other.append(f"{_RECOVERIES} recoveries did not settle it: {self._stage.dump()}")
+
+    def _quiet(self) -> bool:
+        """Whether there is nothing that a recovery would have to do."""
+        return (
+            self._stage.open_entries() == 0
+            and self._stage.unsettled_runs() == 0
+            and not any("scan" in fault.recovery or fault.kind.startswith(("zfs", "clock")) for fault in self._faults)
+        )
+
+    def _mend(self) -> None:
+        vcenter = self._stage.vcenter
+        for fault in reversed(self._faults):
+            if fault.mend and (fault.hit or not fault.at):
+                fault.mend(self._stage)
+        if not vcenter.running:
+            vcenter.restart()
+        vcenter.network("up")
+        vcenter.clear_rules()
+        vcenter.release()
+        self._stage.wait_zfs()
+        self._stage.wait_idle()
+
+    # ---- The verdict
+
+    def _judge(self) -> None:
+        stage = self._stage
+        machines = stage.vcenter.machines()
+        self._verdict.left_behind += judge.left_behind(machines, OUR_HOSTS)
+        self._verdict.foreign_lost += judge.foreign_lost(self._before, judge.foreign(machines, OUR_HOSTS))
+        diary = stage.diary()
+        if not diary:
+            return
+        spans = judge.spans(diary)
+        trace = judge.read_trace(stage.vcenter.trace_path)
+        here = judge.Truth(trace, ON_DATASETS - OFF, ON_DATASETS, stage.power, WINDOWS)
+        failing = judge.Truth(trace, {"fragile"}, {"fragile"}, [], set())
+        for name, values in stage.read_and_destroy_snapshots((FAILING_POOL,)).items():
+            truth = failing if name.startswith(FAILING_POOL) else here
+            # A nested dataset's snapshot carries the record of the whole set.
+            self._verdict.records_too_good += judge.too_good(name, values, spans.get(name), truth)

@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which faults come in which order: everything at least once, then at random; and what came of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import faults
+from .episode import Verdict
+from .faults import Fault, Maker
+
+Hand = list[Maker]
+
+
+def step_hands() -> list[tuple[str, Hand]]:
+    """A kill at every step of the journal, by what `steps_killed` will call it."""
+    return [
+        *((f"run {step}", [faults.kill_at_step(step)]) for step in faults.RUN_STEPS),
+        *((f"run {step}", [faults.kill_at_rare_step(step)]) for step in faults.RARE_RUN_STEPS),
+        *((f"recovery {step}", [faults.kill_recovery_at_step(step)]) for step in faults.RECOVERY_STEPS),
+    ]
+
+
+def hands(rng: random.Random, short: bool = False) -> Iterator[tuple[str, Hand]]:
+    """Endless: which faults are dealt to each run. First every journal step, then every kind, then whatever comes.
+
+    The name is that of the journal's step, "" for others.
+    """
+    steps = step_hands()
+    rng.shuffle(steps)
+    kinds: list[Hand] = [[maker] for maker in (*faults.ENVIRONMENT, *faults.PER_VM, *faults.PEOPLE)]
+    between = [
+        [rng.choice((faults.kill_any_time, faults.kill_at_step("created:after"))), maker] for maker in faults.BETWEEN
+    ]
+    rest = [*kinds, *between]
+    rng.shuffle(rest)
+    yield from steps
+    if not short:
+        # A second fault beside the first finds what neither does alone.
+        yield from (("", [*hand, rng.choice(faults.PER_VM)]) for hand in rest)
+    while True:
+        hand = [rng.choice(faults.ENVIRONMENT), *rng.sample(faults.PER_VM, 2)]
+        if rng.random() < 0.5:
+            hand.append(rng.choice(faults.PEOPLE))
+        if rng.random() < 0.5:
+            hand.append(rng.choice(faults.BETWEEN))
+        if rng.random() < 0.3:
+            hand.append(faults.kill_at_step(rng.choice(faults.RUN_STEPS)))
+        yield "", hand
+
+
+def deal(rng: random.Random, hand: Hand) -> list[Fault]:
+    """The faults of a hand; one of a kind, and no more than one that changes how the run is killed."""
+    dealt: list[Fault] = []
+    for maker in hand:
+        fault = maker(rng)
+        if any(fault.kind == other.kind for other in dealt):
+            continue
+        if (fault.kill_at or fault.kill_after is not None) and any(
+            o.kill_at or o.kill_after is not None for o in dealt
+        ):
+            continue
+        if fault.kill_recovery_at and any(other.recovery for other in dealt):
+            continue
+        dealt.append(fault)
+    return dealt
+
+
+@dataclass
+class Tally:
+    """What came of all runs so far. `problems` are the violations in words, each with how to repeat it."""
+
+    seed: int
+    begun: float = field(default_factory=time.monotonic)
+    runs: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    steps_killed: Counter[str] = field(default_factory=Counter)
+    left_behind: int = 0
+    foreign_lost: int = 0
+    records_too_good: int = 0
+    other: int = 0
+    recover_seconds_max: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, verdict: Verdict, what: str) -> None:
+        self.runs += 1
+        self.faults += verdict.faults
+        self.steps_killed += verdict.steps_killed
+        self.left_behind += len(verdict.left_behind)
+        self.foreign_lost += len(verdict.foreign_lost)
+        self.records_too_good += len(verdict.records_too_good)
+        self.other += len(verdict.other)
+        self.recover_seconds_max = max(self.recover_seconds_max, verdict.recover_seconds)
+        for name in ("left_behind", "foreign_lost", "records_too_good", "other"):
+            self.problems += [f"run {self.runs} ({what}): {name}: {text}" for text in getattr(verdict, name)]
+
+    def missing_steps(self) -> list[str]:
+        return [step for step, _ in step_hands() if not self.steps_killed[step]]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "runs": self.runs,
+            "faults": dict(sorted(self.faults.items())),
+            "steps_killed": dict(sorted(self.steps_killed.items())),
+            "left_behind": self.left_behind,
+            "foreign_lost": self.foreign_lost,
+            "records_too_good": self.records_too_good,
+            "recover_seconds_max": round(self.recover_seconds_max, 2),
+            "other_problems": self.other,
+            "problems": self.problems,
+            "seconds": round(time.monotonic() - self.begun, 1),
+        }
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+
+    def line(self) -> str:
+        return (
+            f"{time.monotonic() - self.begun:5.0f} s  {self.runs} runs, {sum(self.faults.values())} faults  left behind "
+            f"{self.left_behind}, foreign lost {self.foreign_lost}, records too good {self.records_too_good}, "
+            f"other {self.other}"
+        )
+
+    def table(self) -> str:
+        rows = sorted((kind, str(count)) for kind, count in self.faults.items())
+        width = max((len(kind) for kind, _ in rows), default=0)
+        steps = f"every one of the journal's {len(step_hands())} steps killed at"
+        missing = self.missing_steps()
+        return "\n".join(
+            [
+                *(f"  {kind.ljust(width)}  {count}" for kind, count in rows),
+                f"  {steps if not missing else 'steps never killed at: ' + ', '.join(missing)}",
+                f"  longest recovery {self.recover_seconds_max:.1f} s",
+            ]
+        )

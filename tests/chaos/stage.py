@@ -1,0 +1,392 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a run meets its faults: a vCenter that can be broken, real ZFS, and an engine in a process that can be killed."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.cipher import Cipher
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Timeouts, connect
+
+from tests.lab.simulator import USER, Simulator
+from tests.lab.storage_host import StorageHost
+
+from . import engine_process
+
+LAB = "chaos"  # the storage host's name
+GUEST = "10.0.2.15"
+OWN_MOUNTS = "CHAOS_OWN_MOUNTS"  # set where a mount ends with this process: the state gets a file system of its own
+PATIENCE = 90.0  # seconds after which a run or a recovery counts as one that hangs
+FAILING_POOL = "failing"  # a pool whose disk can be made to fail
+_processes = multiprocessing.get_context("forkserver")
+_numbers = itertools.count(1)
+
+INVENTORY = (
+    {"name": "web-1"}, {"name": "web-2"}, {"name": "web-3"},
+    {"name": "mail", "guest": "windows", "guest_id": "windows2019srv_64Guest"},
+    {"name": "archive", "power": "off"},
+)  # fmt: skip
+
+PREPARE = """
+zfs list -H -o name {dataset} >/dev/null 2>&1 && zfs destroy -r {dataset}
+zfs create {dataset}; zfs create {dataset}/nested
+head -c 8M /dev/urandom >/{dataset}/nested/data
+zpool list -H {pool} >/dev/null 2>&1 && exit 0
+modprobe dm_mod; modprobe loop
+truncate -s 96M /var/tmp/{pool}.img; disk=$(losetup -f --show /var/tmp/{pool}.img)
+dmsetup create {pool} --table "0 $((96 * 2048)) linear $disk 0"
+echo "0 $((96 * 2048)) linear $disk 0" >/var/tmp/{pool}.table
+zpool create -o failmode=wait {pool} /dev/mapper/{pool}; zfs create {pool}/vms
+"""
+_TABLE = "dmsetup suspend --nolockfs {pool}; {table} | dmsetup load {pool}; dmsetup resume {pool}; "
+FAIL_DISK = (_TABLE + "dd if=/dev/zero of=/{pool}/vms/x bs=4k count=1 2>/dev/null; (zpool sync {pool} >/dev/null 2>&1 &);"
+             ' until [ "$(zpool list -H -o health {pool})" = SUSPENDED ]; do sleep 0.05; done').format(
+    pool=FAILING_POOL, table=f"sed s/linear.*/error/ /var/tmp/{FAILING_POOL}.table")  # fmt: skip
+MEND_DISK = (_TABLE + 'until zpool clear {pool} && [ "$(zpool list -H -o health {pool})" = ONLINE ]; do sleep 0.05; done').format(
+    pool=FAILING_POOL, table=f"cat /var/tmp/{FAILING_POOL}.table")  # fmt: skip
+
+
+class Hung(Exception):
+    """A run or a recovery did not end."""
+
+
+@dataclass
+class Process:
+    """A run or a recovery in its own process, and what it said so far."""
+
+    process: Any
+    line: Connection
+    begun: float = field(default_factory=time.monotonic)
+    answer: dict[str, Any] = field(default_factory=dict)
+    killed_at: str = ""
+
+    def event(self, seconds: float = PATIENCE) -> str:
+        """Wait for the next thing to happen: an instant that it waits at, "ended" (answered or dead), or "" if none
+        does."""
+        if not self.line.poll(seconds):
+            return ""
+        try:
+            message = self.line.recv()
+        except EOFError:
+            self.process.join()
+            return "ended"
+        if "at" in message:
+            return str(message["at"])
+        if "killed_at" in message:
+            self.killed_at = message["killed_at"]
+        else:
+            self.answer = message
+        return self.event()
+
+    def go_on(self) -> None:
+        try:
+            self.line.send({})
+        except OSError:  # it is dead
+            pass
+
+    def signal(self, number: int) -> None:
+        if self.process.is_alive():
+            os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.process.join()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What it did, also where it says so in an error."""
+        return dict(self.answer.get("result") or self.answer.get("details") or {})
+
+
+class Stage:
+    """One vCenter, one dataset with a nested one, one engine. `folder` is empty; `state` is a file system of its own."""
+
+    def __init__(self, folder: Path, host: StorageHost, dataset: str, mutation: str = "") -> None:
+        self.folder, self.host, self.dataset, self.mutation = folder, host, dataset, mutation
+        self.state, self.zfs_folder = folder / "state", folder / "zfs"
+        for path in (self.state, self.zfs_folder):
+            path.mkdir(parents=True)
+        host.ssh(["sh", "-e", "-c", PREPARE.format(dataset=dataset, pool=FAILING_POOL)])
+        if os.environ.get(OWN_MOUNTS):
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "chaos", str(self.state)], check=True)
+        self.paths = Paths(self.state / "db", self.state / "etc" / "key", folder / "locks")
+        self.power: list[tuple[float, str, bool]] = []  # when which VM (by name) was switched on or off here
+        self.number = 0
+        wrappers = folder / "bin"
+        wrappers.mkdir()
+        shutil.copy2(Path(__file__).with_name("zfs"), wrappers / "zfs")
+        self.environment = {
+            "PATH": f"{wrappers}:{os.environ['PATH']}",
+            "CHAOS_ZFS": str(self.zfs_folder),
+            "CHAOS_REAL_ZFS": str(host.path_dir / "zfs"),
+        }
+        self.vcenter = Simulator.start(
+            self._configuration(), directory=folder / "vcenter", state=True, create_seconds=0.08, remove_seconds=0.08
+        )
+        self.add_credential()
+
+    def _configuration(self) -> dict[str, Any]:
+        def datastore(name: str, dataset: str, *vms: dict[str, Any]) -> dict[str, Any]:
+            return {"name": name, "server": GUEST, "path": f"/{dataset}", "vms": list(vms)}
+
+        chain = {"name": "ledger", "snapshots": 2}
+        return {
+            "datastores": [
+                datastore("main", self.dataset, *INVENTORY),
+                datastore("nested", f"{self.dataset}/nested", chain),
+                datastore("failing", f"{FAILING_POOL}/vms", {"name": "fragile"}),
+                {"name": "local", "type": "local", "vms": [{"name": "bystander", "snapshots": 1}]},
+            ]
+        }
+
+    def close(self) -> None:
+        self.vcenter.stop()
+
+    # ---- The engine
+
+    def run(self, dataset: str = "", **task: Any) -> Process:
+        self.number += 1
+        snapshot = f"chaos-{next(_numbers)}"
+        return self._start({"what": "run", "dataset": dataset or self.dataset, "snapshot": snapshot, **task})
+
+    def recover(self, **task: Any) -> Process:
+        return self._start({"what": "recover", **task})
+
+    def _start(self, task: dict[str, Any]) -> Process:
+        here, there = _processes.Pipe()
+        common = {
+            "environment": self.environment,
+            "state": str(self.state),
+            "locks": str(self.paths.lock_dir),
+            "mutation": self.mutation,
+        }
+        process = _processes.Process(target=engine_process.work, args=({**common, **task}, there), daemon=True)
+        process.start()
+        there.close()
+        return Process(process, here)
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        with Database.open(self.paths) as database:
+            yield database
+
+    def open_entries(self) -> int:
+        with self.database() as database:
+            return len(Journal(database).open_entries())
+
+    def unsettled_runs(self) -> int:
+        with self.database() as database:
+            return len(database.rows("SELECT id FROM run WHERE state NOT IN ('ended', 'lost')"))
+
+    def add_credential(self) -> None:
+        """Store the credentials of today, in place of those of before."""
+        with self.database() as database:
+            credentials = Credentials(database, Cipher(self.paths.key_file))
+            for known in credentials.list_all():
+                credentials.delete(known.id)
+            for filesystem in (self.dataset, FAILING_POOL):
+                wanted = Credential(
+                    self.vcenter.host,
+                    self.vcenter.user,
+                    filesystem,
+                    port=self.vcenter.port,
+                    ca_path=str(self.vcenter.ca_path),
+                )
+                credentials.insert(wanted, Secret(self.vcenter.password))
+
+    def forget_everything(self) -> None:
+        """The state database is lost, and the credentials are entered anew."""
+        for file in self.paths.state_dir.iterdir():
+            file.unlink()
+        self.add_credential()
+
+    def replace_account(self) -> None:
+        """The account that the run used is no longer there; another one is stored."""
+        self._serve_account("keeper@vsphere.local")
+
+    def restore_account(self) -> None:
+        self._serve_account(USER)
+
+    def _serve_account(self, name: str) -> None:
+        vcenter = self.vcenter
+        vcenter._flags = [f"-user={name}" if flag.startswith("-user=") else flag for flag in vcenter._flags]
+        vcenter.user = name
+        vcenter.restart()
+        self.add_credential()
+
+    def fill_disk(self, full: bool) -> None:
+        """Fill the file system of the state directory to its last byte, or make room again."""
+        filler = self.state / "filler"
+        if not full:
+            filler.unlink(missing_ok=True)
+            return
+        with open(filler, "wb", buffering=0) as file:
+            for size in (65536, 4096, 1):
+                try:
+                    while file.write(bytes(size)):
+                        pass
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    @contextmanager
+    def locked_database(self) -> Iterator[None]:
+        """Another process holds the database's write lock."""
+        connection = sqlite3.connect(self.paths.database, isolation_level=None, timeout=10)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
+            connection.close()
+
+    # ---- vSphere, as other people use it
+
+    def take_foreign(self, vm: str, on: str = "") -> str:
+        """Somebody else takes a snapshot of the VM; returns its name."""
+        name = f"backup-{next(_numbers)}"
+        endpoint = Endpoint(self.vcenter.host, self.vcenter.port, ca_path=str(self.vcenter.ca_path))
+        with connect(endpoint, self.vcenter.user, Secret(self.vcenter.password), Timeouts(5, 5)) as session:
+            machine = session.managed_object(sdk.vim.VirtualMachine, self.moid(vm))
+            self._until_done(
+                lambda: session.call("test", machine.CreateSnapshot_Task, name, "not ours", False, False), vm
+            )
+        return name
+
+    def remove_one_of_ours(self, vm: str) -> bool:
+        """Somebody else removes the snapshot that we hold the VM by; whether there was one."""
+        ours = [one for one in self.each_snapshot(vm) if one["name"].startswith("vmware-zfs ")]
+        if not ours:
+            return False
+        endpoint = Endpoint(self.vcenter.host, self.vcenter.port, ca_path=str(self.vcenter.ca_path))
+        with connect(endpoint, self.vcenter.user, Secret(self.vcenter.password), Timeouts(5, 5)) as session:
+            node = session.managed_object(sdk.vim.vm.Snapshot, ours[0]["moid"])
+            self._until_done(lambda: session.call("test", node.RemoveSnapshot_Task, False), vm)
+        return True
+
+    def _until_done(self, start: Any, vm: str) -> None:
+        """Have a task done on a VM that may be busy with another."""
+        deadline = time.monotonic() + 20
+        while True:
+            task = start()._moId
+            end = self.vcenter.wait_for(lambda entry: entry.get("task") == task and entry.get("event") == "finished")
+            if not end.get("fault"):
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{vm}: {end['fault']}")
+
+    def machine(self, vm: str) -> dict[str, Any]:
+        return next(one for one in self.vcenter.machines() if one["name"] == vm)
+
+    def moid(self, vm: str) -> str:
+        return str(self.machine(vm)["moid"])
+
+    def each_snapshot(self, vm: str) -> Iterator[dict[str, Any]]:
+        def walk(trees: Any) -> Iterator[dict[str, Any]]:
+            for tree in trees or ():
+                yield tree
+                yield from walk(tree.get("children"))
+
+        return walk(self.machine(vm)["snapshots"])
+
+    def switch(self, vm: str, on: bool) -> None:
+        """Power a VM on or off, and remember when."""
+        before = time.time()
+        self.vcenter.vm(vm, power="on" if on else "off")
+        self.power.append((before if on else time.time(), vm, on))
+
+    def wait_idle(self) -> None:
+        """Wait until no task works on any VM."""
+        deadline = time.monotonic() + 30
+        while any(machine.get("busy") for machine in self.vcenter.machines()):
+            if time.monotonic() > deadline:
+                raise Hung("a task of the vCenter does not end")
+            time.sleep(0.02)
+
+    # ---- ZFS
+
+    def diary(self) -> list[tuple[str, float, str]]:
+        """(begin, end, seen; when; snapshots) of the zfs commands so far."""
+        try:
+            lines = (self.zfs_folder / "log").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [(what, float(when), rest.strip()) for what, when, rest in (line.split(" ", 2) for line in lines)]
+
+    def wait_zfs(self) -> None:
+        """Wait until every snapshot command that began, or waits for `hold`, has ended."""
+        (self.zfs_folder / "hold").unlink(missing_ok=True)
+        deadline = time.monotonic() + 60
+        while True:
+            if not self.zfs_waits():
+                return
+            if time.monotonic() > deadline:
+                raise Hung("a zfs command does not end")
+            time.sleep(0.05)
+
+    def zfs_waits(self) -> bool:
+        """Whether a snapshot command waits or works."""
+        pattern = f"{self.folder / 'bin' / 'zfs'} snapshot"
+        return subprocess.run(["pgrep", "-f", pattern], capture_output=True).returncode == 0
+
+    def reserve(self, much: bool) -> None:
+        """Leave no room for a snapshot of the nested dataset: what it holds (8 MiB) is reserved a second time."""
+        quota, reservation = ("14M", "12M") if much else ("none", "none")
+        nested = f"{self.dataset}/nested"
+        self.host.ssh(
+            ["sh", "-ec", f"zfs set quota={quota} {self.dataset}; zfs set refreservation={reservation} {nested}"]
+        )
+
+    def fail_disk(self, failing: bool) -> None:
+        """Have the disk of the failing pool refuse everything, and write to it so that ZFS notices; or mend it."""
+        script = FAIL_DISK if failing else MEND_DISK
+        self.host.ssh(["sh", "-ec", script])
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the storage host's clock, so many seconds off."""
+        self.host.ssh(["date", "-u", "-s", f"@{time.time() + seconds:.3f}"])
+
+    def read_and_destroy_snapshots(self, pools: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
+        """The properties of every ZFS snapshot of this stage, read from ZFS; they are destroyed afterwards."""
+        roots = " ".join([self.dataset, *pools])
+        script = f"""
+            zfs get -H -p -r -t snapshot -o name,property,value,source all {roots} || exit 1
+            for name in $(zfs list -H -o name -t snapshot -r {roots}); do zfs destroy "$name" || exit 1; done
+        """
+        output = self.host.ssh(["bash", "-c", script]).stdout
+        (self.zfs_folder / "log").unlink(missing_ok=True)
+        found: dict[str, dict[str, str]] = {}
+        for line in output.splitlines():
+            name, key, value, source = line.split("\t")
+            if key == "creation" or (key.startswith("quiesce.vmware_zfs:") and source in ("local", "received")):
+                found.setdefault(name, {})[key.removeprefix("quiesce.vmware_zfs:")] = value
+        return found
+
+    def dump(self) -> str:
+        """What the journal holds, for whoever looks into a violation."""
+        with self.database() as database:
+            rows = database.rows("SELECT * FROM vm_snapshot WHERE state != 'gone'")
+            runs = database.rows("SELECT id, state FROM run ORDER BY started DESC LIMIT 3")
+        return json.dumps({"open": [dict(row) for row in rows], "runs": [dict(row) for row in runs]})
