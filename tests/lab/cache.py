@@ -21,12 +21,12 @@ def product_path(kind: str, *recipe: str) -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel lets go of it when the process dies."""
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file `path`; the kernel lets go of it when the process dies. BlockingIOError if it is not to wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)

@@ -19,6 +19,9 @@ def main() -> None:
     remove_all()
     remove_tree(BUILD)
     for partial in cache_root().glob("*.partial"):
-        with locked(partial.with_suffix(".lock")):
-            remove_tree(partial)
+        try:
+            with locked(partial.with_suffix(".lock"), wait=False):
+                remove_tree(partial)
+        except BlockingIOError:
+            pass  # another checkout is building it
     print("Nothing of this checkout runs or is mounted, and build/ is gone; what was built stays in the cache.")
