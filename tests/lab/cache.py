@@ -22,7 +22,7 @@ def product_path(kind: str, *recipe: str) -> Path:
 
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel lets go of it when the process dies. BlockingIOError if it is not to wait."""
+    """Hold the lock file `path` until the process ends at the latest; BlockingIOError if it is held and not to wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
