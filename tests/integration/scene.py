@@ -100,7 +100,8 @@ class Scene:
 
     def request(self, dataset: str = "", **options: Any) -> Request:
         """What a run is asked for: options of Request and of Policy, with a name that nobody used before."""
-        policy = Policy(**{name: options.pop(name) for name in _POLICY & options.keys()})
+        limits = {"vm_timeout": 30.0, "max_hold": 60.0}  # a test that goes wrong ends soon
+        policy = Policy(**{**limits, **{name: options.pop(name) for name in _POLICY & options.keys()}})
         options.setdefault("snapshot", f"s{next(_names)}")
         return Request(dataset or self.tree, aliases=(GUEST,), policy=policy, **options)
 

@@ -73,9 +73,13 @@ def during_zfs(before_zfs: Callable[[str], Path], event: Callable[[], Any]) -> t
     return meanwhile(work)
 
 
-def until(vcenter: Simulator, event: str, method: str = "") -> Callable[[], Any]:
-    """A step that waits until a task has come so far."""
-    return lambda: vcenter.wait_for(lambda entry: entry.get("event") == event and method in ("", entry["method"]))
+def until(vcenter: Simulator, event: str, method: str = "", vm: str = "") -> Callable[[], Any]:
+    """A step that waits until a task, of a VM by its name if one is given, has come so far."""
+    return lambda: vcenter.wait_for(
+        lambda entry: (
+            entry.get("event") == event and method in ("", entry["method"]) and vm in ("", entry.get("vm_name"))
+        )
+    )
 
 
 # ---- the guest cannot be quiesced
@@ -494,7 +498,7 @@ def test_a_vm_that_is_powered_on_during_the_run_is_crash(
         event = during_zfs(before_zfs, power_on)
     else:
         vcenter.rule(method=CREATE, vm="web", effect="task_hang")
-        event = meanwhile(until(vcenter, "started"), power_on, vcenter.release)
+        event = meanwhile(until(vcenter, "started", vm="web"), power_on, vcenter.release)
     result = scene.take()
     event.join()
     assert levels(result) == {"web": "filesystem", "sleeper": "crash"}
@@ -507,7 +511,9 @@ def test_a_vm_that_is_powered_on_during_the_run_is_crash(
 
 def test_a_vm_that_is_registered_during_the_run_lowers_the_whole(scene: Scene, vcenter: Simulator) -> None:
     vcenter.rule(method=CREATE, vm="web", effect="task_hang", count=1)
-    event = meanwhile(until(vcenter, "started"), lambda: vcenter.register("vmware", name="newcomer"), vcenter.release)
+    event = meanwhile(
+        until(vcenter, "started", vm="web"), lambda: vcenter.register("vmware", name="newcomer"), vcenter.release
+    )
     result = scene.take()
     event.join()
     assert levels(result) == BEST and (result["consistency"], result["complete"]) == ("crash", False)
