@@ -1,0 +1,195 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role runtime, by ansible-playbook over ssh, and what it is for: a storage host that recovers by itself.
+
+Its own host, because its power is cut. Under emulation a task takes some seconds, so one test tells the whole story.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from tests.lab.simulator import PASSWORD, USER, Simulator
+from tests.lab.storage_host import StorageHost
+
+from .conftest import StartVcenter
+from .scene import ended, nfs, nodes
+
+CA_PATH = "/etc/ssl/certs/lab-vcenter.pem"
+TIMER, SERVICE = "vmware-zfs-recover.timer", "vmware-zfs-recover.service"
+
+ROLE = [
+    {
+        "name": "Apply a task file of the role",
+        "ansible.builtin.include_role": {"name": "quiesce.vmware_zfs.runtime", "tasks_from": "{{ entry }}"},
+        "vars": {
+            "runtime_wheels": "/var/lib/lab/wheels",
+            "runtime_wheels_remote_src": True,
+            "runtime_recover_randomized_delay": "5s",
+        },
+    }
+]
+
+# The service with another job: what recovery needs from ZFS works in its sandbox, and what it does not need does not.
+PROBE = f"""
+folder=/run/systemd/system/{SERVICE}.d
+mkdir $folder
+cat >$folder/probe.conf <<'END'
+[Service]
+ExecStart=
+ExecStart=/bin/sh -exc 'zfs snapshot -o lab:a=b tank/other@probe; zfs set lab:c=d tank/other@probe; ! touch /etc/probe'
+END
+systemctl daemon-reload
+systemctl start {SERVICE} || journalctl --unit {SERVICE} --output=cat
+rm -r $folder
+systemctl daemon-reload
+zfs get -H -o value lab:a,lab:c tank/other@probe
+"""
+
+
+@pytest.fixture
+def host() -> Iterator[StorageHost]:
+    """A pristine storage host without the virtual environment that the lab's image brings."""
+    host = StorageHost("runtime")
+    host.reset()
+    host.ssh(["rm", "-rf", "/opt/vmware-zfs"])
+    yield host
+    host.down()
+
+
+def start_play(folder: Path, host: StorageHost, tasks: list[dict[str, Any]], *options: str) -> "subprocess.Popen[str]":
+    """Start ansible-playbook with a play of these tasks."""
+    inventory, playbook = folder / "inventory.json", folder / "play.json"
+    inventory.write_text(json.dumps({"all": {"hosts": {"storage": host.inventory()}}}))
+    play = {"name": "A play on the storage host", "hosts": "storage", "gather_facts": False, "tasks": tasks}
+    playbook.write_text(json.dumps([play]))
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={inventory}", *options, str(playbook)],
+        env={**os.environ, "ANSIBLE_PIPELINING": "true", "ANSIBLE_NOCOLOR": "true"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def apply(folder: Path, host: StorageHost, *options: str, entry: str = "main") -> int:
+    """Apply the role to its end; returns how many tasks changed something."""
+    process = start_play(folder, host, ROLE, f"--extra-vars=entry={entry}", *options)
+    said, _unused = process.communicate()
+    assert process.returncode == 0, said
+    recap = re.search(r"^storage +: ok=\d+ +changed=(\d+)", said, re.MULTILINE)
+    assert recap is not None, said
+    return int(recap.group(1))
+
+
+def start_run(folder: Path, host: StorageHost, vcenter: Simulator) -> "subprocess.Popen[str]":
+    """Start a coordinated snapshot of tank/vmware from the controller."""
+    host.ssh(["tee", CA_PATH], input=vcenter.ca_path.read_text())
+    credential = {
+        "hostname": "10.0.2.2", "port": vcenter.port, "username": USER, "password": PASSWORD,
+        "filesystem": "tank/vmware", "ca_path": CA_PATH,
+    }  # fmt: skip
+    snapshot = {"dataset": "tank/vmware", "name": "cut"}
+    tasks = [
+        {"name": "Store how to log in", "quiesce.vmware_zfs.vmware_cred": credential},
+        {"name": "Take a snapshot", "quiesce.vmware_zfs.vmware_coordinated_snapshot": snapshot},
+    ]
+    return start_play(folder, host, tasks)
+
+
+def wait_for_tasks(
+    vcenter: Simulator, method: str, event: str, *vms: str, by: "subprocess.Popen[str] | None" = None
+) -> None:
+    """Until the vCenter's tasks of this kind on `vms` are at `event`. When `by` ends before, it says why."""
+    deadline = time.monotonic() + 300
+    waiting = set(vms)
+    while waiting:
+        waiting -= {entry["vm_name"] for entry in ended(vcenter, method, event)}
+        assert by is None or by.poll() is None, by.communicate()[0]
+        assert time.monotonic() < deadline, f"{method} on {waiting} did not come to be {event}: {vcenter.trace()}"
+        time.sleep(0.2)
+
+
+def ours(vcenter: Simulator) -> list[str]:
+    """The VMs with a VMware snapshot of ours, from the simulator's own inventory."""
+    return sorted(
+        vm
+        for vm, trees in vcenter.snapshots().items()
+        for node in nodes(trees)
+        if node["name"].startswith("vmware-zfs ")
+    )
+
+
+def shown(host: StorageHost, unit: str, *properties: str) -> dict[str, str]:
+    """What systemd says of a unit."""
+    lines = host.ssh(["systemctl", "show", unit, f"--property={','.join(properties)}"]).stdout.splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def wait_for_recovery(host: StorageHost) -> None:
+    """Until no recovery is under way."""
+    host.ssh(["sh", "-c", f"while systemctl is-active {SERVICE} | grep -q activating; do sleep 0.5; done"], timeout=300)
+
+
+def status(host: StorageHost) -> tuple[int, dict[str, Any]]:
+    """What the command says, with its exit status."""
+    done = host.ssh(["vmware-zfs", "status", "--json"], check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_host_that_lost_power_recovers_at_boot_by_itself(
+    host: StorageHost, start_vcenter: StartVcenter, tmp_path: Path
+) -> None:
+    # Check mode first, on a host that has nothing: it says what it would do, and does nothing.
+    assert apply(tmp_path, host, "--check") == 2
+    assert host.ssh(["ls", "/opt/vmware-zfs", f"/etc/systemd/system/{TIMER}"], check=False).stdout == ""
+    assert apply(tmp_path, host) == 3
+    assert apply(tmp_path, host) == 0
+
+    assert status(host) == (0, {"alive": [], "left": [], "runs": []})
+    assert shown(host, TIMER, "ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
+    exposure = host.ssh(["systemd-analyze", "security", "--no-pager", SERVICE]).stdout.splitlines()[-1]
+    assert float(re.findall(r"[0-9]+\.[0-9]+", exposure)[0]) < 4.0, exposure
+
+    wait_for_recovery(host)
+    assert host.ssh(["sh", "-es"], input=PROBE).stdout == "b\nd\n"
+
+    # A run is under way: two VMs are held, the creation of a third one's VMware snapshot is, when the power fails.
+    vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web"}, {"name": "db"}, {"name": "app"}))
+    vcenter.rule(method="CreateSnapshot.*", vm="app", effect="task_hang")
+    run = start_run(tmp_path, host, vcenter)
+    wait_for_tasks(vcenter, "CreateSnapshot", "started", "app", by=run)
+    wait_for_tasks(vcenter, "CreateSnapshot", "finished", "db", "web", by=run)
+    host.power_cut()
+    assert run.communicate(timeout=120) and run.returncode != 0
+    vcenter.release()
+    wait_for_tasks(vcenter, "CreateSnapshot", "finished", "app")
+    assert ours(vcenter) == ["app", "db", "web"] and not ended(vcenter, "RemoveSnapshot")
+
+    # Nobody but systemd calls recover.
+    host.boot()
+    wait_for_tasks(vcenter, "RemoveSnapshot", "finished", "app", "db", "web")
+    assert ours(vcenter) == []
+    wait_for_recovery(host)
+    said = host.ssh(["journalctl", "--boot", "--unit", SERVICE, "--output=cat"]).stdout
+    assert shown(host, SERVICE, "Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}, said
+    assert len(re.findall(r"^removed 'vmware-zfs \S+' of the VM '(?:app|db|web)'", said, re.MULTILINE)) == 3, said
+    assert shown(host, TIMER, "ActiveState") == {"ActiveState": "active"}
+    code, found = status(host)
+    assert (code, found["left"], [one["zfs_snapshot"] for one in found["runs"]]) == (0, [], ["tank/vmware@cut"])
+
+    # Removed, the host keeps its state.
+    assert apply(tmp_path, host, entry="remove") > 0
+    left = host.ssh(["ls", "-d", "/opt/vmware-zfs", f"/etc/systemd/system/{TIMER}", "/var/lib/vmware-zfs"], check=False)
+    assert left.stdout.split() == ["/var/lib/vmware-zfs"]
