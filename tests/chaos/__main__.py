@@ -58,20 +58,21 @@ def main() -> int:
     from .plan import Tally, deal, hands
     from .stage import LAB, Stage
 
-    host = StorageHost(LAB)
-    host.up()
+    host = StorageHost(f"{LAB}-short" if options.short else LAB)
+    print("Starting the storage host", flush=True)
+    host.reset()  # pristine: an earlier run may have been killed with a disk that fails
     tally = Tally(options.seed)
     order = random.Random(options.seed)
     dealer = hands(order, options.short)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     terminal = sys.stdout.isatty()
     stage = Stage(folder / "stage", host, "tank/chaos", options.mutation)
-    number = 0
     try:
-        while sum(tally.faults.values()) < options.faults and time.monotonic() - tally.begun < options.minutes * 60:
-            number += 1
+        for number, hand in enumerate(dealer, 1):
+            enough = not tally.missing_steps() if options.short else sum(tally.faults.values()) >= options.faults
+            if enough or time.monotonic() - tally.begun > options.minutes * 60:
+                break
             rng = random.Random(f"{options.seed}/{number}")
-            name, hand = next(dealer)
             faults = deal(rng, hand)
             what = ", ".join(map(str, faults))
             if options.only and number != options.only:
@@ -88,10 +89,12 @@ def main() -> int:
                 print(f"\n{problem}", file=sys.stderr, flush=True)
             print(tally.line(), end="\r" if terminal else "\n", flush=True)
             tally.write(options.report)
-        if not options.short and not options.only:
+        if not options.short and not options.only and not options.mutation:
+            print("\nCutting the storage host's power, with the engine on it: two cold starts", flush=True)
             tally.add(power_cut.play(folder / "power", host, rng=random.Random(options.seed)), "power cut")
     finally:
         stage.close()
+        host.down()
         shutil.rmtree(folder, ignore_errors=True)
     tally.write(options.report)
     print(f"\n{tally.table()}\n{tally.line()}")

@@ -165,7 +165,7 @@ def _hasten(task: Task) -> None:
     drive._RECONNECT_PAUSE = 0.2
     lock._RETRY = 0.05
     recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
-    recover._PATIENT, recover._BRIEF = 20.0, 10.0
+    recover._PATIENT, recover._BRIEF = 8.0, 5.0
     settle._LOOK_SECONDS = 5.0
     open_database = Database.open.__func__  # type: ignore[attr-defined]
     Database.open = classmethod(partial(open_database, busy_timeout=1.0))  # type: ignore[assignment,method-assign,arg-type]

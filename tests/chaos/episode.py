@@ -116,6 +116,9 @@ class Episode:
         for fault in self._faults:
             if fault.at == instant and fault.strike and not fault.hit:
                 fault.hit = fault.strike(self._stage, process) is not False
+                if self._stage.vcenter.running:  # somebody may have taken a snapshot of theirs
+                    now = judge.foreign(self._stage.vcenter.machines(), OUR_HOSTS)
+                    self._before = {**now, **self._before}
 
     def _note_rules(self) -> None:
         if self._stage.vcenter.running:

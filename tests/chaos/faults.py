@@ -73,7 +73,8 @@ RUN_STEPS = _steps(
 RARE_RUN_STEPS = _steps("set_state:lost", "note")
 # Where the run has to be killed so that the recovery gets to its step.
 RECOVERY_STEPS = {
-    **dict.fromkeys(_steps("removing", "gone", "set_state:ended"), "created:after:3"),
+    **dict.fromkeys(_steps("removing", "gone"), "created:after:3"),
+    **dict.fromkeys(_steps("set_state:ended"), "gone:after:5"),
     **dict.fromkeys(_steps("set_state:lost"), "zfs-snapshot:before:1"),
     **dict.fromkeys(_steps("set_state:releasing"), "zfs-snapshot:after:1"),
     **dict.fromkeys(_steps("absent"), "intend:after:1"),

@@ -30,12 +30,9 @@ def step_hands() -> list[tuple[str, Hand]]:
     ]
 
 
-def hands(rng: random.Random, short: bool = False) -> Iterator[tuple[str, Hand]]:
-    """Endless: which faults are dealt to each run. First every journal step, then every kind, then whatever comes.
-
-    The name is that of the journal's step, "" for others.
-    """
-    steps = step_hands()
+def hands(rng: random.Random, short: bool = False) -> Iterator[Hand]:
+    """Endless: which faults are dealt to each run. First every journal step, then every kind, then whatever comes."""
+    steps = [hand for _step, hand in step_hands()]
     rng.shuffle(steps)
     kinds: list[Hand] = [[maker] for maker in (*faults.ENVIRONMENT, *faults.PER_VM, *faults.PEOPLE)]
     between = [
@@ -46,7 +43,7 @@ def hands(rng: random.Random, short: bool = False) -> Iterator[tuple[str, Hand]]
     yield from steps
     if not short:
         # A second fault beside the first finds what neither does alone.
-        yield from (("", [*hand, rng.choice(faults.PER_VM)]) for hand in rest)
+        yield from ([*hand, rng.choice(faults.PER_VM)] for hand in rest)
     while True:
         hand = [rng.choice(faults.ENVIRONMENT), *rng.sample(faults.PER_VM, 2)]
         if rng.random() < 0.5:
@@ -55,7 +52,7 @@ def hands(rng: random.Random, short: bool = False) -> Iterator[tuple[str, Hand]]
             hand.append(rng.choice(faults.BETWEEN))
         if rng.random() < 0.3:
             hand.append(faults.kill_at_step(rng.choice(faults.RUN_STEPS)))
-        yield "", hand
+        yield hand
 
 
 def deal(rng: random.Random, hand: Hand) -> list[Fault]:
@@ -127,9 +124,9 @@ class Tally:
 
     def line(self) -> str:
         return (
-            f"{time.monotonic() - self.begun:5.0f} s  {self.runs} runs, {sum(self.faults.values())} faults  left behind "
-            f"{self.left_behind}, foreign lost {self.foreign_lost}, records too good {self.records_too_good}, "
-            f"other {self.other}"
+            f"{time.monotonic() - self.begun:5.0f} s  {self.runs} runs, {sum(self.faults.values())} faults  "
+            f"left behind {self.left_behind}, foreign lost {self.foreign_lost}, "
+            f"records too good {self.records_too_good}, other {self.other}"
         )
 
     def table(self) -> str:

@@ -1,4 +1,152 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""tbd"""
+"""A power cut of the storage host, with the engine and its database on the storage host itself, as users have them."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shlex
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
+
+from tests.lab.storage_host import StorageHost
+
+from . import engine_process, judge
+from .episode import OFF, ON_DATASETS, WINDOWS, Verdict
+from .stage import PATIENCE, Hung, Stage
+
+PLACE = "/var/lib/chaos"  # on the storage host
+PYTHON = "/opt/vmware-zfs/venv/bin/python"
+PACKAGE = "ansible_collections/quiesce/vmware_zfs/plugins/module_utils"
+INSTANTS = (
+    "created:after:3",
+    "zfs-snapshot:after:1",
+    "set_state:releasing:after:1",
+    "removing:after:2",
+    "gone:after:2",
+)
+
+_ADD_CREDENTIAL = """
+import json, sys
+from pathlib import Path
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+given = json.load(sys.stdin)
+password = Secret(given.pop("password"))
+state = Path(given.pop("state"))
+with Credentials.open(Paths(state / "db", state / "etc" / "key")) as credentials:
+    credentials.insert(Credential("", "", "").merged(given), password)
+print(StorageHost.here().id)
+"""
+
+
+def play(folder: Path, host: StorageHost, rng: random.Random) -> Verdict:
+    """Two runs, the power cut once while the VMs are held or released and once right after the ZFS snapshot."""
+    stage = Stage(folder, host, "tank/power")
+    verdict = Verdict()
+    try:
+        guest = _Guest(stage)
+        for instant in (rng.choice([one for one in INSTANTS if one != INSTANTS[1]]), INSTANTS[1]):
+            _cut_at(instant, stage, guest, verdict)
+    finally:
+        stage.close()
+    return verdict
+
+
+class _Guest:
+    """The engine on the storage host. `offset` is how far the host's clock is ahead of this machine's (seconds)."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage, self._number = stage, 0
+        self._push()
+        vcenter = stage.vcenter
+        given = {
+            "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
+            "filesystem": stage.dataset, "ca_path": f"{PLACE}/ca.pem", "state": f"{PLACE}/state",
+        }  # fmt: skip
+        command = ["env", f"PYTHONPATH={PLACE}", PYTHON, "-c", _ADD_CREDENTIAL]
+        self.id = stage.host.ssh(command, input=json.dumps(given)).stdout.strip()
+        before = time.time()
+        clock = float(stage.host.ssh(["date", "+%s.%N"]).stdout)
+        self.offset = clock - (before + time.time()) / 2
+
+    def _push(self) -> None:
+        """The engine, this harness's part of it and the certificate authority, in one archive through ssh."""
+        archive = io.BytesIO()
+        here = Path(__file__).parent
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            engine = Path(str(module_utils.__path__[0])).resolve()
+            for source in sorted(engine.rglob("*.py")):
+                tar.add(source, f"{PACKAGE}/{source.relative_to(engine)}")
+            tar.add(engine_process.__file__, "engine_process.py")
+            tar.add(here / "zfs", "bin/zfs")
+            tar.add(self._stage.vcenter.ca_path, "ca.pem")
+        script = f"mkdir -p -m 700 {PLACE}/zfs {PLACE}/state; tar -xzf - -C {PLACE}; sync"
+        subprocess.run(
+            ["ssh", "-F", str(self._stage.host.ssh_config), "storage", script], input=archive.getvalue(), check=True
+        )
+
+    def start(self, **task: Any) -> "subprocess.Popen[str]":
+        self._number += 1
+        environment = {"CHAOS_ZFS": f"{PLACE}/zfs", "CHAOS_REAL_ZFS": "/usr/sbin/zfs", "CHAOS_SYNC": "yes"}
+        environment["PATH"] = f"{PLACE}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        task = {
+            "environment": environment, "state": f"{PLACE}/state", "locks": "/run/chaos", "call_timeout": 30.0,
+            "dataset": self._stage.dataset, "snapshot": f"power-{self._number}",
+            "policy": {"vm_timeout": 60.0, "max_hold": 120.0}, **task,
+        }  # fmt: skip
+        words = ["env", f"PYTHONPATH={PLACE}", PYTHON, f"{PLACE}/engine_process.py", json.dumps(task)]
+        line = " ".join(shlex.quote(word) for word in words)
+        return subprocess.Popen(
+            ["ssh", "-F", str(self._stage.host.ssh_config), "storage", line],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def diary(self) -> list[tuple[str, float, str]]:
+        lines = self._stage.host.ssh(["cat", f"{PLACE}/zfs/log"]).stdout.splitlines()
+        entries = [line.rstrip("\0").split(" ", 2) for line in lines]
+        return [(one[0], float(one[1]) - self.offset, one[2].strip()) for one in entries if len(one) == 3]
+
+
+def _cut_at(instant: str, stage: Stage, guest: _Guest, verdict: Verdict) -> None:
+    before = judge.foreign(stage.vcenter.machines(), {guest.id})
+    run = guest.start(what="run", wait_at=[instant])
+    assert run.stdout is not None
+    said = run.stdout.readline()
+    if json.loads(said or "{}").get("at") != instant:
+        verdict.other.append(f"the run on the storage host did not come to {instant}: {said}{run.communicate()[1]}")
+        return
+    stage.host.power_cut()
+    run.communicate()
+    verdict.faults["power cut of the storage host"] += 1
+    stage.host.boot()
+    begun = time.monotonic()
+    for later in (False, True):
+        stage.wait_idle()
+        recovery = guest.start(what="recover", later=later)
+        try:
+            output, complaint = recovery.communicate(timeout=2 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            recovery.kill()
+            raise Hung("the recovery after a power cut did not end") from None
+        if "result" not in (json.loads(output) if output else {}):
+            verdict.other.append(f"the recovery after a power cut at {instant} said: {output}{complaint}")
+    verdict.recover_seconds = max(verdict.recover_seconds, (time.monotonic() - begun) / 2)
+    machines = stage.vcenter.machines()
+    verdict.left_behind += judge.left_behind(machines, {guest.id})
+    verdict.foreign_lost += judge.foreign_lost(before, judge.foreign(machines, {guest.id}))
+    trace = judge.read_trace(stage.vcenter.trace_path)
+    truth = judge.Truth(trace, ON_DATASETS - OFF, ON_DATASETS, [], WINDOWS)
+    spans = judge.spans(guest.diary())
+    for name, values in stage.read_and_destroy_snapshots().items():
+        verdict.records_too_good += judge.too_good(name, values, spans.get(name), truth)

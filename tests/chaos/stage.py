@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a run meets its faults: a vCenter that can be broken, real ZFS, and an engine in a process that can be killed."""
+"""Where a run meets its faults: a vCenter that breaks, real ZFS, and an engine in a process that can be killed."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ OWN_MOUNTS = "CHAOS_OWN_MOUNTS"  # set where a mount ends with this process: the
 PATIENCE = 90.0  # seconds after which a run or a recovery counts as one that hangs
 FAILING_POOL = "failing"  # a pool whose disk can be made to fail
 _processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload([engine_process.__name__])
 _numbers = itertools.count(1)
 
 INVENTORY = (
@@ -53,19 +54,22 @@ PREPARE = """
 zfs list -H -o name {dataset} >/dev/null 2>&1 && zfs destroy -r {dataset}
 zfs create {dataset}; zfs create {dataset}/nested
 head -c 8M /dev/urandom >/{dataset}/nested/data
-zpool list -H {pool} >/dev/null 2>&1 && exit 0
+! zpool list -H {pool} >/dev/null 2>&1 || exit 0
 modprobe dm_mod; modprobe loop
 truncate -s 96M /var/tmp/{pool}.img; disk=$(losetup -f --show /var/tmp/{pool}.img)
 dmsetup create {pool} --table "0 $((96 * 2048)) linear $disk 0"
 echo "0 $((96 * 2048)) linear $disk 0" >/var/tmp/{pool}.table
 zpool create -o failmode=wait {pool} /dev/mapper/{pool}; zfs create {pool}/vms
 """
-_TABLE = "dmsetup suspend --nolockfs {pool}; {table} | dmsetup load {pool}; dmsetup resume {pool}; "
-FAIL_DISK = (_TABLE + "dd if=/dev/zero of=/{pool}/vms/x bs=4k count=1 2>/dev/null; (zpool sync {pool} >/dev/null 2>&1 &);"
-             ' until [ "$(zpool list -H -o health {pool})" = SUSPENDED ]; do sleep 0.05; done').format(
-    pool=FAILING_POOL, table=f"sed s/linear.*/error/ /var/tmp/{FAILING_POOL}.table")  # fmt: skip
-MEND_DISK = (_TABLE + 'until zpool clear {pool} && [ "$(zpool list -H -o health {pool})" = ONLINE ]; do sleep 0.05; done').format(
-    pool=FAILING_POOL, table=f"cat /var/tmp/{FAILING_POOL}.table")  # fmt: skip
+_SET_TABLE = "dmsetup suspend --nolockfs {pool}; {table} | dmsetup load {pool}; dmsetup resume {pool}; "
+_FAIL = """
+dd if=/dev/zero of=/{pool}/vms/x bs=4k count=1 2>/dev/null
+(zpool sync {pool} >/dev/null 2>&1 &)
+until [ "$(zpool list -H -o health {pool})" = SUSPENDED ]; do sleep 0.05; done
+"""
+_MEND = """
+until zpool clear {pool} && [ "$(zpool list -H -o health {pool})" = ONLINE ]; do sleep 0.05; done
+"""
 
 
 class Hung(Exception):
@@ -121,14 +125,14 @@ class Process:
 
 
 class Stage:
-    """One vCenter, one dataset with a nested one, one engine. `folder` is empty; `state` is a file system of its own."""
+    """One vCenter, one dataset with a nested one, one engine; `mutation` breaks the engine (see engine_process.py)."""
 
     def __init__(self, folder: Path, host: StorageHost, dataset: str, mutation: str = "") -> None:
         self.folder, self.host, self.dataset, self.mutation = folder, host, dataset, mutation
         self.state, self.zfs_folder = folder / "state", folder / "zfs"
         for path in (self.state, self.zfs_folder):
             path.mkdir(parents=True)
-        host.ssh(["sh", "-e", "-c", PREPARE.format(dataset=dataset, pool=FAILING_POOL)])
+        host.ssh(["sh", "-ec", PREPARE.format(dataset=dataset, pool=FAILING_POOL)])
         if os.environ.get(OWN_MOUNTS):
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "chaos", str(self.state)], check=True)
         self.paths = Paths(self.state / "db", self.state / "etc" / "key", folder / "locks")
@@ -291,11 +295,14 @@ class Stage:
         deadline = time.monotonic() + 20
         while True:
             task = start()._moId
-            end = self.vcenter.wait_for(lambda entry: entry.get("task") == task and entry.get("event") == "finished")
+            end = self._end_of(task)
             if not end.get("fault"):
                 return
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{vm}: {end['fault']}")
+
+    def _end_of(self, task: str) -> dict[str, Any]:
+        return self.vcenter.wait_for(lambda entry: entry.get("task") == task and entry.get("event") == "finished")
 
     def machine(self, vm: str) -> dict[str, Any]:
         return next(one for one in self.vcenter.machines() if one["name"] == vm)
@@ -361,7 +368,8 @@ class Stage:
 
     def fail_disk(self, failing: bool) -> None:
         """Have the disk of the failing pool refuse everything, and write to it so that ZFS notices; or mend it."""
-        script = FAIL_DISK if failing else MEND_DISK
+        table = f"cat /var/tmp/{FAILING_POOL}.table" + (" | sed s/linear.*/error/" if failing else "")
+        script = (_SET_TABLE + (_FAIL if failing else _MEND)).format(pool=FAILING_POOL, table=table)
         self.host.ssh(["sh", "-ec", script])
 
     def set_clock(self, seconds: float) -> None:

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The short proof, and the proof that the proof can fail."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.storage_host import StorageHost
+
+from . import faults
+from .engine_process import MUTATIONS
+from .episode import Episode, Verdict
+from .faults import Fault
+from .plan import step_hands
+from .stage import LAB, Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def storage_host() -> Iterator[StorageHost]:
+    host = StorageHost(f"{LAB}-mutants")
+    host.reset()
+    yield host
+    host.down()
+
+
+@pytest.fixture
+def stage(storage_host: StorageHost, tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path / "stage", storage_host, "tank/mutant")
+    yield stage
+    stage.close()
+
+
+def play(stage: Stage, mutation: str, dealt: list[Fault]) -> Verdict:
+    stage.mutation = mutation
+    return Episode(stage, dealt, random.Random(1)).play()
+
+
+def killed_while_holding() -> list[Fault]:
+    return [Fault("killed at a step of the journal", kill_at="created:after:3")]
+
+
+def backup_on_top() -> list[Fault]:
+    """Somebody else's snapshot is taken on top of ours while we hold the VM."""
+    fault = faults.foreign_on_top(random.Random(1))
+    fault.at = "set_state:snapshotting:before:1"
+    return [fault]
+
+
+def killed_before_zfs_answered() -> list[Fault]:
+    return [faults.kill_zfs_waits(random.Random(1))]
+
+
+BREAKS = {  # mutation: (the faults that bring it to light, what of the verdict tells)
+    "no intent": (killed_while_holding, "left_behind"),
+    "removal with children": (backup_on_top, "foreign_lost"),
+    "record kept": (killed_before_zfs_answered, "records_too_good"),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_broken_engine_is_noticed(mutation: str, stage: Stage) -> None:
+    deal, told_by = BREAKS[mutation]
+    sound = play(stage, "", deal())
+    assert not sound.violated() and sum(sound.faults.values()) == 1, sound
+    broken = play(stage, mutation, deal())
+    assert getattr(broken, told_by), broken
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    """A kill at every step of the journal, in a process of its own: it needs mounts that nobody else sees."""
+    report = tmp_path / "chaos.json"
+    command = [sys.executable, "-m", "tests.chaos", "--short", "--seed", "1", "--report", str(report)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    found = json.loads(report.read_text())
+    assert found["left_behind"] == found["foreign_lost"] == found["records_too_good"] == found["other_problems"] == 0
+    assert set(found["steps_killed"]) >= {step for step, _ in step_hands()}
