@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except QuiesceError as error:
-        print(f"vmware-zfs: {error}", file=sys.stderr)
+        sys.stderr.write(f"vmware-zfs: {error}\n")
         return 1
     except BrokenPipeError:  # `vmware-zfs status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,15 +69,15 @@ def _recover(options: argparse.Namespace) -> int:
     else:
         verb = "would remove" if options.dry_run else "removed"
         for item in done.removed:
-            print(f"{verb} {_snapshot(item)}")
+            _say(f"{verb} {_snapshot(item)}")
         for name in done.lowered:
-            print(f"lowered the record of {name}: it said more than is known")
+            _say(f"lowered the record of {name}: it said more than is known")
         for problem in done.problems:
-            print(problem)
+            _say(problem)
         for item in done.left:
-            print(f"left {_snapshot(item)}: {item['reason']}")
+            _say(f"left {_snapshot(item)}: {item['reason']}")
         if not (done.removed or done.lowered or done.problems or done.left):
-            print("nothing is left of interrupted runs")
+            _say("nothing is left of interrupted runs")
     done.require_clean()
     return 1 if done.problems else 0
 
@@ -127,7 +127,7 @@ def status(engine: Engine, last: int) -> dict[str, Any]:
 
 def _print_status(found: dict[str, Any]) -> None:
     for holder in found["alive"]:
-        print(f"run {holder['run']} holds {holder['dataset']} since {holder['since']} (process {holder['pid']})")
+        _say(f"run {holder['run']} holds {holder['dataset']} since {holder['since']} (process {holder['pid']})")
     if found["runs"]:
         rows = [
             [
@@ -139,13 +139,13 @@ def _print_status(found: dict[str, Any]) -> None:
             ]
             for run in found["runs"]
         ]
-        print(table(["started (UTC)", "snapshot", "consistency", "", "held"], rows))
+        _say(table(["started (UTC)", "snapshot", "consistency", "", "held"], rows))
     else:
-        print("no run yet")
+        _say("no run yet")
     for item in found["left"]:
-        print(f"may be left: {_snapshot(item)} {item['reason']}")
+        _say(f"may be left: {_snapshot(item)} {item['reason']}")
     if found["left"]:
-        print("run 'vmware-zfs recover'")
+        _say("run 'vmware-zfs recover'")
 
 
 def _snapshot(item: dict[str, Any]) -> str:
@@ -154,8 +154,12 @@ def _snapshot(item: dict[str, Any]) -> str:
 
 
 def _print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, indent=2, sort_keys=True))
+    _say(json.dumps(data, indent=2, sort_keys=True))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -196,7 +196,7 @@ def refuse_while_left():
         raise InputError(
             f"{counted(len(left), 'VMware snapshot')} may be left, first '{left[0].name}' of the VM "
             f"'{left[0].vm_name}' on {left[0].hostname}, which only the runtime on this host would remove",
-            "Run 'vmware-zfs recover' first, or set force",
+            "Run 'vmware-zfs recover' until 'vmware-zfs status' tells of none, or set force",
         )
 
 

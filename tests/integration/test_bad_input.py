@@ -18,7 +18,7 @@ import pytest
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, ended, foreign, nfs, run_module, start_module
+from .scene import GUEST, Scene, answer, ended, foreign, nfs, run_module, start_module
 
 MODULES = ("vmware_coordinated_snapshot", "vmware_dataset_vms_info")
 CANARY = "canary-4711"
@@ -44,7 +44,11 @@ def unchanged(scene: Scene, vcenter: Simulator) -> Iterator[None]:
 
 def refused(module: str, arguments: dict[str, Any], check: bool = False) -> str:
     """A module that has to fail; returns its one sentence."""
-    result = run_module(module, arguments, check=check)
+    return sentence(run_module(module, arguments, check=check))
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """The one sentence of a module that failed."""
     assert result.get("failed") is True and not result.get("changed"), result
     said: str = result["msg"]
     assert said.endswith(".") and "\n" not in said and "Traceback" not in json.dumps(result), result
@@ -194,10 +198,10 @@ def test_a_missing_pyvmomi(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(bare_python))
     monkeypatch.setenv("VMWARE_ZFS_PYTHON", "/no/such/python")
-    probe = subprocess.run([bare_python, "-c", "import pyVmomi"], capture_output=True, text=True)
+    probe = subprocess.run([bare_python, "-c", "import pyVmomi"], capture_output=True, text=True, check=False)
     assert "ModuleNotFoundError" in probe.stderr
     for module in MODULES:
-        said = refused(module, {"dataset": tree})
+        said = sentence(answer(start_module(module, {"dataset": tree})))
         assert f"{bare_python} on this host lacks the Python library pyvmomi and cryptography" in said
         assert "Apply the role quiesce.vmware_zfs.runtime" in said
 

@@ -47,10 +47,8 @@ Verdicts = list[dict[str, tuple[list[str], "str | None", str, str]]]  # datasets
 
 
 @pytest.fixture(scope="module")
-def storage() -> StorageHost:
-    host = StorageHost()
-    host.up()
-    return host
+def storage(storage_host: StorageHost) -> StorageHost:
+    return storage_host
 
 
 @pytest.fixture(scope="module")

@@ -85,50 +85,54 @@ def until(vcenter: Simulator, event: str, method: str = "", vm: str = "") -> Cal
 # ---- the guest cannot be quiesced
 
 
-@pytest.mark.parametrize("effect", ["task_fault", "half_snapshot"])
-@pytest.mark.parametrize(
-    ("fault", "fields"),
-    [
-        ({"fault": "ApplicationQuiesceFault"}, "ApplicationQuiesceFault"),
-        ({"fault": "FileFault", "message": "The guest OS has reported an error during quiescing."}, "during quiescing"),
-    ],
-    ids=["typed", "generic"],
-)
-def test_a_failed_quiesce_goes_on_without(
-    scene: Scene, vcenter: Simulator, effect: str, fault: dict[str, Any], fields: str
-) -> None:
-    vcenter.rule(method=CREATE, vm="web", effect=effect, count=1, **fault)
+QUIESCE_FAILURES = {
+    "typed": {"effect": "task_fault", "fault": "ApplicationQuiesceFault"},
+    "half": {"effect": "half_snapshot", "fault": "ApplicationQuiesceFault"},
+    "generic": {"effect": "task_fault", "fault": "FileFault", "message": "The guest failed during quiescing."},
+    "generic-half": {"effect": "half_snapshot", "fault": "FileFault", "message": "The guest failed during quiescing."},
+}
+
+
+def start_failing(scene: Scene, start_vcenter: StartVcenter, **more: Any) -> Simulator:
+    """A vCenter with a VM for each way in which quiescing fails, and one that is well."""
+    vms = [{"name": name} for name in ("well", *QUIESCE_FAILURES)]
+    vcenter = start_vcenter(nfs("vmware", scene.tree, *vms))
+    scene.enrol(vcenter)
+    for name, failure in QUIESCE_FAILURES.items():
+        vcenter.rule(method=CREATE, vm=name, **failure, **more)
+    return vcenter
+
+
+def test_a_failed_quiesce_goes_on_without(scene: Scene, start_vcenter: StartVcenter) -> None:
+    vcenter = start_failing(scene, start_vcenter, count=1)
     result = scene.take()
-    assert struck(vcenter, effect) == 1
-    assert levels(result) == {**BEST, "web": "crash"}
-    assert "quiescing failed" in vm_of(result, "web")["reason"] and fields in vm_of(result, "web")["reason"]
+    assert struck(vcenter, "task_fault") == struck(vcenter, "half_snapshot") == 2
+    assert levels(result) == {"well": "filesystem", **{name: "crash" for name in QUIESCE_FAILURES}}
     assert (result["consistency"], result["complete"]) == ("crash", False)
-    tried = [entry for entry in ended(vcenter, "CreateSnapshot") if entry["vm_name"] == "web"]
-    assert len(tried) == 2 and tried[1]["quiesced"] is False
     assert {vm["name"]: vm["level"] for vm in scene.record(result["zfs_snapshot"]).vms} == levels(result)
-    # What the failure left was removed before the second snapshot, so that the two did not become a chain.
-    removed = [entry for entry in ended(vcenter, "RemoveSnapshot") if entry["vm_name"] == "web"]
-    assert len(removed) == (2 if effect == "half_snapshot" else 1)
+    for name, failure in QUIESCE_FAILURES.items():
+        reason = vm_of(result, name)["reason"]
+        assert "quiescing failed" in reason and failure.get("message", failure["fault"]) in reason
+        tried = [entry for entry in ended(vcenter, "CreateSnapshot") if entry["vm_name"] == name]
+        assert len(tried) == 2 and tried[1]["quiesced"] is False
+        # What the failure left was removed before the second snapshot, so that the two did not become a chain.
+        removed = [entry for entry in ended(vcenter, "RemoveSnapshot") if entry["vm_name"] == name]
+        assert len(removed) == (2 if failure["effect"] == "half_snapshot" else 1)
     scene.assert_released(vcenter)
 
 
-@pytest.mark.parametrize("effect", ["task_fault", "half_snapshot"])
-def test_a_failed_quiesce_is_skipped(scene: Scene, vcenter: Simulator, effect: str) -> None:
-    vcenter.rule(method=CREATE, vm="web", effect=effect, fault="ApplicationQuiesceFault")
+def test_a_failed_quiesce_is_skipped_or_fails_the_run(scene: Scene, start_vcenter: StartVcenter) -> None:
+    vcenter = start_failing(scene, start_vcenter)
     result = scene.take(on_quiesce_failure="skip", on_vm_failure="fail")
-    assert struck(vcenter, effect) == 1
-    assert levels(result) == {**BEST, "web": "crash"}
+    assert struck(vcenter, "task_fault") == struck(vcenter, "half_snapshot") == 2
+    assert levels(result) == {"well": "filesystem", **{name: "crash" for name in QUIESCE_FAILURES}}
     scene.assert_released(vcenter)
 
-
-@pytest.mark.parametrize("effect", ["task_fault", "half_snapshot"])
-def test_a_failed_quiesce_fails_the_run(scene: Scene, vcenter: Simulator, effect: str) -> None:
-    vcenter.rule(method=CREATE, vm="web", effect=effect, fault="ApplicationQuiesceFault")
-    error = scene.fail(snapshot=f"refused-{effect}", on_quiesce_failure="fail")
-    assert struck(vcenter, effect) == 1
-    assert "The VM 'web'" in str(error) and "could not be quiesced" in str(error)
+    error = scene.fail(snapshot="refused", on_quiesce_failure="fail")
+    assert struck(vcenter, "task_fault") + struck(vcenter, "half_snapshot") > 4
+    assert "The VM '" in str(error) and "could not be quiesced" in str(error)
     assert "No ZFS snapshot was taken" in str(error) and "the VMs have been released" in str(error)
-    assert not scene.exists(f"{scene.tree}@refused-{effect}")
+    assert not scene.exists(f"{scene.tree}@refused")
     scene.assert_released(vcenter)
 
 
@@ -222,56 +226,52 @@ def test_a_busy_vm_is_asked_again(scene: Scene, vcenter: Simulator) -> None:
     scene.assert_released(vcenter)
 
 
-@pytest.mark.parametrize("carried_out", [True, False])
-def test_a_creation_whose_task_vanishes_is_looked_up(scene: Scene, vcenter: Simulator, carried_out: bool) -> None:
-    vcenter.rule(method=CREATE, vm="web", effect="task_vanish", carried_out=carried_out, count=1)
-    result = scene.take()
-    assert [entry["vm_name"] for entry in ended(vcenter, "CreateSnapshot", "vanished")] == ["web"]
-    assert levels(result) == BEST and result["complete"]
-    asked = [entry for entry in vcenter.trace() if entry["kind"] == "call" and entry["method"].startswith("Create")]
-    assert sum(entry.get("vm_name") == "web" for entry in asked) == (1 if carried_out else 2)
-    scene.assert_released(vcenter)
+LOST_ANSWERS: dict[str, dict[str, Any]] = {
+    "vanish-done": {"effect": "task_vanish"},
+    "vanish-undone": {"effect": "task_vanish", "carried_out": False},
+    "drop-before": {"effect": "drop_before"},
+    "drop-after": {"effect": "drop_after"},
+    "malformed": {"effect": "malformed"},
+    "truncated": {"effect": "truncated"},
+    "no-soap": {"effect": "http_status", "status": 502},
+}
 
 
-@pytest.mark.parametrize("effect", ["drop_before", "drop_after", "malformed", "truncated", "http_status"])
-def test_a_creation_whose_answer_is_lost_is_looked_up(scene: Scene, vcenter: Simulator, effect: str) -> None:
-    vcenter.rule(
-        method=CREATE, vm="web", effect=effect, count=1, **({"status": 502} if effect == "http_status" else {})
-    )
+def strike_each(scene: Scene, vcenter: Simulator, method: str, faults: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A run in which each VM meets the fault of its name once."""
+    rules = {vcenter.rule(method=method, vm=name, count=1, **fault): name for name, fault in faults.items()}
     result = scene.take()
-    assert struck(vcenter, effect) == 1
-    assert levels(result) == BEST and result["complete"]
-    made = [entry for entry in ended(vcenter, "CreateSnapshot") if entry["vm_name"] == "web"]
-    assert len(made) == 1  # never two
+    hit = [rules[entry["rule"]] for entry in vcenter.trace() if entry["kind"] == "call" and entry.get("rule")]
+    assert sorted(hit) == sorted(faults)
+    assert levels(result) == {name: "filesystem" for name in faults} and result["complete"]
+    assert result["vmware_snapshots_left"] == 0 and scene.record(result["zfs_snapshot"]).complete
     scene.assert_released(vcenter)
+    return result
+
+
+def test_a_creation_whose_answer_or_task_is_lost_is_looked_up(scene: Scene, start_vcenter: StartVcenter) -> None:
+    vcenter = start_vcenter(nfs("vmware", scene.tree, *({"name": name} for name in LOST_ANSWERS)))
+    scene.enrol(vcenter)
+    result = strike_each(scene, vcenter, CREATE, LOST_ANSWERS)
+    done = [*ended(vcenter, "CreateSnapshot"), *ended(vcenter, "CreateSnapshot", "vanished")]
+    made = [entry["vm_name"] for entry in done if entry.get("snapshot") and not entry.get("fault")]
+    assert sorted(made) == sorted(levels(result))  # each came to be once, never twice
 
 
 # ---- the removal fails
 
 
-@pytest.mark.parametrize(
-    ("effect", "more"),
-    [
-        ("task_fault", {"fault": "GenericVmConfigFault"}),
-        ("call_fault", {"fault": "InvalidState"}),
-        ("task_vanish", {}),
-        ("task_vanish", {"carried_out": False}),
-        ("drop_before", {}),
-        ("drop_after", {}),
-        ("malformed", {}),
-        ("truncated", {}),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())) or "done",
-)
-def test_a_removal_that_fails_once_is_repeated(
-    scene: Scene, vcenter: Simulator, effect: str, more: dict[str, Any]
-) -> None:
-    vcenter.rule(method=REMOVE, vm="web", effect=effect, count=1, **more)
-    result = scene.take()
-    assert struck(vcenter, effect) == 1
-    assert levels(result) == BEST and result["complete"] and result["vmware_snapshots_left"] == 0
-    assert scene.record(result["zfs_snapshot"]).complete
-    scene.assert_released(vcenter)
+FAILED_REMOVALS: dict[str, dict[str, Any]] = {
+    "task-fault": {"effect": "task_fault", "fault": "GenericVmConfigFault"},
+    "call-fault": {"effect": "call_fault", "fault": "InvalidState"},
+    **LOST_ANSWERS,
+}
+
+
+def test_a_removal_that_fails_once_is_repeated(scene: Scene, start_vcenter: StartVcenter) -> None:
+    vcenter = start_vcenter(nfs("vmware", scene.tree, *({"name": name} for name in FAILED_REMOVALS)))
+    scene.enrol(vcenter)
+    strike_each(scene, vcenter, REMOVE, FAILED_REMOVALS)
 
 
 def test_a_removal_that_fails_for_good_is_reported_and_made_up_for_by_the_next_run(
@@ -312,13 +312,11 @@ def test_disks_that_need_consolidation_are_consolidated(scene: Scene, vcenter: S
 # ---- the session and the wire
 
 
-@pytest.mark.parametrize(
-    "method", ["CreateSnapshot.*", "WaitForUpdatesEx", "RemoveSnapshot_Task", "RetrievePropertiesEx"]
-)
-def test_a_session_that_ends_is_taken_up_again(scene: Scene, vcenter: Simulator, method: str) -> None:
-    vcenter.rule(method=method, effect="call_fault", fault="NotAuthenticated", count=1)
+def test_a_session_that_ends_is_taken_up_again(scene: Scene, vcenter: Simulator) -> None:
+    for method in (CREATE, REMOVE, "WaitForUpdatesEx", "RetrievePropertiesEx"):
+        vcenter.rule(method=method, effect="call_fault", fault="NotAuthenticated", count=1)
     result = scene.take()
-    assert struck(vcenter, "call_fault") == 1 and calls(vcenter)["Login"] == 2
+    assert struck(vcenter, "call_fault") == 4 and calls(vcenter)["Login"] == 5
     assert levels(result) == BEST and result["complete"]
     scene.assert_released(vcenter)
 
@@ -332,11 +330,12 @@ def test_sessions_that_all_expire_while_vms_are_held(scene: Scene, vcenter: Simu
     scene.assert_released(vcenter)
 
 
-@pytest.mark.parametrize("effect", ["drop_before", "drop_after", "malformed", "truncated"])
-def test_a_wait_that_is_cut_is_taken_up_again(scene: Scene, vcenter: Simulator, effect: str) -> None:
-    vcenter.rule(method="WaitForUpdatesEx|CreateFilter|CreatePropertyCollector", effect=effect, skip=1, count=3)
+def test_a_wait_that_is_cut_is_taken_up_again(scene: Scene, vcenter: Simulator) -> None:
+    effects = ("drop_before", "drop_after", "malformed", "truncated")
+    for effect in effects:
+        vcenter.rule(method="WaitForUpdatesEx|CreateFilter|CreatePropertyCollector", effect=effect, count=2)
     result = scene.take()
-    assert struck(vcenter, effect) == 3
+    assert [struck(vcenter, effect) for effect in effects] == [2, 2, 2, 2]
     assert levels(result) == BEST and result["complete"]
     scene.assert_released(vcenter)
 
@@ -611,8 +610,9 @@ def test_a_zfs_that_hangs_does_not_keep_the_vms(scene: Scene, vcenter: Simulator
 # ---- it is told to stop
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("when", ["creating", "removing"])
+@pytest.mark.parametrize(
+    ("number", "when"), [(signal.SIGTERM, "creating"), (signal.SIGINT, "creating"), (signal.SIGTERM, "removing")]
+)
 def test_a_signal_ends_the_run_after_it_has_released_everything(
     scene: Scene, start_vcenter: StartVcenter, tree: str, number: signal.Signals, when: str
 ) -> None:

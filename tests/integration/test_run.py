@@ -123,21 +123,21 @@ UNTOUCHED = {
 def test_every_kind_of_vm_reaches_its_level_and_says_why_no_more(
     scene: Scene, start_vcenter: StartVcenter, tree: str
 ) -> None:
-    vcenter = start_vcenter(nfs("vmware", tree, *(vm for vm, _, _ in LEVELS)))
+    vcenter = start_vcenter(nfs("vmware", tree, *(vm for vm, _unused, _unused in LEVELS)))
     scene.enrol(vcenter)
     before = foreign(vcenter)
 
     planned = scene.plan(exclude_vms=("scratch-*",))
     result = scene.take(exclude_vms=("scratch-*",))
 
-    assert levels(result) == {vm["name"]: level for vm, level, _ in LEVELS}
-    for vm, _, reason in LEVELS:
+    assert levels(result) == {vm["name"]: level for vm, level, _unused in LEVELS}
+    for vm, _unused, reason in LEVELS:
         said = vm_of(result, vm["name"])["reason"]
         assert reason in said and (said == "" if reason == "" else True), (vm["name"], said)
     assert levels(planned) == {**levels(result), "liar": "filesystem", "no-vss": "application"}  # seen only when tried
     assert (result["consistency"], result["complete"]) == ("crash", False)
     touched = {entry["vm_name"] for entry in ended(vcenter, "CreateSnapshot")}
-    assert touched == {vm["name"] for vm, _, _ in LEVELS} - UNTOUCHED
+    assert touched == {vm["name"] for vm, _unused, _unused in LEVELS} - UNTOUCHED
     quiesced = {entry["vm_name"] for entry in ended(vcenter, "CreateSnapshot") if entry["quiesced"]}
     assert quiesced == touched - {"liar", "tools-down", "no-tools"}
     record = scene.record(result["zfs_snapshot"])

@@ -187,9 +187,11 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     assert len(re.findall(r"^removed 'vmware-zfs \S+' of the VM '(?:app|db|web)'", said, re.MULTILINE)) == 3, said
     assert shown(host, TIMER, "ActiveState") == {"ActiveState": "active"}
     code, found = status(host)
-    assert (code, found["left"], [one["zfs_snapshot"] for one in found["runs"]]) == (0, [], ["tank/vmware@cut"])
+    assert [one["zfs_snapshot"] for one in found["runs"]] == ["tank/vmware@cut"]
+    # The answer about app was lost with the power, so it may be watched for a while, although it is gone.
+    assert {one["vm"] for one in found["left"]} <= {"app"} and code == bool(found["left"])
 
     # Removed, the host keeps its state.
-    assert apply(tmp_path, host, entry="remove") > 0
+    assert apply(tmp_path, host, "--extra-vars=runtime_force=true", entry="remove") > 0
     left = host.ssh(["ls", "-d", "/opt/vmware-zfs", f"/etc/systemd/system/{TIMER}", "/var/lib/vmware-zfs"], check=False)
     assert left.stdout.split() == ["/var/lib/vmware-zfs"]

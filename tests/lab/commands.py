@@ -72,6 +72,7 @@ def output(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
         capture_output=True,
         text=True,
         env={**os.environ, "LC_ALL": "C", **(env or {})},
+        check=False,
     )
     if done.returncode:
         raise LabError(

@@ -82,7 +82,7 @@ def _kvm_starts(kernel: Path) -> bool:
         "console=ttyS0 quiet lab.probe",
     ]
     try:
-        done = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS)
+        done = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return False
     return b"the probed processor works" in done.stdout
@@ -146,7 +146,7 @@ class Emulator:
         ]
         if state is not None:
             argv += ["-incoming", f"exec:cat '{state}'"]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             raise LabError(f"The storage host's emulator did not start: {done.stderr.strip()}")
 

@@ -29,7 +29,7 @@ NEEDED = (
 
 def _missing(packages: list[str]) -> list[str]:
     asked = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *packages], capture_output=True, text=True
+        ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *packages], capture_output=True, text=True, check=False
     )
     there = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" install ok installed")}
     return [package for package in packages if package not in there]

@@ -30,7 +30,9 @@ def development_python() -> str:
         if (
             found
             and subprocess.run(
-                [found, "-c", f"import sys; sys.exit(sys.version_info[:2] < {OLDEST})"], capture_output=True
+                [found, "-c", f"import sys; sys.exit(sys.version_info[:2] < {OLDEST})"],
+                capture_output=True,
+                check=False,
             ).returncode
             == 0
         ):
@@ -42,7 +44,7 @@ def development_python() -> str:
 
 def has_ensurepip(python: str) -> bool:
     """Whether the interpreter can make virtual environments with pip; on Debian that is a package of its own."""
-    return subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True).returncode == 0
+    return subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode == 0
 
 
 def development_environment() -> Path:

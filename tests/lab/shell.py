@@ -83,7 +83,7 @@ class Shell:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=left,
+            timeout=left, check=False
         )
         if done.returncode:
             raise LabError(f"The storage host refused the lab's key: {done.stderr.strip()}; try `tests/lab/lab reset`")
@@ -92,7 +92,7 @@ class Shell:
         """End the shared connection, also one whose other end is gone."""
         if self.control.exists():
             subprocess.run(
-                ["ssh", "-F", str(self.config), "-O", "exit", "storage"], stdin=subprocess.DEVNULL, capture_output=True
+                ["ssh", "-F", str(self.config), "-O", "exit", "storage"], stdin=subprocess.DEVNULL, capture_output=True, check=False
             )
             self.control.unlink(missing_ok=True)
 
@@ -103,7 +103,7 @@ class Shell:
             capture_output=True,
             text=True,
             timeout=time_limit,
-            **({"stdin": subprocess.DEVNULL} if data is None else {"input": data}),
+            *check=False, *({"stdin": subprocess.DEVNULL} if data is None else {"input": data}),
         )
 
     def interactive(self, argv: Sequence[str]) -> int:

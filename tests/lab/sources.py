@@ -46,7 +46,7 @@ def _fields(stanza: str) -> Mapping[str, str]:
         if line[:1].isspace() and name:
             fields[name] += "\n" + line.strip()
         elif ":" in line:
-            name, _, value = line.partition(":")
+            name, _unused, value = line.partition(":")
             name = name.strip().lower()
             fields[name] = value.strip()
     return fields

@@ -54,7 +54,7 @@ class Runner:
                 for step in [step for step in waiting if all(need in results for need in step.needs)]:
                     waiting.remove(step)
                     running[self._begin(step, results)] = step
-                done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                done, _unused = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
                 for future in done:
                     step = running.pop(future)
                     step.took = time.monotonic() - step.began

@@ -309,7 +309,7 @@ def test_nothing_is_told_without_a_session(vcenter: Simulator, client: Client) -
     with pytest.raises(vim.fault.NotAuthenticated):
         vm.CreateSnapshot_Task("a", "", False, False)
     with pytest.raises(vim.fault.NotAuthenticated):
-        _ = vm.name
+        _unused = vm.name
     assert vcenter.snapshots()["linux"] == []
 
 
@@ -537,7 +537,7 @@ def test_limits_leave_further_tasks_queued(tmp_path: Path, flag: dict[str, int],
         while ended < 12:
             released = server.release()
             assert 0 < released <= most
-            for _ in range(released):
+            for _unused in range(released):
                 seq = server.wait_for(lambda e: e.get("event") == "finished", since=seq)["seq"]
                 ended += 1
         assert all(i.state == "success" for i in finished(c, *tasks))
@@ -577,7 +577,7 @@ def test_a_finished_task_is_forgotten_after_its_retention(tmp_path: Path) -> Non
             version = update.version
             gone = any(o.kind == "leave" for o in update.filterSet[0].objectSet) or bool(update.filterSet[0].missingSet)
         with pytest.raises(vmodl.fault.ManagedObjectNotFound):
-            _ = task.info
+            _unused = task.info
 
 
 # ---- Faults of tasks
@@ -614,7 +614,7 @@ def test_a_rule_hits_only_the_machines_that_it_names(vcenter: Simulator, client:
 def test_skip_lets_the_first_ones_through(vcenter: Simulator, client: Client) -> None:
     vcenter.rule(method="CreateSnapshot_Task", effect="task_fault", fault="SnapshotFault", skip=1, count=1)
     vm = client.vm("linux")
-    assert [create(client, vm).state for _ in range(3)] == ["success", "error", "success"]
+    assert [create(client, vm).state for _unused in range(3)] == ["success", "error", "success"]
 
 
 def test_fields_of_a_fault(vcenter: Simulator, client: Client) -> None:
@@ -656,7 +656,7 @@ def test_task_vanishes(vcenter: Simulator, client: Client, carried_out: bool) ->
     task = client.vm("linux").CreateSnapshot_Task("a", "", False, True)
     vcenter.wait_for(lambda e: e.get("event") == "vanished" and e["task"] == task._moId)
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
-        _ = task.info
+        _unused = task.info
     assert bool(vcenter.snapshots()["linux"]) is carried_out
 
 
@@ -892,7 +892,7 @@ def test_machines_and_snapshots_survive_a_kill(tmp_path: Path) -> None:
             ours = create(c, c.vm("foreign"), name="ours").result
             gone = create(c, c.vm("linux"), name="gone").result
             remove(c, gone)
-            server.vm("windows", power="off", name="renamed")
+            server.vm("windows", **{"power": "off", "name": "renamed"})
             server.unregister("off")
             server.register("nested", name="late")
             c.all(vim.Datastore)["v41"].RenameDatastore("v42")
@@ -915,7 +915,7 @@ def test_machines_and_snapshots_survive_a_kill(tmp_path: Path) -> None:
             assert c.vm("renamed").runtime.powerState == "poweredOff"
             stub = c.si._stub
             with pytest.raises(vmodl.fault.ManagedObjectNotFound):
-                _ = vim.Task(running._moId, stub).info
+                _unused = vim.Task(running._moId, stub).info
             fresh = create(c, c.vm("linux"), name="next").result
             assert fresh._moId not in (ours._moId, gone._moId)
             assert finished(c, vim.vm.Snapshot(ours._moId, stub).RemoveSnapshot_Task(False))[0].state == "success"

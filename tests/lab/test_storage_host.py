@@ -28,7 +28,9 @@ def host() -> Iterator[StorageHost]:
 
 
 def zfs(host: StorageHost, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(host.path_dir / "zfs"), *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [str(host.path_dir / "zfs"), *words], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_nfs_is_served_on_its_port(host: StorageHost) -> None:
     with socket.create_connection(("127.0.0.1", host.nfs_port), timeout=30) as connection:
         connection.sendall(struct.pack(">I", 0x80000000 | len(call)) + call)
         answer = connection.recv(4 + 24, socket.MSG_WAITALL)
-    number, reply, accepted, _, _, success = struct.unpack(">6I", answer[4:])
+    number, reply, accepted, _unused, _unused, success = struct.unpack(">6I", answer[4:])
     assert (number, reply, accepted, success) == (7, 1, 0, 0)
     assert "/tank/vmware/nested" in host.ssh(["exportfs", "-v"]).stdout
 
@@ -81,7 +83,7 @@ def test_guest_reaches_the_loopback_services_of_the_machine(host: StorageHost) -
         port = server.getsockname()[1]
         script = f"import socket; socket.create_connection(('10.0.2.2', {port})).sendall(b'hello')"
         host.ssh(["python3", "-c", script])
-        connection, _ = server.accept()
+        connection, _unused = server.accept()
         with connection:
             assert connection.recv(5, socket.MSG_WAITALL) == b"hello"
 

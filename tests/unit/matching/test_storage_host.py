@@ -120,7 +120,7 @@ def test_the_command_is_found_on_a_path_without_the_administrators_folders(
 
 
 def test_no_command_for_the_addresses_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda *_unused, **__: None)
     with pytest.raises(DependencyError, match=r"Neither ip nor ifconfig is on this storage host.*Install iproute2"):
         storage_host.local_addresses()
 
@@ -270,7 +270,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """A resolver with a table that the test fills; any other name is unknown."""
     table: dict[str, list[str]] = {}
 
-    def getaddrinfo(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+    def getaddrinfo(name: str, *_unused: object, **__: object) -> list[tuple[object, ...]]:
         if name not in table:
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 0)) for each in table[name]]
@@ -325,7 +325,7 @@ def test_a_dead_name_server_does_not_hang_observing(monkeypatch: pytest.MonkeyPa
     never = threading.Event()
     monkeypatch.setattr(socket, "getfqdn", lambda name: name)
 
-    def getaddrinfo(*_: object, **__: object) -> list[object]:
+    def getaddrinfo(*_unused: object, **__: object) -> list[object]:
         never.wait()
         return []
 

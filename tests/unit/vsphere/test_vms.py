@@ -155,4 +155,4 @@ def test_faults_become_typed_sentences() -> None:
     ]
     for fault, kind, said in cases:
         error = faults.translate(fault, "vcenter.lab", "test", "root")
-        assert type(error) is kind and said in str(error) and str(error).isprintable()
+        assert error.__class__ is kind and said in str(error) and str(error).isprintable()

@@ -58,7 +58,7 @@ def test_what_zfs_says_becomes_a_typed_sentence(fake: Zfs, said: str, kind: type
     do(fake, f'echo part; echo "{said}" >&2; exit 1')
     with pytest.raises(ZfsError) as caught:
         fake.run("list", "tank")
-    assert type(caught.value) is kind and caught.value.output == "part\n"
+    assert caught.value.__class__ is kind and caught.value.output == "part\n"
     assert str(caught.value).startswith("'zfs list' failed: " + (said or "nothing"))
 
 
