@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The judge: what may be left, what must be left, and what a record may say. It knows the engine's promises, not its code."""
+"""The judge: what may be left, what has to be, and what a record may say. It knows the promises, not the engine."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def too_good(name: str, values: dict[str, str], span: Span | None, truth: Truth)
 
 
 def spans(diary: list[tuple[str, float, str]]) -> dict[str, Span]:
-    """When each ZFS snapshot that was asked for was taken: from the command's begin to its end, or to when it was listed."""
+    """When each ZFS snapshot was taken: from its command's begin to its end, or to when it was first listed."""
     begun: dict[str, float] = {}
     there: dict[str, float] = {}
     for what, when, rest in diary:

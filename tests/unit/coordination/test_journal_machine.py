@@ -1,0 +1,224 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal against a model, with power cuts: whatever may exist in vSphere has an open entry, at every instant."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
+    ABSENT,
+    CREATED,
+    ENDED,
+    GONE,
+    INTENDED,
+    LOST,
+    QUIESCING,
+    RELEASING,
+    REMOVING,
+    SNAPSHOTTING,
+    Entry,
+    Journal,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+
+class PowerCut(Exception):
+    """The machine went off in the middle of a write."""
+
+
+class FailingDatabase(Database):
+    """A database whose next transaction can be cut off after its statements, before its end.
+
+    What is on disk at that instant is copied: that is all that there is after the start.
+    """
+
+    cut_to: Path | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        with super().transaction() as connection:
+            yield connection
+            if self.cut_to is not None:
+                shutil.copytree(self.path.parent, self.cut_to)
+                raise PowerCut
+
+
+@dataclass
+class Known:
+    """What the model knows of an entry: its state, and the VMware snapshot's managed object ID as far as written."""
+
+    name: str
+    state: str = INTENDED
+    snapshot: str = ""
+    note: str = ""
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """Runs write as the engine does: the intent before a creation, `gone` only for what is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.boots = 0
+        self.runs: dict[str, str] = {}
+        self.known: dict[int, Known] = {}
+        self.vsphere: set[str] = set()  # what exists there, by name
+        self.on_its_way: set[str] = set()  # what was asked for and may still come to be
+        self.numbers = iter(range(10**9))
+
+    @initialize()
+    def start(self) -> None:
+        self.open(self.folder / "0")
+
+    def open(self, folder: Path) -> None:
+        self.database = FailingDatabase.open(Paths(state_dir=folder))
+        assert isinstance(self.database, FailingDatabase)
+        self.journal = Journal(self.database)
+
+    def write(self, cut: bool, call: Callable[[], object]) -> bool:
+        """Make one write, whole or cut off by a loss of power; returns whether it came to be."""
+        if not cut:
+            call()
+            return True
+        self.boots += 1
+        self.database.cut_to = self.folder / str(self.boots)
+        try:
+            call()
+            raise AssertionError("the write came to its end")
+        except PowerCut:
+            pass
+        self.database.close()
+        self.open(self.folder / str(self.boots))
+        return False
+
+    @rule()
+    def power_cut_between_writes(self) -> None:
+        self.boots += 1
+        fresh = self.folder / str(self.boots)
+        shutil.copytree(self.database.path.parent, fresh)
+        self.database.close()
+        self.open(fresh)
+
+    @rule(count=st.integers(0, 3), cut=st.booleans())
+    def begin_run(self, count: int, cut: bool) -> None:
+        run = f"run-{next(self.numbers)}"
+        if not self.write(cut, lambda: self.journal.open_run(run, "", "tank/vmware", ["tank/vmware@a"])):
+            return
+        self.runs[run] = QUIESCING
+        names = [f"{run}/{number}" for number in range(count)]
+        entries = [Entry(run, "vcenter", 443, f"vm-{name}", "", name, name) for name in names]
+        for id_, name in zip(self.journal.intend(entries), names):
+            self.known[id_] = Known(name)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def intend_and_lose_power(self, data: st.DataObject, count: int) -> None:
+        run = data.draw(st.sampled_from(sorted(self.runs)))
+        entries = [Entry(run, "vcenter", 443, "vm", "", "x", f"never {number}") for number in range(count)]
+        assert not self.write(True, lambda: self.journal.intend(entries))  # nothing was asked of vSphere
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), state=st.sampled_from((SNAPSHOTTING, RELEASING, LOST, ENDED)), cut=st.booleans())
+    def advance_run(self, data: st.DataObject, state: str, cut: bool) -> None:
+        run = data.draw(st.sampled_from(sorted(self.runs)))
+        end = state == ENDED
+        call = (lambda: self.journal.end_run(run, {"a": 1})) if end else (lambda: self.journal.set_state(run, state))
+        if self.write(cut, call):
+            self.runs[run] = state
+
+    def entry(self, data: st.DataObject, *states: str) -> tuple[int, Known] | None:
+        fitting = sorted(id_ for id_, known in self.known.items() if known.state in states)
+        if not fitting:
+            return None
+        id_ = data.draw(st.sampled_from(fitting))
+        return id_, self.known[id_]
+
+    @rule(data=st.data(), now=st.booleans())
+    def ask_for_creation(self, data: st.DataObject, now: bool) -> None:
+        """vSphere makes the snapshot, at once or some time later."""
+        if found := self.entry(data, INTENDED):
+            (self.vsphere if now else self.on_its_way).add(found[1].name)
+
+    @rule(data=st.data())
+    def creation_comes_late(self, data: st.DataObject) -> None:
+        if self.on_its_way:
+            name = data.draw(st.sampled_from(sorted(self.on_its_way)))
+            self.on_its_way.discard(name)
+            self.vsphere.add(name)
+
+    @rule(data=st.data(), cut=st.booleans())
+    def note_creation(self, data: st.DataObject, cut: bool) -> None:
+        found = self.entry(data, INTENDED)
+        if found and found[1].name in self.vsphere:
+            id_, known = found
+            if self.write(cut, lambda: self.journal.created(id_, f"moid of {known.name}")):
+                known.state, known.snapshot = CREATED, f"moid of {known.name}"
+
+    @rule(data=st.data(), cut=st.booleans())
+    def remove(self, data: st.DataObject, cut: bool) -> None:
+        found = self.entry(data, INTENDED, CREATED, REMOVING, ABSENT)
+        if found and found[1].name in self.vsphere:
+            id_, known = found
+            if self.write(cut, lambda: self.journal.removing(id_, f"moid of {known.name}")):
+                known.state, known.snapshot = REMOVING, f"moid of {known.name}"
+            self.vsphere.discard(known.name)
+
+    @rule(data=st.data(), cut=st.booleans())
+    def see_its_absence(self, data: st.DataObject, cut: bool) -> None:
+        found = self.entry(data, INTENDED, CREATED, REMOVING, ABSENT)
+        if found is None or found[1].name in self.vsphere:
+            return
+        id_, known = found
+        if known.name in self.on_its_way:
+            if self.write(cut, lambda: self.journal.absent(id_)):
+                known.state = ABSENT
+        elif self.write(cut, lambda: self.journal.gone(id_, "seen to be gone")):
+            known.state, known.note = GONE, "seen to be gone"
+
+    @rule(data=st.data(), cut=st.booleans())
+    def say_why_it_is_left(self, data: st.DataObject, cut: bool) -> None:
+        if found := self.entry(data, INTENDED, CREATED, REMOVING, ABSENT):
+            id_, known = found
+            if self.write(cut, lambda: self.journal.note(id_, "the server is away")):
+                known.note = "the server is away"
+
+    @invariant()
+    def what_may_exist_has_an_open_entry(self) -> None:
+        if hasattr(self, "journal"):
+            assert self.vsphere | self.on_its_way <= {entry.name for entry in self.journal.open_entries()}
+
+    @invariant()
+    def it_says_what_was_written(self) -> None:
+        if not hasattr(self, "journal"):
+            return
+        open_now = {entry.id: entry for entry in self.journal.open_entries()}
+        assert list(open_now) == sorted(id_ for id_, known in self.known.items() if known.state != GONE)
+        for id_, entry in open_now.items():
+            known = self.known[id_]
+            told = (entry.name, entry.state, entry.snapshot, entry.note)
+            assert told == (known.name, known.state, known.snapshot, known.note)
+        assert {run.id: run.state for run in self.journal.runs()} == self.runs
+        assert {run.id for run in self.journal.runs((LOST,))} == {
+            run for run, state in self.runs.items() if state == LOST
+        }
+
+    def teardown(self) -> None:
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+
+TestJournal = JournalMachine.TestCase
+TestJournal.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
