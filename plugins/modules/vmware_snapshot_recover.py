@@ -95,6 +95,14 @@ left:
   type: list
   elements: dict
   contains: *item
+watched:
+  description:
+    - The VMware snapshots that are not there, but whose creation may still be on its way because nobody saw it end.
+    - They are looked for again by each recovery, until they have been absent for half an hour.
+  returned: success or failure
+  type: list
+  elements: dict
+  contains: *item
 lowered:
   description: ZFS snapshots whose consistency record was lowered because it said more than is known.
   returned: success or failure

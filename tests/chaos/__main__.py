@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests import conftest  # noqa: F401  (makes the collection importable)
+importlib.import_module("tests.conftest")  # makes the collection importable
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The judge: what may be left, what has to be, and what a record may say. It knows the promises, not the engine."""
+"""The judge: what may be left, what has to be, and what a record may say. It does not know the engine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def left_behind(machines: list[dict[str, Any]], hosts: set[str]) -> list[str]:
     return [
         f"{snapshot['name']} ({snapshot['moid']}) of {machine['name']} ({machine['moid']})"
         for machine in machines
-        for snapshot, _ in walk(machine["snapshots"])
+        for snapshot, _unused in walk(machine["snapshots"])
         if is_ours(snapshot, hosts)
     ]
 
@@ -48,7 +48,7 @@ def foreign(machines: list[dict[str, Any]], hosts: set[str]) -> dict[str, frozen
     """Everybody else's snapshots by name, each with those of the others that it hangs under."""
     found = {}
     for machine in machines:
-        ours = {snapshot["name"] for snapshot, _ in walk(machine["snapshots"]) if is_ours(snapshot, hosts)}
+        ours = {snapshot["name"] for snapshot, _unused in walk(machine["snapshots"]) if is_ours(snapshot, hosts)}
         for snapshot, above in walk(machine["snapshots"]):
             if snapshot["name"] not in ours:
                 found[snapshot["name"]] = frozenset(above) - ours
@@ -174,7 +174,7 @@ def too_good(name: str, values: dict[str, str], span: Span | None, truth: Truth)
 
 
 def spans(diary: list[tuple[str, float, str]]) -> dict[str, Span]:
-    """When each ZFS snapshot was taken: from its command's begin to its end, or to when it was first listed."""
+    """When each ZFS snapshot was taken: from its command's begin to its end, or to its first listing."""
     begun: dict[str, float] = {}
     there: dict[str, float] = {}
     for what, when, rest in diary:

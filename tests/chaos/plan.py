@@ -101,7 +101,7 @@ class Tally:
             self.problems += [f"run {self.runs} ({what}): {name}: {text}" for text in getattr(verdict, name)]
 
     def missing_steps(self) -> list[str]:
-        return [step for step, _ in step_hands() if not self.steps_killed[step]]
+        return [step for step, _unused in step_hands() if not self.steps_killed[step]]
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -131,7 +131,7 @@ class Tally:
 
     def table(self) -> str:
         rows = sorted((kind, str(count)) for kind, count in self.faults.items())
-        width = max((len(kind) for kind, _ in rows), default=0)
+        width = max((len(kind) for kind, _unused in rows), default=0)
         steps = f"every one of the journal's {len(step_hands())} steps killed at"
         missing = self.missing_steps()
         return "\n".join(

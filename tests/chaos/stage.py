@@ -356,7 +356,7 @@ class Stage:
     def zfs_waits(self) -> bool:
         """Whether a snapshot command waits or works."""
         pattern = f"{self.folder / 'bin' / 'zfs'} snapshot"
-        return subprocess.run(["pgrep", "-f", pattern], capture_output=True).returncode == 0
+        return subprocess.run(["pgrep", "-f", pattern], capture_output=True, check=False).returncode == 0
 
     def reserve(self, much: bool) -> None:
         """Leave no room for a snapshot of the nested dataset: what it holds (8 MiB) is reserved a second time."""

@@ -81,8 +81,8 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """A kill at every step of the journal, in a process of its own: it needs mounts that nobody else sees."""
     report = tmp_path / "chaos.json"
     command = [sys.executable, "-m", "tests.chaos", "--short", "--seed", "1", "--report", str(report)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     found = json.loads(report.read_text())
     assert found["left_behind"] == found["foreign_lost"] == found["records_too_good"] == found["other_problems"] == 0
-    assert set(found["steps_killed"]) >= {step for step, _ in step_hands()}
+    assert set(found["steps_killed"]) >= {step for step, _unused in step_hands()}

@@ -44,7 +44,7 @@ def test_a_playbook_of_the_readme_is_understood(text: str, tmp_path: Path) -> No
 
 
 def test_the_demo_does_the_main_job() -> None:
-    """From a pristine storage host, over ssh, by ansible-playbook, to a record on real ZFS; the trace is the witness."""
+    """From a pristine storage host, over ssh, by ansible-playbook, to a record on real ZFS; the trace witnesses it."""
     demo = subprocess.run(
         ["make", "demo"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

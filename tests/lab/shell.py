@@ -83,7 +83,8 @@ class Shell:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=left, check=False
+            timeout=left,
+            check=False,
         )
         if done.returncode:
             raise LabError(f"The storage host refused the lab's key: {done.stderr.strip()}; try `tests/lab/lab reset`")
@@ -91,9 +92,8 @@ class Shell:
     def disconnect(self) -> None:
         """End the shared connection, also one whose other end is gone."""
         if self.control.exists():
-            subprocess.run(
-                ["ssh", "-F", str(self.config), "-O", "exit", "storage"], stdin=subprocess.DEVNULL, capture_output=True, check=False
-            )
+            farewell = ["ssh", "-F", str(self.config), "-O", "exit", "storage"]
+            subprocess.run(farewell, stdin=subprocess.DEVNULL, capture_output=True, check=False)
             self.control.unlink(missing_ok=True)
 
     def run(self, argv: Sequence[str], data: str | None, time_limit: float | None) -> subprocess.CompletedProcess[str]:
@@ -103,7 +103,8 @@ class Shell:
             capture_output=True,
             text=True,
             timeout=time_limit,
-            *check=False, *({"stdin": subprocess.DEVNULL} if data is None else {"input": data}),
+            check=False,
+            **({"stdin": subprocess.DEVNULL} if data is None else {"input": data}),
         )
 
     def interactive(self, argv: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -176,8 +176,8 @@ def vcenter(shared: Simulator) -> Iterator[Simulator]:
 
 @pytest.fixture
 def client(vcenter: Simulator) -> Iterator[Client]:
-    with session(vcenter) as c:
-        yield c
+    with ExitStack() as stack:
+        yield stack.enter_context(session(vcenter))
 
 
 # ---- Inventory
@@ -892,7 +892,8 @@ def test_machines_and_snapshots_survive_a_kill(tmp_path: Path) -> None:
             ours = create(c, c.vm("foreign"), name="ours").result
             gone = create(c, c.vm("linux"), name="gone").result
             remove(c, gone)
-            server.vm("windows", **{"power": "off", "name": "renamed"})
+            changes: dict[str, Any] = {"power": "off", "name": "renamed"}
+            server.vm("windows", **changes)
             server.unregister("off")
             server.register("nested", name="late")
             c.all(vim.Datastore)["v41"].RenameDatastore("v42")

@@ -33,7 +33,7 @@ _LEFT_OUT = ("ansible_glue.py", "runtime", "__pycache__")  # what only Ansible's
 _COMPILE_SECONDS = 600.0
 
 # The folder that `current` names is looked up once: a process stays with the copy that it began with. -I keeps
-# PYTHONPATH and the like from putting other code into root's hands; -u keeps what is printed in order in a service's log.
+# PYTHONPATH and the like from putting other code into root's hands; -u keeps the lines of a service's log in order.
 _COMMAND = """\
 #!{python} -Iu
 # Written by the role quiesce.vmware_zfs.runtime.
