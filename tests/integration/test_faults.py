@@ -245,6 +245,7 @@ def strike_each(scene: Scene, vcenter: Simulator, method: str, faults: dict[str,
     assert sorted(hit) == sorted(faults)
     assert levels(result) == {name: "filesystem" for name in faults} and result["complete"]
     assert result["vmware_snapshots_left"] == 0 and scene.record(result["zfs_snapshot"]).complete
+    assert {vm["reason"] for vm in result["vms"]} == {""}  # what was mended is no reason for anything
     scene.assert_released(vcenter)
     return result
 

@@ -78,9 +78,10 @@ class Release:
                 removal.reason = "its removal was still under way at the end of the time limit"
                 return
             if error is None and not outcome.vanished:
-                removal.existed, removal.released = True, time.monotonic()
+                removal.existed, removal.released, removal.reason = True, time.monotonic(), ""
                 return
             if isinstance(error, VSphereFault) and error.kind in faults.GONE_FAULTS:
+                removal.reason = ""
                 return
             removal.reason = error.problem if error else "the server lost the removal's task"
             # A server that is away or busy is waited for until the time limit; only its refusals count.
