@@ -97,7 +97,8 @@ left:
   contains: *item
 watched:
   description:
-    - The VMware snapshots that are not there, but whose creation may still be on its way because nobody saw it end.
+    - The VMware snapshots that are not there, but may come to be because nobody saw their creation end, or come back
+      with their VM, which is not there either.
     - They are looked for again by each recovery, until they have been absent for half an hour.
   returned: success or failure
   type: list

@@ -46,6 +46,7 @@ class Episode:
     def __init__(self, stage: Stage, faults: list[Fault], rng: random.Random) -> None:
         self._stage, self._faults = stage, faults
         self._verdict = Verdict()
+        stage.vcenter.clear_trace()  # the file keeps it
         self._before = judge.foreign(stage.vcenter.machines(), OUR_HOSTS)
         self._task: dict[str, Any] = {"policy": {"vm_timeout": 8.0, "max_hold": 20.0}}
         self._task["policy"]["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
@@ -157,7 +158,6 @@ class Episode:
             self._watch(process, None)
             self._verdict.recover_seconds = max(self._verdict.recover_seconds, time.monotonic() - process.begun)
             self._look_at(process, "recovery")
-            self._stage.wait_idle()
             if number and self._stage.open_entries() == 0 and self._stage.unsettled_runs() == 0:
                 return
             if not number and self._quiet():

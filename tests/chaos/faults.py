@@ -227,7 +227,7 @@ PER_VM = (
     _one_vm("creation is slow", _create, brief=True, effect="task_slow", seconds=(2.0, 4.0)),
     _one_vm("creation's task vanishes", _create, effect="task_vanish", carried_out=(True, False)),
     _one_vm("creation's answer lost", _create, effect=("drop_after", "drop_before", "malformed", "truncated")),
-    _one_vm("creation carried out late", _create, brief=True, effect="call_delay", seconds=(2.5, 6.0)),
+    _one_vm("creation carried out late", _create, brief=True, effect="call_late", seconds=(2.5, 6.0, 60.0)),
     _one_vm("busy", _create, effect="task_fault", fault="TaskInProgress", count=(1, 2)),
     _one_vm("removal fails", _remove, effect=("task_fault", "call_fault"), fault=_FAULTS, count=(1, 2, 0)),
     _one_vm("removal hangs", _remove, brief=True, effect="task_hang", count=1),

@@ -258,7 +258,7 @@ class Stage:
     @contextmanager
     def locked_database(self) -> Iterator[None]:
         """Another process holds the database's write lock."""
-        connection = sqlite3.connect(self.paths.database, isolation_level=None, timeout=10)
+        connection = sqlite3.connect(self.paths.database, isolation_level=None, timeout=10, check_same_thread=False)
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -325,12 +325,16 @@ class Stage:
         self.power.append((before if on else time.time(), vm, on))
 
     def wait_idle(self) -> None:
-        """Wait until no task works on any VM."""
+        """Wait until the vCenter has no call in hand that it carries out late, and no task works on any VM."""
         deadline = time.monotonic() + 30
-        while any(machine.get("busy") for machine in self.vcenter.machines()):
+        while self._late_calls() or any(machine.get("busy") for machine in self.vcenter.machines()):
             if time.monotonic() > deadline:
-                raise Hung("a task of the vCenter does not end")
+                raise Hung("the vCenter does not come to rest")
             time.sleep(0.02)
+
+    def _late_calls(self) -> bool:
+        calls = self.vcenter.trace()
+        return any(call.get("effect") == "call_late" and "done" not in call for call in calls)
 
     # ---- ZFS
 

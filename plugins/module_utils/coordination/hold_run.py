@@ -225,6 +225,7 @@ class HoldRun:
             snapshot=hold.snapshot,
             uncertain=hold.uncertain or not hold.snapshot,
             unanswered=hold.unanswered,
+            twice=hold.twice,
         )
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:

@@ -26,7 +26,8 @@ class Hold:
     """What a run did with one VM. Times are on the monotonic clock, None until they come.
 
     `uncertain`: a creation may still be under way or have succeeded unseen, so that its absence has to be proved.
-    `unanswered`: nobody saw how a creation ended, so that it may even come to be after its absence was seen.
+    `unanswered`: nobody saw how a creation ended, so that it may even come to be after its absence was seen; `twice`:
+    and it was asked for again.
     """
 
     member: Member
@@ -35,6 +36,7 @@ class Hold:
     quiesced: bool = False  # asked for; whether it happened is read from the tree
     uncertain: bool = False
     unanswered: bool = False
+    twice: bool = False
     failed: bool = False
     hindrance: str = ""  # "quiesce" or "vm": what the last look at it has shown to have gone wrong
     level: str = CRASH
@@ -73,7 +75,6 @@ class Quiesce:
         hold.started = time.monotonic()
         deadline = min(hold.started + self.policy.vm_timeout, self.deadline)
         hold.quiesced = hold.member.action == QUIESCE
-        repeated = False
         while True:
             outcome = yield Task(lambda: self._begin(hold, deadline), deadline)
             error = outcome.error
@@ -88,13 +89,12 @@ class Quiesce:
                 hold.unanswered = True
                 found = yield from self._look_for(hold, deadline)
                 if found:
-                    hold.unanswered = repeated  # of two that were asked for, the other may still come
                     self._succeed(hold, found)
                     return
-                if hold.uncertain or repeated:
+                if hold.uncertain or hold.twice:
                     self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
                     return
-                repeated = True
+                hold.twice = True
             elif error is None:
                 self._succeed(hold, outcome.result or "")
                 return

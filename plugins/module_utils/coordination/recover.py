@@ -33,7 +33,7 @@ _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server th
 _PATIENT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
 _BRIEF = 120.0  # the same before a run, which is not to be kept waiting by what an earlier one left
 # A VMware snapshot whose creation nobody saw end is looked for so long (seconds): the server may still have the call in
-# hand, or an ESXi host the task, while vCenter knows nothing of it.
+# hand, or an ESXi host the task, while vCenter knows nothing of it. The same for one whose VM is not there.
 _SETTLED_AFTER = 1800.0
 
 
@@ -211,7 +211,15 @@ class _Recovery:
         # Without its managed object ID: what bears it may be another one's by now, if the server was set up anew. The
         # look at the VM's tree finds the one that bears our name.
         removals = [
-            Removal(entry.id, entry.vm, entry.name, entry.instance_uuid, uncertain=True, unanswered=_may_come(entry))
+            Removal(
+                entry.id,
+                entry.vm,
+                entry.name,
+                entry.instance_uuid,
+                uncertain=True,
+                unanswered=entry.state in (INTENDED, ABSENT),
+                overdue=_is_overdue(entry),
+            )
             for entry in entries
         ]
         Release(session, self._engine.journal, Limits(), time.monotonic() + self._limit).run(removals)
@@ -223,8 +231,10 @@ class _Recovery:
                 self._done.removed.append(_plain(entry, removal.reason))
             elif entry.state in (INTENDED, CREATED):  # it went, if it ever came, and not by us: nobody knows when
                 missing.setdefault(entry.run, set()).add(entry.vm)
-            if removal.gone and removal.unanswered:
-                self._done.watched.append(_plain(entry, "it is not there, but may still come to be"))
+            if removal.watched:
+                self._done.watched.append(
+                    _plain(entry, "it is not there, but may still come to be, or its VM come back")
+                )
         for run, vms in missing.items():
             self._done.lowered += lower_vms(self._engine, run, vms)
 
@@ -242,12 +252,12 @@ class _Recovery:
         self._done.left += [_plain(entry, reason) for entry in entries]
 
 
-def _may_come(entry: Entry) -> bool:
-    """Whether the VMware snapshot may still come to be although it is not there."""
-    if entry.state == ABSENT:
-        age = (datetime.now(timezone.utc) - datetime.fromisoformat(entry.changed)).total_seconds()
-        return not age >= _SETTLED_AFTER  # nor if it is negative, because the clock was set back
-    return entry.state == INTENDED
+def _is_overdue(entry: Entry) -> bool:
+    """Whether the VMware snapshot was looked for in vain for so long that it will not come to be any more."""
+    if entry.state != ABSENT:
+        return False
+    absent = datetime.now(timezone.utc) - datetime.fromisoformat(entry.changed)
+    return absent.total_seconds() >= _SETTLED_AFTER  # negative when the clock was set back: then it starts anew
 
 
 def _plain(entry: Entry, reason: str) -> dict[str, Any]:

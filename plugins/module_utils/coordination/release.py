@@ -26,8 +26,10 @@ class Removal:
     """One VMware snapshot that has to go, known by its VM and its unique name.
 
     `snapshot` is its managed object ID where that is known already. `uncertain`: it may also still be coming to be.
-    `unanswered`: even after its absence was seen, so that its entry stays open.
-    What became of it: `existed` (it was seen), `gone`, `released` (monotonic time), `reason` (why not).
+    `unanswered`: even after its absence was seen; `twice`: even after one was seen, for two were asked for; `overdue`:
+    but by now it would have.
+    What became of it: `existed` (it was seen), `gone`, `watched` (gone, but its entry stays open because it may come to
+    be, or its VM come back), `released` (monotonic time), `reason` (why not).
     """
 
     entry: int
@@ -38,8 +40,11 @@ class Removal:
     snapshot: str = ""
     uncertain: bool = False
     unanswered: bool = False
+    twice: bool = False
+    overdue: bool = False
     existed: bool = False
     gone: bool = False
+    watched: bool = False
     released: float | None = None
     reason: str = ""
     attempts: int = 0
@@ -129,7 +134,9 @@ class Release:
             self._consolidate(removal)
         removal.gone = True
         removal.released = removal.released or time.monotonic()
-        if removal.unanswered:
+        may_come = removal.unanswered and (removal.twice or not removal.existed)
+        removal.watched = (may_come or state is None) and not removal.overdue
+        if removal.watched:
             best_effort(lambda: self._journal.absent(removal.entry))
         else:
             best_effort(lambda: self._journal.gone(removal.entry, removal.reason))

@@ -43,7 +43,7 @@ type rule struct {
 // effects: true for those of the call itself, false for those of the task that the call starts.
 var effects = map[string]bool{
 	"task_slow": false, "task_fault": false, "task_hang": false, "task_vanish": false, "half_snapshot": false, "needs_consolidation": false,
-	"call_delay": true, "call_fault": true, "drop_before": true, "drop_after": true, "http_status": true, "malformed": true, "truncated": true,
+	"call_delay": true, "call_late": true, "call_fault": true, "drop_before": true, "drop_after": true, "http_status": true, "malformed": true, "truncated": true,
 	"black_hole": true,
 }
 
@@ -51,7 +51,7 @@ type ruleBook struct {
 	sync.Mutex
 	rules  []*rule
 	lastID int
-	clear  chan struct{} // closed when the rules are cleared: black holes let go
+	clear  chan struct{} // closed when the rules are cleared: black holes let go, late calls are carried out
 }
 
 var faults = ruleBook{clear: make(chan struct{})}

@@ -105,7 +105,9 @@ func serveSOAP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.hit(rule)
-	if rule.Seconds != nil && !c.pause(duration(*rule.Seconds)) {
+	if rule.Effect == "call_late" {
+		linger(rule)
+	} else if rule.Seconds != nil && !c.pause(duration(*rule.Seconds)) {
 		panic(http.ErrAbortHandler)
 	}
 	switch rule.Effect {
@@ -131,7 +133,7 @@ func serveSOAP(w http.ResponseWriter, r *http.Request) {
 	case "truncated":
 		status, answer := c.encode(c.carryOut())
 		c.write(status, answer[:len(answer)/2])
-	default: // call_delay
+	default: // call_delay, call_late
 		res := c.carryOut()
 		faultKind = faultOf(res)
 		c.write(c.encode(res))
@@ -154,6 +156,18 @@ func (c *call) pause(d time.Duration) bool {
 		return true
 	case <-c.request.Context().Done():
 		return false
+	}
+}
+
+// linger waits as a busy server does, whether or not the client waits too.
+func linger(r *rule) {
+	var over <-chan time.Time
+	if r.Seconds != nil {
+		over = time.After(duration(*r.Seconds))
+	}
+	select {
+	case <-over:
+	case <-faults.cleared():
 	}
 }
 

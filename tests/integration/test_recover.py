@@ -1,0 +1,300 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module vmware_snapshot_recover, after runs that were really killed while they held VMs."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX, StorageHost
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import ABSENT, CREATED, INTENDED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create
+
+from tests.lab.simulator import Simulator
+
+from .conftest import StartVcenter
+from .scene import GUEST, Scene, answer, calls, foreign, nfs, nodes, run_module, start_module
+
+RECOVER = "vmware_snapshot_recover"
+SOON = {"connect_timeout": 2.0, "call_timeout": 3.0}
+
+
+def finished(vcenter: Simulator, method: str, vm: str) -> None:
+    vcenter.wait_for(
+        lambda entry: (
+            entry["method"].startswith(method) and (entry.get("event"), entry.get("vm_name")) == ("finished", vm)
+        )
+    )
+
+
+def start_run(scene: Scene, name: str) -> Any:
+    options = {"dataset": scene.tree, "name": name, "aliases": [GUEST], **SOON}
+    return start_module("vmware_coordinated_snapshot", options)
+
+
+def kill_run(scene: Scene, vcenter: Simulator, name: str = "killed") -> None:
+    """A run is killed while it holds two VMs and the creation of the third one's snapshot is under way."""
+    vcenter.clear_trace()
+    vcenter.rule(method="CreateSnapshot.*", vm="app", effect="task_hang", count=1)
+    process = start_run(scene, name)
+    for vm in ("web", "db"):
+        finished(vcenter, "CreateSnapshot", vm)
+    vcenter.wait_for(lambda entry: (entry.get("event"), entry.get("vm_name")) == ("started", "app"))
+    process.kill()
+    process.communicate()
+    vcenter.release()
+    finished(vcenter, "CreateSnapshot", "app")
+
+
+def ours(vcenter: Simulator) -> list[str]:
+    """The VMs that bear a VMware snapshot of ours."""
+    return sorted(
+        vm
+        for vm, trees in vcenter.snapshots().items()
+        if any(node["name"].startswith(NAME_PREFIX) for node in nodes(trees))
+    )
+
+
+def let_time_pass(scene: Scene, since: str = "2020-01-01") -> None:
+    """The journal's entries are as they are since long."""
+    with scene.engine.journal._database.transaction() as connection:
+        connection.execute("UPDATE vm_snapshot SET changed = ?", (f"{since}T00:00:00.000+00:00",))
+
+
+def names(result: dict[str, Any], what: str) -> list[str]:
+    return sorted(item["vm"] for item in result[what])
+
+
+@pytest.fixture
+def session(scene: Scene, vcenter: Simulator) -> Iterator[Session]:
+    """Somebody else's session."""
+    credential = scene.engine.credentials.list_all()[0]
+    with scene.engine.connect(endpoint_of(credential), vcenter.user, Secret(vcenter.password)) as opened:
+        yield opened
+
+
+def take(session: Session, vcenter: Simulator, vm: str, name: str, description: str = "") -> None:
+    """Somebody else takes a VMware snapshot."""
+    task = start_create(session, {m["name"]: m["moid"] for m in vcenter.machines()}[vm], name, description, False, 60)
+    vcenter.wait_for(lambda entry: (entry.get("event"), entry.get("task")) == ("finished", task))
+
+
+def test_what_a_killed_run_left_is_listed_removed_and_then_no_more(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    assert ours(vcenter) == ["app", "db", "web"]
+    listed = run_module(RECOVER, SOON, check=True)
+    assert listed["changed"] and names(listed, "removed") == ["app", "db", "web"] == ours(vcenter)
+    removed = run_module(RECOVER, SOON)
+    assert removed["changed"] and names(removed, "removed") == names(listed, "removed") and ours(vcenter) == []
+    assert {item["vmware_snapshot"] for item in removed["removed"]} == {
+        item["vmware_snapshot"] for item in listed["removed"]
+    }
+    again = run_module(RECOVER, SOON)
+    assert not again["changed"] and again["removed"] == again["left"] == []
+    assert calls(vcenter)["RemoveSnapshot_Task"] == 3
+
+
+def test_the_next_run_recovers_first_also_when_its_snapshot_is_there(scene: Scene, vcenter: Simulator) -> None:
+    done = scene.take(snapshot="one")
+    kill_run(scene, vcenter, "two")
+    result = scene.take(snapshot="one")
+    assert not result["created"] and result["run_id"] == done["run_id"] and ours(vcenter) == []
+    kill_run(scene, vcenter, "three")
+    result = scene.take(snapshot="four")
+    assert result["created"] and names(result["recovery"], "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+def test_a_scan_finds_what_a_lost_database_knew(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    with scene.engine.journal._database.transaction() as connection:  # as lost as it can be while it is open
+        connection.execute("DELETE FROM vm_snapshot")
+        connection.execute("DELETE FROM run")
+    without = run_module(RECOVER, SOON)
+    assert not without["changed"] and ours(vcenter) == ["app", "db", "web"]
+    listed = run_module(RECOVER, {**SOON, "scan": True}, check=True)
+    assert names(listed, "removed") == ["app", "db", "web"] and scene.engine.journal.open_entries() == []
+    found = run_module(RECOVER, {**SOON, "scan": True})
+    assert found["changed"] and names(found, "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+def test_a_run_that_is_alive_is_left_alone(scene: Scene, vcenter: Simulator) -> None:
+    vcenter.rule(method="CreateSnapshot.*", vm="app", effect="task_hang", count=1)
+    process = start_run(scene, "alive")
+    for vm in ("web", "db"):
+        finished(vcenter, "CreateSnapshot", vm)
+    assert ours(vcenter) == ["db", "web"]
+    for options in (SOON, {**SOON, "scan": True}):
+        result = run_module(RECOVER, options)
+        assert not result["changed"] and result["removed"] == result["left"] == []
+    assert ours(vcenter) == ["db", "web"]
+    vcenter.release()
+    done = answer(process)
+    assert done["created"] and done["consistency"] == "filesystem" and ours(vcenter) == []
+
+
+def test_other_peoples_snapshots_stay(scene: Scene, vcenter: Simulator, session: Session) -> None:
+    kill_run(scene, vcenter)
+    run = scene.engine.journal.open_entries()[0].run
+    take(session, vcenter, "web", "backup on top")
+    take(session, vcenter, "web", "another on top")
+    take(session, vcenter, "db", f"{NAME_PREFIX}{run}", "made by hand, without our mark")
+    take(session, vcenter, "app", f"{NAME_PREFIX}{run}9", f"[vmware-zfs host=0123456789ab run={run}9]")
+    stranger = [node for node in nodes(vcenter.snapshots()["app"]) if node["name"] == f"{NAME_PREFIX}{run}9"]
+    result = run_module(RECOVER, {**SOON, "scan": True})
+    assert names(result, "removed") == ["app", "db", "web"]
+    (top,) = vcenter.snapshots()["web"]
+    assert top["name"] == "backup on top" and [child["name"] for child in top["children"]] == ["another on top"]
+    assert [node["moid"] for node in nodes(vcenter.snapshots()["app"])] == [stranger[0]["moid"]]
+    assert StorageHost.here().id != "0123456789ab"
+
+
+def test_a_managed_object_id_that_is_another_ones_by_now_is_not_trusted(
+    scene: Scene, vcenter: Simulator, session: Session
+) -> None:
+    """The vCenter was set up anew: its IDs count from the beginning, and those of the journal are other people's."""
+    take(session, vcenter, "web", "precious")
+    moids = {machine["name"]: machine["moid"] for machine in vcenter.machines()}
+    (precious,) = nodes(vcenter.snapshots()["web"])
+    kill_run(scene, vcenter)
+    with scene.engine.journal._database.transaction() as connection:
+        connection.execute(
+            "UPDATE vm_snapshot SET snapshot = ?, vm = ?, state = ? WHERE vm_name = 'db'",
+            (precious["moid"], moids["web"], CREATED),
+        )
+    result = run_module(RECOVER, SOON)
+    assert names(result, "removed") == ["app", "db", "web"] and ours(vcenter) == []
+    assert foreign(vcenter)["web"] == ["precious"]
+
+
+def test_vms_that_moved_were_renamed_or_registered_anew_are_followed(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    where = {machine["name"]: machine["host"] for machine in vcenter.machines()}
+    vcenter.vm("web", host=next(host for host in ("DC0_C0_H0", "DC0_C0_H1") if host != where["web"]))
+    vcenter.vm("web", name="renamed")
+    vcenter.unregister("db")
+    vcenter.register_again("db")
+    listed = run_module(RECOVER, SOON, check=True)
+    assert names(listed, "removed") == ["app", "db", "web"]
+    result = run_module(RECOVER, SOON)
+    assert names(result, "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+@pytest.mark.parametrize("comes_back", ["soon", "late"])
+def test_a_vm_that_is_gone_is_accepted_and_may_come_back(scene: Scene, vcenter: Simulator, comes_back: str) -> None:
+    kill_run(scene, vcenter)
+    vcenter.unregister("db")
+    result = run_module(RECOVER, SOON)
+    assert names(result, "removed") == ["app", "web"] and result["left"] == [] and names(result, "watched") == ["db"]
+    if comes_back == "soon":
+        vcenter.register_again("db")
+        assert names(run_module(RECOVER, SOON), "removed") == ["db"] and ours(vcenter) == []
+        return
+    let_time_pass(scene)
+    assert run_module(RECOVER, SOON)["watched"] == [] and scene.engine.journal.open_entries() == []
+    vcenter.register_again("db")
+    assert not run_module(RECOVER, SOON)["changed"] and ours(vcenter) == ["db"]
+    assert names(run_module(RECOVER, {**SOON, "scan": True}), "removed") == ["db"] and ours(vcenter) == []
+
+
+def test_a_server_that_is_away_keeps_its_entries(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    vcenter.network("reset")
+    result = run_module(RECOVER, SOON)
+    assert result["failed"] and "3 VMware snapshots may still be there" in result["msg"]
+    assert "cannot be reached" in result["msg"] and names(result, "left") == ["app", "db", "web"]
+    assert len(scene.engine.journal.open_entries()) == 3
+    listed = run_module(RECOVER, SOON, check=True)
+    assert listed["failed"] and names(listed, "left") == ["app", "db", "web"]
+    vcenter.network("up")
+    assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+def test_the_credentials_of_today_are_used(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    credentials = scene.engine.credentials
+    (then,) = credentials.list_all()
+    credentials.delete(then.id)
+    result = run_module(RECOVER, SOON)
+    assert result["failed"] and "store one with vmware_cred" in result["msg"] and len(result["left"]) == 3
+    wrong = scene.enrol(vcenter, password="not the password")
+    vcenter.clear_trace()
+    result = run_module(RECOVER, SOON)
+    assert result["failed"] and "refused the login" in result["msg"] and len(result["left"]) == 3
+    assert calls(vcenter)["Login"] == 1  # to try again would get the account locked
+    credentials.delete(wrong.id)
+    scene.enrol(vcenter)
+    assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+def test_a_removal_that_fails_is_left_with_its_reason(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    vcenter.rule(method="RemoveSnapshot_Task", vm="db", effect="task_fault", fault="GenericVmConfigFault")
+    result = run_module(RECOVER, SOON)
+    assert result["failed"] and names(result, "removed") == ["app", "web"] and names(result, "left") == ["db"]
+    assert "GenericVmConfigFault" in result["left"][0]["reason"] and ours(vcenter) == ["db"]
+    vcenter.clear_rules()
+    assert names(run_module(RECOVER, SOON), "removed") == ["db"] and ours(vcenter) == []
+
+
+def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Scene, vcenter: Simulator) -> None:
+    """The server takes the call, answers too late, and does it when the run is over."""
+    vcenter.rule(method="CreateSnapshot.*", vm="web", effect="call_late", count=1)
+    result = answer(start_module("vmware_coordinated_snapshot", {
+        "dataset": scene.tree, "name": "late", "aliases": [GUEST], "connect_timeout": 2, "call_timeout": 1,
+        "vm_timeout": 3, "max_hold": 8,
+    }))  # fmt: skip
+    assert result["created"] and ours(vcenter) == []
+    (entry,) = scene.engine.journal.open_entries()
+    assert (entry.vm_name, entry.state) == ("web", ABSENT)
+    early = run_module(RECOVER, SOON)
+    assert not early["changed"] and early["left"] == [] and names(early, "watched") == ["web"]
+    vcenter.clear_trace()
+    vcenter.clear_rules()
+    finished(vcenter, "CreateSnapshot", "web")
+    assert ours(vcenter) == ["web"]
+    assert names(run_module(RECOVER, SOON), "removed") == ["web"] and ours(vcenter) == []
+
+
+def test_what_stays_absent_is_closed_after_half_an_hour(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    assert len(names(run_module(RECOVER, SOON), "removed")) == 3
+    with scene.engine.journal._database.transaction() as connection:  # as if nothing had come of them yet
+        connection.execute("UPDATE vm_snapshot SET state = ?, snapshot = ''", (INTENDED,))
+    assert len(names(run_module(RECOVER, SOON), "watched")) == 3
+    assert {entry.state for entry in scene.engine.journal.open_entries()} == {ABSENT}
+    # First the clock was set back, then more than half an hour has passed.
+    for since, still_open in (("2999-01-01", 3), ("2020-01-01", 0)):
+        let_time_pass(scene, since)
+        result = run_module(RECOVER, SOON)
+        assert not result["changed"] and len(result["watched"]) == still_open
+        assert len(scene.engine.journal.open_entries()) == still_open
+
+
+def test_two_recoveries_at_once(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    vcenter.rule(method="RemoveSnapshot_Task", vm="web", effect="task_hang", count=1)
+    first = start_module(RECOVER, SOON)
+    vcenter.wait_for(lambda entry: (entry.get("event"), entry["method"]) == ("started", "RemoveSnapshot_Task"))
+    refused = run_module(RECOVER, {**SOON, "lock_timeout": 0.5})
+    assert refused["failed"] and "Another recovery did not end within 0.5 seconds" in refused["msg"]
+    assert recover.before_run(scene.engine).removed == []  # a run does not wait for it
+    threading.Timer(0.5, vcenter.release).start()
+    second = run_module(RECOVER, SOON)
+    assert names(answer(first), "removed") == ["app", "db", "web"] and not second["changed"] and ours(vcenter) == []
+
+
+def test_nothing_to_do_needs_no_server(scene: Scene, start_vcenter: StartVcenter, tmp_path: Path) -> None:
+    vcenter = start_vcenter(nfs("vmware", scene.tree, {"name": "web"}))
+    scene.enrol(vcenter)
+    vcenter.stop()
+    assert run_module(RECOVER, SOON)["changed"] is False
+    scan = run_module(RECOVER, {**SOON, "scan": True})
+    assert scan["changed"] is False and "cannot be reached" in scan["problems"][0]
