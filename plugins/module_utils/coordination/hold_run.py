@@ -135,7 +135,8 @@ class HoldRun:
         self._engine.report(f"Taking {counted(len(self._plan.snapshots), 'ZFS snapshot')}")
         self._engine.journal.set_state(self._id, SNAPSHOTTING)
         try:
-            snapshots.create(self._engine.zfs, self._plan.snapshots, taken.properties(), timeout=limit)
+            zfs = self._engine.zfs
+            snapshots.create(zfs, self._plan.snapshots, taken.properties(), timeout=limit, hurry=self._stop.asked)
         except ZfsTimeout:
             # It may still be taken, after the VMs are released: recovery lowers its record when it appears.
             self._state = LOST

@@ -20,6 +20,7 @@ from ..text import printable
 from .schema import MIGRATIONS
 
 BUSY_TIMEOUT = 15.0  # seconds to wait for another process that is writing
+_IMPATIENT = 0.1  # the same after that was in vain
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Paths:
 class Database:
     """An open state database. A context manager: leaving it closes the file. For one thread at a time."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.path = path
         self._connection = connection
+        self._busy_timeout = busy_timeout
         connection.row_factory = sqlite3.Row
 
     @classmethod
@@ -62,7 +64,7 @@ class Database:
         path = paths.database
         with _sentences(path, OSError):
             if read_only:
-                return cls(path, _open_for_reading(path, busy_timeout))
+                return cls(path, _open_for_reading(path, busy_timeout), busy_timeout)
             make_private_folder(path.parent)
             _create_private_file(path)
             connection = _connect(path, busy_timeout)
@@ -73,7 +75,7 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            return cls(path, connection)
+            return cls(path, connection, busy_timeout)
 
     def __enter__(self) -> "Database":
         return self
@@ -96,10 +98,21 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write under the database's one write lock: on disk when the block ends, undone when it raises.
 
-        What is read in the block cannot be changed by another process before it ends. Raises RegistryError.
+        What is read in the block cannot be changed by another process before it ends. Raises RegistryError. A database
+        that was locked too long is not waited for as long again: VMs are on hold while a run writes.
         """
-        with _sentences(self.path), _transaction(self._connection):
-            yield self._connection
+        with _sentences(self.path):
+            try:
+                with _transaction(self._connection):
+                    yield self._connection
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    self._wait_for_others(min(_IMPATIENT, self._busy_timeout))
+                raise
+            self._wait_for_others(self._busy_timeout)
+
+    def _wait_for_others(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
 def make_private_folder(folder: Path) -> None:

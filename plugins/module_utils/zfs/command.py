@@ -8,18 +8,25 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import Sequence
+import time
+from typing import Callable, Sequence
 
 from ..errors import DatasetNotFound, DependencyError, SnapshotExists, ZfsError, ZfsTimeout
 from ..text import printable
 
 READ_TIMEOUT = 60.0  # seconds; a listing that takes longer means a pool that hangs
+_LOOK = 0.5  # seconds between two looks at whether a command has to hurry
+_HURRIED = 5.0  # seconds that a command gets that has to hurry
 _KILL_GRACE = 1.0  # seconds that a killed command may take to go: one that waits for a suspended pool never does
 
 _MEANINGS = (
     (re.compile(r"dataset (does not exist|not found)|no such pool|could not find any snapshots"), DatasetNotFound),
     (re.compile(r"(dataset|snapshot) already exists"), SnapshotExists),
 )
+
+
+def never() -> bool:
+    return False
 
 
 class Zfs:
@@ -29,8 +36,8 @@ class Zfs:
         self.binary = binary
         self.processes = 0  # how many were started: the tests count them
 
-    def run(self, *arguments: str, timeout: float = READ_TIMEOUT) -> str:
-        """Run `zfs <arguments>` and return its standard output.
+    def run(self, *arguments: str, timeout: float = READ_TIMEOUT, hurry: Callable[[], bool] = never) -> str:
+        """Run `zfs <arguments>` and return its standard output. Once `hurry()` is true it gets a few seconds more.
 
         Raises DependencyError (no such command), ZfsTimeout (`timeout` seconds passed, or it was killed: whether it
         took effect is not known), DatasetNotFound, SnapshotExists or ZfsError with what zfs said.
@@ -53,11 +60,12 @@ class Zfs:
                 "Install OpenZFS 2.1 or later on this host",
             ) from error
         try:
-            output, complaint = process.communicate(timeout=timeout)
+            output, complaint = _communicate(process, timeout, hurry)
         except subprocess.TimeoutExpired as error:
             _abandon(process)
             raise ZfsTimeout(
-                f"'zfs {arguments[0]}' did not end within {timeout:g} seconds", "Check the pool with 'zpool status'"
+                f"'zfs {arguments[0]}' did not end within {error.timeout:g} seconds",
+                "Check the pool with 'zpool status'",
             ) from error
         if process.returncode < 0:
             raise ZfsTimeout(
@@ -71,6 +79,22 @@ class Zfs:
     def rows(self, *arguments: str, timeout: float = READ_TIMEOUT) -> list[list[str]]:
         """The output of a `-H` listing as a list of rows of tab-separated fields."""
         return [line.split("\t") for line in self.run(*arguments, timeout=timeout).splitlines()]
+
+
+def _communicate(process: "subprocess.Popen[str]", timeout: float, hurry: Callable[[], bool]) -> tuple[str, str]:
+    """What the process says until its end. Raises TimeoutExpired with the time that it had."""
+    begun = time.monotonic()
+    allowed = timeout
+    while True:
+        spent = time.monotonic() - begun
+        if hurry():
+            allowed = min(allowed, spent + _HURRIED)
+            hurry = never
+        try:
+            return process.communicate(timeout=max(0.0, min(allowed - spent, _LOOK)))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() - begun >= allowed:
+                raise subprocess.TimeoutExpired(process.args, round(allowed, 1)) from None
 
 
 def _abandon(process: "subprocess.Popen[str]") -> None:

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 from ..errors import DatasetNotFound
-from .command import READ_TIMEOUT, Zfs
+from .command import READ_TIMEOUT, Zfs, never
 
 MAX_PROPERTY_VALUE = 8191  # bytes: ZAP_MAXVALUELEN (8,192) less the final NUL
 
 
-def create(zfs: Zfs, names: Sequence[str], properties: Mapping[str, str], timeout: float) -> None:
-    """Take all snapshots `names` (`dataset@name`, one pool) in one atomic step that also sets `properties`."""
+def create(
+    zfs: Zfs, names: Sequence[str], properties: Mapping[str, str], timeout: float, hurry: Callable[[], bool] = never
+) -> None:
+    """Take all snapshots `names` (`dataset@name`, one pool) in one atomic step that also sets `properties`.
+
+    Once `hurry()` is true it has to end within a few seconds.
+    """
     options = [word for key, value in properties.items() for word in ("-o", f"{key}={value}")]
-    zfs.run("snapshot", *options, *names, timeout=timeout)
+    zfs.run("snapshot", *options, *names, timeout=timeout, hurry=hurry)
 
 
 def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,22 @@ def test_a_locked_database_says_so(paths: Paths) -> None:
             add(second, "b")
         add(second, "c")
         assert hosts(first) == ["c"]
+
+
+def test_a_database_that_stays_locked_is_not_waited_for_as_long_again(paths: Paths) -> None:
+    def seconds() -> float:
+        begun = time.monotonic()
+        with pytest.raises(RegistryError, match="is locked by another process"):
+            add(second, "b")
+        return time.monotonic() - begun
+
+    with Database.open(paths) as first, Database.open(paths, busy_timeout=1.0) as second:
+        with first.transaction():
+            assert seconds() >= 1.0
+            assert max(seconds(), seconds()) < 0.9
+        add(second, "c")
+        with first.transaction():
+            assert seconds() >= 1.0
 
 
 def test_a_full_disk_says_so_and_changes_nothing(paths: Paths) -> None:

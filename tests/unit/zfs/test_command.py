@@ -17,7 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     ZfsError,
     ZfsTimeout,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import command, snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 
 
@@ -73,6 +73,19 @@ def test_a_command_that_hangs_is_given_up(fake: Zfs) -> None:
     with pytest.raises(ZfsTimeout, match=r"did not end within 0\.2 seconds"):
         fake.run("snapshot", timeout=0.2)
     assert time.monotonic() - started < 5
+
+
+def test_a_command_that_hangs_gets_a_few_seconds_more_once_it_has_to_hurry(
+    fake: Zfs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_LOOK", 0.05)
+    monkeypatch.setattr(command, "_HURRIED", 0.3)
+    do(fake, "exec sleep 60")
+    looks = iter((False, False, True))
+    with pytest.raises(ZfsTimeout, match=r"'zfs snapshot' did not end within 0\.\d seconds"):
+        fake.run("snapshot", timeout=50.0, hurry=lambda: next(looks, True))
+    do(fake, "sleep 0.1; echo done")
+    assert fake.run("snapshot", timeout=50.0, hurry=lambda: True) == "done\n"
 
 
 def test_a_command_that_is_killed_may_have_taken_effect(fake: Zfs) -> None:
