@@ -311,11 +311,11 @@ class Simulator:
 
     # ---- Changing the inventory
 
-    def vm(self, name: str, /, **changes: Any) -> int:
+    def vm(self, pattern: str, /, **changes: Any) -> int:
         """Change the VMs whose names match (a regular expression): any field of a VM's configuration, such as
         power="off", host="DC0_H0" (a vMotion), name="new", tools="not_running", properties={...}. Returns how many
         were changed."""
-        return int(self._control("POST", "vm", {"vm": name, "change": changes})["changed"])
+        return int(self._control("POST", "vm", {"vm": pattern, "change": changes})["changed"])
 
     def register(self, datastore: str, /, *, datacenter: str = "", **config: Any) -> str:
         """Register a new VM; returns its managed object ID."""

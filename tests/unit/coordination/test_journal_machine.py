@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +47,8 @@ class FailingDatabase(Database):
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        with super().transaction() as connection:
-            yield connection
+        with ExitStack() as stack:
+            yield stack.enter_context(super().transaction())
             if self.cut_to is not None:
                 shutil.copytree(self.path.parent, self.cut_to)
                 raise PowerCut
