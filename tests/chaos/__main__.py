@@ -14,8 +14,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 importlib.import_module("tests.conftest")  # makes the collection importable
+
+if TYPE_CHECKING:
+    from .plan import Tally
+    from .stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,9 +32,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--faults", type=int, default=200, help="go on until so many struck")
     parser.add_argument("--minutes", type=float, default=25.0, help="stop after so long, whatever has struck")
-    parser.add_argument("--short", action="store_true", help="every journal step once, no power cut")
+    parser.add_argument("--short", action="store_true", help="only a kill at every step of the journal")
     parser.add_argument("--only", type=int, default=0, metavar="RUN", help="play only this run of the sequence")
-    parser.add_argument("--mutation", default="", help="break the engine on purpose, to see that it is noticed")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "chaos.json")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
@@ -55,57 +59,60 @@ def main() -> int:
     from tests.lab.storage_host import StorageHost
 
     from . import power_cut
-    from .episode import Episode
-    from .plan import Tally, deal, hands
+    from .plan import Tally
     from .stage import LAB, Stage
 
     host = StorageHost(f"{LAB}-short" if options.short else LAB)
     print("Starting the storage host", flush=True)
     host.reset()  # pristine: an earlier run may have been killed with a disk that fails
     tally = Tally(options.seed)
-    order = random.Random(options.seed)
-    dealer = hands(order, options.short)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    terminal = sys.stdout.isatty()
-    stage = Stage(folder / "stage", host, "tank/chaos", options.mutation)
     try:
-        for number, hand in enumerate(dealer, 1):
-            enough = not tally.missing_steps() if options.short else sum(tally.faults.values()) >= options.faults
-            if enough or time.monotonic() - tally.begun > options.minutes * 60:
-                break
-            rng = random.Random(f"{options.seed}/{number}")
-            faults = deal(rng, hand)
-            what = ", ".join(map(str, faults))
-            if options.only and number != options.only:
-                if number > options.only:
-                    break
-                continue
-            begun = time.monotonic()
-            verdict = Episode(stage, faults, rng).play()
-            tally.add(verdict, f"SEED={options.seed}, --only {number}: {what}")
-            if options.verbose:
-                hit = ", ".join(verdict.faults) + ", ".join(verdict.steps_killed)
-                print(f"{number:4} {time.monotonic() - begun:5.1f} s  {what}  hit: {hit}", flush=True)
-            for problem in tally.problems[-20:] if verdict.violated() else ():
-                print(f"\n{problem}", file=sys.stderr, flush=True)
-            print(tally.line(), end="\r" if terminal else "\n", flush=True)
-            tally.write(options.report)
-        if not options.short and not options.only and not options.mutation:
-            print("\nCutting the storage host's power, with the engine on it: two cold starts", flush=True)
-            tally.add(power_cut.play(folder / "power", host, rng=random.Random(options.seed)), "power cut")
+        if not options.short and not options.only:
+            print("Cutting the storage host's power twice, with the engine on it", flush=True)
+            tally.add(power_cut.play(folder / "power", host, random.Random(options.seed)), "power cut")
+        stage = Stage(folder / "stage", host, "tank/chaos")
+        try:
+            play(options, stage, tally)
+        finally:
+            stage.close()
     finally:
-        stage.close()
         host.down()
         shutil.rmtree(folder, ignore_errors=True)
     tally.write(options.report)
     print(f"\n{tally.table()}\n{tally.line()}")
-    failed = bool(tally.problems) or bool(not options.only and tally.missing_steps())
-    if failed:
+    if tally.problems:
         print("\n".join(tally.problems))
-        print(
-            f"Repeat it with `make chaos SEED={options.seed}`, one run of it with `--seed {options.seed} --only <run>`."
-        )
-    return int(failed)
+        print(f"Repeat all with `make chaos SEED={options.seed}`, or one run with the options in brackets.")
+    return int(bool(tally.problems) or bool(not options.only and tally.missing_steps()))
+
+
+def play(options: argparse.Namespace, stage: Stage, tally: Tally) -> None:
+    """One run after the other, until enough faults struck or the time is over."""
+    from .episode import Episode
+    from .plan import deal, hands, step_hands
+
+    for number, hand in enumerate(hands(random.Random(options.seed), options.short), 1):
+        if options.short or options.only:
+            enough = number > (options.only or len(step_hands()))
+        else:
+            enough = sum(tally.faults.values()) >= options.faults
+        if enough or time.monotonic() - tally.begun > options.minutes * 60:
+            return
+        if options.only and number != options.only:
+            continue
+        rng = random.Random(f"{options.seed}/{number}")
+        faults = deal(rng, hand)
+        what = ", ".join(map(str, faults))
+        begun = time.monotonic()
+        verdict = Episode(stage, faults, rng).play()
+        tally.add(verdict, f"--seed {options.seed} --only {number}: {what}")
+        tally.write(options.report)
+        if options.verbose:
+            print(f"{number:4} {time.monotonic() - begun:5.1f} s  {what}; struck: {', '.join(verdict.faults)}")
+        if verdict.violated():
+            print("\n" + "\n".join(tally.problems[-verdict.count() :]))
+        print(tally.line(), end="\r" if sys.stdout.isatty() else "\n", flush=True)
 
 
 if __name__ == "__main__":

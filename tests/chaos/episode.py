@@ -36,8 +36,12 @@ class Verdict:
     steps_killed: Counter[str] = field(default_factory=Counter)
     recover_seconds: float = 0.0
 
+    def count(self) -> int:
+        """How many violations there are."""
+        return sum(map(len, (self.left_behind, self.foreign_lost, self.records_too_good, self.other)))
+
     def violated(self) -> bool:
-        return bool(self.left_behind or self.foreign_lost or self.records_too_good or self.other)
+        return self.count() > 0
 
 
 class Episode:

@@ -191,10 +191,8 @@ def session_expired(rng: random.Random) -> Fault:
 
 
 def session_expires_often(rng: random.Random) -> Fault:
-    rule = {
-        "method": rng.choice(("CreateSnapshotEx_Task", "RemoveSnapshot_Task", "WaitForUpdatesEx", "RetrieveProp.*"))
-    }
-    rule |= {"effect": "call_fault", "fault": "NotAuthenticated", "count": rng.randint(1, 3)}
+    method = rng.choice(("CreateSnapshotEx_Task", "RemoveSnapshot_Task", "WaitForUpdatesEx", "RetrieveProp.*"))
+    rule = {"method": method, "effect": "call_fault", "fault": "NotAuthenticated", "count": rng.randint(1, 3)}
     return Fault("session expired", rule=rule)
 
 
@@ -254,8 +252,12 @@ def quiesce_ignored(rng: random.Random) -> Fault:
         "quiesce silently left out",
         at="intend:after:1",
         strike=lambda stage, process: bool(stage.vcenter.vm(vm, tools="not_running")),
-        mend=lambda stage: bool(stage.vcenter.vm(vm, tools="running")) and None,
+        mend=lambda stage: _change(stage, vm, tools="running"),
     )
+
+
+def _change(stage: Stage, vm: str, **what: str) -> None:
+    stage.vcenter.vm(vm, **what)
 
 
 # ---- Other people
@@ -304,7 +306,7 @@ def renamed(rng: random.Random) -> Fault:
         "VM renamed",
         at="between",
         strike=lambda stage, process: bool(stage.vcenter.vm(vm, name=f"{vm}-renamed")),
-        mend=lambda stage: bool(stage.vcenter.vm(f"{vm}-renamed", name=vm)) and None,
+        mend=lambda stage: _change(stage, f"{vm}-renamed", name=vm),
     )
 
 

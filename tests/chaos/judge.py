@@ -142,7 +142,7 @@ def read_trace(path: Path) -> list[dict[str, Any]]:
 
 def manifest_of(values: dict[str, str]) -> dict[str, Any]:
     """The manifest in a snapshot's properties, as docs/consistency-record describes it."""
-    chunks = []
+    chunks: list[str] = []
     while values.get(f"manifest.{len(chunks)}"):
         chunks.append(values[f"manifest.{len(chunks)}"])
     manifest: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode("".join(chunks))))

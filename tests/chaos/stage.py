@@ -56,7 +56,7 @@ zfs create {dataset}; zfs create {dataset}/nested
 head -c 8M /dev/urandom >/{dataset}/nested/data
 ! zpool list -H {pool} >/dev/null 2>&1 || exit 0
 modprobe dm_mod; modprobe loop
-truncate -s 96M /var/tmp/{pool}.img; disk=$(losetup -f --show /var/tmp/{pool}.img)
+rm -f /var/tmp/{pool}.img; truncate -s 96M /var/tmp/{pool}.img; disk=$(losetup -f --show /var/tmp/{pool}.img)
 dmsetup create {pool} --table "0 $((96 * 2048)) linear $disk 0"
 echo "0 $((96 * 2048)) linear $disk 0" >/var/tmp/{pool}.table
 zpool create -o failmode=wait {pool} /dev/mapper/{pool}; zfs create {pool}/vms

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def storage_host() -> Iterator[StorageHost]:
-    host = StorageHost(f"{LAB}-mutants")
+    host = StorageHost(f"{LAB}-short")
     host.reset()
     yield host
     host.down()

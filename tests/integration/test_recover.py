@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -13,10 +15,12 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX, StorageHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import ABSENT, CREATED, INTENDED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.snapshots import create
 
 from tests.lab.simulator import Simulator
 
@@ -25,13 +29,15 @@ from .scene import GUEST, Scene, answer, calls, foreign, nfs, nodes, run_module,
 
 RECOVER = "vmware_snapshot_recover"
 SOON = {"connect_timeout": 2.0, "call_timeout": 3.0}
+_numbers = count(1)
 
 
 def finished(vcenter: Simulator, method: str, vm: str) -> None:
     vcenter.wait_for(
         lambda entry: (
             entry["method"].startswith(method) and (entry.get("event"), entry.get("vm_name")) == ("finished", vm)
-        )
+        ),
+        seconds=90,
     )
 
 
@@ -40,8 +46,12 @@ def start_run(scene: Scene, name: str) -> Any:
     return start_module("vmware_coordinated_snapshot", options)
 
 
-def kill_run(scene: Scene, vcenter: Simulator, name: str = "killed") -> None:
-    """A run is killed while it holds two VMs and the creation of the third one's snapshot is under way."""
+def kill_run(scene: Scene, vcenter: Simulator) -> str:
+    """A run is killed while it holds two VMs and the creation of the third one's snapshot is under way.
+
+    Returns the name that its ZFS snapshot would have had.
+    """
+    name = f"killed-{next(_numbers)}"
     vcenter.clear_trace()
     vcenter.rule(method="CreateSnapshot.*", vm="app", effect="task_hang", count=1)
     process = start_run(scene, name)
@@ -52,6 +62,7 @@ def kill_run(scene: Scene, vcenter: Simulator, name: str = "killed") -> None:
     process.communicate()
     vcenter.release()
     finished(vcenter, "CreateSnapshot", "app")
+    return name
 
 
 def ours(vcenter: Simulator) -> list[str]:
@@ -104,10 +115,10 @@ def test_what_a_killed_run_left_is_listed_removed_and_then_no_more(scene: Scene,
 
 def test_the_next_run_recovers_first_also_when_its_snapshot_is_there(scene: Scene, vcenter: Simulator) -> None:
     done = scene.take(snapshot="one")
-    kill_run(scene, vcenter, "two")
+    kill_run(scene, vcenter)
     result = scene.take(snapshot="one")
     assert not result["created"] and result["run_id"] == done["run_id"] and ours(vcenter) == []
-    kill_run(scene, vcenter, "three")
+    kill_run(scene, vcenter)
     result = scene.take(snapshot="four")
     assert result["created"] and names(result["recovery"], "removed") == ["app", "db", "web"] and ours(vcenter) == []
 
@@ -123,6 +134,22 @@ def test_a_scan_finds_what_a_lost_database_knew(scene: Scene, vcenter: Simulator
     assert names(listed, "removed") == ["app", "db", "web"] and scene.engine.journal.open_entries() == []
     found = run_module(RECOVER, {**SOON, "scan": True})
     assert found["changed"] and names(found, "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+def test_a_zfs_snapshot_whose_run_the_journal_lost_is_crash(scene: Scene, vcenter: Simulator) -> None:
+    """Also when it appears after its VMs were released: whether they were held then is not known any more."""
+    name = kill_run(scene, vcenter)
+    (run,) = scene.engine.journal.runs(limit=1)
+    with scene.engine.journal._database.transaction() as connection:
+        connection.execute("DELETE FROM vm_snapshot")
+        connection.execute("DELETE FROM run")
+    assert names(run_module(RECOVER, {**SOON, "scan": True}), "removed") == ["app", "db", "web"] and ours(vcenter) == []
+    said = Record(run.id, "", "filesystem", True, held_until=2**40, vms=[{"moid": "vm-1", "level": "filesystem"}])
+    create(scene.engine.zfs, [f"{scene.tree}/nested@{name}"], said.properties(), timeout=60)
+    create(scene.engine.zfs, [f"{scene.tree}@{name}"], replace(said, run="another's").properties(), timeout=60)
+    assert run_module(RECOVER, SOON)["lowered"] == [f"{scene.tree}/nested@{name}"]
+    assert scene.record(f"{scene.tree}/nested@{name}").consistency == "crash"
+    assert scene.record(f"{scene.tree}@{name}").consistency == "filesystem"
 
 
 def test_a_run_that_is_alive_is_left_alone(scene: Scene, vcenter: Simulator) -> None:
@@ -146,7 +173,7 @@ def test_other_peoples_snapshots_stay(scene: Scene, vcenter: Simulator, session:
     take(session, vcenter, "web", "backup on top")
     take(session, vcenter, "web", "another on top")
     take(session, vcenter, "db", f"{NAME_PREFIX}{run}", "made by hand, without our mark")
-    take(session, vcenter, "app", f"{NAME_PREFIX}{run}9", f"[vmware-zfs host=0123456789ab run={run}9]")
+    take(session, vcenter, "app", f"{NAME_PREFIX}{run}9", f"[vmware-zfs host=0123456789ab run={run}9 snapshot=a@b]")
     stranger = [node for node in nodes(vcenter.snapshots()["app"]) if node["name"] == f"{NAME_PREFIX}{run}9"]
     result = run_module(RECOVER, {**SOON, "scan": True})
     assert names(result, "removed") == ["app", "db", "web"]

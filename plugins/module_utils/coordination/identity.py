@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME_PREFIX = "vmware-zfs "
-_MARK = re.compile(r"\[vmware-zfs host=([0-9a-f]{12}) run=([0-9A-Za-z-]+)\]")
+_MARK = re.compile(r"\[vmware-zfs host=([0-9a-f]{12}) run=([0-9A-Za-z-]+) snapshot=([^\]@]+@[^\]@]+)\]")
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,21 @@ def description(host: StorageHost, run: str, snapshot: str) -> str:
         f"Holds this VM still while the storage host {host.name} takes the ZFS snapshot {snapshot}. It is removed "
         f"when that is done. If it is still here after an hour, run 'vmware-zfs recover' on {host.name} or "
         f"remove it by hand. "
-        f"[vmware-zfs host={host.id} run={run}]"
+        f"[vmware-zfs host={host.id} run={run} snapshot={snapshot}]"
     )
 
 
-def run_of(host: StorageHost, name: str, text: str) -> str | None:
-    """The run that made the VMware snapshot with this name and description on this storage host; None if none of ours
-    did.
-    """
+@dataclass(frozen=True)
+class Origin:
+    """Where a VMware snapshot of ours comes from: the run, and the first of the ZFS snapshots that it took."""
+
+    run: str
+    snapshot: str
+
+
+def origin_of(host: StorageHost, name: str, text: str) -> Origin | None:
+    """The origin of the VMware snapshot with this name and description; None if this storage host did not make it."""
     mark = _MARK.search(text)
     if mark is None or mark.group(1) != host.id or name != snapshot_name(mark.group(2)):
         return None
-    return mark.group(2)
+    return Origin(mark.group(2), mark.group(3))

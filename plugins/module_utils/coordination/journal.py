@@ -67,10 +67,10 @@ class Journal:
         self._database = database
         self._lock = threading.Lock()
 
-    def open_run(self, run: str, task: str, dataset: str, snapshots: Sequence[str]) -> None:
+    def open_run(self, run: str, task: str, dataset: str, snapshots: Sequence[str], state: str = QUIESCING) -> None:
         self._write(
             "INSERT INTO run (id, task, dataset, snapshots, state, started) VALUES (?, ?, ?, ?, ?, ?)",
-            [(run, task, dataset, json.dumps(list(snapshots)), QUIESCING, _now())],
+            [(run, task, dataset, json.dumps(list(snapshots)), state, _now())],
         )
 
     def set_state(self, run: str, state: str) -> None:

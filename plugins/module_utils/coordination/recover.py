@@ -22,11 +22,11 @@ from ..text import counted
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import find_by_instance_uuid, search, states
 from .engine import Engine
-from .identity import NAME_PREFIX, run_of
+from .identity import NAME_PREFIX, Origin, origin_of
 from .journal import ABSENT, CREATED, INTENDED, Entry
 from .release import Release, Removal
 from .request import Limits
-from .settle import lower_vms, settle
+from .settle import adopt, lower_vms, settle
 from .sites import endpoint_of
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
@@ -97,6 +97,7 @@ class _Recovery:
     def __init__(self, engine: Engine, tries: int, limit: float) -> None:
         self._engine, self._tries, self._limit = engine, tries, limit
         self._done = Recovery()
+        self._origins: dict[str, Origin] = {}  # of what a scan found
 
     def run(self, scan: bool = False) -> Recovery:
         """Settle what became of ZFS snapshots first: that has to be known before the VMs are released."""
@@ -183,13 +184,14 @@ class _Recovery:
         alive = {holder.run for holder in self._engine.locks.holders()}  # before the search: they may end during it
         found = []
         for vm, snapshot in search(session, NAME_PREFIX):
-            run = run_of(self._engine.host, snapshot.name, snapshot.description)
-            if run is None or run in alive or self._engine.locks.is_alive(run):
+            origin = origin_of(self._engine.host, snapshot.name, snapshot.description)
+            if origin is None or origin.run in alive or self._engine.locks.is_alive(origin.run):
                 continue
             if (vm.moid, snapshot.name) not in known:
+                self._origins[origin.run] = origin
                 found.append(
                     Entry(
-                        run,
+                        origin.run,
                         server.hostname,
                         server.port,
                         vm.moid,
@@ -204,6 +206,8 @@ class _Recovery:
 
     def _remove(self, session: Session, entries: Sequence[Entry]) -> None:
         orphans = [entry for entry in entries if not entry.id]
+        for run in {entry.run for entry in orphans}:
+            adopt(self._engine, self._origins[run])
         ids = self._engine.journal.intend(orphans)
         entries = [entry for entry in entries if entry.id] + [
             replace(entry, id=new) for entry, new in zip(orphans, ids)

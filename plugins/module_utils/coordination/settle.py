@@ -10,9 +10,11 @@ from typing import Any, Callable, Container
 
 from ..errors import QuiesceError
 from ..zfs import snapshots
+from ..zfs.datasets import list_datasets
 from . import record
 from .consistency import CRASH, STILL
 from .engine import Engine
+from .identity import Origin
 from .journal import ENDED, GONE, LOST, QUIESCING, RELEASING, REMOVING, SNAPSHOTTING, RunRecord, best_effort
 
 _FORGET_AFTER = timedelta(days=7)  # a ZFS snapshot whose command did not return is not expected any longer
@@ -62,6 +64,21 @@ def _settle_one(engine: Engine, run: RunRecord) -> list[str]:
     return lowered
 
 
+def adopt(engine: Engine, origin: Origin) -> None:
+    """Enter a run that the journal has lost: its ZFS snapshots, also those still to come, are no better than crash.
+
+    To be done before its VMs are released. They may be of any dataset below the one that is known.
+    """
+    if any(run.id == origin.run for run in engine.journal.runs()):
+        return
+    dataset, _unused, name = origin.snapshot.partition("@")
+    try:
+        names = [f"{found.name}@{name}" for found in list_datasets(engine.zfs, dataset)]
+    except QuiesceError:  # it is gone, or its pool hangs
+        names = [origin.snapshot]
+    engine.journal.open_run(origin.run, "", dataset, names, LOST)
+
+
 def lower_vms(engine: Engine, run: str, vms: Container[str]) -> list[str]:
     """Lower what the ZFS snapshots of a run say of VMs (managed object IDs) whose VMware snapshots were found missing.
 
@@ -79,8 +96,9 @@ def _lower(
 ) -> list[str]:
     """Lower the record of the ZFS snapshots that a run took, for the VMs that it `concerns`, where it says more."""
     found = snapshots.existing(engine.zfs, run.snapshots, timeout=_LOOK_SECONDS)
+    found = snapshots.bearing(engine.zfs, found, record.PREFIX + "run", run.id)
     taken = record.read(engine.zfs, found[0], as_written=True) if found else None
-    if taken is None or taken.run != run.id:
+    if taken is None:
         return []
     vms = [vm for vm in taken.vms if concerns(vm) and vm["level"] != CRASH]
     if not vms and (taken.vms or (taken.consistency == CRASH and not taken.complete)):

@@ -48,6 +48,14 @@ def set_properties(
     zfs.run("set", *(f"{key}={value}" for key, value in properties.items()), *names, timeout=timeout)
 
 
+def bearing(zfs: Zfs, names: Sequence[str], key: str, value: str) -> list[str]:
+    """Those of the snapshots `names`, which exist, whose property `key` has this value, in one process."""
+    if not names:
+        return []
+    rows = zfs.rows("get", "-H", "-p", "-o", "name,value", key, *names)
+    return [name for name, found in rows if found == value]
+
+
 def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> list[str]:
     """Those of the snapshots `names` (not empty) that exist, in one process."""
     try:

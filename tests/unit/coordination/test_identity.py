@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import consistency, identity
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import Origin, StorageHost
 
 HERE, THERE = StorageHost("nas", "0123456789ab"), StorageHost("nas", "ba9876543210")
 
@@ -15,12 +15,12 @@ HERE, THERE = StorageHost("nas", "0123456789ab"), StorageHost("nas", "ba98765432
 def test_ours_is_known_by_name_and_mark_together() -> None:
     run = identity.new_run_id()
     name, text = identity.snapshot_name(run), identity.description(HERE, run, "tank/vm@one")
-    assert identity.run_of(HERE, name, text) == run
-    assert identity.run_of(THERE, name, text) is None
-    assert identity.run_of(HERE, name + " ", text) is None
-    assert identity.run_of(HERE, "by hand", text) is None
-    assert identity.run_of(HERE, name, "") is None
-    assert identity.run_of(HERE, identity.snapshot_name(identity.new_run_id()), text) is None
+    assert identity.origin_of(HERE, name, text) == Origin(run, "tank/vm@one")
+    assert identity.origin_of(THERE, name, text) is None
+    assert identity.origin_of(HERE, name + " ", text) is None
+    assert identity.origin_of(HERE, "by hand", text) is None
+    assert identity.origin_of(HERE, name, "") is None
+    assert identity.origin_of(HERE, identity.snapshot_name(identity.new_run_id()), text) is None
 
 
 def test_run_ids_differ_and_the_hosts_stays() -> None:
