@@ -178,7 +178,7 @@ class HoldRun:
             return
         try:
             left = max(_LEAST_ZFS_TIME, limit - time.monotonic())
-            snapshots.set_properties(self._engine.zfs, self._plan.snapshots, taken.properties(), timeout=left)
+            snapshots.set_properties(self._engine.zfs, self._plan.snapshots, taken.replacement(), timeout=left)
         except QuiesceError as error:
             self._state = LOST  # recovery lowers the record
             raise RunFailed(

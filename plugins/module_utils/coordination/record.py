@@ -69,6 +69,12 @@ class Record:
         }
         return {PREFIX + name: value for name, value in values.items()}
 
+    def replacement(self) -> dict[str, str]:
+        """The user properties to set in place of an earlier record's: an empty one ends a manifest that was longer."""
+        values = self.properties()
+        count = sum(name.startswith(PREFIX + "manifest.") for name in values)
+        return {**values, f"{PREFIX}manifest.{count}": ""}
+
     def as_dict(self) -> dict[str, Any]:
         return dict(self.__dict__)
 
@@ -113,7 +119,7 @@ def lower(record: Record, problem: str, vms: Sequence[dict[str, Any]] | None = N
 def _manifest(values: dict[str, str]) -> tuple[str, list[dict[str, Any]], list[str]]:
     """The manifest's VMware snapshot, VMs and problems. Raises ValueError or zlib.error for one that is damaged."""
     chunks: list[str] = []
-    while (chunk := values.get(f"manifest.{len(chunks)}")) is not None:
+    while chunk := values.get(f"manifest.{len(chunks)}"):
         chunks.append(chunk)
     manifest = json.loads(zlib.decompress(base64.b64decode("".join(chunks), validate=True)))
     if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:

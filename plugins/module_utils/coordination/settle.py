@@ -104,5 +104,5 @@ def _lower(
     if not vms and (taken.vms or (taken.consistency == CRASH and not taken.complete)):
         return []
     record.lower(taken, problem, vms)
-    snapshots.set_properties(engine.zfs, found, taken.properties())
+    snapshots.set_properties(engine.zfs, found, taken.replacement())
     return found

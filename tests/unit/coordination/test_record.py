@@ -90,6 +90,15 @@ def test_a_long_manifest_is_spread_over_properties() -> None:
         assert_crash(read(lacking), "the manifest of the snapshot is damaged")
 
 
+def test_a_shorter_manifest_takes_the_place_of_a_longer_one() -> None:
+    names = [base64.b64encode(zlib.compress(str(number**9).encode())).decode() for number in range(500)]
+    longer = made(vms=[{"name": name, "level": "filesystem", "reason": ""} for name in names])
+    shorter = made()
+    assert len(longer.properties()) > len(shorter.properties())
+    assert read({**longer.properties(), **shorter.replacement()}).as_dict() == shorter.as_dict()
+    assert read({**shorter.properties(), **longer.replacement()}).as_dict() == longer.as_dict()
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_manifest_never_looks_better_than_none(data: st.DataObject) -> None:
