@@ -64,7 +64,7 @@ def play(folder: Path, host: StorageHost, rng: random.Random) -> Verdict:
 
 
 class _Guest:
-    """The engine on the storage host. `offset` is how far the host's clock is ahead of this machine's (seconds)."""
+    """The engine on the storage host, whose clock has another offset to this machine's after each start."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage, self._number = stage, 0
@@ -76,9 +76,8 @@ class _Guest:
         }  # fmt: skip
         command = ["env", f"PYTHONPATH={PLACE}", PYTHON, "-c", _ADD_CREDENTIAL]
         self.id = stage.host.ssh(command, input=json.dumps(given)).stdout.strip()
-        before = time.time()
-        clock = float(stage.host.ssh(["date", "+%s.%N"]).stdout)
-        self.offset = clock - (before + time.time()) / 2
+        self._clocks: list[tuple[int, float, float]] = []  # from which line of the diary on, offset at least, at most
+        self.compare_clocks()
 
     def _push(self) -> None:
         """The engine, this harness's part of it and the certificate authority, in one archive through ssh."""
@@ -95,6 +94,13 @@ class _Guest:
         subprocess.run(
             ["ssh", "-F", str(self._stage.host.ssh_config), "storage", script], input=archive.getvalue(), check=True
         )
+
+    def compare_clocks(self) -> None:
+        """After each start of the host. Asking takes a while, so there is an interval that the offset lies in."""
+        lines = int(self._stage.host.ssh(["sh", "-c", f"cat {PLACE}/zfs/log 2>/dev/null | wc -l"]).stdout)
+        before = time.time()
+        clock = float(self._stage.host.ssh(["date", "+%s.%N"]).stdout)
+        self._clocks.append((lines, clock - time.time(), clock - before))
 
     def start(self, **task: Any) -> "subprocess.Popen[str]":
         self._number += 1
@@ -113,9 +119,14 @@ class _Guest:
         )  # fmt: skip
 
     def diary(self) -> list[tuple[str, float, str]]:
-        lines = self._stage.host.ssh(["cat", f"{PLACE}/zfs/log"]).stdout.splitlines()
-        entries = [line.rstrip("\0").split(" ", 2) for line in lines]
-        return [(one[0], float(one[1]) - self.offset, one[2].strip()) for one in entries if len(one) == 3]
+        """In this machine's time: of what the clocks leave open a begin is the latest, all else the earliest."""
+        entries = []
+        for number, line in enumerate(self._stage.host.ssh(["cat", f"{PLACE}/zfs/log"]).stdout.splitlines()):
+            words = line.rstrip("\0").split(" ", 2)
+            _unused, least, most = [clock for clock in self._clocks if clock[0] <= number][-1]
+            if len(words) == 3:
+                entries.append((words[0], float(words[1]) - (least if words[0] == "begin" else most), words[2].strip()))
+        return entries
 
 
 def _cut_at(instant: str, stage: Stage, guest: _Guest, verdict: Verdict) -> None:
@@ -130,6 +141,7 @@ def _cut_at(instant: str, stage: Stage, guest: _Guest, verdict: Verdict) -> None
     run.communicate()
     verdict.faults["power cut of the storage host"] += 1
     stage.host.boot()
+    guest.compare_clocks()
     begun = time.monotonic()
     for later in (False, True):
         stage.wait_idle()
