@@ -11,7 +11,6 @@ zpool create -o ashift=12 -o cachefile=/etc/zfs/zpool.cache -O compression=lz4 -
 zfs create tank/vmware
 zfs create tank/vmware/nested
 zfs create tank/other
-exportfs -ra
 
 # Use once what every test uses, so that a saved host has it in memory already.
 zfs snapshot -r tank/vmware@warm

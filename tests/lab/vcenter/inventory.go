@@ -58,7 +58,7 @@ type datastoreConfig struct {
 	VMs        []machineConfig `json:"vms"`
 }
 
-// defaultConfig is the inventory when none is given: the one that the lab's storage host exports for.
+// defaultConfig is the inventory when none is given; its NFS datastores lie on datasets of the lab's storage host.
 func defaultConfig() *config {
 	return &config{
 		Datacenters: []string{"DC0"}, ClusterHosts: 3, StandaloneHosts: 1,
