@@ -310,12 +310,18 @@ def renamed(rng: random.Random) -> Fault:
     )
 
 
+def _unregister(stage: Stage, vm: str) -> None:
+    """vSphere refuses it while a task works on the VM: also one that hangs comes to its end before."""
+    stage.vcenter.release()
+    stage.wait_idle()
+    stage.vcenter.unregister(vm)
+
+
 def registered_anew(rng: random.Random) -> Fault:
     vm = rng.choice(VMS)
 
     def strike(stage: Stage, process: Process | None) -> None:
-        stage.wait_idle()
-        stage.vcenter.unregister(vm)
+        _unregister(stage, vm)
         stage.vcenter.register_again(vm)
 
     return Fault("VM registered anew", at="between", strike=strike)
@@ -326,8 +332,7 @@ def unregistered(rng: random.Random) -> Fault:
     vm = rng.choice(VMS)
 
     def strike(stage: Stage, process: Process | None) -> None:
-        stage.wait_idle()
-        stage.vcenter.unregister(vm)
+        _unregister(stage, vm)
 
     def mend(stage: Stage) -> None:
         stage.vcenter.register_again(vm)
