@@ -99,3 +99,7 @@ class LockTimeout(QuiesceError):
 
 class RunFailed(QuiesceError):
     """A coordinated run did not reach its end; `details` carries the run's result as far as it came."""
+
+
+class ExportRefused(QuiesceError):
+    """The NFS server cannot be told to export something, or refuses to; the text carries what exportfs said."""

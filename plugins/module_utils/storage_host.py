@@ -84,7 +84,7 @@ def observe(
     return StorageHostView(
         addresses=frozenset(addresses | local_addresses()),
         names=frozenset(alias_names | own_names),
-        mounts=parse_mountinfo(_read("/proc/self/mountinfo")),
+        mounts=mount_table(),
         pseudo_roots=roots,
         resolved=resolved,
         real_paths={path: real for path, real in found_paths.items() if real},
@@ -106,6 +106,11 @@ def address(text: str) -> Address | None:
 def host_name(text: str) -> str:
     """A host name in the form that can be compared: lower case, without the root's dot."""
     return text.strip().rstrip(".").lower()
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a text can be a host's name; an address is none."""
+    return _HOST_NAME.fullmatch(host_name(text)) is not None
 
 
 def is_localhost(name: str) -> bool:
@@ -201,6 +206,11 @@ def parse_addresses(text: str) -> frozenset[Address]:
     return frozenset(each for each in found if each is not None and not each.is_loopback)
 
 
+def mount_table() -> tuple[Mount, ...]:
+    """The mounts of this machine."""
+    return parse_mountinfo(_read("/proc/self/mountinfo"))
+
+
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     """The mounts of a /proc/<pid>/mountinfo (proc(5)), in its order.
 
@@ -250,7 +260,7 @@ def _split_aliases(aliases: Sequence[str]) -> tuple[set[str], set[Address]]:
         parsed = address(alias)
         if parsed is not None:
             addresses.add(parsed)
-        elif _HOST_NAME.fullmatch(host_name(alias)):
+        elif is_host_name(alias):
             names.add(host_name(alias))
         else:
             raise InputError(

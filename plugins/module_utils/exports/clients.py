@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom an export is for: networks and hosts as a user gives them, and clients as exports(5) writes them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import combinations
+from typing import Iterable, Mapping, Sequence, Union
+
+from ..errors import InputError
+from ..storage_host import Address, address, host_name, is_host_name
+from ..text import printable
+
+Network = Union[IPv4Network, IPv6Network]
+Resolved = Mapping[str, frozenset[Address]]  # the addresses of host names; see storage_host.resolve
+
+
+def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
+    """The networks in the order in which they are written down.
+
+    Raises InputError for one that is not normalised, that means everybody, or that shares addresses with another.
+    """
+    checked = [_network(text) for text in networks]
+    for one, other in combinations(checked, 2):
+        if _overlap(one, other):
+            both = "is given twice" if one == other else f"shares addresses with {other}"
+            raise InputError(f"The network {one} {both}", "Give each address once")
+    return tuple(str(network) for network in sorted(checked, key=lambda network: (network.version, network)))
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise InputError(
+            f"'{printable(text)}' is no network", "Give it as 192.168.1.0/24, and host names in hosts"
+        ) from None
+    if str(network) != text:
+        raise InputError(f"The network '{printable(text)}' is not in its normal form", f"Give {network}")
+    if network.prefixlen == 0:
+        raise InputError(f"The network {network} is everybody", "Give the networks of the ESXi hosts")
+    return network
+
+
+def check_hosts(hosts: Sequence[str], resolved: Resolved) -> tuple[str, ...]:
+    """The hosts in the order in which they are written down, addresses in their normal form.
+
+    Raises InputError for one that is neither an address nor a name that resolves, or that is given twice.
+    """
+    seen: dict[Address, str] = {}
+    checked = []
+    for text in hosts:
+        bare = address(text)
+        name = str(bare) if bare else host_name(text)
+        if bare is None and not is_host_name(text):
+            raise InputError(f"'{printable(text)}' is neither a host name nor an address", "Give networks in networks")
+        found = frozenset([bare]) if bare else resolved.get(name, frozenset())
+        if not found:
+            raise InputError(
+                f"The host '{name}' does not resolve on this storage host",
+                "Correct the name, or see that the storage host's resolver knows it",
+            )
+        for each in found:
+            if each in seen:
+                raise InputError(f"The hosts '{seen[each]}' and '{name}' are both {each}", "Give each host once")
+        seen.update(dict.fromkeys(found, name))
+        checked.append(name)
+    return tuple(sorted(checked))
+
+
+def names(clients: Iterable[str]) -> set[str]:
+    """The clients that have to be resolved before it can be told whether they overlap."""
+    return {host_name(client) for client in clients if address(client) is None and is_host_name(client)}
+
+
+def overlap(one: str, other: str, resolved: Resolved) -> bool:
+    """Whether a machine can be meant by both clients, as far as that is known.
+
+    Wildcards and netgroups may mean anybody; a name that does not resolve means nobody but itself.
+    """
+    if host_name(one) == host_name(other):
+        return True
+    networks, others = _networks(one, resolved), _networks(other, resolved)
+    if networks is None or others is None:
+        return True
+    return any(_overlap(network, another) for network in networks for another in others)
+
+
+def covers(one: str, other: str, resolved: Resolved) -> bool:
+    """Whether every machine that `other` means is meant by `one` too, as far as that is known."""
+    if host_name(one) == host_name(other) or one == "*":
+        return True
+    networks, others = _networks(one, resolved) or (), _networks(other, resolved) or ()
+    return bool(others) and all(any(_within(another, network) for network in networks) for another in others)
+
+
+def _networks(client: str, resolved: Resolved) -> Sequence[Network] | None:
+    """The networks that a client is, None where that is not to be told."""
+    bare = address(client)
+    if bare is not None:
+        return [ip_network(bare)]
+    try:
+        return [ip_network(client, strict=False)]
+    except ValueError:
+        pass
+    if not is_host_name(client):
+        return None  # a wildcard, a netgroup, gss/krb5
+    return [ip_network(found) for found in resolved.get(host_name(client), ())]
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _within(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]  # the versions are the same

@@ -1,0 +1,77 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vmware_nfs_share_info
+short_description: List the NFS shares that this collection keeps
+version_added: 1.0.0
+description:
+  - Lists the shares that M(quiesce.vmware_zfs.vmware_nfs_share) has written on the storage host, from their files in
+    C(/etc/exports.d). What others export is not listed.
+extends_documentation_fragment:
+  - quiesce.vmware_zfs.attributes
+  - quiesce.vmware_zfs.attributes.info
+author:
+  - The quiesce.vmware_zfs authors (@quiesce)
+seealso:
+  - module: quiesce.vmware_zfs.vmware_nfs_share
+"""
+
+EXAMPLES = r"""
+- name: List the shares
+  quiesce.vmware_zfs.vmware_nfs_share_info:
+  register: found
+"""
+
+RETURN = r"""
+shares:
+  description: The shares, sorted by the names of their files; empty when there are none.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The directory that is exported.
+      type: str
+      sample: /mnt/tank/vmware
+    clients:
+      description: The networks and hosts that may mount it.
+      type: list
+      elements: str
+      sample: [192.168.1.0/24]
+    options:
+      description: Their options, as in exports(5).
+      type: list
+      elements: str
+      sample: ["sec=sys", "rw", "sync", "no_subtree_check", "no_root_squash"]
+    enabled:
+      description: Whether it is exported.
+      type: bool
+      sample: true
+    file:
+      description: The share's file.
+      type: str
+      sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
+"""
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.server import NfsServer
+
+SPEC = ArgumentSpec()
+
+
+def run(module):
+    shares = NfsServer().shares()
+    return {"changed": False, "shares": [{**share.as_dict(), "file": str(file)} for file, share in shares.items()]}
+
+
+def main():
+    run_module(SPEC, run, libraries=())
+
+
+if __name__ == "__main__":
+    main()
