@@ -14,6 +14,7 @@ import yaml
 from .tools import ROOT, files
 
 MODULES = sorted(name.rpartition("/")[2][: -len(".py")] for name in files("plugins/modules/*.py"))
+ROLES = sorted({name.split("/")[1] for name in files("roles/*/meta/argument_specs.yml")})
 CONNECTION = {"hostname", "port", "username", "password", "validate_certs", "ca_path", "thumbprint"}
 
 
@@ -46,3 +47,18 @@ def test_the_engine_knows_nothing_of_ansible_and_imports_relatively(name: str) -
             imported.update(alias.name.partition(".")[0] for alias in node.names)
     allowed = {"ansible"} if name.endswith("/ansible_glue.py") else set()
     assert imported & {"ansible", "ansible_collections"} <= allowed
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_roles_variables_have_the_same_names_and_defaults_everywhere(role: str) -> None:
+    folder = ROOT / "roles" / role
+    points = yaml.safe_load((folder / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    described = {name: option["default"] for point in points.values() for name, option in point["options"].items()}
+    assert described == yaml.safe_load((folder / "defaults" / "main.yml").read_text())
+    readme = (folder / "README.md").read_text()
+    assert [name for name in described if not name.startswith(f"{role}_") or f"| `{name}` |" not in readme] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_a_molecule_scenario(role: str) -> None:
+    assert (ROOT / "extensions" / "molecule" / role / "converge.yml").exists()

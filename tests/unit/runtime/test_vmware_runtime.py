@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vmware_runtime: what it would do, what it refuses; and the role's variables."""
+"""vmware_runtime: what it would do, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
@@ -19,7 +18,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.databa
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime.python_environment import PythonEnvironment
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_runtime
 
-ROLE = Path(__file__).resolve().parents[3] / "roles" / "runtime"
 Run = Callable[..., dict[str, Any]]
 
 
@@ -106,11 +104,3 @@ def test_it_stays_while_a_run_is_alive(run: Run, paths: Paths, tmp_path: Path) -
         refused = run(state="absent", force=True)
         assert refused["failed"] and "The run r1" in refused["msg"] and "works on tank/a" in refused["msg"]
     assert (tmp_path / "bin" / "vmware-zfs").exists()
-
-
-def test_the_roles_variables_have_the_same_names_and_defaults_everywhere() -> None:
-    points = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]
-    described = {name: option["default"] for point in points.values() for name, option in point["options"].items()}
-    assert described == yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
-    readme = (ROLE / "README.md").read_text()
-    assert [name for name in described if f"| `{name}` |" not in readme] == []
