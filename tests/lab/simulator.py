@@ -317,6 +317,17 @@ class Simulator:
         were changed."""
         return int(self._control("POST", "vm", {"vm": pattern, "change": changes})["changed"])
 
+    def deploy(self, datastore: str, /, *vms: dict[str, Any], datacenter: str = "") -> list[str]:
+        """Register further VMs on a datastore, given as in a configuration; returns their managed object IDs."""
+        what = {"datastore": datastore, "datacenter": datacenter, "vms": list(vms)}
+        moids: list[str] = self._control("POST", "deploy", what)["moids"]
+        return moids
+
+    def change_host(self, pattern: str, /, **changes: Any) -> int:
+        """Change the hosts whose names match: connection="disconnected" (or "notResponding", "connected"),
+        maintenance=True. Returns how many; it does not survive a restart."""
+        return int(self._control("POST", "host", {"host": pattern, **changes})["changed"])
+
     def register(self, datastore: str, /, *, datacenter: str = "", **config: Any) -> str:
         """Register a new VM; returns its managed object ID."""
         what = {"datastore": datastore, "datacenter": datacenter, "config": config}
@@ -360,6 +371,12 @@ class Simulator:
         "consolidation_needed", "busy" (the task that works on it)}."""
         machines: list[dict[str, Any]] = self._control("GET", "snapshots")
         return machines
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """The simulator's own view of every host: {"name", "moid", "datacenter", "mounts"}, each mount {"datastore",
+        "moid", "type", "servers", "path", "access"}."""
+        hosts: list[dict[str, Any]] = self._control("GET", "hosts")
+        return hosts
 
     def snapshots(self) -> dict[str, list[dict[str, Any]]]:
         """The snapshot tree of every VM, without going through its API: a list of roots, each {"moid", "name",

@@ -1296,6 +1296,10 @@ def mount(host: Any, name: str, **spec: Any) -> Any:
     )
 
 
+def unmount(host: Any, datastore: Any) -> None:
+    host.configManager.datastoreSystem.RemoveDatastore(datastore)
+
+
 def test_mounting_and_unmounting_host_by_host(vcenter: Simulator, client: Client) -> None:
     hosts = list(client.all(vim.HostSystem).values())
     datastore = mount(hosts[0], "fresh")
@@ -1326,6 +1330,81 @@ def test_nfs_4_1_with_several_servers(client: Client) -> None:
     nas = datastore.info.nas
     assert (nas.type, list(nas.remoteHostNames), nas.securityType) == ("NFS41", ["10.0.2.15", "10.0.3.15"], "AUTH_SYS")
     host.configManager.datastoreSystem.RemoveDatastore(datastore)
+
+
+def volumes(host: Any) -> dict[str, tuple[str, list[str], str]]:
+    """What a host itself says of its NFS volumes: type, servers, access mode."""
+    return {
+        info.volume.name: (info.volume.type, list(info.volume.remoteHostNames), info.mountInfo.accessMode)
+        for info in host.config.fileSystemVolume.mountInfo
+        if isinstance(info.volume, vim.host.NasVolume)
+    }
+
+
+def test_a_host_says_how_it_mounts_itself(vcenter: Simulator, client: Client) -> None:
+    first, second = list(client.all(vim.HostSystem).values())[:2]
+    wide = ["10.0.2.15", "10.0.3.15"]
+    datastore = mount(first, "multi", type="NFS41", remoteHostNames=wide)
+    assert mount(second, "multi", type="NFS41", remoteHostNames=wide[1:], accessMode="readOnly") == datastore
+    assert volumes(first)["multi"] == ("NFS41", wide, "readWrite")
+    assert volumes(second)["multi"] == ("NFS41", wide[1:], "readOnly")
+    told = {host["name"]: {one["datastore"]: one for one in host["mounts"]} for host in vcenter.hosts()}
+    assert (told[second.name]["multi"]["servers"], told[second.name]["multi"]["access"]) == (wide[1:], "readOnly")
+    datastore.RenameDatastore("multiple")
+    assert "multi" not in volumes(first) and "multiple" in volumes(second)
+    for host in (first, second):
+        unmount(host, datastore)
+    assert "multiple" not in volumes(first)
+
+
+def test_a_host_that_is_not_connected_mounts_nothing(vcenter: Simulator, client: Client) -> None:
+    host = client.all(vim.HostSystem)["DC0_H0"]
+    assert vcenter.change_host("DC0_H0", connection="disconnected", maintenance=True) == 1
+    datastores = client.all(vim.Datastore)
+    assert (host.runtime.connectionState, host.runtime.inMaintenanceMode) == ("disconnected", True)
+    for call in (lambda: mount(host, "fresh"), lambda: unmount(host, datastores["vmware"])):
+        with pytest.raises(vmodl.fault.HostNotConnected):
+            call()
+    vcenter.change_host("DC0_H0", connection="connected", maintenance=False)
+    datastore = mount(host, "fresh")
+    unmount(host, datastore)
+    for wrong in ({"pattern": "none"}, {"pattern": "DC0_H0", "connection": "lost"}):
+        with pytest.raises(SimulatorError):
+            vcenter.change_host(wrong.pop("pattern"), **wrong)
+
+
+def test_rules_reach_the_mounting_by_the_name_of_the_host(vcenter: Simulator, client: Client) -> None:
+    host, other = client.all(vim.HostSystem)["DC0_H0"], client.all(vim.HostSystem)["DC0_C0_H0"]
+    vcenter.rule(method="CreateNasDatastore", vm="DC0_H0", effect="call_fault", fault="PlatformConfigFault")
+    with pytest.raises(vim.fault.PlatformConfigFault):
+        mount(host, "fresh")
+    datastore = mount(other, "fresh", accessMode="readOnly")
+    unmount(other, datastore)
+    seen = [entry for entry in vcenter.trace() if entry.get("method") in ("CreateNasDatastore", "RemoveDatastore")]
+    assert [(entry["object_name"], entry.get("fault", "")) for entry in seen] == [
+        ("DC0_H0", "PlatformConfigFault"), ("DC0_C0_H0", ""), ("DC0_C0_H0", ""),
+    ]  # fmt: skip
+    assert seen[1]["args"]["accessMode"] == "readOnly" and seen[2]["args"]["datastore"] == "fresh"
+
+
+def test_vms_deployed_on_a_fresh_datastore_survive_a_restart(tmp_path: Path) -> None:
+    with Simulator.start({"datastores": []}, directory=tmp_path, state=True) as server:
+        with session(server) as client:
+            mount(client.all(vim.HostSystem)["DC0_H0"], "fresh", accessMode="readOnly")
+        with pytest.raises(SimulatorError, match='no datastore "none"'):
+            server.deploy("none", {"name": "web"})
+        moids = server.deploy("fresh", {"name": "web", "count": 2}, {"name": "db", "guest": "windows", "snapshots": 1})
+        before, hosts = server.machines(), server.hosts()
+        assert [machine["name"] for machine in before] == ["web-0001", "web-0002", "db"]
+        assert [machine["moid"] for machine in before] == moids
+        assert {machine["host"] for machine in before} == {"DC0_H0"}
+        server.kill()
+        server.restart()
+        assert server.machines() == before and server.hosts() == hosts
+        server.deploy("fresh", {"name": "app"})
+        with pytest.raises(SimulatorError, match="name is taken"):
+            server.deploy("fresh", {"name": "db"})
+        assert len(server.machines()) == 4
 
 
 def test_renaming_a_datastore(client: Client) -> None:

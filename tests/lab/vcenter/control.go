@@ -28,6 +28,9 @@ var controls = map[string]func(*http.Request) (interface{}, error){
 	"POST deny":     deny,
 	"DELETE deny":   func(*http.Request) (interface{}, error) { setDenials(nil); return nil, nil },
 	"POST vm":       changeMachines,
+	"POST deploy":   deployMachines,
+	"GET hosts":     func(*http.Request) (interface{}, error) { return listHosts(), nil },
+	"POST host":     changeHosts,
 	"POST register": registerMachine,
 	"DELETE vm":     unregisterMachine,
 	"GET trace":     getTrace,
@@ -159,6 +162,106 @@ func changeMachines(r *http.Request) (interface{}, error) {
 	}
 	if n == 0 {
 		return nil, fmt.Errorf("no VM matches %q", what.VM)
+	}
+	return map[string]int{"changed": n}, nil
+}
+
+// deployMachines registers new machines, as the configuration does when the simulator starts.
+func deployMachines(r *http.Request) (interface{}, error) {
+	var what struct {
+		Datastore  string          `json:"datastore"`
+		Datacenter string          `json:"datacenter"`
+		VMs        []machineConfig `json:"vms"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	world.Lock()
+	defer world.Unlock()
+	made, err := deploy(what.Datastore, what.Datacenter, what.VMs)
+	if err != nil {
+		return nil, err
+	}
+	moids := []string{}
+	for _, vm := range made {
+		moids = append(moids, vm.rec.Moid)
+	}
+	return map[string][]string{"moids": moids}, nil
+}
+
+// listHosts is the simulator's own view of how every host mounts datastores.
+func listHosts() json.RawMessage {
+	type mount struct {
+		Datastore string   `json:"datastore"`
+		Moid      string   `json:"moid"`
+		Type      string   `json:"type"`
+		Servers   []string `json:"servers,omitempty"`
+		Path      string   `json:"path,omitempty"`
+		Access    string   `json:"access"`
+	}
+	type view struct {
+		Name       string  `json:"name"`
+		Moid       string  `json:"moid"`
+		Datacenter string  `json:"datacenter"`
+		Mounts     []mount `json:"mounts"`
+	}
+	world.RLock()
+	defer world.RUnlock()
+	out := []view{}
+	for _, h := range inv.hosts {
+		v := view{Name: h.Name, Moid: h.Self.Value, Datacenter: h.datacenter.Name, Mounts: []mount{}}
+		for _, r := range h.HostSystem.Datastore {
+			ds := findDatastoreByRef(r)
+			one := ds.rec.Mounts[ds.mountIndex(h)]
+			m := mount{Datastore: ds.rec.Name, Moid: ds.rec.Moid, Type: ds.Summary.Type, Access: one.Access, Servers: one.Servers}
+			if nas := ds.nas(); nas != nil {
+				m.Path = nas.RemotePath
+				if len(m.Servers) == 0 {
+					m.Servers = []string{nas.RemoteHost}
+				}
+			}
+			v.Mounts = append(v.Mounts, m)
+		}
+		out = append(out, v)
+	}
+	raw, _ := json.Marshal(out)
+	return raw
+}
+
+// changeHosts sets a host's connection to vCenter and its maintenance mode. It does not survive a restart.
+func changeHosts(r *http.Request) (interface{}, error) {
+	var what struct {
+		Host        string                          `json:"host"`
+		Connection  types.HostSystemConnectionState `json:"connection"` // connected, disconnected, notResponding
+		Maintenance *bool                           `json:"maintenance"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	switch what.Connection {
+	case "", types.HostSystemConnectionStateConnected, types.HostSystemConnectionStateDisconnected, types.HostSystemConnectionStateNotResponding:
+	default:
+		return nil, fmt.Errorf("unknown connection state %q", what.Connection)
+	}
+	world.Lock()
+	defer world.Unlock()
+	n := 0
+	for _, h := range inv.hosts {
+		if !matches(what.Host, h.Name) {
+			continue
+		}
+		n++
+		update(h.HostSystem, func() {
+			if what.Connection != "" {
+				h.Runtime.ConnectionState = what.Connection
+			}
+			if what.Maintenance != nil {
+				h.Runtime.InMaintenanceMode = *what.Maintenance
+			}
+		}, "runtime")
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("no host matches %q", what.Host)
 	}
 	return map[string]int{"changed": n}, nil
 }

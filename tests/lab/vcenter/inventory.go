@@ -183,20 +183,31 @@ func populate(c *config, remembered *memory) error {
 	}
 	for i := range c.Datastores {
 		d := &c.Datastores[i]
-		for _, spec := range d.VMs {
-			for n := 0; n < spec.Count || n == 0; n++ {
-				one := spec
-				one.Count = 0
-				if spec.Count > 0 {
-					one.Name = numbered(spec.Name, n+1)
-				}
-				if _, err := addMachine(&record{Config: one, Datastore: d.Name, Datacenter: d.Datacenter}); err != nil {
-					return fmt.Errorf("VM %q: %v", one.Name, err)
-				}
-			}
+		if _, err := deploy(d.Name, d.Datacenter, d.VMs); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// deploy registers virtual machines on a datastore: what a configuration lists, or what is asked for later. It ends at the first
+// that cannot be.
+func deploy(datastore, datacenter string, specs []machineConfig) (made []*machine, err error) {
+	for _, spec := range specs {
+		for n := 0; n < spec.Count || n == 0; n++ {
+			one := spec
+			one.Count = 0
+			if spec.Count > 0 {
+				one.Name = numbered(spec.Name, n+1)
+			}
+			vm, err := addMachine(&record{Config: one, Datastore: datastore, Datacenter: datacenter})
+			if err != nil {
+				return made, fmt.Errorf("VM %q: %v", one.Name, err)
+			}
+			made = append(made, vm)
+		}
+	}
+	return made, nil
 }
 
 // numbered replaces {n} in a name by the number, or appends it.

@@ -36,8 +36,9 @@ type datastoreRecord struct {
 }
 
 type mountRecord struct {
-	Host   string `json:"host"`
-	Access string `json:"access"`
+	Host    string   `json:"host"`
+	Access  string   `json:"access"`
+	Servers []string `json:"servers,omitempty"` // of this host, where NFS 4.1 lets it have others than the rest
 }
 
 // datastoreSystem is a host's HostDatastoreSystem: what mounts and unmounts.
@@ -95,7 +96,7 @@ func addDatastore(rec *datastoreRecord) error {
 		if h == nil {
 			return fmt.Errorf("no host %q", m.Host)
 		}
-		h.mount(ds, m.Access)
+		h.mount(ds, m.Access, m.Servers)
 	}
 	return nil
 }
@@ -192,12 +193,12 @@ func (ds *datastore) unlistMachine(vm ref) {
 	hub.changed(ds.Self, "vm")
 }
 
-func (h *host) mount(ds *datastore, access string) {
+func (h *host) mount(ds *datastore, access string, servers []string) {
 	mount := types.DatastoreHostMount{Key: h.Self, MountInfo: types.HostMountInfo{AccessMode: access, Mounted: types.NewBool(true),
 		Accessible: types.NewBool(true), Path: strings.TrimSuffix(strings.TrimPrefix(ds.Summary.Url, "ds://"), "/")}}
 	n := len(ds.Datastore.Host)
 	ds.Datastore.Host = append(ds.Datastore.Host[:n:n], mount)
-	ds.rec.Mounts = append(ds.rec.Mounts, mountRecord{Host: h.Name, Access: access})
+	ds.rec.Mounts = append(ds.rec.Mounts, mountRecord{Host: h.Name, Access: access, Servers: servers})
 	journal.write(entry{Datastore: ds.rec})
 	hub.changed(ds.Self, "host")
 	h.setDatastores(appended(h.HostSystem.Datastore, ds.Self))
@@ -229,6 +230,7 @@ func (h *host) unmount(ds *datastore) {
 func (h *host) setDatastores(list []ref) {
 	h.mounts.HostDatastoreSystem.Datastore = list
 	update(h.HostSystem, func() { h.HostSystem.Datastore = list }, "datastore")
+	h.showVolumes()
 	compute := computeResource(h)
 	var all []ref
 	for _, other := range inv.hosts {
@@ -243,11 +245,60 @@ func (h *host) setDatastores(list []ref) {
 	update(simulator.Map.Get(compute.Self), func() { compute.Datastore = all }, "datastore")
 }
 
-// CreateNasDatastore mounts an export on this host. vCenter knows a datastore by what it lies on: the same server and path
-// under another name, or another export under a name that is taken in the datacenter, is refused.
+// showVolumes publishes what the host itself says of its datastores: the volumes, each with the servers that this host has.
+func (h *host) showVolumes() {
+	info := &types.HostFileSystemVolumeInfo{VolumeTypeList: []string{"VMFS", "NFS", "NFS41"}}
+	for _, r := range h.HostSystem.Datastore {
+		ds := findDatastoreByRef(r)
+		i := ds.mountIndex(h)
+		mounted := types.HostFileSystemMountInfo{MountInfo: ds.Datastore.Host[i].MountInfo}
+		if nas := ds.nas(); nas != nil {
+			own := *nas
+			if servers := ds.rec.Mounts[i].Servers; len(servers) > 0 {
+				own.RemoteHost, own.RemoteHostNames = servers[0], servers
+			}
+			mounted.Volume = &own
+		} else {
+			mounted.Volume = ds.Info.(*types.VmfsDatastoreInfo).Vmfs
+		}
+		info.MountInfo = append(info.MountInfo, mounted)
+	}
+	config := *h.Config
+	config.FileSystemVolume = info
+	update(h.HostSystem, func() { h.Config = &config }, "config")
+}
+
+// sameExport is what vCenter takes for the same: for NFS 3 the same text, for NFS 4.1 the same path and a server in common.
+func sameExport(nas *types.HostNasVolume, spec *types.HostNasVolumeSpec) bool {
+	if nas == nil || nas.RemotePath != spec.RemotePath {
+		return false
+	}
+	if nas.Type == "NFS41" && spec.Type == "NFS41" {
+		for _, server := range spec.RemoteHostNames {
+			if strings.Contains("\n"+strings.Join(nas.RemoteHostNames, "\n")+"\n", "\n"+server+"\n") {
+				return true
+			}
+		}
+	}
+	return nas.RemoteHost == spec.RemoteHost
+}
+
+// notConnected is what vCenter answers to who wants something of a host that it does not reach.
+func (s *datastoreSystem) notConnected() *soap.Fault {
+	if s.host.Runtime.ConnectionState == types.HostSystemConnectionStateConnected {
+		return nil
+	}
+	return soapFault(&types.HostNotConnected{}, "Unable to communicate with the remote host, since it is disconnected.")
+}
+
+// CreateNasDatastore mounts an export on this host. vCenter knows a datastore by what it lies on: the same export under
+// another name, or another export under a name that is taken in the datacenter, is refused.
 func (s *datastoreSystem) CreateNasDatastore(req *types.CreateNasDatastore) soap.HasFault {
 	world.Lock()
 	defer world.Unlock()
+	if f := s.notConnected(); f != nil {
+		return &methods.CreateNasDatastoreBody{Fault_: f}
+	}
 	spec := req.Spec
 	if spec.RemoteHost == "" && len(spec.RemoteHostNames) > 0 {
 		spec.RemoteHost = spec.RemoteHostNames[0]
@@ -261,8 +312,7 @@ func (s *datastoreSystem) CreateNasDatastore(req *types.CreateNasDatastore) soap
 		if other.datacenter != s.host.datacenter {
 			continue
 		}
-		nas := other.nas()
-		same := nas != nil && nas.RemoteHost == spec.RemoteHost && nas.RemotePath == spec.RemotePath
+		same := sameExport(other.nas(), &spec)
 		switch {
 		case same && other.mountIndex(s.host) >= 0:
 			return refuse(&types.AlreadyExists{Name: other.Name})
@@ -275,7 +325,7 @@ func (s *datastoreSystem) CreateNasDatastore(req *types.CreateNasDatastore) soap
 	if ds == nil {
 		ds = newDatastore(s.host.datacenter, &datastoreRecord{Name: spec.LocalPath, Datacenter: s.host.datacenter.Name, Spec: &spec})
 	}
-	s.host.mount(ds, spec.AccessMode)
+	s.host.mount(ds, spec.AccessMode, spec.RemoteHostNames)
 	return &methods.CreateNasDatastoreBody{Res: &types.CreateNasDatastoreResponse{Returnval: ds.Self}}
 }
 
@@ -283,6 +333,9 @@ func (s *datastoreSystem) CreateNasDatastore(req *types.CreateNasDatastore) soap
 func (s *datastoreSystem) RemoveDatastore(req *types.RemoveDatastore) soap.HasFault {
 	world.Lock()
 	defer world.Unlock()
+	if f := s.notConnected(); f != nil {
+		return &methods.RemoveDatastoreBody{Fault_: f}
+	}
 	ds := findDatastoreByRef(req.Datastore)
 	if ds == nil || ds.mountIndex(s.host) < 0 {
 		return &methods.RemoveDatastoreBody{Fault_: soapFault(&types.NotFound{}, "")}
@@ -312,6 +365,9 @@ func (ds *datastore) rename(name string) fault {
 		fresh, vmfs := *info, *info.Vmfs
 		fresh.Name, vmfs.Name, fresh.Vmfs = ds.Name, ds.Name, &vmfs
 		ds.Info = &fresh
+	}
+	for _, h := range ds.mountedOn() {
+		h.showVolumes()
 	}
 	for _, r := range ds.Vm { // the paths of their files begin with the datastore's name
 		vm := inv.machines[r.Value]

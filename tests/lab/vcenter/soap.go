@@ -223,7 +223,11 @@ func arguments(body types.AnyType) map[string]interface{} {
 			}
 		case types.HostNasVolumeSpec:
 			args["localPath"], args["remoteHost"], args["remotePath"], args["type"] = x.LocalPath, x.RemoteHost, x.RemotePath, x.Type
+			args["remoteHostNames"], args["accessMode"], args["securityType"] = x.RemoteHostNames, x.AccessMode, x.SecurityType
 		}
+	}
+	if x, ok := body.(*types.RemoveDatastore); ok {
+		args["datastore"] = nameOf(x.Datastore)
 	}
 	return args
 }
