@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How to reach a vCenter or ESXi host; the argument specs are CONNECTION and TIMEOUTS of ansible_glue.py."""
+"""How to reach a vCenter or ESXi host; the argument specs are CONNECTION, LOGIN and TIMEOUTS of ansible_glue.py."""
 
 from __future__ import annotations
 
@@ -45,6 +45,22 @@ options:
     description:
       - SHA-256 thumbprint of the server's certificate, which is then the only certificate that is accepted.
       - Colons, spaces and case do not matter. Read it with C(openssl x509 -noout -fingerprint -sha256).
+    type: str
+"""
+
+    # For modules that log in with a stored credential too; the argument spec is LOGIN
+    LOGIN = r"""
+options:
+  id:
+    description:
+      - The stored credential to log in with, as M(quiesce.vmware_zfs.vmware_cred_info) lists it. The connection options
+        are then those that are stored, whatever else is given.
+      - Without it O(hostname) and O(username) are needed, and O(password) or O(filesystem).
+    type: int
+  filesystem:
+    description:
+      - When there is no O(password), log in with the credential that is stored for O(hostname), O(port), O(username)
+        and this dataset.
     type: str
 """
 

@@ -16,7 +16,9 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible.module_utils.common.respawn import has_respawned, respawn_module
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from .errors import DependencyError, InputError, QuiesceError
+from .errors import CredentialNotFound, DependencyError, InputError, QuiesceError
+from .registry.credentials import Credential, Credentials
+from .registry.database import Paths
 from .secret import Secret
 from .text import printable
 from .vsphere.session import Endpoint, Timeouts
@@ -101,6 +103,38 @@ CONNECTION = (
     )
     + TIMEOUTS
 )
+
+# The same for modules that take a stored credential as well, see login(): documentation fragment `connection.login`.
+LOGIN = CONNECTION + ArgumentSpec({"id": {"type": "int"}, "filesystem": {"type": "str"}})
+
+
+def login(module: Any) -> tuple[Endpoint, str, Secret]:
+    """Server, user and password for a module with LOGIN: the options' own, or a stored credential's that they name."""
+    parameters = module.params
+    if parameters["id"] is None and not (parameters["hostname"] and parameters["username"]):
+        raise InputError(
+            "It is not said where to log in", "Give id, or hostname and username with password or filesystem"
+        )
+    if parameters["id"] is None and parameters["password"]:
+        return endpoint(parameters), parameters["username"], Secret(parameters["password"])
+    if parameters["id"] is None and not parameters["filesystem"]:
+        raise InputError("There is no password", "Give password, or the filesystem of a stored credential")
+    require_libraries(["cryptography"])
+    with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
+        stored = _look_up(credentials, parameters)
+        return endpoint(stored.as_dict()), stored.username, conceal(module, credentials.password(stored))
+
+
+def _look_up(credentials: Credentials, parameters: Mapping[str, Any]) -> Credential:
+    if parameters["id"] is not None:
+        return credentials.get(parameters["id"])
+    meant = Credential("", "", "").merged(parameters)
+    stored = credentials.find(meant)
+    if stored is None:
+        raise CredentialNotFound(
+            f"There is no credential of {meant}", "List them with vmware_cred_info, or give a password"
+        )
+    return stored
 
 
 def read_environment(module: Any) -> None:

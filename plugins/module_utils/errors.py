@@ -103,3 +103,15 @@ class RunFailed(QuiesceError):
 
 class ExportRefused(QuiesceError):
     """The NFS server cannot be told to export something, or refuses to; the text carries what exportfs said."""
+
+
+class DatastoreDrift(QuiesceError):
+    """A host mounts a datastore otherwise than it should; the text names host and difference."""
+
+
+class DatastoreInUse(QuiesceError):
+    """A datastore carries registered VMs and is therefore not unmounted; the text names them."""
+
+
+class MountFailed(VSphereError):
+    """Hosts could not mount or unmount a datastore; `details` tells what was done on all of them."""

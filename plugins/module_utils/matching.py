@@ -174,13 +174,13 @@ def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Ma
         return Match(datastore, f"it is not an NFS datastore but of the type {printable(datastore.type) or 'unknown'}")
     if not datastore.remote_hosts or not datastore.remote_path:
         return Match(datastore, "vSphere does not say which server and path it mounts")
-    objections = [objection for host in datastore.remote_hosts if (objection := _objection(host, view))]
+    objections = [said for host in datastore.remote_hosts if (said := objection(host, view))]
     if len(objections) == len(datastore.remote_hosts):
         return Match(datastore, "; ".join(objections))
     place = _served_place(datastore, places, view)
     if not place.dataset:
         return Match(datastore, _why_no_dataset(place, places))
-    warnings = [f"it has several servers, and {objection}" for objection in objections]
+    warnings = [f"it has several servers, and {said}" for said in objections]
     unmounted = places.unmounted(place)
     if unmounted:
         warnings.append(
@@ -192,7 +192,7 @@ def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Ma
     return Match(datastore, reason, relation, place.path, folders, tuple(warnings))
 
 
-def _objection(server: str, view: StorageHostView) -> str:
+def objection(server: str, view: StorageHostView) -> str:
     """Why a server that a datastore names is not this storage host, "" if it is."""
     shown = printable(server)
     found, name = address(server), host_name(server)

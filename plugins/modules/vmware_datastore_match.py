@@ -21,22 +21,12 @@ extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes.info
   - quiesce.vmware_zfs.attributes.action_group
   - quiesce.vmware_zfs.connection
+  - quiesce.vmware_zfs.connection.login
   - quiesce.vmware_zfs.connection.runtime
   - quiesce.vmware_zfs.connection.timeouts
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
 options:
-  id:
-    description:
-      - The stored credential to log in with, as M(quiesce.vmware_zfs.vmware_cred_info) lists it. The connection options
-        are then those that are stored, whatever else is given.
-      - Without it O(hostname) and O(username) are needed, and O(password) or O(filesystem).
-    type: int
-  filesystem:
-    description:
-      - When there is no O(password), log in with the credential that is stored for O(hostname), O(port), O(username)
-        and this dataset.
-    type: str
   aliases:
     description:
       - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
@@ -155,32 +145,24 @@ datasets:
         relation: root
 """
 
-from typing import Any, Mapping
+from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
-    CONNECTION,
+    LOGIN,
     ArgumentSpec,
-    conceal,
-    endpoint,
-    require_libraries,
+    login,
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import CredentialNotFound, InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import by_dataset, match_here
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import list_datastores
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import is_within
 
-SPEC = CONNECTION + ArgumentSpec(
+SPEC = LOGIN + ArgumentSpec(
     {
-        "id": {"type": "int"},
-        "filesystem": {"type": "str"},
         "aliases": {"type": "list", "elements": "str", "default": []},
         "dataset": {"type": "str"},
     }
@@ -208,35 +190,6 @@ def run(module: Any) -> dict[str, Any]:
             for name, carried in by_dataset(matches).items()
         },
     }
-
-
-def login(module: Any) -> tuple[Endpoint, str, Secret]:
-    """Server, user and password: the options' own, or those of the stored credential that the options name."""
-    parameters = module.params
-    if parameters["id"] is None and not (parameters["hostname"] and parameters["username"]):
-        raise InputError(
-            "It is not said where to log in", "Give id, or hostname and username with password or filesystem"
-        )
-    if parameters["id"] is None and parameters["password"]:
-        return endpoint(parameters), parameters["username"], Secret(parameters["password"])
-    if parameters["id"] is None and not parameters["filesystem"]:
-        raise InputError("There is no password", "Give password, or the filesystem of a stored credential")
-    require_libraries(["cryptography"])
-    with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
-        stored = look_up(credentials, parameters)
-        return endpoint(stored.as_dict()), stored.username, conceal(module, credentials.password(stored))
-
-
-def look_up(credentials: Credentials, parameters: Mapping[str, Any]) -> Credential:
-    if parameters["id"] is not None:
-        return credentials.get(parameters["id"])
-    meant = Credential("", "", "").merged(parameters)
-    stored = credentials.find(meant)
-    if stored is None:
-        raise CredentialNotFound(
-            f"There is no credential of {meant}", "List them with vmware_cred_info, or give a password"
-        )
-    return stored
 
 
 def main() -> None:

@@ -25,8 +25,10 @@ def kind_of(fault: Any) -> str:
 
 
 def text_of(fault: Any) -> str:
-    """What the server says of the fault, as one printable line."""
-    return printable(getattr(fault, "msg", None) or getattr(fault, "localizedMessage", None) or kind_of(fault))
+    """What the server says of the fault, as one printable line; with a host's own words (API PlatformConfigFault)."""
+    said = getattr(fault, "msg", None) or getattr(fault, "localizedMessage", None) or kind_of(fault)
+    detail = getattr(fault, "text", None)
+    return printable(f"{said} {detail}" if detail else said)
 
 
 def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSphereError:

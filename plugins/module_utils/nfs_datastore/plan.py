@@ -1,0 +1,235 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done on which host so that a datastore is mounted, or is not: a pure function of what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Collection, Iterable, Mapping, Sequence
+
+from ..errors import DatastoreInUse
+from ..text import counted, printable
+from ..vsphere.hosts import Host
+from ..vsphere.nas_mounts import Export, Mount, MountedDatastore, RegisteredVm
+from .drift import Difference, conflicts, differences, no_nfs, other_name
+from .request import Wanted, export_of, overlaps
+
+_SHOWN = 5  # VMs in a message
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done on one host. An action other than mount, unmount and remount changes nothing.
+
+    `drift` stays in a remount, as its reason. `before` and `after` are the mounts that the step is about, in words.
+    """
+
+    host: Host
+    datastore: str  # its name
+    action: str  # mount, unmount, remount, nothing, drift, skipped, in_use
+    mounted: bool  # whether the host mounts a datastore of this name, before the step
+    drift: tuple[Difference, ...] = ()
+    reason: str = ""
+    unmount: tuple[str, ...] = ()  # managed object IDs, before anything is mounted
+    export: Export | None = None  # to mount, spelled so that vCenter takes it for the same datastore on all hosts
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        return self.action in ("mount", "unmount", "remount")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for results."""
+        return {
+            "name": self.host.name,
+            "moid": self.host.moid,
+            "datastore": self.datastore,
+            "action": self.action,
+            "mounted": self.mounted,
+            "drift": [
+                {"property": each.property, "wanted": each.wanted, "found": each.found, "message": each.sentence}
+                for each in self.drift
+            ],
+            "reason": self.reason,
+        }
+
+
+def plan_present(
+    wanted: Wanted, hosts: Sequence[Host], datastores: Sequence[MountedDatastore], remount: bool = False
+) -> list[Step]:
+    """A step for each host so that all of them mount the datastore. `datastores` are all of the datacenter.
+
+    With `remount` a host that mounts it otherwise unmounts first, where that makes the way free.
+    """
+    steps = [_present(wanted, host, datastores) for host in hosts]
+    if not remount or not any(step.action == "drift" for step in steps):
+        return steps
+    freed = {(moid, step.host.moid) for step in steps if step.action == "drift" for moid in step.unmount}
+    left = _without(datastores, freed)
+    return [_again(step, _present(wanted, step.host, left)) for step in steps]
+
+
+def plan_absent(wanted: Wanted, hosts: Sequence[Host], datastores: Sequence[MountedDatastore]) -> list[Step]:
+    """A step for each host so that none of them mounts the datastore; it must be the export, where one is given."""
+    return [_absent(wanted, host, datastores) for host in hosts]
+
+
+def plan_purge(
+    keep: Collection[str],
+    is_ours: Callable[[str], bool],
+    hosts: Sequence[Host],
+    datastores: Sequence[MountedDatastore],
+) -> list[Step]:
+    """Steps that unmount every NFS datastore whose servers are all ours, except those whose names are in `keep`."""
+    return [
+        _absent(Wanted(datastore.name), host, [datastore])
+        for datastore in datastores
+        if datastore.name not in keep
+        and datastore.export is not None
+        and datastore.export.servers
+        and all(is_ours(server) for server in datastore.export.servers)
+        for host in hosts
+        if datastore.on(host.moid) is not None
+    ]
+
+
+def users(steps: Iterable[Step], vms: Mapping[str, Sequence[RegisteredVm]]) -> list[RegisteredVm]:
+    """The VMs on the datastores that the steps unmount."""
+    unmounted = dict.fromkeys(moid for step in steps if step.changes for moid in step.unmount)
+    return [vm for moid in unmounted for vm in vms.get(moid, ())]
+
+
+def refuse_in_use(steps: Sequence[Step], vms: Mapping[str, Sequence[RegisteredVm]]) -> None:
+    """Raise DatastoreInUse when a step would unmount a datastore with registered VMs, on whichever host they are.
+
+    A VM on another host counts too: it could be moved or restarted here no longer.
+    """
+    found = users(steps, vms)
+    if found:
+        names = {step.host.moid: step.host.name for step in steps}
+        name = next(step.datastore for step in steps if step.changes and step.unmount)
+        raise DatastoreInUse(
+            f"The datastore '{printable(name, 80)}' {carries(found, names)}, so it is unmounted from no host",
+            "Move or unregister them first",
+            vms=[{"name": vm.name, "host": names.get(vm.host, vm.host), "template": vm.template} for vm in found],
+        )
+
+
+def spare_in_use(steps: Sequence[Step], vms: Mapping[str, Sequence[RegisteredVm]]) -> list[Step]:
+    """The steps, with those that would unmount a datastore with registered VMs doing nothing and saying so."""
+    names = {step.host.moid: step.host.name for step in steps}
+    return [
+        replace(step, action="in_use", reason=f"it {carries(found, names)}", unmount=(), after=step.before)
+        if (found := users([step], vms))
+        else step
+        for step in steps
+    ]
+
+
+def carries(vms: Sequence[RegisteredVm], hosts: Mapping[str, str]) -> str:
+    """`carries 2 VMs ('web' on esx1, the template 'golden')`, with host names by managed object ID."""
+
+    def shown(vm: RegisteredVm) -> str:
+        place = f" on {printable(hosts[vm.host], 80)}" if vm.host in hosts else ""
+        return f"{'the template ' if vm.template else ''}'{printable(vm.name, 80)}'{place}"
+
+    more = f" and {len(vms) - _SHOWN} more" if len(vms) > _SHOWN else ""
+    return f"carries {counted(len(vms), 'registered VM')} ({', '.join(map(shown, vms[:_SHOWN]))}{more})"
+
+
+def _present(wanted: Wanted, host: Host, datastores: Sequence[MountedDatastore]) -> Step:
+    asked = export_of(wanted)
+    named = next((each for each in datastores if each.name == wanted.name), None)
+    here = named.on(host.moid) if named else None
+    others = _under_other_names(wanted, host, datastores)
+    step = Step(host, wanted.name, "nothing", here is not None, before=_before(named, here, others))
+    step = replace(step, after=step.before)
+    if host.unreachable:
+        return replace(step, action="skipped", reason=f"it {host.unreachable}")
+    drift = list(differences(wanted, named, here)) if named and here else []
+    if named and here and not drift:
+        also = ", ".join(f"'{printable(other.name, 80)}'" for other, _unused in others)
+        return replace(step, reason=f"it mounts the same export as {also} too" if also else "")
+    unmount = [named.moid] if named and here and here.export else []  # unmounting what is no NFS would destroy it
+    for other, mount in others:
+        drift.append(other_name(wanted, other, mount))
+        drift.extend(each for each in differences(wanted, other, mount) if each.property != "servers")
+        unmount.append(other.moid)
+    if not drift:
+        drift.extend(conflicts(wanted, host, named, datastores))
+    if drift:
+        return replace(step, action="drift", drift=tuple(drift), unmount=tuple(unmount))
+    spelled = _spelled(asked, named.export) if named and named.export else asked
+    return replace(step, action="mount", export=spelled, after=(_words(wanted.name, spelled, wanted.access_mode),))
+
+
+def _absent(wanted: Wanted, host: Host, datastores: Sequence[MountedDatastore]) -> Step:
+    named = next((each for each in datastores if each.name == wanted.name), None)
+    here = named.on(host.moid) if named else None
+    others = _under_other_names(wanted, host, datastores) if wanted.export and not here else []
+    step = Step(host, wanted.name, "nothing", here is not None, before=_before(named, here, others))
+    step = replace(step, after=step.before)
+    if host.unreachable:
+        known = "; by what vCenter knows it mounts the datastore" if here else ""
+        return replace(step, action="skipped", reason=f"it {host.unreachable}{known}")
+    drift = [other_name(wanted, other, mount) for other, mount in others]
+    if named and here and not here.export:
+        drift.append(no_nfs(named))
+    elif named and here and wanted.export:
+        drift.extend(each for each in differences(wanted, named, here) if each.property != "access_mode")
+    if drift:
+        return replace(step, action="drift", drift=tuple(drift))
+    if named and here:
+        return replace(step, action="unmount", unmount=(named.moid,), after=())
+    return step
+
+
+def _again(step: Step, after: Step) -> Step:
+    """A step with drift, once whatever can be unmounted is."""
+    if step.action == "drift" and after.action == "mount" and step.unmount:
+        return replace(after, action="remount", drift=step.drift, unmount=step.unmount, before=step.before)
+    if step.action in ("drift", "mount"):
+        return after if after.action == "mount" else replace(step, action="drift", drift=after.drift or step.drift)
+    return step
+
+
+def _without(datastores: Iterable[MountedDatastore], freed: Collection[tuple[str, str]]) -> list[MountedDatastore]:
+    """The datastores once the mounts (datastore, host) are gone: vCenter forgets one that nobody mounts."""
+    left = [
+        replace(each, mounts=tuple(mount for mount in each.mounts if (each.moid, mount.host) not in freed))
+        for each in datastores
+    ]
+    return [each for each in left if each.mounts]
+
+
+def _spelled(asked: Export, known: Export) -> Export:
+    """An export as vCenter knows it. With NFS 4.1 that is the path; each host may have servers of its own."""
+    return known if asked.version == "3" else replace(asked, path=known.path)
+
+
+def _under_other_names(
+    wanted: Wanted, host: Host, datastores: Iterable[MountedDatastore]
+) -> list[tuple[MountedDatastore, Mount]]:
+    """What else of this host is the wanted export: ESXi refuses to mount one twice."""
+    return [
+        (each, mount)
+        for each in datastores
+        if each.name != wanted.name
+        and (mount := each.on(host.moid)) is not None
+        and mount.export is not None
+        and overlaps(export_of(wanted), mount.export)
+    ]
+
+
+def _before(
+    named: MountedDatastore | None, here: Mount | None, others: Iterable[tuple[MountedDatastore, Mount]]
+) -> tuple[str, ...]:
+    """The mounts of one host that a step is about."""
+    mounts = [*([(named, here)] if named and here else []), *others]
+    return tuple(_words(each.name, mount.export or each.type, mount.access_mode) for each, mount in mounts)
+
+
+def _words(name: str, what: object, access_mode: str) -> str:
+    return f"{printable(name, 80)}: {printable(what)}, {access_mode}"
