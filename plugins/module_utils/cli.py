@@ -13,14 +13,19 @@ from typing import Any, Callable, Sequence
 
 from .coordination.engine import Engine, open_engine
 from .coordination.recover import recover
+from .coordination.snapshot_task import overview, summary, take_turn
 from .errors import QuiesceError
 from .registry.database import Paths
+from .schedule.retention import ALIVE
 from .text import printable, table
 
 DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
 EPILOG = """\
 what to do at night:
   vmware-zfs status             is a run under way, did the last ones succeed, is a VMware snapshot left?
+  vmware-zfs tasks              what is snapshotted when, and when next?
+  vmware-zfs run 3              the snapshot task 3, now
+  vmware-zfs run 3 --dry-run    only say what it would take, and which snapshots have had their time
   vmware-zfs recover            remove the VMware snapshots that interrupted runs left
   vmware-zfs recover --dry-run  only say which
   vmware-zfs recover --scan     also search vSphere, after the state in /var/lib/vmware-zfs was lost
@@ -56,7 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     recovery.add_argument("--scan", action="store_true", help="also search every VM for VMware snapshots with our mark")
     recovery.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     recovery.set_defaults(command=_recover)
-    for each in (status, recovery):
+    tasks = commands.add_parser("tasks", help="list the snapshot tasks and when each runs next")
+    tasks.set_defaults(command=_tasks)
+    run = commands.add_parser("run", help="run a snapshot task: take its snapshot, then apply its retention")
+    run.add_argument("task", type=int, metavar="TASK", help="the task's id, as 'vmware-zfs tasks' lists it")
+    how = run.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="only say what would be taken and destroyed")
+    how.add_argument("--scheduled", action="store_true", help="only if it is enabled and due (for its timer)")
+    run.set_defaults(command=_run)
+    for each in (status, recovery, tasks, run):
         each.add_argument("--json", action="store_true", help="print data instead of text")
     return parser
 
@@ -80,6 +93,58 @@ def _recover(options: argparse.Namespace) -> int:
             _say("nothing is left of interrupted runs")
     done.require_clean()
     return 1 if done.problems else 0
+
+
+def _tasks(options: argparse.Namespace) -> int:
+    with open_engine(Paths.from_environment(), read_only=True) as engine:
+        found = [overview(engine, task) for task in engine.tasks.list_all()]
+    if options.json:
+        _print_json({"tasks": found})
+    elif not found:
+        _say("no snapshot task yet")
+    else:
+        rows = [
+            [
+                str(task["id"]),
+                task["dataset"] + (" and below" if task["recursive"] else ""),
+                " ".join(task["schedule"][field] for field in ("minute", "hour", "dom", "month", "dow")),
+                task["next_run"] or "disabled",
+                f"{task['lifetime_value']} {task['lifetime_unit'].lower()}",
+                "VMs quiesced" if task["vmware_sync"] else "ZFS alone",
+            ]
+            for task in found
+        ]
+        _say(table(["id", "dataset", "min hour dom mon dow", "next", "kept for", ""], rows))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    report = (lambda step: None) if options.json else _say
+    with open_engine(Paths.from_environment(), read_only=options.dry_run, report=report) as engine:
+        turn = take_turn(engine, engine.tasks.get(options.task), options.scheduled, options.dry_run)
+    if options.json:
+        _print_json(turn)
+    else:
+        _print_turn(turn, "would " if options.dry_run else "")
+    return 1 if turn["snapshot"] and turn["snapshot"].get("problems") else 0
+
+
+def _print_turn(turn: dict[str, Any], would: str) -> None:
+    taken, retired = turn["snapshot"], turn["retired"]
+    if turn["skipped"]:
+        _say(f"no snapshot is taken: {turn['skipped']}")
+    if taken:
+        for vm in taken.get("vms", ()):
+            _say(f"the VM '{printable(vm['name'], 80)}' on {vm['server']}: {vm['level']} {vm['reason']}".rstrip())
+        for problem in taken.get("problems", ()):
+            _say(problem)
+        for name in taken["zfs_snapshots"]:
+            _say(f"{would}take {name}" if would else f"took {name}, which is {taken['consistency']}")
+    for name in retired["destroyed"] if retired else ():
+        _say(f"{would}destroy {name}" if would else f"destroyed {name}")
+    for kept in retired["kept"] if retired else ():
+        if would or kept["reason"] != ALIVE:
+            _say(f"{would}keep {kept['name']}: {kept['reason']}" if would else f"kept {kept['name']}: {kept['reason']}")
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -110,16 +175,7 @@ def status(engine: Engine, last: int) -> dict[str, Any]:
             if entry.run not in living
         ],
         "runs": [
-            {
-                "run_id": run.id,
-                "started": run.started,
-                "zfs_snapshot": run.snapshots[0],
-                "state": "alive" if run.id in living else run.state,
-                "created": run.result.get("created", False),
-                "consistency": run.result.get("consistency"),
-                "complete": run.result.get("complete"),
-                "hold_window_seconds": run.result.get("hold_window_seconds"),
-            }
+            {**summary(run), "state": "alive" if run.id in living else run.state}
             for run in engine.journal.runs(limit=last)
         ],
     }

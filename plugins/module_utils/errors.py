@@ -93,6 +93,10 @@ class CredentialNotFound(RegistryError):
     """No stored credential has this id or this (hostname, username, filesystem)."""
 
 
+class TaskNotFound(RegistryError):
+    """No stored snapshot task has this id or this (dataset, naming_schema)."""
+
+
 class LockTimeout(QuiesceError):
     """Another run holds the datasets; the text says which run, since when."""
 

@@ -12,6 +12,7 @@ from typing import Callable, Iterator
 from ..registry.cipher import Cipher
 from ..registry.credentials import Credentials
 from ..registry.database import Database, Paths
+from ..registry.snapshot_tasks import SnapshotTasks
 from ..vsphere.session import connect
 from ..zfs.command import Zfs
 from .identity import StorageHost
@@ -26,6 +27,7 @@ class Engine:
 
     zfs: Zfs
     credentials: Credentials
+    tasks: SnapshotTasks
     journal: Journal
     locks: Locks
     host: StorageHost
@@ -42,6 +44,7 @@ def open_engine(
         yield Engine(
             zfs=Zfs(),
             credentials=Credentials(database, Cipher(paths.key_file)),
+            tasks=SnapshotTasks(database),
             journal=Journal(database),
             locks=Locks(paths.lock_dir),
             host=StorageHost.here(),

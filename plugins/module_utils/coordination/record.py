@@ -21,7 +21,7 @@ import base64
 import json
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from ..zfs import snapshots
 from ..zfs.command import Zfs
@@ -106,6 +106,18 @@ def read(zfs: Zfs, snapshot: str, as_written: bool = False) -> Record | None:
     if not as_written and int(found.get("creation", "0")) > record.held_until:
         lower(record, "the snapshot was taken after its VMs had been released")
     return record
+
+
+def is_complete(values: Mapping[str, str]) -> bool:
+    """Whether the record in a snapshot's own properties (with its `creation`) says that it is complete, and may."""
+    held_until, creation = values.get(PREFIX + "held_until", ""), values.get("creation", "")
+    return (
+        values.get(PREFIX + "complete") == "yes"
+        and values.get(PREFIX + "consistency") in LEVELS[1:]
+        and held_until.isdecimal()
+        and creation.isdecimal()
+        and int(creation) <= int(held_until)
+    )
 
 
 def lower(record: Record, problem: str, vms: Sequence[dict[str, Any]] | None = None) -> None:

@@ -68,4 +68,25 @@ JOURNAL = (
     "CREATE INDEX vm_snapshot_run ON vm_snapshot (run)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL)
+TASKS = (
+    # key: what its ZFS snapshots carry; random, because an id comes again when a database was lost. settings: JSON, see
+    # registry/snapshot_tasks.py. handled: seconds since 1970, up to when its schedule has been seen to; begun: the
+    # instant of the schedule that a run is about, tries: how many runs were.
+    """
+    CREATE TABLE task (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        dataset TEXT NOT NULL,
+        naming_schema TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        handled REAL NOT NULL,
+        begun REAL NOT NULL DEFAULT 0,
+        tries INTEGER NOT NULL DEFAULT 0,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        UNIQUE (dataset, naming_schema)
+    )
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS)

@@ -23,7 +23,7 @@ _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "
 _DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 _DAYS = {name: number for number, name in enumerate(_DAY_NAMES)}
-_SYSTEMD_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+SYSTEMD_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _LONGEST_MONTHS = {month: 29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31 for month in range(1, 13)}
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\Z")
 
@@ -70,12 +70,16 @@ class Schedule:
             (hour, minute) for hour in sorted(hours) for minute in sorted(minutes) if first <= (hour, minute) <= last
         ]
 
+    def follows_clock(self) -> bool:
+        """Whether it runs whenever the clock on the wall shows a time, rather than once for each (crontab's rule)."""
+        return self.minute.startswith("*") or self.hour.startswith("*")
+
     def on_calendar(self) -> list[str]:
         """The schedule as OnCalendar= values; a timer with all of them elapses whenever one does (systemd.timer(5))."""
-        months = _numbers(self._months(), 12)
-        month_days = f"*-{months}-{_numbers(self._days_of_month(), 31)}"
+        months = numbers(self._months(), 12)
+        month_days = f"*-{months}-{numbers(self._days_of_month(), 31)}"
         week = self._days_of_week()
-        week_days = "" if len(week) == 7 else ",".join(_SYSTEMD_DAYS[day] for day in sorted(week)) + " "
+        week_days = "" if len(week) == 7 else ",".join(SYSTEMD_DAYS[day] for day in sorted(week)) + " "
         days = [month_days, f"{week_days}*-{months}-*"] if self._either() else [f"{week_days}{month_days}"]
         return [f"{day} {clock}:00" for day in days for clock in self._clocks()]
 
@@ -87,7 +91,7 @@ class Schedule:
         hours_of: dict[tuple[int, ...], set[int]] = {}
         for hour, minutes in minutes_of.items():
             hours_of.setdefault(minutes, set()).add(hour)
-        return [f"{_numbers(hours, 24)}:{_numbers(set(minutes), 60)}" for minutes, hours in hours_of.items()]
+        return [f"{numbers(hours, 24)}:{numbers(set(minutes), 60)}" for minutes, hours in hours_of.items()]
 
     def _either(self) -> bool:
         return not (self.dom.startswith("*") or self.dow.startswith("*"))
@@ -146,5 +150,6 @@ def _time(name: str, text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _numbers(values: set[int], all_of_them: int) -> str:
+def numbers(values: set[int], all_of_them: int) -> str:
+    """Numbers as OnCalendar= has them."""
     return "*" if len(values) == all_of_them else ",".join(f"{value:02d}" for value in sorted(values))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Callable
 
 from ..errors import InputError
 from ..text import printable
@@ -38,3 +39,9 @@ def name_at(schema: str, moment: datetime) -> str:
     seconds = str(int(moment.timestamp()))  # %s is not on every platform
     text = re.sub(r"%%|%s", lambda found: found[0] if found[0] == "%%" else seconds, check_schema(schema))
     return moment.strftime(text)
+
+
+def unused_name(schema: str, moment: datetime, used: Callable[[str], bool]) -> str:
+    """The name at `moment`; with the seconds since 1970 behind it when that is used, as after clocks went back."""
+    name = name_at(schema, moment)
+    return f"{name}-{int(moment.timestamp())}" if used(name) else name

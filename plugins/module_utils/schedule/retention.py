@@ -19,6 +19,8 @@ UNITS = {
     "YEAR": timedelta(days=365),
 }
 
+ALIVE = "its lifetime is not over"
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -76,7 +78,7 @@ def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) ->
 
 def _why_kept(snapshot: Taken, newest: Taken, complete: Taken | None, keep: timedelta, now: float) -> str:
     if now - snapshot.creation <= keep.total_seconds():
-        return "its lifetime is not over"
+        return ALIVE
     if snapshot.held:
         return "it is held (zfs holds)"
     if snapshot.cloned:

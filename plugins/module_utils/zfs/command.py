@@ -36,8 +36,11 @@ class Zfs:
         self.binary = binary
         self.processes = 0  # how many were started: the tests count them
 
-    def run(self, *arguments: str, timeout: float = READ_TIMEOUT, hurry: Callable[[], bool] = never) -> str:
+    def run(
+        self, *arguments: str, timeout: float = READ_TIMEOUT, hurry: Callable[[], bool] = never, script: str = ""
+    ) -> str:
         """Run `zfs <arguments>` and return its standard output. Once `hurry()` is true it gets a few seconds more.
+        `script` is its standard input.
 
         Raises DependencyError (no such command), ZfsTimeout (`timeout` seconds passed, or it was killed: whether it
         took effect is not known), DatasetNotFound, SnapshotExists or ZfsError with what zfs said.
@@ -46,7 +49,7 @@ class Zfs:
         try:
             process = subprocess.Popen(
                 [self.binary, *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if script else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C", "LANG": "C"},
@@ -60,7 +63,7 @@ class Zfs:
                 "Install OpenZFS 2.1 or later on this host",
             ) from error
         try:
-            output, complaint = _communicate(process, timeout, hurry)
+            output, complaint = _communicate(process, timeout, hurry, script)
         except subprocess.TimeoutExpired as error:
             _abandon(process)
             raise ZfsTimeout(
@@ -81,9 +84,12 @@ class Zfs:
         return [line.split("\t") for line in self.run(*arguments, timeout=timeout).splitlines()]
 
 
-def _communicate(process: "subprocess.Popen[str]", timeout: float, hurry: Callable[[], bool]) -> tuple[str, str]:
+def _communicate(
+    process: "subprocess.Popen[str]", timeout: float, hurry: Callable[[], bool], script: str
+) -> tuple[str, str]:
     """What the process says until its end. Raises TimeoutExpired with the time that it had."""
     begun = time.monotonic()
+    unsaid: str | None = script or None
     allowed = timeout
     while True:
         spent = time.monotonic() - begun
@@ -91,8 +97,9 @@ def _communicate(process: "subprocess.Popen[str]", timeout: float, hurry: Callab
             allowed = min(allowed, spent + _HURRIED)
             hurry = never
         try:
-            return process.communicate(timeout=max(0.0, min(allowed - spent, _LOOK)))
+            return process.communicate(unsaid, timeout=max(0.0, min(allowed - spent, _LOOK)))
         except subprocess.TimeoutExpired:
+            unsaid = None  # the first call goes on with it
             if time.monotonic() - begun >= allowed:
                 raise subprocess.TimeoutExpired(process.args, round(allowed, 1)) from None
 

@@ -63,3 +63,28 @@ def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> l
     except DatasetNotFound as error:
         listing = error.output  # zfs lists what is there and complains about the rest
     return listing.splitlines()
+
+
+def facts(zfs: Zfs, dataset: str, properties: Sequence[str], prefix: str) -> dict[str, dict[str, str]]:
+    """`properties` of every snapshot of `dataset` and of what lies below it, in one process.
+
+    User properties begin with `prefix`; one that the snapshot only inherits is left out. Parents first, oldest first.
+    """
+    found: dict[str, dict[str, str]] = {}
+    rows = zfs.rows(
+        "get", "-H", "-p", "-r", "-t", "snapshot", "-o", "name,property,value,source", ",".join(properties), dataset
+    )
+    for name, key, value, source in rows:
+        values = found.setdefault(name, {})
+        if value != "-" and (not key.startswith(prefix) or source in ("local", "received")):
+            values[key] = value
+    return found
+
+
+def written_since(zfs: Zfs, name: str, datasets: Sequence[str]) -> bool:
+    """Whether anything was written to any of `datasets` since its snapshot `name` (the part behind the @).
+
+    One that has no such snapshot counts as written to.
+    """
+    rows = zfs.rows("get", "-H", "-p", "-o", "value", f"written@{name}", *datasets)
+    return any(value != "0" for (value,) in rows)

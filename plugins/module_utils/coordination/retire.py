@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Retention carried out: judge a task's ZFS snapshots (schedule/retention.py) and destroy those whose time is over."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Mapping
+
+from ..registry.snapshot_tasks import SnapshotTask
+from ..schedule.retention import Taken, judge, lifetime
+from ..zfs import snapshots
+from ..zfs.command import Zfs
+from ..zfs.destroy import destroy
+from .record import PREFIX, is_complete
+
+TASK = PREFIX + "task"
+_PROPERTIES = (
+    "creation",
+    "createtxg",
+    "userrefs",
+    "clones",
+    TASK,
+    *(PREFIX + it for it in ("complete", "consistency", "held_until")),
+)
+
+
+def facts(zfs: Zfs, dataset: str) -> dict[str, dict[str, str]]:
+    """What retention has to know of the snapshots of `dataset` and below: a task may have been recursive once."""
+    return snapshots.facts(zfs, dataset, _PROPERTIES, PREFIX)
+
+
+def retire(zfs: Zfs, task: SnapshotTask, found: Mapping[str, Mapping[str, str]], dry: bool) -> dict[str, Any]:
+    """Destroy those of `found` (as `facts` returns them) that the task took and whose lifetime is over.
+
+    Plain data: `destroyed` (or, with `dry`, those that would be) are names; `kept` are name and reason of the task's
+    other snapshots.
+    """
+    keep = lifetime(task.lifetime_value, task.lifetime_unit)
+    verdicts = judge([_taken(name, values) for name, values in found.items()], task.key, keep, time.time())
+    doomed = {
+        verdict.snapshot.name: found[verdict.snapshot.name]["createtxg"] for verdict in verdicts if verdict.destroy
+    }
+    refused = {} if dry or not doomed else destroy(zfs, doomed)
+    return {
+        "destroyed": [name for name in doomed if name not in refused],
+        "kept": [
+            {"name": verdict.snapshot.name, "reason": refused.get(verdict.snapshot.name, verdict.reason)}
+            for verdict in verdicts
+            if not verdict.destroy or verdict.snapshot.name in refused
+        ],
+    }
+
+
+def _taken(name: str, values: Mapping[str, str]) -> Taken:
+    return Taken(
+        name=name,
+        creation=int(values["creation"]),
+        task=values.get(TASK, ""),
+        complete=is_complete(values),
+        held=values.get("userrefs", "0") != "0",
+        cloned=bool(values.get("clones")),
+    )

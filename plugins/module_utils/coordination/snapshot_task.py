@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One turn of a snapshot task: is it due, has anything changed, snapshot, then destroy those whose time is over."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Mapping, Sequence
+
+from ..errors import QuiesceError
+from ..registry.snapshot_tasks import SnapshotTask
+from ..schedule.naming import unused_name
+from ..schedule.occurrences import last_due, next_due
+from ..vsphere.session import Timeouts, connect
+from ..zfs import snapshots
+from ..zfs.datasets import list_datasets, select
+from ..zfs.names import check_snapshot
+from . import identity, record, retire
+from .consistency import CRASH
+from .engine import Engine
+from .journal import RunRecord, best_effort
+from .request import Limits, Policy, Request
+from .run import execute, preview
+
+_PUNCTUAL = 300.0  # seconds; a later snapshot is named after when it was taken, not after when it was due
+_ZFS_SECONDS = 300.0
+
+
+def check(task: SnapshotTask) -> None:
+    """Raise InputError for settings that no run could follow, before anything is stored."""
+    request_of(task, "").policy.check()
+
+
+def request_of(task: SnapshotTask, snapshot: str) -> Request:
+    """What the task asks of a coordinated run; `snapshot` is the name behind the @."""
+    return Request(
+        dataset=task.dataset,
+        snapshot=snapshot,
+        recursive=task.recursive,
+        exclude=task.exclude,
+        aliases=task.aliases,
+        task=task.key,
+        lock_timeout=task.lock_timeout,
+        policy=Policy(
+            on_quiesce_failure=task.on_quiesce_failure,
+            on_vm_failure=task.on_vm_failure,
+            exclude_vms=task.exclude_vms,
+            vm_timeout=task.vm_timeout,
+            max_hold=task.max_hold,
+            limits=Limits(task.limit_per_vcenter, task.limit_per_host),
+        ),
+    )
+
+
+def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
+    """The task as plain data, with `next_run` (local time, ISO 8601; None when it is disabled) and `last_run`: the
+    newest run that the journal knows of, or None.
+    """
+    next_run = next_due(task.schedule, time.time()) if task.enabled else None
+    runs = [run for run in engine.journal.runs() if run.task == task.key]
+    return {
+        **task.as_dict(),
+        "next_run": datetime.fromtimestamp(next_run).astimezone().isoformat(timespec="minutes") if next_run else None,
+        "last_run": summary(runs[0]) if runs else None,
+    }
+
+
+def summary(run: RunRecord) -> dict[str, Any]:
+    """A run of the journal as plain data; what is not known of it is None."""
+    return {
+        "run_id": run.id,
+        "started": run.started,
+        "zfs_snapshot": run.snapshots[0],
+        "state": run.state,
+        "created": run.result.get("created", False),
+        "consistency": run.result.get("consistency"),
+        "complete": run.result.get("complete"),
+        "hold_window_seconds": run.result.get("hold_window_seconds"),
+    }
+
+
+def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: bool = False) -> dict[str, Any]:
+    """A turn of the task, by hand or, with `scheduled`, only if its schedule says so. Returns plain data:
+
+    task: its id; skipped: why no snapshot was taken, or ""; snapshot: the result of the run, or None; retired: see
+    retire.py. With `dry` nothing is changed. Raises what a run raises; retention then waits for the next turn.
+    """
+    now = time.time()
+    if not scheduled:
+        return _turn(engine, task, _Instant(now, since=now), dry)
+    if not task.enabled:
+        return _outcome(task, skipped="it is disabled")
+    due = engine.tasks.begin(task.id, now, partial(last_due, task.schedule))
+    if due is None:
+        return _outcome(task, skipped="it is not due")
+    try:
+        return _turn(engine, task, _Instant(due if now - due < _PUNCTUAL else now, since=due), dry)
+    finally:
+        best_effort(lambda: engine.tasks.end(task.id, due))
+
+
+@dataclass(frozen=True)
+class _Instant:
+    """What the snapshot is named after, and from when on one of the task is this turn's (seconds since 1970)."""
+
+    named: float
+    since: float
+
+
+def _outcome(task: SnapshotTask, skipped: str) -> dict[str, Any]:
+    return {"task": task.id, "skipped": skipped, "snapshot": None, "retired": None}
+
+
+def _turn(engine: Engine, task: SnapshotTask, instant: _Instant, dry: bool) -> dict[str, Any]:
+    chosen = select(list_datasets(engine.zfs, task.dataset), task.dataset, task.recursive, task.exclude)
+    datasets = [dataset.name for dataset in chosen]
+    found = retire.facts(engine.zfs, task.dataset)
+    turn = _outcome(task, _nothing_to_do(engine, task, datasets, found, instant))
+    if not turn["skipped"]:
+        others = {name.split("@")[1] for name, values in found.items() if not _of_turn(task, values, instant)}
+        name = unused_name(task.naming_schema, datetime.fromtimestamp(instant.named).astimezone(), others.__contains__)
+        turn["snapshot"] = _snapshot(engine, task, name, datasets, dry)
+        if not dry:
+            found = retire.facts(engine.zfs, task.dataset)
+    turn["retired"] = retire.retire(engine.zfs, task, found, dry)
+    return turn
+
+
+def _of_turn(task: SnapshotTask, values: Mapping[str, str], instant: _Instant) -> bool:
+    return values.get(retire.TASK) == task.key and _creation(values) >= int(instant.since)
+
+
+def _nothing_to_do(
+    engine: Engine,
+    task: SnapshotTask,
+    datasets: Sequence[str],
+    found: Mapping[str, Mapping[str, str]],
+    instant: _Instant,
+) -> str:
+    """Why no snapshot is needed, or "". One that is not complete is worth another try, also of the same data."""
+    newest = {dataset: _newest(task, dataset, found) for dataset in datasets}
+    names = {name for name in newest.values()}
+    if len(names) != 1 or None in names:
+        return ""
+    (short,) = names
+    latest = f"{task.dataset}@{short}"
+    if task.vmware_sync and not record.is_complete(found[latest]):
+        return ""
+    if _of_turn(task, found[latest], instant):
+        return f"{latest} was taken already"
+    if task.allow_empty or snapshots.written_since(engine.zfs, str(short), datasets):
+        return ""
+    return f"nothing was written since {latest} (allow_empty is false)"
+
+
+def _newest(task: SnapshotTask, dataset: str, found: Mapping[str, Mapping[str, str]]) -> str | None:
+    """The name (behind the @) of the task's newest snapshot of the dataset."""
+    mine = [
+        (_creation(values), name.split("@")[1])
+        for name, values in found.items()
+        if values.get(retire.TASK) == task.key and name.split("@")[0] == dataset
+    ]
+    return max(mine)[1] if mine else None
+
+
+def _snapshot(engine: Engine, task: SnapshotTask, name: str, datasets: Sequence[str], dry: bool) -> dict[str, Any]:
+    if task.vmware_sync:
+        timeouts = Timeouts(task.connect_timeout, task.call_timeout)
+        patient = replace(engine, connect=partial(connect, timeouts=timeouts))
+        return (preview if dry else execute)(patient, request_of(task, name))
+    names = [check_snapshot(dataset, name) for dataset in datasets]
+    result = {"zfs_snapshot": names[0], "zfs_snapshots": names, "consistency": CRASH, "created": not dry}
+    if not dry:
+        _plain_snapshot(engine, task, names, result)
+    return result
+
+
+def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], result: dict[str, Any]) -> None:
+    """A ZFS snapshot without VMware, whose record promises nothing. It holds no VM, so it needs no lock."""
+    run = identity.new_run_id()
+    taken = record.Record(
+        run=run,
+        host=engine.host.id,
+        consistency=CRASH,
+        complete=False,
+        held_until=0,
+        task=task.key,
+        problems=["taken without VMware (vmware_sync is false)"],
+    )
+    if snapshots.existing(engine.zfs, names):
+        result["created"] = False
+        return
+    engine.journal.open_run(run, task.key, task.dataset, names)
+    try:
+        snapshots.create(engine.zfs, names, taken.properties(), _ZFS_SECONDS)
+    except QuiesceError:
+        result["created"], result["consistency"] = False, None
+        raise
+    finally:
+        engine.journal.end_run(run, {**result, "complete": False})
+
+
+def _creation(values: Mapping[str, str]) -> int:
+    return int(values.get("creation", "0"))

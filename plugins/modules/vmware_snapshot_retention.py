@@ -1,0 +1,102 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vmware_snapshot_retention
+short_description: Destroy the ZFS snapshots of snapshot tasks whose lifetime is over
+version_added: 1.0.0
+description:
+  - Does now what every run of a snapshot task does at its end. In check mode it says what would be destroyed, and why
+    the rest stays.
+  - Only ZFS snapshots that carry the task's own property are destroyed, by exact name, and only when their lifetime is
+    over by their creation time. One that is held, has a clone or is in use stays, and so do, on every dataset, the
+    newest one and the newest one that is complete.
+extends_documentation_fragment:
+  - quiesce.vmware_zfs.attributes
+author:
+  - The quiesce.vmware_zfs authors (@quiesce)
+notes:
+  - The module runs on the storage host, as root.
+  - The state lies in C(/var/lib/vmware-zfs). The environment variable E(VMWARE_ZFS_STATE_DIR) names another place.
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  id:
+    description: The snapshot task; all of them when it is left out.
+    type: int
+seealso:
+  - module: quiesce.vmware_zfs.vmware_snapshot_task
+"""
+
+EXAMPLES = r"""
+- name: See what would go, and why the rest stays
+  quiesce.vmware_zfs.vmware_snapshot_retention:
+  check_mode: true
+  register: judged
+
+- name: Make room, now
+  quiesce.vmware_zfs.vmware_snapshot_retention:
+    id: 1
+"""
+
+RETURN = r"""
+destroyed:
+  description: The ZFS snapshots that were destroyed, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [tank/vmware@auto-2026-01-31_02-00]
+kept:
+  description: The other ZFS snapshots of the tasks.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The ZFS snapshot.
+      type: str
+      sample: tank/vmware@auto-2026-02-07_02-00
+    reason:
+      description: Why it stays.
+      type: str
+      sample: its lifetime is not over
+"""
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTasks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+
+SPEC = ArgumentSpec({"id": {"type": "int"}})
+
+
+def run(module):
+    zfs = Zfs()
+    with SnapshotTasks.open(Paths.from_environment(), read_only=True) as stored:
+        tasks = stored.list_all() if module.params["id"] is None else [stored.get(module.params["id"])]
+    retired = [retire.retire(zfs, task, retire.facts(zfs, task.dataset), module.check_mode) for task in tasks]
+    destroyed = [name for one in retired for name in one["destroyed"]]
+    return {
+        "changed": bool(destroyed),
+        "destroyed": destroyed,
+        "kept": [kept for one in retired for kept in one["kept"]],
+        "diff": {"before": {"zfs_snapshots": destroyed}, "after": {"zfs_snapshots": []}},
+    }
+
+
+def main():
+    run_module(SPEC, run, libraries=[])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,426 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vmware_snapshot_task
+short_description: Create, change or remove a scheduled coordinated snapshot
+version_added: 1.0.0
+description:
+  - A snapshot task takes a coordinated snapshot of a dataset at the times of its schedule, as
+    M(quiesce.vmware_zfs.vmware_coordinated_snapshot) does, and destroys its ZFS snapshots when their time is over. The
+    storage host does so by itself, with a systemd timer; no controller is needed.
+  - Only ZFS snapshots that this very task took are ever destroyed, by exact name, and only when their lifetime is over
+    by their creation time. One that is held or has a clone stays, and so do the newest one and the newest one that is
+    complete.
+  - Options that are left out stay as they are; a new task gets the defaults that are named.
+extends_documentation_fragment:
+  - quiesce.vmware_zfs.attributes
+author:
+  - The quiesce.vmware_zfs authors (@quiesce)
+notes:
+  - The module runs on the storage host, as root.
+  - The state lies in C(/var/lib/vmware-zfs). The environment variable E(VMWARE_ZFS_STATE_DIR) names another place.
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Shows the settings and the timer's unit file.
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - V(present) creates the task and its timer, or changes them where they differ from the options that are given.
+      - V(absent) removes both. The ZFS snapshots of the task stay, and are not destroyed by anyone from then on.
+    type: str
+    choices: [present, absent]
+    default: present
+  id:
+    description:
+      - The task to change or remove, as M(quiesce.vmware_zfs.vmware_snapshot_task_info) lists it.
+      - Without it, O(dataset) and O(naming_schema) together say which task is meant.
+    type: int
+  dataset:
+    description: The dataset to snapshot, as C(zfs list) shows it.
+    type: str
+  recursive:
+    description: Whether the datasets below O(dataset) are snapshotted too, in the same step. V(false) by default.
+    type: bool
+  exclude:
+    description: Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
+    type: list
+    elements: str
+  lifetime_value:
+    description: How long the snapshots are kept, in units of O(lifetime_unit). V(2) by default.
+    type: int
+  lifetime_unit:
+    description: The unit of O(lifetime_value); a month has 30 days, a year 365. V(WEEK) by default.
+    type: str
+    choices: [HOUR, DAY, WEEK, MONTH, YEAR]
+  naming_schema:
+    description:
+      - Names of the snapshots, with the parts of a date as C(strftime) knows them, in the storage host's time.
+      - Must hold C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s). V(auto-%Y-%m-%d_%H-%M) by default.
+      - A name that is taken, as when clocks go back, gets the seconds since 1970 behind it.
+    type: str
+  schedule:
+    description:
+      - When the task runs, in the storage host's local time, as crontab has it (numbers, names, ranges, lists, steps).
+      - When O(schedule.dom) and O(schedule.dow) are both restricted, a day matches if either does.
+      - A run that was missed because the storage host was off is made up for once, after its start.
+    type: dict
+    suboptions:
+      minute:
+        description: Minutes, 0 to 59. V(00) by default.
+        type: str
+      hour:
+        description: Hours, 0 to 23. V(*) by default.
+        type: str
+      dom:
+        description: Days of the month, 1 to 31. V(*) by default.
+        type: str
+      month:
+        description: Months, 1 to 12 or jan to dec. V(*) by default.
+        type: str
+      dow:
+        description: Days of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat. V(*) by default.
+        type: str
+      begin:
+        description: Time of day (HH:MM) before which it does not run. V(00:00) by default.
+        type: str
+      end:
+        description: Time of day (HH:MM) after which it does not run. V(23:59) by default.
+        type: str
+  enabled:
+    description: Whether the task runs by itself. V(true) by default.
+    type: bool
+  allow_empty:
+    description: Whether to take a snapshot also when nothing was written since the task's last one. V(true) by default.
+    type: bool
+  vmware_sync:
+    description:
+      - Whether the VMs on the dataset are quiesced. V(true) by default.
+      - V(false) makes plain ZFS snapshots, which are recorded as V(crash).
+    type: bool
+  on_quiesce_failure:
+    description:
+      - What to do with a VM that cannot be quiesced, as in M(quiesce.vmware_zfs.vmware_coordinated_snapshot).
+        V(crash_consistent) by default.
+    type: str
+    choices: [crash_consistent, skip, fail]
+  on_vm_failure:
+    description:
+      - What to do when no VMware snapshot can be taken of a VM, or when a server or datastore cannot be asked, as in
+        M(quiesce.vmware_zfs.vmware_coordinated_snapshot). V(continue) by default.
+    type: str
+    choices: [continue, fail]
+  exclude_vms:
+    description: VMs to leave alone, each by name (shell patterns allowed), instance UUID or managed object ID.
+    type: list
+    elements: str
+  vm_timeout:
+    description: Seconds within which the VMware snapshot of one VM must be ready. V(300) by default.
+    type: float
+  max_hold:
+    description: Seconds after which the VMs are released, whether the ZFS snapshot was taken or not. V(900) by default.
+    type: float
+  limit_per_vcenter:
+    description: VMware snapshots that one server creates or removes at the same time, at most. V(32) by default.
+    type: int
+  limit_per_host:
+    description: VMware snapshots that are created or removed at the same time on one ESXi host. V(8) by default.
+    type: int
+  lock_timeout:
+    description:
+      - Seconds to wait for another run over the same, an upper or a lower dataset. V(3600) by default, so that tasks of
+        the same minute run one after the other.
+    type: float
+  aliases:
+    description: Names and addresses by which ESXi hosts know this storage host although it does not know them itself.
+    type: list
+    elements: str
+  connect_timeout:
+    description: Seconds that connecting to a server may take. V(15) by default.
+    type: float
+  call_timeout:
+    description: Seconds that a server may take to answer any one call. V(60) by default.
+    type: float
+seealso:
+  - module: quiesce.vmware_zfs.vmware_snapshot_task_info
+  - module: quiesce.vmware_zfs.vmware_snapshot_retention
+  - module: quiesce.vmware_zfs.vmware_coordinated_snapshot
+"""
+
+EXAMPLES = r"""
+- name: Snapshot the VMs every night, keep a week
+  quiesce.vmware_zfs.vmware_snapshot_task:
+    dataset: tank/vmware
+    recursive: true
+    lifetime_value: 1
+    lifetime_unit: WEEK
+    naming_schema: auto-%Y-%m-%d_%H-%M
+    schedule:
+      minute: "0"
+      hour: "0"
+      dom: "*"
+      month: "*"
+      dow: "*"
+    vmware_sync: true
+
+- name: Beside it, one on the first of each month, kept for a year
+  quiesce.vmware_zfs.vmware_snapshot_task:
+    dataset: tank/vmware
+    recursive: true
+    naming_schema: monthly-%Y-%m-%d_%H-%M
+    lifetime_value: 1
+    lifetime_unit: YEAR
+    schedule:
+      minute: "30"
+      hour: "1"
+      dom: "1"
+
+- name: Stop the first one for a while
+  quiesce.vmware_zfs.vmware_snapshot_task:
+    dataset: tank/vmware
+    naming_schema: auto-%Y-%m-%d_%H-%M
+    enabled: false
+"""
+
+RETURN = r"""
+task:
+  description: The task, or the one that was removed; V(null) when there was none to remove.
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: Its id; V(null) when check mode would create it.
+      type: int
+      sample: 1
+    key:
+      description:
+        - What the ZFS snapshots of the task carry in the property C(quiesce.vmware_zfs:task).
+      type: str
+      sample: 3f0c4e6b9a5d2871
+    dataset:
+      description: The dataset.
+      type: str
+      sample: tank/vmware
+    recursive:
+      description: Whether the datasets below it are snapshotted too.
+      type: bool
+      sample: true
+    exclude:
+      description: Datasets below it that are left out.
+      type: list
+      elements: str
+      sample: []
+    lifetime_value:
+      description: How long its snapshots are kept, in units of RV(task.lifetime_unit).
+      type: int
+      sample: 1
+    lifetime_unit:
+      description: The unit of RV(task.lifetime_value).
+      type: str
+      sample: WEEK
+    naming_schema:
+      description: How its snapshots are named.
+      type: str
+      sample: auto-%Y-%m-%d_%H-%M
+    schedule:
+      description: When it runs.
+      type: dict
+      sample: {minute: "0", hour: "0", dom: "*", month: "*", dow: "*", begin: "00:00", end: "23:59"}
+    enabled:
+      description: Whether it runs by itself.
+      type: bool
+      sample: true
+    allow_empty:
+      description: Whether it also takes a snapshot when nothing was written since its last one.
+      type: bool
+      sample: true
+    vmware_sync:
+      description: Whether the VMs are quiesced.
+      type: bool
+      sample: true
+    on_quiesce_failure:
+      description: What it does with a VM that cannot be quiesced.
+      type: str
+      sample: crash_consistent
+    on_vm_failure:
+      description: What it does when no VMware snapshot can be taken of a VM.
+      type: str
+      sample: continue
+    exclude_vms:
+      description: VMs that it leaves alone.
+      type: list
+      elements: str
+      sample: []
+    vm_timeout:
+      description: Seconds within which the VMware snapshot of one VM must be ready.
+      type: float
+      sample: 300.0
+    max_hold:
+      description: Seconds after which the VMs are released.
+      type: float
+      sample: 900.0
+    limit_per_vcenter:
+      description: VMware snapshots at a time on one vCenter.
+      type: int
+      sample: 32
+    limit_per_host:
+      description: VMware snapshots at a time on one ESXi host.
+      type: int
+      sample: 8
+    lock_timeout:
+      description: Seconds that it waits for another run.
+      type: float
+      sample: 3600.0
+    aliases:
+      description: Further names and addresses of the storage host.
+      type: list
+      elements: str
+      sample: []
+    connect_timeout:
+      description: Seconds that connecting to a server may take.
+      type: float
+      sample: 15.0
+    call_timeout:
+      description: Seconds that a server may take to answer a call.
+      type: float
+      sample: 60.0
+    created:
+      description: When it was stored first, in UTC; V(null) when check mode would create it.
+      type: str
+      sample: "2026-01-31T08:15:00Z"
+    updated:
+      description: When it was changed last, in UTC; V(null) when check mode would create it.
+      type: str
+      sample: "2026-01-31T08:15:00Z"
+"""
+
+import time
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import QUIESCE_FAILURE, VM_FAILURE
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.snapshot_task import check
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import (
+    SnapshotTask,
+    SnapshotTasks,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.occurrences import wakings
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import UNITS
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets, select
+
+STRINGS = {"type": "list", "elements": "str"}
+SPEC = ArgumentSpec(
+    {
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "id": {"type": "int"},
+        "dataset": {"type": "str"},
+        "recursive": {"type": "bool"},
+        "exclude": STRINGS,
+        "lifetime_value": {"type": "int"},
+        "lifetime_unit": {"type": "str", "choices": list(UNITS)},
+        "naming_schema": {"type": "str"},
+        "schedule": {
+            "type": "dict",
+            "options": {name: {"type": "str"} for name in ("minute", "hour", "dom", "month", "dow", "begin", "end")},
+        },
+        "enabled": {"type": "bool"},
+        "allow_empty": {"type": "bool"},
+        "vmware_sync": {"type": "bool"},
+        "on_quiesce_failure": {"type": "str", "choices": list(QUIESCE_FAILURE)},
+        "on_vm_failure": {"type": "str", "choices": list(VM_FAILURE)},
+        "exclude_vms": STRINGS,
+        "vm_timeout": {"type": "float"},
+        "max_hold": {"type": "float"},
+        "limit_per_vcenter": {"type": "int"},
+        "limit_per_host": {"type": "int"},
+        "lock_timeout": {"type": "float"},
+        "aliases": STRINGS,
+        "connect_timeout": {"type": "float"},
+        "call_timeout": {"type": "float"},
+    },
+    required_one_of=[("id", "dataset")],
+)
+
+
+def run(module):
+    paths = Paths.from_environment()
+    systemd = timers.Timers()
+    with SnapshotTasks.open(paths, read_only=True) as tasks:
+        existing = look_up(tasks, module.params)
+        wanted = None
+        if module.params["state"] == "present":
+            wanted = (existing or SnapshotTask("")).merged(module.params)
+            tasks.refuse_twin(wanted)
+            check(wanted)
+            check_datasets(wanted)
+            if wanted.enabled and not module.check_mode:
+                systemd.require()
+    timer = systemd.read(existing.id) if existing else timers.NONE
+    wanted_timer = (
+        timers.wanted(wanted.dataset, wakings(wanted.schedule, time.time()), wanted.enabled) if wanted else timers.NONE
+    )
+    before, after = settings(existing, timer), settings(wanted, wanted_timer)
+    if before != after and not module.check_mode:
+        wanted = change(paths, systemd, existing, wanted, timer, wanted_timer)
+    shown = wanted or existing
+    return {
+        "changed": before != after,
+        "task": shown.as_dict() if shown else None,
+        "diff": {"before": before, "after": after},
+    }
+
+
+def look_up(tasks, parameters):
+    """The stored task that is meant, or None. An id to change must exist; one to remove may be gone already."""
+    if parameters["id"] is None:
+        identity = {name: parameters[name] for name in ("dataset", "naming_schema")}
+        return tasks.find(SnapshotTask("").merged(identity))
+    if parameters["state"] == "present":
+        return tasks.get(parameters["id"])
+    return next((task for task in tasks.list_all() if task.id == parameters["id"]), None)
+
+
+def check_datasets(task):
+    """Raise what a run would raise for its dataset and its exclude."""
+    chosen = select(list_datasets(Zfs(), task.dataset), task.dataset, task.recursive, task.exclude)
+    if task.vmware_sync and chosen[0].kind == "volume":
+        raise InputError(f"'{task.dataset}' is a volume", "Name the file system that the NFS datastore lies on")
+
+
+def settings(task, timer):
+    return {**task.settings(), "timer": timer.as_dict()} if task else {}
+
+
+def change(paths, systemd, existing, wanted, timer, wanted_timer):
+    """Carry it out. The task is stored before its timer starts and goes after its timer: no timer without a task."""
+    with SnapshotTasks.open(paths) as tasks:
+        if wanted is None:
+            systemd.change(existing.id, timer, wanted_timer)
+            tasks.delete(existing.id)
+            return None
+        if existing is None:
+            wanted = tasks.insert(wanted)
+        elif existing.settings() != wanted.settings():
+            wanted = tasks.update(wanted)
+        systemd.change(wanted.id, timer, wanted_timer)
+        return wanted
+
+
+def main():
+    run_module(SPEC, run, libraries=[])
+
+
+if __name__ == "__main__":
+    main()
