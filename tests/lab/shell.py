@@ -42,7 +42,7 @@ WRAPPER = """#!/usr/bin/env bash
 line={command}
 for word in "$@"; do line+=" '${{word//\\'/\\'\\\\\\'\\'}}'"; done
 case "${{1-}}" in
-    receive | recv | load-key | change-key | create) ;;
+    receive | recv | load-key | change-key | create | program) ;;
     *) exec </dev/null ;;
 esac
 exec ssh -F {config} storage "$line"

@@ -91,7 +91,7 @@ def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: 
     """
     now = time.time()
     if not scheduled:
-        return _turn(engine, task, _Instant(now, since=now), dry)
+        return _turn(engine, task, _Instant(now, since=None), dry)
     if not task.enabled:
         return _outcome(task, skipped="it is disabled")
     due = engine.tasks.begin(task.id, now, partial(last_due, task.schedule))
@@ -105,10 +105,13 @@ def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: 
 
 @dataclass(frozen=True)
 class _Instant:
-    """What the snapshot is named after, and from when on one of the task is this turn's (seconds since 1970)."""
+    """What the snapshot is named after, and from when on one of the task is this turn's (seconds since 1970).
+
+    By hand none is: whoever asks twice wants two.
+    """
 
     named: float
-    since: float
+    since: float | None
 
 
 def _outcome(task: SnapshotTask, skipped: str) -> dict[str, Any]:
@@ -131,7 +134,8 @@ def _turn(engine: Engine, task: SnapshotTask, instant: _Instant, dry: bool) -> d
 
 
 def _of_turn(task: SnapshotTask, values: Mapping[str, str], instant: _Instant) -> bool:
-    return values.get(retire.TASK) == task.key and _creation(values) >= int(instant.since)
+    mine = values.get(retire.TASK) == task.key
+    return mine and instant.since is not None and _creation(values) >= int(instant.since)
 
 
 def _nothing_to_do(

@@ -47,7 +47,9 @@ def destroy(zfs: Zfs, snapshots: Mapping[str, str]) -> dict[str, str]:
     for begin in range(0, len(words), _BATCH):
         batch = words[begin : begin + _BATCH]
         pool = batch[0].split(" ", 1)[1].split("@")[0].split("/")[0]
-        said = json.loads(zfs.run("program", "-j", pool, "-", *batch, timeout=_TIMEOUT, script=_PROGRAM))["return"]
+        said = json.loads(zfs.run("program", "-j", pool, "-", *batch, timeout=_TIMEOUT, script=_PROGRAM)).get("return")
+        if said is None:
+            raise ZfsError(f"'zfs program' on {pool} did not say what it destroyed", "Look with 'zfs list -t snapshot'")
         kept.update({name: code for name, code in said.items() if code not in _DONE})
     return _unmount_and_destroy(zfs, kept)
 

@@ -33,9 +33,7 @@ def test_from_nothing_to_an_upgrade(tmp_path: Path) -> None:
 
     wheel(wheels, "pyvmomi", "7.0.3")
     wheel(wheels, "cryptography", "3.4.8")
-    with pytest.raises(
-        DependencyError, match=r"pip' failed: ERROR: .*pyVmomi>=8\.0\.3.* \(runtime_wheels\)\.$"
-    ):
+    with pytest.raises(DependencyError, match=r"pip' failed: ERROR: .*pyVmomi>=8\.0\.3.* \(runtime_wheels\)\.$"):
         environment.build(sys.executable, wheels)
     found = environment.versions()
     assert found == {"pyVmomi": None, "cryptography": None}
