@@ -6,24 +6,26 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from ..errors import DependencyError, ExportRefused, InputError
 from ..registry.database import sync_folder
 from ..storage_host import LOOKUP_SECONDS, ask_all, mount_table, resolve
 from ..text import printable
 from ..zfs.command import Zfs
-from .clients import names
+from .clients import Resolved, names
 from .share import (
     PREFIX,
     Share,
     check_path,
     contradiction,
     dataset_at,
+    differ,
     file_name,
     from_options,
     in_force,
@@ -32,6 +34,8 @@ from .share import (
 from .table import Entry, parse
 
 EXPORTFS_SECONDS = 60.0  # it resolves the names of all clients
+# What it notes about every entry that leaves subtree_check to the default; never one of ours
+_NOTES = re.compile(r"exportfs: .*Neither 'subtree_check' or .*\n.*\n.*NOTE: .*")
 ZFS_FILE = "zfs.exports"  # what the property sharenfs writes
 
 
@@ -39,11 +43,13 @@ ZFS_FILE = "zfs.exports"  # what the property sharenfs writes
 class Plan:
     """What is to be done about one share. `before` and `after` are its file's text, "" where there is no file."""
 
+    path: str
     file: Path
     before: str
     after: str
     share: Share | None = None  # None: to be removed
     dataset: str = ""
+    resolved: Resolved = field(default_factory=dict)
     exported: bool = True  # whether the server already works by `after`
     warnings: tuple[str, ...] = ()
 
@@ -74,30 +80,33 @@ class NfsServer:
 
     def plan(self, parameters: Mapping[str, Any]) -> Plan:
         """What the options of vmware_nfs_share ask for, checked against this machine. Raises QuiesceError."""
-        file = self._file(parameters["path"])
-        mount = dataset_at(parameters["path"], mount_table())
+        path, file = parameters["path"], self._file(parameters["path"])
+        mount = dataset_at(path, mount_table())
         others = self._others(file)
-        here = [entry for entry in others if entry.path.rstrip("/") == parameters["path"]]
-        now = [entry for entry in self._entries(self._etab) if entry.path == parameters["path"]]
+        here = [entry for entry in others if os.path.realpath(entry.path) == path]
+        now = self._in_force(path)
         asked = names([*parameters["hosts"], *(entry.client for entry in (*here, *now))])
         resolved = ask_all(resolve, asked, LOOKUP_SECONDS)
-        share = from_options(parameters, resolved)
+        share = from_options(parameters, mount.mountpoint, resolved)
         mine = share.entries(str(file))
         pair = contradiction(mine, here, resolved)
         if pair:
             own, other = pair
             raise InputError(
-                f"{other.place} says '{printable(other)}', which contradicts '{printable(own)}' of {own.place}",
+                f"{other.place} says '{printable(other)}', which {'contradicts' if differ(own, other) else 'repeats'} "
+                f"'{printable(own)}' of {own.place}",
                 _remedy(other, mount.source),
             )
-        if mine and mount.mountpoint == share.path:
-            self._refuse_sharenfs(mount.source, share.path, here)
+        if mine and mount.mountpoint == path:
+            self._refuse_sharenfs(mount.source, path, here)
         return Plan(
+            path,
             file,
             self._own_text(file),
             share.text,
             share,
             mount.source,
+            resolved,
             in_force(mine, now, resolved),
             tuple(warnings(share, others)) if mine else (),
         )
@@ -105,19 +114,27 @@ class NfsServer:
     def plan_removal(self, path: str) -> Plan:
         """To have no share of a path. Raises QuiesceError."""
         file = self._file(path)
-        return Plan(file, self._own_text(file), "")
+        return Plan(path, file, self._own_text(file), "")
 
     def carry_out(self, plan: Plan) -> None:
         """Write the file and have the server work by it. Raises ExportRefused; then the file is what it was."""
-        self._write(plan.file, plan.after)
         try:
-            self._exportfs()
+            self._write(plan.file, plan.after)
+            refused = self._exportfs()
+            if refused:
+                # Complaints about what others wrote are nothing to stop for: it would be no better without this share.
+                self._write(plan.file, plan.before)
+                refused -= self._exportfs()
+                if refused:
+                    raise _refused(refused)
+                self._write(plan.file, plan.after)
+                self._exportfs()
+            mine = plan.share.entries(str(plan.file)) if plan.share else []
+            if not in_force(mine, self._in_force(plan.path), plan.resolved):
+                raise _refused({"nothing, but it does not export it either"})
         except BaseException:
             self._write(plan.file, plan.before)
-            try:
-                self._exportfs()
-            except ExportRefused:
-                pass  # it is about the same entries as before; the first refusal is what the user has to read
+            self._exportfs()
             raise
 
     def _file(self, path: str) -> Path:
@@ -133,6 +150,9 @@ class NfsServer:
         files = [self._exports, *sorted(self._folder.glob("*.exports"))]
         return [entry for file in files if file != own for entry in self._entries(file)]
 
+    def _in_force(self, path: str) -> list[Entry]:
+        return [entry for entry in self._entries(self._etab) if entry.path == path]
+
     def _entries(self, file: Path) -> list[Entry]:
         return parse(_read(file), str(file))
 
@@ -145,7 +165,8 @@ class NfsServer:
                 f"Run 'zfs set sharenfs=off {dataset}'",
             )
 
-    def _exportfs(self) -> None:
+    def _exportfs(self) -> set[str]:
+        """Have the server work by the files; returns what exportfs refused, line by line, or an empty set."""
         search = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
         command = shutil.which("exportfs", path=search)
         if command is None:
@@ -166,9 +187,9 @@ class NfsServer:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise _refused(str(error)) from error
-        if done.returncode:
-            raise _refused(done.stdout)
+            raise _refused({str(error)}) from error
+        said = {line.strip() for line in _NOTES.sub("", done.stdout).splitlines()} - {""}
+        return (said or {f"nothing (exit status {done.returncode})"}) if done.returncode else set()
 
     def _write(self, file: Path, text: str) -> None:
         """Have the file hold this text, or not be there; on disk, and never half of it."""
@@ -193,9 +214,9 @@ class NfsServer:
                 sync_folder(file.parent)
 
 
-def _refused(said: str) -> ExportRefused:
-    told = printable(" | ".join(line.strip() for line in said.splitlines() if line.strip()) or "nothing", 600)
-    return ExportRefused(f"exportfs refused what is to be exported: {told}", "Mend what it names; nothing was changed")
+def _refused(said: Iterable[str]) -> ExportRefused:
+    told = printable(" | ".join(sorted(said)), 600)
+    return ExportRefused(f"exportfs refuses the share: {told}", "Mend what it names; the exports are what they were")
 
 
 def _remedy(other: Entry, dataset: str) -> str:

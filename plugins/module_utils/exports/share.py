@@ -23,6 +23,7 @@ HEAD = "# Written by quiesce.vmware_zfs.vmware_nfs_share: what is changed here b
 DISABLED = "# disabled: "
 PREFIX = "quiesce.vmware_zfs-"
 ESXI_FLAVOURS = {"sys", "krb5", "krb5i"}  # NFS 3 is mounted with sys, 4.1 with any of them
+_OPTION_PATH = re.compile(r"/[A-Za-z0-9/._:@%+~-]+")  # not "/", and what is no syntax in a list of options
 _PATH_LINE = re.compile(r"^# Share of (\S+)$", re.MULTILINE)
 
 
@@ -73,8 +74,8 @@ def file_name(path: str) -> str:
     return f"{PREFIX}{readable}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.exports"
 
 
-def from_options(parameters: Mapping[str, Any], resolved: Resolved) -> Share:
-    """The share that the options of vmware_nfs_share ask for. Raises InputError."""
+def from_options(parameters: Mapping[str, Any], mountpoint: str, resolved: Resolved) -> Share:
+    """The share that vmware_nfs_share's options ask for, on the dataset mounted at `mountpoint`. Raises InputError."""
     networks, hosts = check_networks(parameters["networks"]), check_hosts(parameters["hosts"], resolved)
     if not networks and not hosts:
         raise InputError(
@@ -86,9 +87,20 @@ def from_options(parameters: Mapping[str, Any], resolved: Resolved) -> Share:
         "ro" if parameters["read_only"] else "rw",
         "sync",  # ESXi takes what the server has acknowledged for written
         "no_subtree_check",
+        *_only_if_mounted(parameters["path"], mountpoint),
         *squash(parameters),
     )
     return Share(parameters["path"], (*networks, *hosts), options, parameters["enabled"])
+
+
+def _only_if_mounted(path: str, mountpoint: str) -> tuple[str, ...]:
+    """Have the server export nothing while the dataset is not mounted, instead of the empty directory below it.
+
+    ESXi would take that for the datastore, and write to the root file system.
+    """
+    if path == mountpoint:
+        return ("mountpoint",)
+    return (f"mountpoint={mountpoint}",) if _OPTION_PATH.fullmatch(mountpoint) else ()
 
 
 def squash(parameters: Mapping[str, Any]) -> tuple[str, ...]:
@@ -153,29 +165,28 @@ def dataset_at(path: str, mounts: Sequence[Mount]) -> Mount:
 
 
 def contradiction(mine: Iterable[Entry], others: Iterable[Entry], resolved: Resolved) -> tuple[Entry, Entry] | None:
-    """The first pair of entries, mine and another's, that promises the same client the same path in different ways."""
+    """The first pair of entries, mine and another's for the same path, that cannot both be.
+
+    They promise a client different things, or name the same client, which exportfs refuses even if they agree.
+    """
     theirs = list(others)
     for entry in mine:
         for other in theirs:
-            if (
-                clean_path(other.path) == entry.path
-                and effect(other.options) != effect(entry.options)
-                and overlap(entry.client, other.client, resolved)
-            ):
+            if other.client == entry.client or (differ(entry, other) and overlap(entry.client, other.client, resolved)):
                 return entry, other
     return None
 
 
+def differ(one: Entry, other: Entry) -> bool:
+    """Whether the options of two entries come to different things."""
+    return effect(one.options) != effect(other.options)
+
+
 def in_force(mine: Iterable[Entry], table: Iterable[Entry], resolved: Resolved) -> bool:
-    """Whether each entry is in the table that the NFS server works by."""
+    """Whether each entry is among those for its path in the table that the NFS server works by."""
     now = list(table)
     return all(
-        any(
-            other.path == entry.path
-            and effect(other.options) == effect(entry.options)
-            and covers(other.client, entry.client, resolved)
-            for other in now
-        )
+        any(not differ(entry, other) and covers(other.client, entry.client, resolved) for other in now)
         for entry in mine
     )
 

@@ -72,26 +72,26 @@ def parse(text: str, file: str) -> list[Entry]:
 def effect(options: Iterable[str]) -> Effect:
     """What options come to, with the defaults of exports(5).
 
-    What stands after sec= is meant for its flavours alone, what stands before it for all.
+    What stands after sec= is meant for its flavours, and for those that a later sec= adds.
     """
     common: dict[str, Any] = {
         "access": "ro", "root": True, "all": False, "uid": NOBODY, "gid": NOBODY,
         "sync": True, "secure": True, "crossmnt": False, "fsid": "",
     }  # fmt: skip
     flavours: dict[str, dict[str, Any]] = {}
-    current = [common]
+    current: list[dict[str, Any]] = []
     for option in options:
         name, _equals, value = option.partition("=")
         if name == "sec":
             current = [flavours.setdefault(flavour, dict(common)) for flavour in value.split(":")]
-        elif name in ("anonuid", "anongid", "fsid"):
-            for settings in (common, *flavours.values()):
-                settings[name.replace("anon", "")] = value.replace("root", "0")
+        elif name in _VALUES:
+            common[_VALUES[name]] = "0" if value == "root" else value
         elif option in _MEANINGS:
             key, meaning = _MEANINGS[option]
-            for settings in current if key in _BY_FLAVOUR else (common, *flavours.values()):
+            for settings in (common, *current):
                 settings[key] = meaning
-    access = {(flavour, one["access"], _squash(one)) for flavour, one in (flavours or {"sys": common}).items()}
+    ids = f"{common['uid']}:{common['gid']}"
+    access = {(flavour, one["access"], _squash(one, ids)) for flavour, one in (flavours or {"sys": common}).items()}
     return Effect(frozenset(access), common["sync"], common["secure"], common["crossmnt"], common["fsid"])
 
 
@@ -108,7 +108,7 @@ def unescaped(text: str) -> str:
     return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match.group(1), 8)]), os.fsencode(text)))
 
 
-_BY_FLAVOUR = ("access", "root", "all")
+_VALUES = {"anonuid": "uid", "anongid": "gid", "fsid": "fsid"}
 _MEANINGS: dict[str, tuple[str, Any]] = {
     "ro": ("access", "ro"), "rw": ("access", "rw"),
     "root_squash": ("root", True), "no_root_squash": ("root", False),
@@ -119,8 +119,7 @@ _MEANINGS: dict[str, tuple[str, Any]] = {
 }  # fmt: skip
 
 
-def _squash(settings: dict[str, Any]) -> str:
-    ids = f"{settings['uid']}:{settings['gid']}"
+def _squash(settings: dict[str, Any], ids: str) -> str:
     if settings["all"]:
         return f"all to {ids}"
     return f"root to {ids}" if settings["root"] else "none"
