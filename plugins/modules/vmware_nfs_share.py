@@ -17,6 +17,8 @@ description:
   - When C(exportfs) refuses the new file the old one is put back.
   - Shares are always exported with C(sync), because ESXi takes what the server has acknowledged for written, and with
     C(no_subtree_check).
+  - While the dataset is not mounted nothing is exported under its path, so that ESXi does not take the empty directory
+    below for the datastore.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
 author:
@@ -151,7 +153,7 @@ share:
       description: Their options, as in exports(5).
       type: list
       elements: str
-      sample: ["sec=sys", "rw", "sync", "no_subtree_check", "no_root_squash"]
+      sample: ["sec=sys", "rw", "sync", "no_subtree_check", "mountpoint", "no_root_squash"]
     enabled:
       description: Whether it is exported.
       type: bool

@@ -47,7 +47,7 @@ shares:
       description: Their options, as in exports(5).
       type: list
       elements: str
-      sample: ["sec=sys", "rw", "sync", "no_subtree_check", "no_root_squash"]
+      sample: ["sec=sys", "rw", "sync", "no_subtree_check", "mountpoint", "no_root_squash"]
     enabled:
       description: Whether it is exported.
       type: bool

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role credentials shows no password, also with -vvv, and still says why it fails.
+
+On this machine instead of the storage host, to save time; molecule applies the role over ssh.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.lab.simulator import Simulator
+
+CANARY = "canary-4711"
+
+
+def apply(folder: Path, credentials: list[dict[str, Any]], **variables: Any) -> "subprocess.CompletedProcess[str]":
+    """Apply the role with -vvv and diffs."""
+    playbook = folder / "play.json"
+    role = {"role": "quiesce.vmware_zfs.credentials", "credentials_credentials": credentials, **variables}
+    play = {"name": "Store", "hosts": "localhost", "connection": "local", "gather_facts": False, "roles": [role]}
+    playbook.write_text(json.dumps([play]))
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-vvv", "--diff", str(playbook)],
+        env={
+            **os.environ,
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "VMWARE_ZFS_STATE_DIR": str(folder / "state"),
+            "VMWARE_ZFS_KEY_FILE": str(folder / "key" / "secret.key"),
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_no_password_is_shown_and_a_failure_says_why(tree: str, vcenter: Simulator, tmp_path: Path) -> None:
+    right = {
+        "hostname": vcenter.host, "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
+        "filesystem": tree, "thumbprint": vcenter.thumbprint,
+    }  # fmt: skip
+    down = {"hostname": "esxi.lab", "username": "root", "password": CANARY, "filesystem": tree, "verify_login": False}
+
+    stored = apply(tmp_path, [right, down])
+    assert stored.returncode == 0 and "changed=1" in stored.stdout, stored.stdout
+    wrong = apply(tmp_path, [{**right, "password": CANARY}, down])
+    assert wrong.returncode != 0 and "refused the login" in wrong.stdout, wrong.stdout
+    twice = apply(tmp_path, [right, {**right, "hostname": right["hostname"].upper(), "password": CANARY}])
+    assert twice.returncode != 0 and "names a credential twice" in twice.stdout, twice.stdout
+    purged = apply(tmp_path, [right], credentials_purge=True)
+    assert purged.returncode == 0 and "(item=esxi.lab)" in purged.stdout, purged.stdout
+    for done in (stored, wrong, twice, purged):
+        assert CANARY not in done.stdout + done.stderr and vcenter.password not in done.stdout + done.stderr
+        assert f"item={vcenter.host}" in done.stdout or done is twice

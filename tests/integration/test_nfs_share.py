@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What vmware_nfs_share exports, as NFS clients meet it: real exportfs, the kernel's server and clients, real ZFS.
+
+The clients are network namespaces of the storage host: `esx` is in the networks of the share, `stranger` is not.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
+
+from tests.lab.storage_host import StorageHost
+
+PLACE = "/run/nfs-share-test"
+PATH, OTHER = "/tank/vmware", "/tank/other"  # the first has a dataset below, tank/vmware/nested
+NETWORKS = ["10.99.1.0/24", "fd00:99:1::/64"]
+SET_UP = """
+for pair in esx:1 stranger:2; do
+    client=${pair%:*} number=${pair#*:}
+    ip netns add $client
+    ip link add to-$client type veth peer name eth0 netns $client
+    ip address add 10.99.$number.1/24 dev to-$client
+    ip address add fd00:99:$number::1/64 dev to-$client nodad
+    ip link set to-$client up
+    ip -n $client address add 10.99.$number.2/24 dev eth0
+    ip -n $client address add fd00:99:$number::2/64 dev eth0 nodad
+    ip -n $client link set lo up
+    ip -n $client link set eth0 up
+done
+"""
+# One engine call: the plan of the options on standard input, carried out; prints what came of it.
+PROGRAM = f"""
+import json, sys
+sys.path.insert(0, "{PLACE}")
+from module_utils.errors import QuiesceError
+from module_utils.exports.server import NfsServer
+options, server = json.load(sys.stdin), NfsServer()
+try:
+    plan = server.plan(options) if options["state"] == "present" else server.plan_removal(options["path"])
+    if plan.changed:
+        server.carry_out(plan)
+    print(json.dumps({{"changed": plan.changed, "file": str(plan.file), "text": plan.after}}))
+except QuiesceError as error:
+    print(json.dumps({{"refused": str(error)}}))
+"""
+# A client mounts, and runs a script in the mount. Its mount is gone with it: `ip netns exec` has mounts of its own.
+CLIENT = 'mount -t nfs -o "$1",nolock,retry=0,timeo=50,retrans=2 "$2" /mnt && cd /mnt && sh -ec "$3"'
+
+Share = Callable[..., dict[str, Any]]
+
+
+def engine() -> str:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(
+            Path(module_utils.__path__[0]).resolve(),
+            "module_utils",
+            filter=lambda entry: None if "__pycache__" in entry.name else entry,
+        )
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[StorageHost]:
+    """A host of its own with the engine and two clients: the NFS server keeps datasets busy for a while afterwards."""
+    host = StorageHost("exports")
+    host.reset()
+    host.ssh(["sh", "-ec", f"mkdir {PLACE}; base64 -d | tar -xz -C {PLACE}"], input=engine())
+    host.ssh(["sh", "-ec", SET_UP])
+    yield host
+    host.down()
+
+
+@pytest.fixture(autouse=True)
+def no_share(host: StorageHost) -> Iterator[None]:
+    yield
+    host.ssh(["sh", "-c", "rm -f /etc/exports.d/quiesce.vmware_zfs-* /etc/exports.d/theirs.exports; exportfs -ra"])
+
+
+@pytest.fixture
+def share(host: StorageHost) -> Share:
+    """Has the engine make, change or remove a share, on the storage host itself."""
+
+    def share(**options: Any) -> dict[str, Any]:
+        asked = {
+            "state": "present", "path": PATH, "networks": NETWORKS, "hosts": [], "maproot_user": "root",
+            "maproot_group": "wheel", "mapall_user": None, "mapall_group": None, "read_only": False,
+            "security": ["sys"], "enabled": True, **options,
+        }  # fmt: skip
+        answer: dict[str, Any] = json.loads(host.ssh(["python3", "-c", PROGRAM], input=json.dumps(asked)).stdout)
+        return answer
+
+    return share
+
+
+def client(
+    host: StorageHost, name: str, path: str, script: str, version: str = "4.1", server: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """Mount the share as a client, and run a script in it."""
+    source = f"{server or {'esx': '10.99.1.1', 'stranger': '10.99.2.1'}[name]}:{path}"
+    words = ["ip", "netns", "exec", name, "sh", "-c", CLIENT, "client", f"vers={version}", source, script]
+    return host.ssh(words, check=False)
+
+
+def exported(host: StorageHost, path: str) -> list[str]:
+    """The lines of the table in force for a path."""
+    table = host.ssh(["cat", "/var/lib/nfs/etab"]).stdout.splitlines()
+    return [line for line in table if line.startswith(f"{path}\t")]
+
+
+@pytest.mark.parametrize(("version", "server"), [("3", ""), ("4.1", ""), ("4.1", "[fd00:99:1::1]")])
+def test_esxi_works_as_root_and_a_client_outside_the_networks_is_refused(
+    host: StorageHost, share: Share, version: str, server: str
+) -> None:
+    host.ssh(["sh", "-ec", f"echo flat >{PATH}/vm.vmdk; chmod 600 {PATH}/vm.vmdk; echo below >{PATH}/nested/below"])
+    assert share()["changed"] and not share()["changed"]
+
+    read = client(host, "esx", PATH, "cat vm.vmdk; echo more >>vm.vmdk; ls nested", version, server)
+    assert (read.returncode, read.stdout) == (0, "flat\n"), read.stderr  # and nothing of the dataset below
+    assert host.ssh(["cat", f"{PATH}/vm.vmdk"]).stdout == "flat\nmore\n"
+
+    refused = client(host, "stranger", PATH, "cat vm.vmdk", version, server.replace(":1::", ":2::"))
+    assert refused.returncode != 0 and refused.stdout == ""
+    assert "access denied by server" in refused.stderr
+
+
+def test_each_option_is_what_the_client_meets(host: StorageHost, share: Share) -> None:
+    host.ssh(["sh", "-ec", f"echo flat >{PATH}/vm.vmdk; chmod 600 {PATH}/vm.vmdk"])
+    share(read_only=True)
+    done = client(host, "esx", PATH, "cat vm.vmdk; touch new")
+    assert done.stdout == "flat\n" and "Read-only file system" in done.stderr
+    share(maproot_user=None, maproot_group=None)
+    assert "Permission denied" in client(host, "esx", PATH, "cat vm.vmdk").stderr
+    share(maproot_user=None, maproot_group=None, mapall_user="daemon")
+    host.ssh(["chown", "daemon", f"{PATH}/vm.vmdk"])
+    assert client(host, "esx", PATH, "cat vm.vmdk").stdout == "flat\n"
+    share(networks=[], hosts=["10.99.1.2"])
+    assert client(host, "esx", PATH, "cat vm.vmdk").stdout == "flat\n"
+    share(enabled=False)
+    assert exported(host, PATH) == [] and client(host, "esx", PATH, "cat vm.vmdk").returncode != 0
+
+
+def test_nothing_is_exported_while_the_dataset_is_not_mounted(host: StorageHost, share: Share) -> None:
+    host.ssh(["sh", "-ec", f"echo flat >{OTHER}/vm.vmdk"])
+    share(path=OTHER)
+    host.ssh(["zfs", "unmount", "tank/other"])
+    try:
+        assert client(host, "esx", OTHER, "ls -a").returncode != 0
+    finally:
+        host.ssh(["zfs", "mount", "tank/other"])
+    assert client(host, "esx", OTHER, "cat vm.vmdk").stdout == "flat\n"
+
+
+def test_an_entry_that_contradicts_is_named_and_nothing_is_changed(host: StorageHost, share: Share) -> None:
+    theirs = f"# theirs\n{PATH} \\\n  10.99.0.0/16(ro,sync,no_subtree_check)\n"
+    host.ssh(["sh", "-ec", "cat >/etc/exports.d/theirs.exports; exportfs -ra"], input=theirs)
+    said = share()["refused"]
+    assert said.startswith(
+        f"/etc/exports.d/theirs.exports line 2 says '{PATH} 10.99.0.0/16(ro,sync,no_subtree_check)', which contradicts "
+        f"'{PATH} 10.99.1.0/24(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' of /etc/exports.d/quiesce."
+    )
+    assert [line.split("\t")[1].partition("(")[0] for line in exported(host, PATH)] == ["10.99.0.0/16"]
+
+
+def test_what_zfs_exports_by_itself_contradicts_too(host: StorageHost, share: Share) -> None:
+    host.ssh(["zfs", "set", "sharenfs=on", "tank/other"])
+    try:
+        said = share(path=OTHER)["refused"]
+    finally:
+        host.ssh(["zfs", "set", "sharenfs=off", "tank/other"])
+    assert said.startswith("/etc/exports.d/zfs.exports line ") and "'zfs set sharenfs=off tank/other'" in said
+    assert share(path=OTHER)["changed"]
+
+
+def test_when_exportfs_refuses_the_exports_are_what_they_were(host: StorageHost, share: Share) -> None:
+    """The same host by another of its names, with the same options: only exportfs minds."""
+    before = share(networks=["10.99.7.0/24"])
+    theirs = f"{PATH} storage.lab(rw,sync,no_subtree_check,no_root_squash,mountpoint)\n"
+    host.ssh(["sh", "-ec", "cat >/etc/exports.d/theirs.exports; exportfs -ra"], input=theirs)
+    was = exported(host, PATH)
+    said = share(networks=[], hosts=["storage"])["refused"]
+    assert said.startswith("exportfs refuses the share: ") and "duplicated export entries" in said
+    assert host.ssh(["cat", before["file"]]).stdout == before["text"]
+    assert exported(host, PATH) == was and len(was) == 2
+
+
+def test_an_entry_of_somebody_else_that_is_broken_stops_nobody(host: StorageHost, share: Share) -> None:
+    theirs = "/no/such/folder 10.99.1.0/24(rw,no_subtree_check)\n"
+    host.ssh(["sh", "-c", "cat >/etc/exports.d/theirs.exports"], input=theirs)
+    assert share()["changed"] and len(exported(host, PATH)) == 2
+    assert share(state="absent")["changed"] and exported(host, PATH) == []
