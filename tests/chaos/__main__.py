@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 import random
 import shutil
@@ -14,11 +15,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 importlib.import_module("tests.conftest")  # makes the collection importable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .faults import Fault
     from .plan import Tally
     from .stage import Stage
 
@@ -31,7 +35,7 @@ def arguments() -> argparse.Namespace:
         "--seed", type=int, default=int(os.environ.get("SEED") or 1), help="repeats a sequence of faults"
     )
     parser.add_argument("--faults", type=int, default=200, help="go on until so many struck")
-    parser.add_argument("--minutes", type=float, default=25.0, help="stop after so long, whatever has struck")
+    parser.add_argument("--minutes", type=float, default=24.0, help="stop after so long, whatever has struck")
     parser.add_argument("--short", action="store_true", help="only a kill at every step of the journal")
     parser.add_argument("--only", type=int, default=0, metavar="RUN", help="play only this run of the sequence")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "chaos.json")
@@ -70,26 +74,54 @@ def main() -> int:
     try:
         if not options.short and not options.only:
             print("Cutting the storage host's power twice, with the engine on it", flush=True)
-            tally.add(power_cut.play(folder / "power", host, random.Random(options.seed)), "power cut")
-        stage = Stage(folder / "stage", host, "tank/chaos")
-        try:
-            play(options, stage, tally)
-        finally:
-            stage.close()
+            verdict = power_cut.play(folder / "power", host, random.Random(options.seed))
+            tally.add(verdict, "power cut")
+            if verdict.broke:
+                host.reset()
+        numbers = itertools.count(1)
+        play(options, lambda: Stage(folder / f"stage-{next(numbers)}", host, "tank/chaos"), tally)
     finally:
         host.down()
         shutil.rmtree(folder, ignore_errors=True)
     tally.write(options.report)
     print(f"\n{tally.table()}\n{tally.line()}")
+    whole = not options.short and not options.only
+    too_few = whole and sum(tally.faults.values()) < options.faults
+    if too_few:
+        print(f"Fewer than {options.faults} faults struck within {options.minutes:g} minutes.")
     if tally.problems:
         print("\n".join(tally.problems))
-        print(f"Repeat all with `make chaos SEED={options.seed}`, or one run with the options in brackets.")
-    return int(bool(tally.problems) or bool(not options.only and tally.missing_steps()))
+        print(f"Repeat all with `make chaos SEED={options.seed}`, or one run with the options before its faults.")
+    return int(bool(tally.problems) or too_few or bool(not options.only and tally.missing_steps()))
 
 
-def play(options: argparse.Namespace, stage: Stage, tally: Tally) -> None:
+def play(options: argparse.Namespace, make_stage: Callable[[], Stage], tally: Tally) -> None:
     """One run after the other, until enough faults struck or the time is over."""
     from .episode import Episode
+
+    stage = make_stage()
+    try:
+        for number, faults, rng in dealt(options, tally):
+            what = ", ".join(map(str, faults))
+            begun = time.monotonic()
+            verdict = Episode(stage, faults, rng).play()
+            tally.add(verdict, f"--seed {options.seed} --only {number}: {what}")
+            tally.write(options.report)
+            if options.verbose:
+                print(f"{number:4} {time.monotonic() - begun:5.1f} s  {what}; struck: {', '.join(verdict.faults)}")
+            if verdict.violated():
+                print("\n" + "\n".join(tally.problems[-verdict.count() :]))
+            print(tally.line(), end="\r" if sys.stdout.isatty() else "\n", flush=True)
+            if verdict.broke:
+                stage.close()
+                stage.host.reset()
+                stage = make_stage()
+    finally:
+        stage.close()
+
+
+def dealt(options: argparse.Namespace, tally: Tally) -> Iterator[tuple[int, list[Fault], random.Random]]:
+    """For each run its number, its faults, and the generator for what else is drawn."""
     from .plan import deal, hands, step_hands
 
     for number, hand in enumerate(hands(random.Random(options.seed), options.short), 1):
@@ -99,20 +131,9 @@ def play(options: argparse.Namespace, stage: Stage, tally: Tally) -> None:
             enough = sum(tally.faults.values()) >= options.faults
         if enough or time.monotonic() - tally.begun > options.minutes * 60:
             return
-        if options.only and number != options.only:
-            continue
-        rng = random.Random(f"{options.seed}/{number}")
-        faults = deal(rng, hand)
-        what = ", ".join(map(str, faults))
-        begun = time.monotonic()
-        verdict = Episode(stage, faults, rng).play()
-        tally.add(verdict, f"--seed {options.seed} --only {number}: {what}")
-        tally.write(options.report)
-        if options.verbose:
-            print(f"{number:4} {time.monotonic() - begun:5.1f} s  {what}; struck: {', '.join(verdict.faults)}")
-        if verdict.violated():
-            print("\n" + "\n".join(tally.problems[-verdict.count() :]))
-        print(tally.line(), end="\r" if sys.stdout.isatty() else "\n", flush=True)
+        if not options.only or number == options.only:
+            rng = random.Random(f"{options.seed}/{number}")
+            yield number, deal(rng, hand), rng
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import random
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
 
 from . import judge
 from .faults import Fault
@@ -35,6 +38,14 @@ class Verdict:
     faults: Counter[str] = field(default_factory=Counter)
     steps_killed: Counter[str] = field(default_factory=Counter)
     recover_seconds: float = 0.0
+    broke: bool = False  # something unforeseen came in between: the stage is not to be trusted any more
+
+    def harness_broke(self, error: Exception) -> None:
+        """It counts as a violation, for nothing was proved; the runs after it go on."""
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{where.name} ({where.filename.rpartition('/')[2]}:{where.lineno})"
+        self.other.append(str(error) if isinstance(error, Hung) else f"{place}: {type(error).__name__}: {error}")
+        self.broke = True
 
     def count(self) -> int:
         """How many violations there are."""
@@ -58,17 +69,27 @@ class Episode:
         self._task["policy"]["on_vm_failure"] = rng.choice(("continue", "continue", "continue", "fail"))
 
     def play(self) -> Verdict:
-        try:
-            self._run()
-            self._strike("between", None)
-            self._recover()
-        except Hung as error:
-            self._verdict.other.append(str(error))
-            self._mend()
-        self._judge()
+        self._guarded(self._run_and_recover)
+        if self._verdict.broke:  # whatever came in between, a recovery has to clear up behind it
+            self._guarded(self._mend)
+            self._guarded(self._recover_until_settled)
+        self._guarded(self._judge)
         for fault in self._faults:
             self._verdict.faults[fault.kind] += fault.hit
         return self._verdict
+
+    def _guarded(self, part: Callable[[], None]) -> None:
+        try:
+            part()
+        except Exception as error:
+            self._verdict.harness_broke(error)
+
+    def _run_and_recover(self) -> None:
+        self._run()
+        self._strike("between", None)
+        self._recover_while_broken()
+        self._mend()
+        self._recover_until_settled()
 
     # ---- The run
 
@@ -100,6 +121,13 @@ class Episode:
 
     def _watch(self, process: Process, kill_after: float | None) -> None:
         """Strike at each instant that the run waits at, until it ends."""
+        try:
+            self._watch_until_ended(process, kill_after)
+        except Exception:
+            process.kill()
+            raise
+
+    def _watch_until_ended(self, process: Process, kill_after: float | None) -> None:
         deadline = process.begun + PATIENCE
         while True:
             limit = deadline if kill_after is None else min(deadline, process.begun + kill_after)
@@ -114,23 +142,29 @@ class Episode:
                 process.kill()
                 kill_after = None
             else:
-                process.kill()
                 raise Hung(f"the run did not end within {PATIENCE:g} s")
 
     def _strike(self, instant: str, process: Process | None) -> None:
         for fault in self._faults:
-            if fault.at == instant and fault.strike and not fault.hit:
+            if fault.at != instant or not fault.strike or fault.hit:
+                continue
+            with self._stage.vcenter_steady:
+                if fault.in_vcenter and not self._stage.vcenter.running:
+                    continue  # others cannot reach it either
+                fault.hit = True  # should it fail half-way, it is to be mended
                 fault.hit = fault.strike(self._stage, process) is not False
                 if self._stage.vcenter.running:  # somebody may have taken a snapshot of theirs
                     now = judge.foreign(self._stage.vcenter.machines(), OUR_HOSTS)
                     self._before = {**now, **self._before}
 
     def _note_rules(self) -> None:
-        if self._stage.vcenter.running:
+        with self._stage.vcenter_steady:
+            if not self._stage.vcenter.running:
+                return
             hits = {rule["id"]: rule["hits"] for rule in self._stage.vcenter.rules()}
-            for fault in self._faults:
-                if fault.rule:
-                    fault.hit = fault.hit or hits.get(fault.rule_id, 0) > 0
+        for fault in self._faults:
+            if fault.rule:
+                fault.hit = fault.hit or hits.get(fault.rule_id, 0) > 0
 
     def _look_at(self, process: Process, what: str) -> None:
         """A process that nobody killed has to answer in a sentence."""
@@ -142,23 +176,28 @@ class Episode:
 
     # ---- The recovery
 
-    def _recover(self) -> None:
+    def _options(self) -> dict[str, Any]:
+        """What the recoveries are asked for."""
         options: dict[str, Any] = {}
         for fault in self._faults:
             options |= fault.recovery
+        return options
+
+    def _recover_while_broken(self) -> None:
+        """The first one meets what is still broken, as at boot or in the next hour."""
         kill_at = next((fault.kill_recovery_at for fault in self._faults if fault.kill_recovery_at), "")
         if kill_at or not self._quiet():
-            # The first one meets what is still broken, as at boot or in the next hour.
-            first = self._stage.recover(**options, kill_at=kill_at)
+            first = self._stage.recover(**self._options(), kill_at=kill_at)
             self._watch(first, None)
             if first.killed_at:
                 self._verdict.steps_killed["recovery " + first.killed_at.rsplit(":", 1)[0]] += 1
                 next(fault for fault in self._faults if fault.kill_recovery_at).hit = True
             self._look_at(first, "recovery")
         self._note_rules()
-        self._mend()
+
+    def _recover_until_settled(self) -> None:
         for number in range(_RECOVERIES):
-            process = self._stage.recover(**options, later=number > 0)
+            process = self._stage.recover(**self._options(), later=number > 0)
             self._watch(process, None)
             self._verdict.recover_seconds = max(self._verdict.recover_seconds, time.monotonic() - process.begun)
             self._look_at(process, "recovery")
@@ -170,20 +209,23 @@ class Episode:
 
     def _quiet(self) -> bool:
         """Whether there is nothing that a recovery would have to do."""
-        return (
-            self._stage.open_entries() == 0
-            and self._stage.unsettled_runs() == 0
-            and not any("scan" in fault.recovery or fault.kind.startswith(("zfs", "clock")) for fault in self._faults)
-        )
+        if any("scan" in fault.recovery or fault.kind.startswith(("zfs", "clock")) for fault in self._faults):
+            return False
+        try:
+            return self._stage.open_entries() == 0 and self._stage.unsettled_runs() == 0
+        except QuiesceError:  # the database cannot be read while its disk is full
+            return False
 
     def _mend(self) -> None:
+        """The vCenter first: most of what is to be mended is mended there."""
         vcenter = self._stage.vcenter
-        for fault in reversed(self._faults):
+        with self._stage.vcenter_steady:
+            if not vcenter.running:
+                vcenter.restart()
+            vcenter.network("up")
+        for fault in self._faults:
             if fault.mend and (fault.hit or not fault.at):
                 fault.mend(self._stage)
-        if not vcenter.running:
-            vcenter.restart()
-        vcenter.network("up")
         vcenter.clear_rules()
         vcenter.release()
         self._stage.wait_zfs()

@@ -33,6 +33,7 @@ class Fault:
     """One fault. `at` is the instant of the run at which `strike` is called; "": before the run; "between": after its
     end, before the recovery. `strike` returns False when there was nothing to strike. `rule` is one for the simulator.
 
+    `in_vcenter`: somebody else strikes by way of the vCenter, which is not possible while that is away.
     `kill_at` kills the run, `kill_recovery_at` the first recovery; `task` is what the run is asked for on top, and
     `recovery` the recovery.
     """
@@ -40,6 +41,7 @@ class Fault:
     kind: str
     at: str = ""
     strike: Strike | None = None
+    in_vcenter: bool = False
     mend: Mend | None = None
     rule: dict[str, Any] | None = None
     kill_at: str = ""
@@ -49,7 +51,6 @@ class Fault:
     recovery: dict[str, Any] = field(default_factory=dict)
     rule_id: int = 0
     hit: bool = False
-    resources: ExitStack = field(default_factory=ExitStack)
 
     def __str__(self) -> str:
         where = self.at or self.kill_at or self.kill_recovery_at
@@ -147,10 +148,14 @@ def _for_a_while(
     seconds = rng.choice((0.0, 0.3, 1.5, None))
     timers: list[threading.Timer] = []
 
+    def end_steadily(stage: Stage) -> None:
+        with stage.vcenter_steady:  # not while somebody asks it something
+            end(stage)
+
     def strike(stage: Stage, process: Process | None) -> None:
         begin(stage)
         if seconds is not None:
-            timers.append(threading.Timer(seconds, end, (stage,)))
+            timers.append(threading.Timer(seconds, end_steadily, (stage,)))
             timers[0].start()
 
     def mend(stage: Stage) -> None:
@@ -251,6 +256,7 @@ def quiesce_ignored(rng: random.Random) -> Fault:
     return Fault(
         "quiesce silently left out",
         at="intend:after:1",
+        in_vcenter=True,
         strike=lambda stage, process: bool(stage.vcenter.vm(vm, tools="not_running")),
         mend=lambda stage: _change(stage, vm, tools="running"),
     )
@@ -265,11 +271,14 @@ def _change(stage: Stage, vm: str, **what: str) -> None:
 
 def foreign_on_top(rng: random.Random) -> Fault:
     vm = rng.choice(VMS)
+    at = rng.choice((*HOLDING, *TAKING, RELEASING[0], "between"))
 
-    def strike(stage: Stage, process: Process | None) -> None:
-        stage.take_foreign(vm)
+    def strike(stage: Stage, process: Process | None) -> bool:
+        if at == "between":
+            stage.let_tasks_end()  # a VM that is busy takes no snapshot
+        return bool(stage.take_foreign(vm))
 
-    return Fault("foreign snapshot on top", at=rng.choice((*HOLDING, *TAKING, RELEASING[0], "between")), strike=strike)
+    return Fault("foreign snapshot on top", at=at, in_vcenter=True, strike=strike)
 
 
 def ours_removed(rng: random.Random) -> Fault:
@@ -277,6 +286,7 @@ def ours_removed(rng: random.Random) -> Fault:
     return Fault(
         "our snapshot removed by somebody else",
         at=rng.choice(("set_state:snapshotting:before:1", "zfs-snapshot:before:1", "zfs-snapshot:after:1", "between")),
+        in_vcenter=True,
         strike=lambda stage, process: stage.remove_one_of_ours(vm),
     )
 
@@ -285,6 +295,7 @@ def powered_on(rng: random.Random) -> Fault:
     return Fault(
         "powered on during the run",
         at=rng.choice(("intend:after:1", "created:after:3", "zfs-snapshot:before:1", "zfs-snapshot:after:1")),
+        in_vcenter=True,
         strike=lambda stage, process: stage.switch("archive", True),
         mend=lambda stage: stage.switch("archive", False),
     )
@@ -296,6 +307,7 @@ def moved(rng: random.Random) -> Fault:
     return Fault(
         "VM moved to another host",
         at=rng.choice(("between", *HOLDING, *TAKING)),
+        in_vcenter=True,
         strike=lambda stage, process: bool(stage.vcenter.vm(vm, host=host)),
     )
 
@@ -305,26 +317,20 @@ def renamed(rng: random.Random) -> Fault:
     return Fault(
         "VM renamed",
         at="between",
+        in_vcenter=True,
         strike=lambda stage, process: bool(stage.vcenter.vm(vm, name=f"{vm}-renamed")),
         mend=lambda stage: _change(stage, f"{vm}-renamed", name=vm),
     )
-
-
-def _unregister(stage: Stage, vm: str) -> None:
-    """vSphere refuses it while a task works on the VM: also one that hangs comes to its end before."""
-    stage.vcenter.release()
-    stage.wait_idle()
-    stage.vcenter.unregister(vm)
 
 
 def registered_anew(rng: random.Random) -> Fault:
     vm = rng.choice(VMS)
 
     def strike(stage: Stage, process: Process | None) -> None:
-        _unregister(stage, vm)
+        stage.unregister(vm)
         stage.vcenter.register_again(vm)
 
-    return Fault("VM registered anew", at="between", strike=strike)
+    return Fault("VM registered anew", at="between", in_vcenter=True, strike=strike)
 
 
 def unregistered(rng: random.Random) -> Fault:
@@ -332,12 +338,12 @@ def unregistered(rng: random.Random) -> Fault:
     vm = rng.choice(VMS)
 
     def strike(stage: Stage, process: Process | None) -> None:
-        _unregister(stage, vm)
+        stage.unregister(vm)
 
     def mend(stage: Stage) -> None:
         stage.vcenter.register_again(vm)
 
-    return Fault("VM unregistered", at="between", strike=strike, mend=mend, recovery={"scan": True})
+    return Fault("VM unregistered", at="between", in_vcenter=True, strike=strike, mend=mend, recovery={"scan": True})
 
 
 # ---- The storage host

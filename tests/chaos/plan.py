@@ -98,7 +98,7 @@ class Tally:
         self.other += len(verdict.other)
         self.recover_seconds_max = max(self.recover_seconds_max, verdict.recover_seconds)
         for name in ("left_behind", "foreign_lost", "records_too_good", "other"):
-            self.problems += [f"run {self.runs} ({what}): {name}: {text}" for text in getattr(verdict, name)]
+            self.problems += [f"{what}: {name}: {text}" for text in getattr(verdict, name)]
 
     def missing_steps(self) -> list[str]:
         return [step for step, _unused in step_hands() if not self.steps_killed[step]]

@@ -58,6 +58,8 @@ def play(folder: Path, host: StorageHost, rng: random.Random) -> Verdict:
         guest = _Guest(stage)
         for instant in (rng.choice([one for one in INSTANTS if one != INSTANTS[1]]), INSTANTS[1]):
             _cut_at(instant, stage, guest, verdict)
+    except Exception as error:
+        verdict.harness_broke(error)
     finally:
         stage.close()
     return verdict
@@ -97,10 +99,15 @@ class _Guest:
 
     def compare_clocks(self) -> None:
         """After each start of the host. Asking takes a while, so there is an interval that the offset lies in."""
-        lines = int(self._stage.host.ssh(["sh", "-c", f"cat {PLACE}/zfs/log 2>/dev/null | wc -l"]).stdout)
+        lines = len(self._lines())
         before = time.time()
         clock = float(self._stage.host.ssh(["date", "+%s.%N"]).stdout)
         self._clocks.append((lines, clock - time.time(), clock - before))
+
+    def _lines(self) -> list[str]:
+        """The diary as it is; it begins with the first command that takes or lists a snapshot."""
+        log = f"{PLACE}/zfs/log"
+        return self._stage.host.ssh(["sh", "-c", f"if [ -e {log} ]; then cat {log}; fi"]).stdout.splitlines()
 
     def start(self, **task: Any) -> "subprocess.Popen[str]":
         self._number += 1
@@ -121,7 +128,7 @@ class _Guest:
     def diary(self) -> list[tuple[str, float, str]]:
         """In this machine's time: of what the clocks leave open a begin is the latest, all else the earliest."""
         entries = []
-        for number, line in enumerate(self._stage.host.ssh(["cat", f"{PLACE}/zfs/log"]).stdout.splitlines()):
+        for number, line in enumerate(self._lines()):
             words = line.rstrip("\0").split(" ", 2)
             _unused, least, most = [clock for clock in self._clocks if clock[0] <= number][-1]
             if len(words) == 3:

@@ -14,8 +14,9 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -23,14 +24,20 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RegistryError, VSphereError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.cipher import Cipher
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Timeouts, connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import (
+    Endpoint,
+    Session,
+    Timeouts,
+    connect,
+)
 
-from tests.lab.simulator import USER, Simulator
+from tests.lab.simulator import USER, Simulator, SimulatorError
 from tests.lab.storage_host import StorageHost
 
 from . import engine_process
@@ -93,7 +100,7 @@ class Process:
             return ""
         try:
             message = self.line.recv()
-        except EOFError:
+        except (EOFError, OSError):  # also a message that its death cut short
             self.process.join()
             return "ended"
         if "at" in message:
@@ -138,6 +145,7 @@ class Stage:
         self.paths = Paths(self.state / "db", self.state / "etc" / "key", folder / "locks")
         self.power: list[tuple[float, str, bool]] = []  # when which VM (by name) was switched on or off here
         self.number = 0
+        self.vcenter_steady = threading.RLock()  # held by who asks it something, and by who kills or restarts it
         wrappers = folder / "bin"
         wrappers.mkdir()
         shutil.copy2(Path(__file__).with_name("zfs"), wrappers / "zfs")
@@ -167,6 +175,8 @@ class Stage:
 
     def close(self) -> None:
         self.vcenter.stop()
+        if os.environ.get(OWN_MOUNTS):
+            subprocess.run(["umount", str(self.state)], check=False)
 
     # ---- The engine
 
@@ -221,7 +231,8 @@ class Stage:
                 credentials.insert(wanted, Secret(self.vcenter.password))
 
     def forget_everything(self) -> None:
-        """The state database is lost, and the credentials are entered anew."""
+        """The state database is lost, and the credentials are entered anew by somebody who makes room first."""
+        self.fill_disk(False)
         for file in self.paths.state_dir.iterdir():
             file.unlink()
         self.add_credential()
@@ -237,8 +248,12 @@ class Stage:
         vcenter = self.vcenter
         vcenter._flags = [f"-user={name}" if flag.startswith("-user=") else flag for flag in vcenter._flags]
         vcenter.user = name
-        vcenter.restart()
-        self.add_credential()
+        with self.vcenter_steady:
+            vcenter.restart()
+        try:
+            self.add_credential()
+        except RegistryError:  # the database is locked or its disk full: the old one stays until that is mended
+            pass
 
     def fill_disk(self, full: bool) -> None:
         """Fill the file system of the state directory to its last byte, or make room again."""
@@ -268,41 +283,61 @@ class Stage:
 
     # ---- vSphere, as other people use it
 
-    def take_foreign(self, vm: str, on: str = "") -> str:
-        """Somebody else takes a snapshot of the VM; returns its name."""
-        name = f"backup-{next(_numbers)}"
+    @contextmanager
+    def _as_others(self) -> Iterator[Session]:
         endpoint = Endpoint(self.vcenter.host, self.vcenter.port, ca_path=str(self.vcenter.ca_path))
         with connect(endpoint, self.vcenter.user, Secret(self.vcenter.password), Timeouts(5, 5)) as session:
-            machine = session.managed_object(sdk.vim.VirtualMachine, self.moid(vm))
-            self._until_done(
-                lambda: session.call("test", machine.CreateSnapshot_Task, name, "not ours", False, False), vm
-            )
-        return name
+            yield session
+
+    def take_foreign(self, vm: str) -> str:
+        """Somebody else takes a snapshot of the VM; returns its name, or "" when vSphere refused it."""
+        name = f"backup-{next(_numbers)}"
+        try:
+            with self._as_others() as session:
+                machine = session.managed_object(sdk.vim.VirtualMachine, self.moid(vm))
+                done = self._done(
+                    lambda: session.call("test", machine.CreateSnapshot_Task, name, "not ours", False, False)
+                )
+        except VSphereError:  # what has struck the vCenter strikes others too
+            return ""
+        return name if done else ""
 
     def remove_one_of_ours(self, vm: str) -> bool:
-        """Somebody else removes the snapshot that we hold the VM by; whether there was one."""
+        """Somebody else removes the snapshot that we hold the VM by; whether there was one, and it could be."""
         ours = [one for one in self.each_snapshot(vm) if one["name"].startswith("vmware-zfs ")]
         if not ours:
             return False
-        endpoint = Endpoint(self.vcenter.host, self.vcenter.port, ca_path=str(self.vcenter.ca_path))
-        with connect(endpoint, self.vcenter.user, Secret(self.vcenter.password), Timeouts(5, 5)) as session:
-            node = session.managed_object(sdk.vim.vm.Snapshot, ours[0]["moid"])
-            self._until_done(lambda: session.call("test", node.RemoveSnapshot_Task, False), vm)
-        return True
+        try:
+            with self._as_others() as session:
+                node = session.managed_object(sdk.vim.vm.Snapshot, ours[0]["moid"])
+                return self._done(lambda: session.call("test", node.RemoveSnapshot_Task, False))
+        except VSphereError:
+            return False
 
-    def _until_done(self, start: Any, vm: str) -> None:
-        """Have a task done on a VM that may be busy with another."""
-        deadline = time.monotonic() + 20
-        while True:
+    def _done(self, start: Any) -> bool:
+        """Have a task done on a VM that may be busy with another for a while; whether it was done."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
             task = start()._moId
-            end = self._end_of(task)
+            try:
+                end = self._end_of(task)
+            except SimulatorError:  # it hangs
+                return False
+            if end["event"] == "vanished" or end.get("fault") not in (None, "", "TaskInProgress"):
+                return False
             if not end.get("fault"):
-                return
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{vm}: {end['fault']}")
+                return True
+            time.sleep(0.05)
+        return False
 
     def _end_of(self, task: str) -> dict[str, Any]:
-        return self.vcenter.wait_for(lambda entry: entry.get("task") == task and entry.get("event") == "finished")
+        ends = ("finished", "vanished")
+        return self.vcenter.wait_for(lambda entry: entry.get("task") == task and entry.get("event") in ends, seconds=5)
+
+    def unregister(self, vm: str) -> None:
+        """vSphere refuses it while a task works on the VM."""
+        self.let_tasks_end()
+        self.vcenter.unregister(vm)
 
     def machine(self, vm: str) -> dict[str, Any]:
         return next(one for one in self.vcenter.machines() if one["name"] == vm)
@@ -324,13 +359,24 @@ class Stage:
         self.vcenter.vm(vm, power="on" if on else "off")
         self.power.append((before if on else time.time(), vm, on))
 
+    def let_tasks_end(self) -> None:
+        """Wait until no task works on any VM; those that hang go on to their end."""
+        self.vcenter.release()
+        self._wait_until(lambda: not self._busy())
+
     def wait_idle(self) -> None:
         """Wait until the vCenter has no call in hand that it carries out late, and no task works on any VM."""
+        self._wait_until(lambda: not (self._late_calls() or self._busy()))
+
+    def _wait_until(self, rests: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 30
-        while self._late_calls() or any(machine.get("busy") for machine in self.vcenter.machines()):
+        while not rests():
             if time.monotonic() > deadline:
                 raise Hung("the vCenter does not come to rest")
             time.sleep(0.02)
+
+    def _busy(self) -> bool:
+        return any(machine.get("busy") for machine in self.vcenter.machines())
 
     def _late_calls(self) -> bool:
         calls = self.vcenter.trace()

@@ -77,6 +77,15 @@ def test_a_broken_engine_is_noticed(mutation: str, stage: Stage) -> None:
     assert getattr(broken, told_by), broken
 
 
+def test_a_harness_that_slips_is_no_proof_and_goes_on(stage: Stage) -> None:
+    def slip(stage: Stage, process: object) -> bool:
+        raise RuntimeError("nobody foresaw this")
+
+    verdict = play(stage, "", [*killed_while_holding(), Fault("slip", at="between", strike=slip)])
+    assert verdict.broke and verdict.count() == len(verdict.other) == 1, verdict
+    assert "slip (test_chaos.py:" in verdict.other[0] and "nobody foresaw this" in verdict.other[0]
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """A kill at every step of the journal, in a process of its own: it needs mounts that nobody else sees."""
     report = tmp_path / "chaos.json"
