@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import json
 import os
 import random
 import shutil
@@ -110,7 +111,9 @@ def play(options: argparse.Namespace, make_stage: Callable[[], Stage], tally: Ta
             if options.verbose:
                 print(f"{number:4} {time.monotonic() - begun:5.1f} s  {what}; struck: {', '.join(verdict.faults)}")
             if verdict.violated():
-                print("\n" + "\n".join(tally.problems[-verdict.count() :]))
+                evidence = options.report.with_name(f"{options.report.stem}-{options.seed}-{number}.json")
+                evidence.write_text(json.dumps(verdict.evidence, indent=1) + "\n")
+                print("\n" + "\n".join(tally.problems[-verdict.count() :]) + f"\nEvidence: {evidence}")
             print(tally.line(), end="\r" if sys.stdout.isatty() else "\n", flush=True)
             if verdict.broke:
                 stage.close()

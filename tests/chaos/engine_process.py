@@ -103,7 +103,7 @@ def _journal(steps: Steps) -> type[Journal]:
     return Stepping
 
 
-WRITES = ("open_run", "intend", "created", "removing", "absent", "gone", "note", "set_state", "end_run")
+WRITES = ("open_run", "intend", "repeat", "created", "removing", "absent", "gone", "note", "set_state", "end_run")
 
 
 class _SteppingZfs(Zfs):

@@ -38,6 +38,7 @@ class Verdict:
     faults: Counter[str] = field(default_factory=Counter)
     steps_killed: Counter[str] = field(default_factory=Counter)
     recover_seconds: float = 0.0
+    evidence: dict[str, Any] = field(default_factory=dict)  # of a violation, for whoever looks into it
     broke: bool = False  # something unforeseen came in between: the stage is not to be trusted any more
 
     def harness_broke(self, error: Exception) -> None:
@@ -62,6 +63,7 @@ class Episode:
         self._stage, self._faults = stage, faults
         self._verdict = Verdict()
         stage.vcenter.clear_trace()  # the file keeps it
+        self._begun = time.time()
         self._before = judge.foreign(stage.vcenter.machines(), OUR_HOSTS)
         self._task: dict[str, Any] = {"policy": {"vm_timeout": 8.0, "max_hold": 20.0}}
         self._task["policy"]["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
@@ -74,6 +76,8 @@ class Episode:
             self._guarded(self._mend)
             self._guarded(self._recover_until_settled)
         self._guarded(self._judge)
+        if self._verdict.violated():
+            self._guarded(self._gather_evidence)
         for fault in self._faults:
             self._verdict.faults[fault.kind] += fault.hit
         return self._verdict
@@ -205,7 +209,7 @@ class Episode:
                 return
             if not number and self._quiet():
                 return
-        self._verdict.other.append(f"{_RECOVERIES} recoveries did not settle it: {self._stage.dump()}")
+        self._verdict.other.append(f"{_RECOVERIES} recoveries did not settle it: {self._stage.journal(open_only=True)}")
 
     def _quiet(self) -> bool:
         """Whether there is nothing that a recovery would have to do."""
@@ -239,13 +243,22 @@ class Episode:
         self._verdict.left_behind += judge.left_behind(machines, OUR_HOSTS)
         self._verdict.foreign_lost += judge.foreign_lost(self._before, judge.foreign(machines, OUR_HOSTS))
         diary = stage.diary()
+        self._verdict.evidence["diary"] = diary
         if not diary:
             return
         spans = judge.spans(diary)
         trace = judge.read_trace(stage.vcenter.trace_path)
         here = judge.Truth(trace, ON_DATASETS - OFF, ON_DATASETS, stage.power, WINDOWS)
         failing = judge.Truth(trace, {"fragile"}, {"fragile"}, [], set())
-        for name, values in stage.read_and_destroy_snapshots((FAILING_POOL,)).items():
+        found = stage.read_and_destroy_snapshots((FAILING_POOL,))
+        self._verdict.evidence["zfs"] = found
+        for name, values in found.items():
             truth = failing if name.startswith(FAILING_POOL) else here
             # A nested dataset's snapshot carries the record of the whole set.
             self._verdict.records_too_good += judge.too_good(name, values, spans.get(name), truth)
+
+    def _gather_evidence(self) -> None:
+        evidence = self._verdict.evidence
+        evidence["journal"] = self._stage.journal()
+        evidence["trace"] = judge.read_trace(self._stage.vcenter.trace_path, ("task", "call"), self._begun)
+        evidence["inventory"] = self._stage.vcenter.machines()

@@ -71,7 +71,7 @@ _LOST = {"policy": {"vm_timeout": 1.5, "max_hold": 3.0}}
 RUN_STEPS = _steps(
     "open_run", "intend", "created", "set_state:snapshotting", "set_state:releasing", "removing", "gone", "end_run"
 )  # fmt: skip
-RARE_RUN_STEPS = _steps("set_state:lost", "note")
+RARE_RUN_STEPS = _steps("set_state:lost", "note", "repeat")
 # Where the run has to be killed so that the recovery gets to its step.
 RECOVERY_STEPS = {
     **dict.fromkeys(_steps("removing", "gone"), "created:after:3"),
@@ -99,6 +99,9 @@ def kill_at_rare_step(step: str) -> Maker:
             return Fault(
                 kind, kill_at=f"{step}:1", rule=_remove(rng, effect="task_fault", fault="GenericVmConfigFault")
             )
+        if step.startswith("repeat"):
+            rule = _create(rng, effect="call_late", seconds=4.0)
+            return Fault(kind, kill_at=f"{step}:1", rule=rule, task={"call_timeout": 1.0})
         return Fault(kind, kill_at=f"{step}:1", strike=_hold_zfs, task=_LOST)
 
     return make

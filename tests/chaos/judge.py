@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ class Truth:
         return not on
 
 
-def read_trace(path: Path) -> list[dict[str, Any]]:
+def read_trace(path: Path, kinds: Container[str] = ("task",), since: float = 0.0) -> list[dict[str, Any]]:
     """The tasks of a trace file; a line that a kill cut short is left out."""
     entries = []
     for line in path.read_text().splitlines():
@@ -135,7 +135,7 @@ def read_trace(path: Path) -> list[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if entry["kind"] == "task":
+        if entry["kind"] in kinds and entry["time"] >= since:
             entries.append(entry)
     return entries
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import multiprocessing
 import os
 import shutil
@@ -442,9 +441,9 @@ class Stage:
                 found.setdefault(name, {})[key.removeprefix("quiesce.vmware_zfs:")] = value
         return found
 
-    def dump(self) -> str:
+    def journal(self, open_only: bool = False) -> dict[str, Any]:
         """What the journal holds, for whoever looks into a violation."""
         with self.database() as database:
-            rows = database.rows("SELECT * FROM vm_snapshot WHERE state != 'gone'")
-            runs = database.rows("SELECT id, state FROM run ORDER BY started DESC LIMIT 3")
-        return json.dumps({"open": [dict(row) for row in rows], "runs": [dict(row) for row in runs]})
+            rows = database.rows("SELECT * FROM vm_snapshot" + (" WHERE state != 'gone'" if open_only else ""))
+            runs = database.rows("SELECT id, state, started, ended, snapshots FROM run ORDER BY started DESC LIMIT 3")
+        return {"vm_snapshot": [dict(row) for row in rows[-50:]], "run": [dict(row) for row in runs]}

@@ -290,6 +290,31 @@ def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Sc
     assert names(run_module(RECOVER, SOON), "removed") == ["web"] and ours(vcenter) == []
 
 
+def test_a_first_creation_that_comes_after_the_second_was_removed_is_found(scene: Scene, vcenter: Simulator) -> None:
+    """The run asks twice, because the first answer is lost, and is killed: what it knew is in the journal alone."""
+    vcenter.rule(method="CreateSnapshot.*", vm="web", effect="call_late", count=1)
+    vcenter.rule(method="CreateSnapshot.*", vm="app", effect="task_hang", count=1)
+    process = start_module("vmware_coordinated_snapshot", {
+        "dataset": scene.tree, "name": "twice", "aliases": [GUEST], "connect_timeout": 2, "call_timeout": 1,
+    })  # fmt: skip
+    finished(vcenter, "CreateSnapshot", "web")
+    process.kill()
+    process.communicate()
+    vcenter.release()
+    finished(vcenter, "CreateSnapshot", "app")
+    result = run_module(RECOVER, SOON)
+    assert names(result, "removed") == ["app", "db", "web"] and names(result, "watched") == ["web"]
+    (entry,) = scene.engine.journal.open_entries()
+    assert ours(vcenter) == [] and (entry.vm_name, entry.state, entry.twice) == ("web", ABSENT, True)
+    vcenter.clear_trace()
+    vcenter.clear_rules()
+    finished(vcenter, "CreateSnapshot", "web")
+    assert ours(vcenter) == ["web"]
+    assert names(run_module(RECOVER, SOON), "removed") == ["web"] and ours(vcenter) == []
+    let_time_pass(scene)
+    assert run_module(RECOVER, SOON)["watched"] == [] == scene.engine.journal.open_entries()
+
+
 def test_what_stays_absent_is_closed_after_half_an_hour(scene: Scene, vcenter: Simulator) -> None:
     kill_run(scene, vcenter)
     assert len(names(run_module(RECOVER, SOON), "removed")) == 3

@@ -29,7 +29,7 @@ INTENDED, CREATED, REMOVING, ABSENT, GONE = "intended", "created", "removing", "
 class Entry:
     """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known.
 
-    `changed` is when its state changed last, UTC in ISO 8601.
+    `changed` is when its state changed last, UTC in ISO 8601. `twice`: two may come to be, of one name.
     """
 
     run: str
@@ -43,6 +43,7 @@ class Entry:
     state: str = INTENDED
     note: str = ""
     changed: str = ""
+    twice: bool = False
     id: int = 0
 
 
@@ -105,6 +106,10 @@ class Journal:
                 ids.append(int(cursor.lastrowid or 0))
         return ids
 
+    def repeat(self, entry: int) -> None:
+        """The creation is about to be asked for again, and nobody saw how it ended the first time."""
+        self._write("UPDATE vm_snapshot SET twice = 1 WHERE id = ?", [(entry,)])
+
     def created(self, entry: int, snapshot: str) -> None:
         """The VMware snapshot exists and has this managed object ID."""
         self._advance(entry, CREATED, snapshot=snapshot)
@@ -155,10 +160,10 @@ class Journal:
         ]
 
     def _entries(self, where: str, value: str) -> list[Entry]:
-        columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, id"
+        columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, twice, id"
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
-        return [Entry(*row) for row in rows]
+        return [Entry(**{**dict(row), "twice": bool(row["twice"])}) for row in rows]
 
     def _advance(self, entry: int, state: str, **columns: str) -> None:
         names = "".join(f", {name} = ?" for name in columns)

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable, Generator
 
-from ..errors import ConnectionFailed, VSphereError, VSphereFault
+from ..errors import ConnectionFailed, RegistryError, VSphereError, VSphereFault
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from .consistency import CRASH
@@ -93,6 +93,11 @@ class Quiesce:
                     return
                 if hold.uncertain or hold.twice:
                     self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
+                    return
+                try:
+                    self.journal.repeat(hold.entry)
+                except RegistryError as failure:  # two that nobody knows of must never come to be
+                    self._fail(hold, failure.problem)
                     return
                 hold.twice = True
             elif error is None:

@@ -221,7 +221,8 @@ class _Recovery:
                 entry.name,
                 entry.instance_uuid,
                 uncertain=True,
-                unanswered=entry.state in (INTENDED, ABSENT),
+                unanswered=entry.twice or entry.state in (INTENDED, ABSENT),
+                twice=entry.twice,
                 overdue=_is_overdue(entry),
             )
             for entry in entries

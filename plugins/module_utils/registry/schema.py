@@ -89,4 +89,9 @@ TASKS = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS)
+TWICE = (
+    # 1 when its creation was asked for again, because nobody saw how the first one ended
+    "ALTER TABLE vm_snapshot ADD COLUMN twice INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS, TWICE)

@@ -62,6 +62,7 @@ class Known:
     state: str = INTENDED
     snapshot: str = ""
     note: str = ""
+    twice: bool = False
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -150,6 +151,14 @@ class JournalMachine(RuleBasedStateMachine):
         if found := self.entry(data, INTENDED):
             (self.vsphere if now else self.on_its_way).add(found[1].name)
 
+    @rule(data=st.data(), cut=st.booleans())
+    def ask_for_creation_again(self, data: st.DataObject, cut: bool) -> None:
+        """Nobody saw how the first one ended, and it may still come; the second one is carried out."""
+        found = self.entry(data, INTENDED)
+        if found and self.write(cut, lambda: self.journal.repeat(found[0])):
+            found[1].twice = True
+            self.vsphere.add(found[1].name)
+
     @rule(data=st.data())
     def creation_comes_late(self, data: st.DataObject) -> None:
         if self.on_its_way:
@@ -206,8 +215,8 @@ class JournalMachine(RuleBasedStateMachine):
         assert list(open_now) == sorted(id_ for id_, known in self.known.items() if known.state != GONE)
         for id_, entry in open_now.items():
             known = self.known[id_]
-            told = (entry.name, entry.state, entry.snapshot, entry.note)
-            assert told == (known.name, known.state, known.snapshot, known.note)
+            told = (entry.name, entry.state, entry.snapshot, entry.note, entry.twice)
+            assert told == (known.name, known.state, known.snapshot, known.note, known.twice)
         assert {run.id: run.state for run in self.journal.runs()} == self.runs
         assert {run.id for run in self.journal.runs((LOST,))} == {
             run for run, state in self.runs.items() if state == LOST
