@@ -14,7 +14,7 @@ from typing import Any, Callable, Sequence
 from .coordination.engine import Engine, open_engine
 from .coordination.recover import recover
 from .coordination.snapshot_task import overview, summary, take_turn
-from .errors import QuiesceError
+from .errors import InputError, QuiesceError
 from .registry.database import Paths
 from .schedule.retention import ALIVE
 from .text import printable, table
@@ -23,6 +23,7 @@ DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
 EPILOG = """\
 what to do at night:
   vmware-zfs status             is a run under way, did the last ones succeed, is a VMware snapshot left?
+  vmware-zfs show RUN           how consistent is each VM in that run, and why no more?
   vmware-zfs tasks              what is snapshotted when, and when next?
   vmware-zfs run 3              the snapshot task 3, now
   vmware-zfs run 3 --dry-run    only say what it would take, and which snapshots have had their time
@@ -61,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     recovery.add_argument("--scan", action="store_true", help="also search every VM for VMware snapshots with our mark")
     recovery.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     recovery.set_defaults(command=_recover)
+    show = commands.add_parser("show", help="show what became of each VM in a run")
+    show.add_argument("run", metavar="RUN", help="the run, as 'vmware-zfs status' lists it")
+    show.set_defaults(command=_show)
     tasks = commands.add_parser("tasks", help="list the snapshot tasks and when each runs next")
     tasks.set_defaults(command=_tasks)
     run = commands.add_parser("run", help="run a snapshot task: take its snapshot, then apply its retention")
@@ -69,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--dry-run", action="store_true", help="only say what would be taken and destroyed")
     how.add_argument("--scheduled", action="store_true", help="only if it is enabled and due (for its timer)")
     run.set_defaults(command=_run)
-    for each in (status, recovery, tasks, run):
+    for each in (status, show, recovery, tasks, run):
         each.add_argument("--json", action="store_true", help="print data instead of text")
     return parser
 
@@ -93,6 +97,28 @@ def _recover(options: argparse.Namespace) -> int:
             _say("nothing is left of interrupted runs")
     done.require_clean()
     return 1 if done.problems else 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    with open_engine(Paths.from_environment(), read_only=True) as engine:
+        run = engine.journal.run(options.run)
+    if run is None:
+        raise InputError(f"The journal knows no run '{options.run}'", "List the runs with 'vmware-zfs status'")
+    if options.json:
+        _print_json({**summary(run), **run.result})
+        return 0
+    vms = run.result.get("vms", ())
+    _say(f"{run.snapshots[0]}: {run.result.get('consistency') or 'no snapshot'}, begun {run.started[:19]} (UTC)")
+    for problem in run.result.get("problems", ()):
+        _say(problem)
+    if vms:
+        rows = [[vm["name"], vm["level"], _seconds(vm["hold_seconds"]), vm["reason"]] for vm in vms]
+        _say(table(["VM", "level", "held", "why no more"], rows))
+    return 0
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f} s"
 
 
 def _tasks(options: argparse.Namespace) -> int:
@@ -191,11 +217,12 @@ def _print_status(found: dict[str, Any]) -> None:
                 run["zfs_snapshot"],
                 (run["consistency"] or "no snapshot") if run["state"] in ("ended", "lost") else run["state"],
                 {True: "complete", False: "not complete", None: ""}[run["complete"]],
-                f"{run['hold_window_seconds']:.1f} s" if run["hold_window_seconds"] is not None else "",
+                _seconds(run["hold_window_seconds"]),
+                run["run_id"],
             ]
             for run in found["runs"]
         ]
-        _say(table(["started (UTC)", "snapshot", "consistency", "", "held"], rows))
+        _say(table(["started (UTC)", "snapshot", "consistency", "", "held", "run"], rows))
     else:
         _say("no run yet")
     for item in found["left"]:

@@ -69,11 +69,11 @@ tasks:
       elements: str
       sample: []
     lifetime_value:
-      description: How long its snapshots are kept, in units of RV(tasks.lifetime_unit).
+      description: How long its snapshots are kept, in units of RV(tasks[].lifetime_unit).
       type: int
       sample: 1
     lifetime_unit:
-      description: The unit of RV(tasks.lifetime_value).
+      description: The unit of RV(tasks[].lifetime_value).
       type: str
       sample: WEEK
     naming_schema:

@@ -44,7 +44,7 @@ def test_a_playbook_of_the_readme_is_understood(text: str, tmp_path: Path) -> No
 
 
 def test_the_demo_does_the_main_job() -> None:
-    """From a pristine storage host, over ssh, by ansible-playbook, to a record on real ZFS; the trace witnesses it."""
+    """From nothing, by site.yml and the storage host's timer, to a record on real ZFS; the trace witnesses it."""
     demo = subprocess.run(
         ["make", "demo"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -55,11 +55,13 @@ def test_the_demo_does_the_main_job() -> None:
     assert len(running) == 7 and all(vm["level"] in ("filesystem", "application") for vm in running)
     assert {vm["name"] for vm in running} == quiesced(trace)
     assert found["consistency"] == "filesystem"
+    assert found["site_changed_first"] >= 5 and found["site_changed_second"] == 0
+    assert found["taken_by"] == "vmware-zfs-task@1.timer (systemd)"
     assert found["vmware_snapshots_left"] == 0
     assert found["zfs_snapshot"].startswith("tank/vmware@auto-")
     assert found["zfs_version"].startswith("zfs-2.") and "8.0" in found["vcenter"]
     assert 2.0 <= found["hold_window_seconds"] < 120  # one second to create, one to remove, whatever the emulation adds
-    assert f"tank/vmware@{found['zfs_snapshot'].partition('@')[2]} is filesystem" in demo.stdout
+    assert f"{found['zfs_snapshot']} was taken by vmware-zfs-task@1.timer (systemd) and is filesystem" in demo.stdout
 
 
 def quiesced(trace: list[dict[str, Any]]) -> set[str]:

@@ -159,6 +159,10 @@ class Journal:
             for row in rows
         ]
 
+    def run(self, run: str) -> RunRecord | None:
+        """The run with this id."""
+        return next((one for one in self.runs(limit=-1) if one.id == run), None)
+
     def _entries(self, where: str, value: str) -> list[Entry]:
         columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, twice, id"
         with self._lock:

@@ -147,7 +147,7 @@ def _nothing_to_do(
 ) -> str:
     """Why no snapshot is needed, or "". One that is not complete is worth another try, also of the same data."""
     newest = {dataset: _newest(task, dataset, found) for dataset in datasets}
-    names = {name for name in newest.values()}
+    names = set(newest.values())
     if len(names) != 1 or None in names:
         return ""
     (short,) = names
