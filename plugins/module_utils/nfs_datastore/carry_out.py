@@ -56,7 +56,8 @@ def _unmount(session: Session, one: Done, datastore: str) -> None:
 
 def _mount(session: Session, one: Done, access_mode: str) -> None:
     step, export = one.step, one.step.export
-    assert export is not None
+    if export is None:
+        raise ValueError("a step that mounts says what")
 
     def there(seen: Sequence[MountedDatastore]) -> bool:
         return any(each.name == step.datastore and each.on(step.host.moid) for each in seen)

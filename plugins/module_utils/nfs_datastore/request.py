@@ -51,7 +51,8 @@ def wanted(name: str, servers: Sequence[str], path: str, version: str, access_mo
 
 
 def export_of(wanted: Wanted) -> Export:
-    assert wanted.export is not None, "only what is to be unmounted may be known by its name alone"
+    if wanted.export is None:
+        raise ValueError("only what is to be unmounted may be known by its name alone")
     return wanted.export
 
 

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A storage host that keeps its schedule by itself: its timer, a power cut, and retention, with nobody else at work.
+
+`make demo` and the molecule scenarios show how the roles bring this about. Here, to save time under emulation, the
+engine's own functions do, in the storage host.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
+from jinja2 import Environment, FileSystemLoader
+
+from tests.lab.places import ROOT
+from tests.lab.simulator import Simulator
+from tests.lab.storage_host import StorageHost
+
+from .conftest import StartVcenter
+from .scene import ended, nfs
+
+SET_UP = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, "/root/push")
+from engine.registry.credentials import Credential, Credentials
+from engine.registry.database import Paths
+from engine.registry.snapshot_tasks import SnapshotTask, SnapshotTasks
+from engine.runtime.engine_copy import EngineCopy, sources
+from engine.schedule import occurrences, timers
+from engine.secret import Secret
+import time
+given = json.load(sys.stdin)
+paths = Paths()
+copy = EngineCopy(Path("/opt/vmware-zfs/engine"), Path("/usr/local/bin/vmware-zfs"), Path(sys.executable))
+if given.get("credential"):
+    copy.install(sources())
+    copy.install_command()
+    password = Secret(given["credential"].pop("password"))
+    with Credentials.open(paths) as credentials:
+        credentials.insert(Credential("", "", "").merged(given["credential"]), password)
+with SnapshotTasks.open(paths) as tasks:
+    wanted = (tasks.find(SnapshotTask("").merged({"dataset": given["task"]["dataset"]})) or SnapshotTask(""))
+    wanted = wanted.merged(given["task"])
+    stored = tasks.update(wanted) if wanted.id else tasks.insert(wanted)
+systemd = timers.Timers()
+systemd.require()
+wakings = occurrences.wakings(stored.schedule, time.time())
+systemd.change(stored.id, systemd.read(stored.id), timers.wanted(stored.dataset, wakings, stored.enabled))
+print(stored.key)
+"""
+
+
+@pytest.fixture
+def host() -> Iterator[StorageHost]:
+    host = StorageHost("scheduled")
+    host.reset()
+    yield host
+    host.down()
+
+
+def push(host: StorageHost) -> None:
+    """The engine and the service's unit as the role runtime renders it."""
+    role = Environment(loader=FileSystemLoader(ROOT / "roles" / "runtime" / "templates"), autoescape=False)
+    unit = role.get_template("vmware-zfs-task@.service.j2").render(ansible_managed="for a test").encode()
+    archive = io.BytesIO()
+    engine = Path(str(module_utils.__path__[0])).resolve()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for source in sorted(engine.rglob("*.py")):
+            tar.add(source, f"root/push/engine/{source.relative_to(engine)}")
+        service = tarfile.TarInfo("etc/systemd/system/vmware-zfs-task@.service")
+        service.size = len(unit)
+        tar.addfile(service, io.BytesIO(unit))
+    command = ["ssh", "-F", str(host.ssh_config), "storage", "tar -xzf - -C / && touch /root/push/engine/__init__.py"]
+    subprocess.run(command, input=archive.getvalue(), check=True)
+
+
+def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any] | None = None) -> str:
+    """Have the credential and the task with its timer; returns the task's key."""
+    task = {
+        "dataset": "tank/vmware", "recursive": True, "lifetime_value": 1, "lifetime_unit": "HOUR",
+        "schedule": {"minute": "*", "hour": "*", **schedule},
+    }  # fmt: skip
+    script = ["/opt/vmware-zfs/venv/bin/python", "-c", SET_UP]
+    return host.ssh(script, input=json.dumps({"credential": credential, "task": task})).stdout.strip()
+
+
+def taken(host: StorageHost) -> list[str]:
+    """The ZFS snapshots of tank/vmware, oldest first."""
+    listing = host.ssh(
+        ["zfs", "list", "-H", "-o", "name", "-t", "snapshot", "-s", "creation", "-d", "1", "tank/vmware"]
+    )
+    return listing.stdout.split()
+
+
+def wait_for_another(host: StorageHost, known: list[str], seconds: float) -> str:
+    """The first ZFS snapshot that is not `known`, when its run has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        new = [name for name in taken(host) if name not in known]
+        runs = json.loads(host.ssh(["vmware-zfs", "status", "--json"], check=False).stdout)["runs"]
+        if new and runs[0]["state"] == "ended" and runs[-1]["state"] != "alive":
+            return new[0]
+        time.sleep(1.0)
+    said = host.ssh(["journalctl", "--unit", "vmware-zfs-task@1.*", "--output=cat", "--lines=40"]).stdout
+    raise AssertionError(f"no snapshot within {seconds:g} s: {said}")
+
+
+def own(host: StorageHost, snapshot: str) -> dict[str, str]:
+    """What zfs itself says that the snapshot carries."""
+    rows = host.ssh(["zfs", "get", "-H", "-p", "-o", "property,value,source", "all", snapshot]).stdout.splitlines()
+    return {name: value for name, value, source in (row.split("\t") for row in rows) if source == "local"}
+
+
+def clock(host: StorageHost) -> datetime:
+    return datetime.fromtimestamp(int(host.ssh(["date", "+%s"]).stdout))
+
+
+def enrol(vcenter: Simulator, host: StorageHost) -> dict[str, Any]:
+    host.ssh(["sh", "-c", "cat >/etc/ssl/certs/lab-vcenter.pem"], input=vcenter.ca_path.read_text())
+    return {
+        "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
+        "filesystem": "tank/vmware", "ca_path": "/etc/ssl/certs/lab-vcenter.pem",
+    }  # fmt: skip
+
+
+def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
+    host: StorageHost, start_vcenter: StartVcenter
+) -> None:
+    vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web"}, {"name": "db", "guest": "windows"}))
+    push(host)
+
+    # Every minute, by the timer: the trace shows the quiesce, zfs the record.
+    key = have(host, {}, enrol(vcenter, host))
+    first = wait_for_another(host, [], 150)
+    assert {task["vm_name"] for task in ended(vcenter, "CreateSnapshot") if task.get("quiesced")} >= {"web", "db"}
+    record = own(host, first)
+    assert record["quiesce.vmware_zfs:task"] == key and record["quiesce.vmware_zfs:complete"] == "yes"
+    assert record["quiesce.vmware_zfs:consistency"] == "filesystem"
+    assert not [tree for trees in vcenter.snapshots().values() for tree in trees]
+
+    # Once, in the minute after the next; at that time there is no power. It is made up for after the start.
+    due = clock(host).replace(second=0) + timedelta(minutes=2)
+    have(host, {"minute": str(due.minute), "hour": str(due.hour)})
+    known = taken(host)
+    host.power_cut()
+    time.sleep(max(0.0, (due - datetime.now()).total_seconds() + 20.0))
+    host.boot()
+    late = wait_for_another(host, known, 150)
+    assert own(host, late)["quiesce.vmware_zfs:complete"] == "yes"
+    assert clock(host) > due + timedelta(seconds=20)
+    time.sleep(20.0)  # as often as it may wake, it was made up for
+    assert [name for name in taken(host) if name not in known] == [late]
+
+    # Two hours later: what the task took goes, but not what is held, nor what a person took.
+    host.ssh(["zfs", "hold", "keep", first])
+    host.ssh(["zfs", "snapshot", "tank/vmware@by-hand"])
+    known = taken(host)
+    have(host, {})
+    host.ssh(["date", "-s", "+2 hours"])
+    newest = wait_for_another(host, known, 150)
+    deadline = time.monotonic() + 60
+    while late in taken(host) and time.monotonic() < deadline:
+        time.sleep(1.0)
+    left = taken(host)
+    assert late not in left and {first, newest, "tank/vmware@by-hand"} <= set(left)
