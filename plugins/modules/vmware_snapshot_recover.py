@@ -35,6 +35,7 @@ options:
     description:
       - Whether to search every VM of the stored credentials' servers for VMware snapshots that carry this storage
         host's mark, for after the state database was lost.
+      - ZFS snapshots that came after their VMs had been released are searched for as well, and their records lowered.
     type: bool
     default: false
   lock_timeout:

@@ -67,7 +67,7 @@ def _steps(*names: str) -> list[str]:
     return [f"{name}:{side}" for name in names for side in ("before", "after")]
 
 
-_LOST = {"policy": {"vm_timeout": 1.5, "max_hold": 3.0}}
+_LOST = {"policy": {"vm_timeout": 1.5, "max_hold": 4.0}}
 RUN_STEPS = _steps(
     "open_run", "intend", "created", "set_state:snapshotting", "set_state:releasing", "removing", "gone", "end_run"
 )  # fmt: skip

@@ -45,6 +45,7 @@ LAB = "chaos"  # the storage host's name
 GUEST = "10.0.2.15"
 OWN_MOUNTS = "CHAOS_OWN_MOUNTS"  # set where a mount ends with this process: the state gets a file system of its own
 PATIENCE = 90.0  # seconds after which a run or a recovery counts as one that hangs
+_AHEAD = 0.5  # seconds
 FAILING_POOL = "failing"  # a pool whose disk can be made to fail
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([engine_process.__name__])
@@ -142,6 +143,7 @@ class Stage:
         if os.environ.get(OWN_MOUNTS):
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "chaos", str(self.state)], check=True)
         self.paths = Paths(self.state / "db", self.state / "etc" / "key", folder / "locks")
+        self.set_clock(0)
         self.power: list[tuple[float, str, bool]] = []  # when which VM (by name) was switched on or off here
         self.number = 0
         self.vcenter_steady = threading.RLock()  # held by who asks it something, and by who kills or restarts it
@@ -422,8 +424,11 @@ class Stage:
         self.host.ssh(["sh", "-ec", script])
 
     def set_clock(self, seconds: float) -> None:
-        """Set the storage host's clock, so many seconds off."""
-        self.host.ssh(["date", "-u", "-s", f"@{time.time() + seconds:.3f}"])
+        """Set the storage host's clock, so many seconds off; never behind by the time that setting it takes.
+
+        On a real host engine and ZFS have one clock. Were ZFS's behind, what it takes too late would pass for in time.
+        """
+        self.host.ssh(["date", "-u", "-s", f"@{time.time() + seconds + _AHEAD:.3f}"])
 
     def read_and_destroy_snapshots(self, pools: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
         """The properties of every ZFS snapshot of this stage, read from ZFS; they are destroyed afterwards."""

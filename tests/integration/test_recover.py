@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX, StorageHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import ABSENT, CREATED, INTENDED
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record, read
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session
@@ -150,6 +151,22 @@ def test_a_zfs_snapshot_whose_run_the_journal_lost_is_crash(scene: Scene, vcente
     assert run_module(RECOVER, SOON)["lowered"] == [f"{scene.tree}/nested@{name}"]
     assert scene.record(f"{scene.tree}/nested@{name}").consistency == "crash"
     assert scene.record(f"{scene.tree}@{name}").consistency == "filesystem"
+
+
+def test_a_scan_lowers_what_came_after_its_hold(scene: Scene, vcenter: Simulator) -> None:
+    """The run gave up on zfs and released its VMs, its database was lost, and then the ZFS snapshot appeared."""
+    here = scene.engine.host.id
+    late = Record("20260131T020000-1f2e3d4c", here, "filesystem", True, int(time.time()) - 2, vms=[{"level": "still"}])
+    kinds = {"late": late, "others": replace(late, host="0123456789ab"), "held": replace(late, held_until=2**40)}
+    for name, said in kinds.items():
+        create(scene.engine.zfs, [f"{scene.tree}@{name}"], said.properties(), timeout=60)
+    assert run_module(RECOVER, SOON)["lowered"] == []
+    assert f"{scene.tree}@late" in run_module(RECOVER, {**SOON, "scan": True})["lowered"]
+    written = {name: read(scene.engine.zfs, f"{scene.tree}@{name}", as_written=True) for name in kinds}
+    assert {name: found and found.consistency for name, found in written.items()} == {
+        "late": "crash", "others": "filesystem", "held": "filesystem",
+    }  # fmt: skip
+    assert run_module(RECOVER, {**SOON, "scan": True})["lowered"] == []
 
 
 def test_a_run_that_is_alive_is_left_alone(scene: Scene, vcenter: Simulator) -> None:

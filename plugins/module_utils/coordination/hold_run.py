@@ -27,7 +27,7 @@ from .side_by_side import SideBySide
 from .sites import Site
 from .stop import Stop
 
-_LEAST_ZFS_TIME = 1.0  # seconds that the ZFS snapshot gets at least; with less left the run gives up before it
+_LEAST_ZFS_TIME = 2.0  # seconds that have to be left for the ZFS snapshot; with less the run gives up before it
 _LEAST_LOOK_TIME = 2.0  # seconds that servers have to show what became of the VMs, also when all the time is used up
 
 
@@ -120,13 +120,12 @@ class HoldRun:
                 hold.level, hold.reason = CRASH, reason
         self._go_on()
         self._refuse(problems[len(self._plan.problems) :])
-        limit = self._deadline - time.monotonic()
         taken = record.Record(
             run=self._id,
             host=self._engine.host.id,
             consistency=lowest([CRASH] * bool(problems) + [hold.level for hold in self._holds]),
             complete=not problems and all(hold.level != CRASH for hold in self._holds if hold.member.wanted),
-            held_until=int(time.time() + limit),
+            held_until=record.last_second_before(time.time() + self._deadline - time.monotonic()),
             task=self._request.task,
             vmware_snapshot=self._name,
             vms=[result.vm_facts(hold) for hold in self._holds],
@@ -134,8 +133,9 @@ class HoldRun:
         )
         self._engine.report(f"Taking {counted(len(self._plan.snapshots), 'ZFS snapshot')}")
         self._engine.journal.set_state(self._id, SNAPSHOTTING)
+        self._go_on()  # unless the journal was slow
         try:
-            zfs = self._engine.zfs
+            zfs, limit = self._engine.zfs, taken.held_until + 1 - time.time()
             snapshots.create(zfs, self._plan.snapshots, taken.properties(), timeout=limit, hurry=self._stop.asked)
         except ZfsTimeout:
             # It may still be taken, after the VMs are released: recovery lowers its record when it appears.

@@ -8,7 +8,7 @@
     quiesce.vmware_zfs:host         the storage host, by its id
     quiesce.vmware_zfs:consistency  the level that every VM in it reached: crash, filesystem, application, still
     quiesce.vmware_zfs:complete     yes when every VM that was to be quiesced was, otherwise no
-    quiesce.vmware_zfs:held_until   seconds since 1970, the latest end of the hold: a younger snapshot is crash
+    quiesce.vmware_zfs:held_until   seconds since 1970, the last whole second of the hold: a younger snapshot is crash
     quiesce.vmware_zfs:manifest.0   base64 of zlib of JSON, continued in manifest.1 ... when it is long
 
 The manifest tells of each VM what a restore has to know; a restored VM must be reverted to `vmware_snapshot` before
@@ -108,16 +108,34 @@ def read(zfs: Zfs, snapshot: str, as_written: bool = False) -> Record | None:
     return record
 
 
+def last_second_before(instant: float) -> int:
+    """The last whole second that is over by an instant (seconds since 1970).
+
+    ZFS tells a snapshot's creation in whole seconds: in the second in which a hold ends, one that was taken during the
+    hold could not be told from one that was taken after it.
+    """
+    return int(instant) - 1
+
+
 def is_complete(values: Mapping[str, str]) -> bool:
     """Whether the record in a snapshot's own properties (with its `creation`) says that it is complete, and may."""
-    held_until, creation = values.get(PREFIX + "held_until", ""), values.get("creation", "")
     return (
         values.get(PREFIX + "complete") == "yes"
         and values.get(PREFIX + "consistency") in LEVELS[1:]
-        and held_until.isdecimal()
-        and creation.isdecimal()
-        and int(creation) <= int(held_until)
+        and _was_held(values)
     )
+
+
+def says_too_much(values: Mapping[str, str]) -> bool:
+    """Whether the record in a snapshot's own properties (with its `creation`) says more than crash, and may not."""
+    if PREFIX + "run" not in values or _was_held(values):
+        return False
+    return values.get(PREFIX + "complete") == "yes" or values.get(PREFIX + "consistency") != CRASH
+
+
+def _was_held(values: Mapping[str, str]) -> bool:
+    held_until, creation = values.get(PREFIX + "held_until", ""), values.get("creation", "")
+    return held_until.isdecimal() and creation.isdecimal() and int(creation) <= int(held_until)
 
 
 def lower(record: Record, problem: str, vms: Sequence[dict[str, Any]] | None = None) -> None:

@@ -26,7 +26,7 @@ from .identity import NAME_PREFIX, Origin, origin_of
 from .journal import ABSENT, CREATED, INTENDED, Entry
 from .release import Release, Removal
 from .request import Limits
-from .settle import adopt, lower_vms, settle
+from .settle import adopt, lower_vms, lower_younger, settle
 from .sites import endpoint_of
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
@@ -104,10 +104,14 @@ class _Recovery:
         self._settle()
         self._at_each(scan, self._remove)
         self._settle()
+        if scan:
+            self._note(*lower_younger(self._engine))
         return self._done
 
     def _settle(self) -> None:
-        lowered, problems = settle(self._engine)
+        self._note(*settle(self._engine))
+
+    def _note(self, lowered: Sequence[str], problems: Sequence[str]) -> None:
         self._done.lowered += [name for name in lowered if name not in self._done.lowered]
         self._done.problems += [problem for problem in problems if problem not in self._done.problems]
 

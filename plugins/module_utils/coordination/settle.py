@@ -79,6 +79,33 @@ def adopt(engine: Engine, origin: Origin) -> None:
     engine.journal.open_run(origin.run, "", dataset, names, LOST)
 
 
+def lower_younger(engine: Engine) -> tuple[list[str], list[str]]:
+    """Lower the records of this host's ZFS snapshots that are younger than their hold, whatever the journal knows.
+
+    Read as they should be they count as crash all the same. Returns (their names, problems).
+    """
+    lowered: list[str] = []
+    problems: list[str] = []
+    keys = ("creation", *(record.PREFIX + key for key in ("run", "host", "held_until", "consistency", "complete")))
+    try:
+        pools = sorted({dataset.pool for dataset in list_datasets(engine.zfs)})
+    except QuiesceError as error:
+        return [], [str(error)]
+    for pool in pools:
+        try:
+            for name, values in snapshots.facts(engine.zfs, pool, keys, record.PREFIX, _LOOK_SECONDS).items():
+                mine = values.get(record.PREFIX + "host") == engine.host.id
+                if not mine or not record.says_too_much(values) or engine.locks.is_alive(values[record.PREFIX + "run"]):
+                    continue
+                taken = record.read(engine.zfs, name)
+                if taken is not None:
+                    snapshots.set_properties(engine.zfs, [name], taken.replacement(), _LOOK_SECONDS)
+                    lowered.append(name)
+        except QuiesceError as error:
+            problems.append(f"Which ZFS snapshots of the pool {pool} came too late is not known: {error}")
+    return lowered, problems
+
+
 def lower_vms(engine: Engine, run: str, vms: Container[str]) -> list[str]:
     """Lower what the ZFS snapshots of a run say of VMs (managed object IDs) whose VMware snapshots were found missing.
 

@@ -65,14 +65,17 @@ def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> l
     return listing.splitlines()
 
 
-def facts(zfs: Zfs, dataset: str, properties: Sequence[str], prefix: str) -> dict[str, dict[str, str]]:
+def facts(
+    zfs: Zfs, dataset: str, properties: Sequence[str], prefix: str, timeout: float = READ_TIMEOUT
+) -> dict[str, dict[str, str]]:
     """`properties` of every snapshot of `dataset` and of what lies below it, in one process.
 
     User properties begin with `prefix`; one that the snapshot only inherits is left out. Parents first, oldest first.
     """
     found: dict[str, dict[str, str]] = {}
+    columns = "name,property,value,source"
     rows = zfs.rows(
-        "get", "-H", "-p", "-r", "-t", "snapshot", "-o", "name,property,value,source", ",".join(properties), dataset
+        "get", "-H", "-p", "-r", "-t", "snapshot", "-o", columns, ",".join(properties), dataset, timeout=timeout
     )
     for name, key, value, source in rows:
         values = found.setdefault(name, {})

@@ -148,6 +148,29 @@ def test_the_very_end_of_the_hold_still_counts() -> None:
     assert read(made(held_until=CREATED).properties()).consistency == "filesystem"
 
 
+@settings(deadline=None)
+@given(
+    end=st.floats(CREATED - 5, CREATED + 5), taken=st.floats(CREATED - 5, CREATED + 5), level=st.sampled_from(LEVELS)
+)
+def test_no_instant_after_the_hold_passes_for_one_within_it(end: float, taken: float, level: str) -> None:
+    written = made(consistency=level, held_until=record.last_second_before(end))
+    found = read(written.properties(), created=int(taken))  # ZFS knows whole seconds only
+    values = {"creation": str(int(taken)), **written.properties()}
+    if taken > end:
+        assert_crash(found, "taken after its VMs had been released")
+        assert record.says_too_much(values) and not record.is_complete(values)
+    elif taken < end - 2:
+        assert found.consistency == level and not record.says_too_much(values)
+
+
+def test_what_counts_as_crash_and_says_so_does_not_say_too_much() -> None:
+    values = {"creation": str(CREATED), **made(consistency="crash", complete=False, held_until=0).properties()}
+    assert not record.says_too_much(values)
+    assert record.says_too_much({**values, PREFIX + "complete": "yes"})
+    assert record.says_too_much({**values, PREFIX + "consistency": "best"})
+    assert not record.says_too_much({"creation": str(CREATED)})  # somebody else's
+
+
 def test_only_what_is_the_snapshots_own_counts() -> None:
     properties = made().properties()
     assert record.read(Store(properties, source="inherited from tank"), "tank/vmware@one") is None
