@@ -157,14 +157,14 @@ def test_a_scan_lowers_what_came_after_its_hold(scene: Scene, vcenter: Simulator
     """The run gave up on zfs and released its VMs, its database was lost, and then the ZFS snapshot appeared."""
     here = scene.engine.host.id
     late = Record("20260131T020000-1f2e3d4c", here, "filesystem", True, int(time.time()) - 2, vms=[{"level": "still"}])
-    kinds = {"late": late, "others": replace(late, host="0123456789ab"), "held": replace(late, held_until=2**40)}
+    kinds = {"younger": late, "others": replace(late, host="0123456789ab"), "held": replace(late, held_until=2**40)}
     for name, said in kinds.items():
         create(scene.engine.zfs, [f"{scene.tree}@{name}"], said.properties(), timeout=60)
     assert run_module(RECOVER, SOON)["lowered"] == []
-    assert f"{scene.tree}@late" in run_module(RECOVER, {**SOON, "scan": True})["lowered"]
+    assert f"{scene.tree}@younger" in run_module(RECOVER, {**SOON, "scan": True})["lowered"]
     written = {name: read(scene.engine.zfs, f"{scene.tree}@{name}", as_written=True) for name in kinds}
     assert {name: found and found.consistency for name, found in written.items()} == {
-        "late": "crash", "others": "filesystem", "held": "filesystem",
+        "younger": "crash", "others": "filesystem", "held": "filesystem",
     }  # fmt: skip
     assert run_module(RECOVER, {**SOON, "scan": True})["lowered"] == []
 
