@@ -3,62 +3,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A storage host that keeps its schedule by itself: its timer, a power cut, and retention, with nobody else at work.
 
-`make demo` and the molecule scenarios show how the roles bring this about. Here, to save time under emulation, the
-engine's own functions do, in the storage host.
+`make demo` and the molecule scenarios show how the roles bring this about.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import tarfile
 import time
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Iterator
+from typing import Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
-from jinja2 import Environment, FileSystemLoader
 
-from tests.lab.places import ROOT
-from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
 from .conftest import StartVcenter
+from .engine_there import enrol, have, push
 from .scene import ended, nfs
-
-SET_UP = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, "/root/push")
-from engine.registry.credentials import Credential, Credentials
-from engine.registry.database import Paths
-from engine.registry.snapshot_tasks import SnapshotTask, SnapshotTasks
-from engine.runtime.engine_copy import EngineCopy, sources
-from engine.schedule import occurrences, timers
-from engine.secret import Secret
-import time
-given = json.load(sys.stdin)
-paths = Paths()
-copy = EngineCopy(Path("/opt/vmware-zfs/engine"), Path("/usr/local/bin/vmware-zfs"), Path(sys.executable))
-if given.get("credential"):
-    copy.install(sources())
-    copy.install_command()
-    password = Secret(given["credential"].pop("password"))
-    with Credentials.open(paths) as credentials:
-        credentials.insert(Credential("", "", "").merged(given["credential"]), password)
-with SnapshotTasks.open(paths) as tasks:
-    wanted = (tasks.find(SnapshotTask("").merged({"dataset": given["task"]["dataset"]})) or SnapshotTask(""))
-    wanted = wanted.merged(given["task"])
-    stored = tasks.update(wanted) if wanted.id else tasks.insert(wanted)
-systemd = timers.Timers()
-systemd.require()
-wakings = occurrences.wakings(stored.schedule, time.time())
-systemd.change(stored.id, systemd.read(stored.id), timers.wanted(stored.dataset, wakings, stored.enabled))
-print(stored.key)
-"""
 
 
 @pytest.fixture
@@ -67,32 +28,6 @@ def host() -> Iterator[StorageHost]:
     host.reset()
     yield host
     host.down()
-
-
-def push(host: StorageHost) -> None:
-    """The engine and the service's unit as the role runtime renders it."""
-    role = Environment(loader=FileSystemLoader(ROOT / "roles" / "runtime" / "templates"), autoescape=False)
-    unit = role.get_template("vmware-zfs-task@.service.j2").render(ansible_managed="for a test").encode()
-    archive = io.BytesIO()
-    engine = Path(str(module_utils.__path__[0])).resolve()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for source in sorted(engine.rglob("*.py")):
-            tar.add(source, f"root/push/engine/{source.relative_to(engine)}")
-        service = tarfile.TarInfo("etc/systemd/system/vmware-zfs-task@.service")
-        service.size = len(unit)
-        tar.addfile(service, io.BytesIO(unit))
-    command = ["ssh", "-F", str(host.ssh_config), "storage", "tar -xzf - -C / && touch /root/push/engine/__init__.py"]
-    subprocess.run(command, input=archive.getvalue(), check=True)
-
-
-def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any] | None = None) -> str:
-    """Have the credential and the task with its timer; returns the task's key."""
-    task = {
-        "dataset": "tank/vmware", "recursive": True, "lifetime_value": 1, "lifetime_unit": "HOUR",
-        "schedule": {"minute": "*", "hour": "*", **schedule},
-    }  # fmt: skip
-    script = ["/opt/vmware-zfs/venv/bin/python", "-c", SET_UP]
-    return host.ssh(script, input=json.dumps({"credential": credential, "task": task})).stdout.strip()
 
 
 def taken(host: StorageHost) -> list[str]:
@@ -124,14 +59,6 @@ def own(host: StorageHost, snapshot: str) -> dict[str, str]:
 
 def clock(host: StorageHost) -> datetime:
     return datetime.fromtimestamp(int(host.ssh(["date", "+%s"]).stdout))
-
-
-def enrol(vcenter: Simulator, host: StorageHost) -> dict[str, Any]:
-    host.ssh(["sh", "-c", "cat >/etc/ssl/certs/lab-vcenter.pem"], input=vcenter.ca_path.read_text())
-    return {
-        "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
-        "filesystem": "tank/vmware", "ca_path": "/etc/ssl/certs/lab-vcenter.pem",
-    }  # fmt: skip
 
 
 def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(

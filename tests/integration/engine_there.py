@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine in the storage host itself, with a credential and a snapshot task, without the minutes that roles take
+under emulation: its own functions do what the modules would.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
+from jinja2 import Environment, FileSystemLoader
+
+from tests.lab.places import ROOT
+from tests.lab.simulator import Simulator
+from tests.lab.storage_host import StorageHost
+
+SET_UP = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, "/root/push")
+from engine.registry.credentials import Credential, Credentials
+from engine.registry.database import Paths
+from engine.registry.snapshot_tasks import SnapshotTask, SnapshotTasks
+from engine.runtime.engine_copy import EngineCopy, sources
+from engine.schedule import occurrences, timers
+from engine.secret import Secret
+import time
+given = json.load(sys.stdin)
+paths = Paths()
+copy = EngineCopy(Path("/opt/vmware-zfs/engine"), Path("/usr/local/bin/vmware-zfs"), Path(sys.executable))
+if given.get("credential"):
+    copy.install(sources())
+    copy.install_command()
+    password = Secret(given["credential"].pop("password"))
+    with Credentials.open(paths) as credentials:
+        credentials.insert(Credential("", "", "").merged(given["credential"]), password)
+with SnapshotTasks.open(paths) as tasks:
+    wanted = (tasks.find(SnapshotTask("").merged({"dataset": given["task"]["dataset"]})) or SnapshotTask(""))
+    wanted = wanted.merged(given["task"])
+    stored = tasks.update(wanted) if wanted.id else tasks.insert(wanted)
+systemd = timers.Timers()
+systemd.require()
+wakings = occurrences.wakings(stored.schedule, time.time())
+systemd.change(stored.id, systemd.read(stored.id), timers.wanted(stored.dataset, wakings, stored.enabled))
+print(stored.key)
+"""
+
+
+def push(host: StorageHost) -> None:
+    """The engine and the service's unit as the role runtime renders it."""
+    role = Environment(loader=FileSystemLoader(ROOT / "roles" / "runtime" / "templates"), autoescape=False)
+    unit = role.get_template("vmware-zfs-task@.service.j2").render(ansible_managed="for a test").encode()
+    archive = io.BytesIO()
+    engine = Path(str(module_utils.__path__[0])).resolve()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for source in sorted(engine.rglob("*.py")):
+            tar.add(source, f"root/push/engine/{source.relative_to(engine)}")
+        service = tarfile.TarInfo("etc/systemd/system/vmware-zfs-task@.service")
+        service.size = len(unit)
+        tar.addfile(service, io.BytesIO(unit))
+    command = ["ssh", "-F", str(host.ssh_config), "storage", "tar -xzf - -C / && touch /root/push/engine/__init__.py"]
+    subprocess.run(command, input=archive.getvalue(), check=True)
+
+
+def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any] | None = None) -> str:
+    """Have the credential and the task with its timer; returns the task's key."""
+    task = {
+        "dataset": "tank/vmware", "recursive": True, "lifetime_value": 1, "lifetime_unit": "HOUR",
+        "schedule": {"minute": "*", "hour": "*", **schedule},
+    }  # fmt: skip
+    script = ["/opt/vmware-zfs/venv/bin/python", "-c", SET_UP]
+    return host.ssh(script, input=json.dumps({"credential": credential, "task": task})).stdout.strip()
+
+
+def enrol(vcenter: Simulator, host: StorageHost) -> dict[str, Any]:
+    host.ssh(["sh", "-c", "cat >/etc/ssl/certs/lab-vcenter.pem"], input=vcenter.ca_path.read_text())
+    return {
+        "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
+        "filesystem": "tank/vmware", "ca_path": "/etc/ssl/certs/lab-vcenter.pem",
+    }  # fmt: skip
