@@ -85,7 +85,7 @@ def main() -> int:
         host.down()
         shutil.rmtree(folder, ignore_errors=True)
     tally.write(options.report)
-    print(f"\n{tally.table()}\n{tally.line()}")
+    print(f"\n{tally.table(whole=not options.only)}\n{tally.line()}")
     whole = not options.short and not options.only
     too_few = whole and sum(tally.faults.values()) < options.faults
     if too_few:

@@ -133,7 +133,8 @@ class Tally:
             f"records too good {self.records_too_good}, other {self.other}"
         )
 
-    def table(self) -> str:
+    def table(self, whole: bool = True) -> str:
+        """How often each kind of fault struck; of a `whole` sequence also whether it killed at every step."""
         rows = sorted((kind, str(count)) for kind, count in self.faults.items())
         width = max((len(kind) for kind, _unused in rows), default=0)
         steps = f"every one of the journal's {len(step_hands())} steps killed at"
@@ -141,7 +142,7 @@ class Tally:
         return "\n".join(
             [
                 *(f"  {kind.ljust(width)}  {count}" for kind, count in rows),
-                f"  {steps if not missing else 'steps never killed at: ' + ', '.join(missing)}",
+                *([f"  {steps if not missing else 'steps never killed at: ' + ', '.join(missing)}"] if whole else []),
                 f"  longest recovery {self.recover_seconds_max:.1f} s",
             ]
         )

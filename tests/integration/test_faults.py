@@ -251,12 +251,31 @@ def strike_each(scene: Scene, vcenter: Simulator, method: str, faults: dict[str,
 
 
 def test_a_creation_whose_answer_or_task_is_lost_is_looked_up(scene: Scene, start_vcenter: StartVcenter) -> None:
-    vcenter = start_vcenter(nfs("vmware", scene.tree, *({"name": name} for name in LOST_ANSWERS)))
+    lost = {name: fault for name, fault in LOST_ANSWERS.items() if name != "vanish-done"}
+    vcenter = start_vcenter(nfs("vmware", scene.tree, *({"name": name} for name in lost)))
     scene.enrol(vcenter)
-    result = strike_each(scene, vcenter, CREATE, LOST_ANSWERS)
+    result = strike_each(scene, vcenter, CREATE, lost)
     done = [*ended(vcenter, "CreateSnapshot"), *ended(vcenter, "CreateSnapshot", "vanished")]
     made = [entry["vm_name"] for entry in done if entry.get("snapshot") and not entry.get("fault")]
     assert sorted(made) == sorted(levels(result))  # each came to be once, never twice
+
+
+@pytest.mark.parametrize("how", ["half a snapshot", "nobody knows"])
+def test_a_snapshot_whose_creation_nobody_saw_succeed_is_crash(scene: Scene, vcenter: Simulator, how: str) -> None:
+    if how == "half a snapshot":
+        vcenter.rule(method=CREATE, vm="web", effect="drop_after", count=1)
+        vcenter.rule(method=CREATE, vm="web", effect="half_snapshot", fault="SnapshotFault", count=1)
+    else:
+        vcenter.rule(method=CREATE, vm="web", effect="task_vanish", count=1)
+    result = scene.take()
+    assert levels(result) == {**BEST, "web": "crash"} and (result["consistency"], result["complete"]) == (
+        "crash",
+        False,
+    )
+    (web,) = (vm for vm in result["vms"] if vm["name"] == "web")
+    assert "nobody saw whether its creation succeeded" in web["reason"] and web["vmware_snapshot_moid"]
+    assert result["vmware_snapshots_left"] == 0
+    scene.assert_released(vcenter)
 
 
 # ---- the removal fails

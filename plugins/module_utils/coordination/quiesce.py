@@ -87,9 +87,11 @@ class Quiesce:
             if outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
                 # The answer is lost, not the deed: look before the creation is repeated.
                 hold.unanswered = True
-                found = yield from self._look_for(hold, deadline)
+                found, known = yield from self._look_for(hold, deadline)
                 if found:
                     self._succeed(hold, found)
+                    if not known:  # it may be half a snapshot
+                        self._fail(hold, "its VMware snapshot is there, but nobody saw whether its creation succeeded")
                     return
                 if hold.uncertain or hold.twice:
                     self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
@@ -150,22 +152,24 @@ class Quiesce:
         for half in state.named(self.name) if state else ():
             yield Task(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
 
-    def _look_for(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, str]:
-        """The snapshot of a creation whose answer was lost; "" and not `uncertain` once its absence is proved."""
+    def _look_for(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, tuple[str, bool]]:
+        """The snapshot of a creation whose answer was lost, and whether that is known to have succeeded.
+
+        "" and not `uncertain` once its absence is proved.
+        """
         while True:
             try:
-                running = vm_snapshots.creation_is_running(self.session, hold.member.moid)
-                state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
-                if state and state.named(self.name):
-                    return state.named(self.name)[0].moid
-                if not running:
-                    return ""
+                creations = vm_snapshots.creations(self.session, hold.member.moid)
+                if not creations.running:
+                    state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
+                    found = next((one.moid for one in (state.named(self.name) if state else ())), "")
+                    return found, found in creations.made
             except VSphereError as error:
                 hold.reason = error.problem
             stopped = yield Pause(_RETRY)
             if stopped.unfinished or time.monotonic() >= deadline:
                 hold.uncertain = True
-                return ""
+                return "", False
 
 
 def _leave_behind(hold: Hold, reason: str) -> None:

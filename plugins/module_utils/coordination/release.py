@@ -127,7 +127,7 @@ class Release:
             if moved is not None and moved != removal.vm:
                 removal.vm = moved
                 return True
-        elif removal.uncertain and vm_snapshots.creation_is_running(self._session, removal.vm):
+        elif removal.uncertain and vm_snapshots.creations(self._session, removal.vm).running:
             removal.reason = "its creation is still under way"
             return True
         elif state.consolidation_needed and not removal.consolidated:

@@ -131,16 +131,33 @@ def search(session: Session, prefix: str) -> list[tuple[Bearer, VmSnapshot]]:
     ]
 
 
-def creation_is_running(session: Session, vm: str) -> bool:
-    """Whether a task that creates a snapshot of the VM is queued or running: its answer may have been lost."""
+@dataclass(frozen=True)
+class Creations:
+    """What a VM's recent tasks (about ten minutes) tell of the creation of its snapshots: whether one is queued or
+    running, and what those that succeeded have made (managed object IDs).
+    """
+
+    running: bool
+    made: frozenset[str]
+
+
+def creations(session: Session, vm: str) -> Creations:
+    """What became of creations whose answer was lost."""
     machine = session.managed_object(sdk.vim.VirtualMachine, vm)
     tasks = inventory.read_referenced(
-        session, [machine], "recentTask", sdk.vim.Task, ["info.descriptionId", "info.state"], "look for a running task"
+        session,
+        [machine],
+        "recentTask",
+        sdk.vim.Task,
+        ["info.descriptionId", "info.state", "info.result"],
+        "look for a task",
     )
-    return any(
-        "createsnapshot" in str(task.get("info.descriptionId", "")).lower()
-        and task.get("info.state") in ("queued", "running")
-        for task in tasks.values()
+    found = [task for task in tasks.values() if "createsnapshot" in str(task.get("info.descriptionId", "")).lower()]
+    return Creations(
+        running=any(task.get("info.state") in ("queued", "running") for task in found),
+        made=frozenset(
+            str(getattr(task.get("info.result"), "_moId", "")) for task in found if task.get("info.state") == "success"
+        ),
     )
 
 

@@ -71,6 +71,7 @@ type machine struct {
 	home       *datastore
 	datacenter *simulator.Datacenter
 	busy       *task // the task that works on it, or waits to
+	recent     []ref // its tasks of the last while (the retention), oldest first
 }
 
 // addMachine registers a virtual machine; a record without a managed object ID is a new one and gets what it lacks.
@@ -371,9 +372,7 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 		face.Storage.PerDatastoreUsage = append(face.Storage.PerDatastoreUsage,
 			types.VirtualMachineUsageOnDatastore{Datastore: d, Committed: 1 << 30, Unshared: 1 << 30})
 	}
-	if vm.busy != nil {
-		face.RecentTask = []ref{vm.busy.Self}
-	}
+	face.RecentTask = vm.recent
 	disks := int32(0)
 	for _, d := range devices {
 		if _, ok := d.(*types.VirtualDisk); ok {

@@ -71,14 +71,13 @@ func start(c *call, vm *machine, method string, work func(*task) (types.AnyType,
 		}
 	}
 	simulator.Map.Put(t)
+	vm.setRecent(append(append([]ref{}, vm.recent...), t.Self))
 	trace.task("queued", t, "")
 	if vm.busy != nil {
 		t.finish(nil, &types.TaskInProgress{VimFault: types.VimFault{}, Task: vm.busy.Self}, "")
 		return t.Self
 	}
 	vm.busy = t
-	vm.RecentTask = []ref{t.Self}
-	hub.changed(vm.Self, "recentTask")
 	scheduler.waiting = append(scheduler.waiting, t)
 	scheduler.next()
 	return t.Self
@@ -104,9 +103,15 @@ func (l *limits) next() {
 	l.waiting = left
 }
 
-func (vm *machine) free() {
-	vm.busy, vm.RecentTask = nil, nil
+func (vm *machine) setRecent(tasks []ref) {
+	vm.recent, vm.RecentTask = tasks, tasks
 	hub.changed(vm.Self, "recentTask")
+}
+
+// forget takes a task away, as if it had never been. Called with world held.
+func (t *task) forget() {
+	removeObject(t.Self)
+	t.vm.setRecent(without(t.vm.recent, t.Self))
 }
 
 func (t *task) effect() string {
@@ -156,10 +161,10 @@ func (t *task) run() {
 	scheduler.running--
 	scheduler.onHost[t.hostName]--
 	stats.end(t.method, t.hostName)
-	t.vm.free()
+	t.vm.busy = nil
 	if effect == "task_vanish" {
 		trace.task("vanished", t, "")
-		removeObject(t.Self)
+		t.forget()
 	} else {
 		t.finish(result, f, message)
 	}
@@ -222,7 +227,11 @@ func (t *task) finish(result types.AnyType, f fault, message string) {
 	}
 	trace.task("finished", t, text)
 	hub.changed(t.Self, "info.state", "info.completeTime", "info.error", "info.result", "info.progress", "info.cancelled")
-	time.AfterFunc(retention, func() { removeObject(t.Self) })
+	time.AfterFunc(retention, func() {
+		world.Lock()
+		defer world.Unlock()
+		t.forget()
+	})
 }
 
 // CancelTask is refused unless the machine's configuration says that its tasks can be cancelled.
@@ -239,7 +248,7 @@ func (t *task) CancelTask(req *types.CancelTask) soap.HasFault {
 	for i, other := range scheduler.waiting {
 		if other == t { // it has not even begun
 			scheduler.waiting = append(scheduler.waiting[:i:i], scheduler.waiting[i+1:]...)
-			t.vm.free()
+			t.vm.busy = nil
 			t.finish(nil, &types.RequestCanceled{}, "")
 			return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 		}
