@@ -77,7 +77,15 @@ options:
     default: 60.0
 """
 
-    # For every module
+    # For modules that need the state alone
+    STATE = r"""
+options: {}
+notes:
+  - The module runs on the storage host, as root.
+  - The state lies in C(/var/lib/vmware-zfs). The environment variable E(VMWARE_ZFS_STATE_DIR) names another place.
+"""
+
+    # For every module that logs in or handles passwords
     RUNTIME = r"""
 options: {}
 requirements:

@@ -151,12 +151,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(turn)
     else:
-        _print_turn(turn, "would " if options.dry_run else "")
+        _print_turn(turn, options.dry_run)
     return 1 if turn["snapshot"] and turn["snapshot"].get("problems") else 0
 
 
-def _print_turn(turn: dict[str, Any], would: str) -> None:
-    taken, retired = turn["snapshot"], turn["retired"]
+def _print_turn(turn: dict[str, Any], dry: bool) -> None:
+    taken, retired = turn["snapshot"], turn["retired"] or {"destroyed": [], "kept": []}
     if turn["skipped"]:
         _say(f"no snapshot is taken: {turn['skipped']}")
     if taken:
@@ -165,12 +165,12 @@ def _print_turn(turn: dict[str, Any], would: str) -> None:
         for problem in taken.get("problems", ()):
             _say(problem)
         for name in taken["zfs_snapshots"]:
-            _say(f"{would}take {name}" if would else f"took {name}, which is {taken['consistency']}")
-    for name in retired["destroyed"] if retired else ():
-        _say(f"{would}destroy {name}" if would else f"destroyed {name}")
-    for kept in retired["kept"] if retired else ():
-        if would or kept["reason"] != ALIVE:
-            _say(f"{would}keep {kept['name']}: {kept['reason']}" if would else f"kept {kept['name']}: {kept['reason']}")
+            _say(f"would take {name}" if dry else f"took {name}, which is {taken['consistency']}")
+    for name in retired["destroyed"]:
+        _say(f"{'would destroy' if dry else 'destroyed'} {name}")
+    for kept in retired["kept"]:
+        if dry or kept["reason"] != ALIVE:
+            _say(f"{'would keep' if dry else 'kept'} {kept['name']}: {kept['reason']}")
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -223,7 +223,7 @@ def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     below: dict[tuple[str, str], str] = {}  # (mount, directory) -> the mount on it; "" for what lies above the root
     for left, _unused in rows:
         parent = left[1] if left[1] in known and left[1] != left[0] else ""
-        below[parent, _unescape(left[4])] = left[0]
+        below[parent, unescaped(left[4])] = left[0]
 
     def reached(path: str) -> str:
         here = ""
@@ -233,9 +233,9 @@ def parse_mountinfo(text: str) -> tuple[Mount, ...]:
         return here
 
     return tuple(
-        Mount(_unescape(right[1]), _unescape(left[3]), mountpoint, right[0], reached(mountpoint) == left[0])
+        Mount(unescaped(right[1]), unescaped(left[3]), mountpoint, right[0], reached(mountpoint) == left[0])
         for left, right in rows
-        for mountpoint in (_unescape(left[4]),)
+        for mountpoint in (unescaped(left[4]),)
     )
 
 
@@ -249,8 +249,14 @@ def pseudo_roots(etab: str) -> tuple[str, ...]:
         path, _unused, client = line.strip().rpartition("\t")
         options = client.partition("(")[2].rstrip(")").split(",")
         if path and "fsid=0" in options:
-            roots.append(clean_path(_unescape(path.strip())))
+            roots.append(clean_path(unescaped(path.strip())))
     return tuple(dict.fromkeys(roots))
+
+
+def unescaped(text: str) -> str:
+    r"""Undo \040 and the like: the kernel and exportfs write blanks, backslashes and more of the bytes of a path so."""
+    raw = _OCTAL_ESCAPE.sub(lambda match: bytes([int(match.group(1), 8)]), os.fsencode(text))
+    return os.fsdecode(raw)
 
 
 def _split_aliases(aliases: Sequence[str]) -> tuple[set[str], set[Address]]:
@@ -283,12 +289,6 @@ def _real_path(path: str) -> str:
         return real if os.path.exists(real) else ""
     except ValueError:  # a null byte
         return ""
-
-
-def _unescape(text: str) -> str:
-    r"""Undo \040 and the like: the kernel and exportfs write blanks, backslashes and more of the bytes of a path so."""
-    raw = _OCTAL_ESCAPE.sub(lambda match: bytes([int(match.group(1), 8)]), os.fsencode(text))
-    return os.fsdecode(raw)
 
 
 def _read(path: str) -> str:

@@ -280,12 +280,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import run as coordination
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import name_at
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import (
+    DEFAULT_SCHEMA,
+    name_at,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
-
-DEFAULT_SCHEMA = "auto-%Y-%m-%d_%H-%M"
 
 SPEC = TIMEOUTS + ArgumentSpec(
     {
@@ -329,22 +330,7 @@ def wanted(options):
     name = options["name"]
     if name is None:
         name = name_at(options["naming_schema"] or DEFAULT_SCHEMA, datetime.now().astimezone())
-    return Request(
-        dataset=options["dataset"],
-        snapshot=name,
-        recursive=options["recursive"],
-        exclude=tuple(options["exclude"]),
-        aliases=tuple(options["aliases"]),
-        lock_timeout=options["lock_timeout"],
-        policy=Policy(
-            on_quiesce_failure=options["on_quiesce_failure"],
-            on_vm_failure=options["on_vm_failure"],
-            exclude_vms=tuple(options["exclude_vms"]),
-            vm_timeout=options["vm_timeout"],
-            max_hold=options["max_hold"],
-            limits=Limits(options["limit_per_vcenter"], options["limit_per_host"]),
-        ),
-    )
+    return Request.from_options(options, name)
 
 
 def main():

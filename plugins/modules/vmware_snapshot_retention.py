@@ -17,11 +17,9 @@ description:
     newest one and the newest one that is complete.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
+  - quiesce.vmware_zfs.connection.state
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
-notes:
-  - The module runs on the storage host, as root.
-  - The state lies in C(/var/lib/vmware-zfs). The environment variable E(VMWARE_ZFS_STATE_DIR) names another place.
 attributes:
   check_mode:
     support: full

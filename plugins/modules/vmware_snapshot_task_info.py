@@ -14,11 +14,9 @@ description:
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
+  - quiesce.vmware_zfs.connection.state
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
-notes:
-  - The module runs on the storage host, as root.
-  - The state lies in C(/var/lib/vmware-zfs). The environment variable E(VMWARE_ZFS_STATE_DIR) names another place.
 options:
   id:
     description: List only the task with this id.

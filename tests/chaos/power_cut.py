@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import shlex
 import subprocess
-import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
-
+from tests.lab.push import engine_files, push
 from tests.lab.storage_host import StorageHost
 
 from . import engine_process, judge
@@ -82,20 +79,15 @@ class _Guest:
         self.compare_clocks()
 
     def _push(self) -> None:
-        """The engine, this harness's part of it and the certificate authority, in one archive through ssh."""
-        archive = io.BytesIO()
-        here = Path(__file__).parent
-        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-            engine = Path(str(module_utils.__path__[0])).resolve()
-            for source in sorted(engine.rglob("*.py")):
-                tar.add(source, f"{PACKAGE}/{source.relative_to(engine)}")
-            tar.add(engine_process.__file__, "engine_process.py")
-            tar.add(here / "zfs", "bin/zfs")
-            tar.add(self._stage.vcenter.ca_path, "ca.pem")
-        script = f"mkdir -p -m 700 {PLACE}/zfs {PLACE}/state; tar -xzf - -C {PLACE}; sync"
-        subprocess.run(
-            ["ssh", "-F", str(self._stage.host.ssh_config), "storage", script], input=archive.getvalue(), check=True
-        )
+        """The engine, this harness's part of it and the certificate authority."""
+        self._stage.host.ssh(["mkdir", "-p", "-m", "700", f"{PLACE}/zfs", f"{PLACE}/state"])
+        files = {
+            **engine_files(f"{PLACE}/{PACKAGE}"),
+            f"{PLACE}/engine_process.py": Path(str(engine_process.__file__)),
+            f"{PLACE}/bin/zfs": Path(__file__).parent / "zfs",
+            f"{PLACE}/ca.pem": self._stage.vcenter.ca_path,
+        }
+        push(self._stage.host, files)
 
     def compare_clocks(self) -> None:
         """After each start of the host. Asking takes a while, so there is an interval that the offset lies in."""

@@ -7,20 +7,17 @@ under emulation: its own functions do what the modules would.
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import tarfile
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
 from jinja2 import Environment, FileSystemLoader
 
 from tests.lab.places import ROOT
+from tests.lab.push import engine_files, push
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
+CA_PATH = "/etc/ssl/certs/lab-vcenter.pem"
 SET_UP = """
 import json, sys
 from pathlib import Path
@@ -53,20 +50,11 @@ print(stored.key)
 """
 
 
-def push(host: StorageHost) -> None:
+def bring(host: StorageHost) -> None:
     """The engine and the service's unit as the role runtime renders it."""
     role = Environment(loader=FileSystemLoader(ROOT / "roles" / "runtime" / "templates"), autoescape=False)
     unit = role.get_template("vmware-zfs-task@.service.j2").render(ansible_managed="for a test").encode()
-    archive = io.BytesIO()
-    engine = Path(str(module_utils.__path__[0])).resolve()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for source in sorted(engine.rglob("*.py")):
-            tar.add(source, f"root/push/engine/{source.relative_to(engine)}")
-        service = tarfile.TarInfo("etc/systemd/system/vmware-zfs-task@.service")
-        service.size = len(unit)
-        tar.addfile(service, io.BytesIO(unit))
-    command = ["ssh", "-F", str(host.ssh_config), "storage", "tar -xzf - -C / && touch /root/push/engine/__init__.py"]
-    subprocess.run(command, input=archive.getvalue(), check=True)
+    push(host, {**engine_files("/root/push/engine"), "/etc/systemd/system/vmware-zfs-task@.service": unit})
 
 
 def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any] | None = None) -> str:
@@ -80,8 +68,9 @@ def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any]
 
 
 def enrol(vcenter: Simulator, host: StorageHost) -> dict[str, Any]:
-    host.ssh(["sh", "-c", "cat >/etc/ssl/certs/lab-vcenter.pem"], input=vcenter.ca_path.read_text())
+    """What the storage host has to know of the vCenter, whose authority it trusts from now on."""
+    push(host, {CA_PATH: vcenter.ca_path})
     return {
         "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
-        "filesystem": "tank/vmware", "ca_path": "/etc/ssl/certs/lab-vcenter.pem",
+        "filesystem": "tank/vmware", "ca_path": CA_PATH,
     }  # fmt: skip

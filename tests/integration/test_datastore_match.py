@@ -5,24 +5,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
-import tarfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_datastore_match
 
+from tests.lab.push import engine_files, push
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
@@ -176,6 +173,8 @@ def test_old_servers_and_single_hosts(run: Run, tmp_path: Path, options: dict[st
 
 # --- on the storage host
 
+PLACE = "/run/match-test"
+
 # In a mount namespace of its own, so that nothing of it outlives the test: bind mounts, links, a tmpfs that hides a
 # dataset. Only the export with fsid=0 is the whole host's; it is taken back.
 STAGE = """
@@ -193,41 +192,23 @@ ln -s all/nested /srv/to-nested
 exportfs -o rw,fsid=0,insecure,no_subtree_check 192.0.2.1:/srv/nfs4
 python3 -c "$1"
 mount -t tmpfs hides /tank/other
-python3 -c "$1" </dev/null
+python3 -c "$1"
 umount /tank/other
 umount -R /srv/win /srv/all /srv/nfs4/vm '/srv/with blank'
 """
 
-# Unpacks the engine from standard input (the second time it is there already) and prints a verdict for every datastore.
-PROGRAM = """
-import base64, io, json, os, sys, tarfile
-place = "/run/match-test"
-given = sys.stdin.read()
-if given:
-    os.makedirs(place)
-    tarfile.open(fileobj=io.BytesIO(base64.b64decode(json.loads(given)["engine"]))).extractall(place)
-    with open(place + "/datastores", "w") as asked:
-        json.dump(json.loads(given)["datastores"], asked)
-sys.path.insert(0, place)
+# Prints a verdict for every datastore of the file that lies beside the engine.
+PROGRAM = f"""
+import json, sys
+sys.path.insert(0, "{PLACE}")
 from module_utils import matching
 from module_utils.vsphere.datastores import Datastore
 from module_utils.zfs.command import Zfs
 from module_utils.zfs.datasets import list_datasets
-with open(place + "/datastores") as asked:
+with open("{PLACE}/datastores") as asked:
     datastores = [Datastore(**one) for one in json.load(asked)]
 print(json.dumps([match.as_dict() for match in matching.match_here(datastores, list_datasets(Zfs()))]))
 """
-
-
-def engine() -> str:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        archive.add(
-            Path(module_utils.__path__[0]).resolve(),
-            "module_utils",
-            filter=lambda entry: None if "__pycache__" in entry.name else entry,
-        )
-    return base64.b64encode(packed.getvalue()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -262,13 +243,12 @@ def on_the_host(storage: StorageHost) -> Verdicts:
         )
         for number, (server, path) in enumerate(mounts)
     ]
-    given = json.dumps({"engine": engine(), "datastores": [asdict(one) for one in datastores]})
+    asked = json.dumps([asdict(one) for one in datastores]).encode()
+    push(storage, {**engine_files(f"{PLACE}/module_utils"), f"{PLACE}/datastores": asked})
     try:
-        done = storage.ssh(
-            ["unshare", "-m", "sh", "-c", STAGE, "stage", PROGRAM], input=given, check=False, timeout=300
-        )
+        done = storage.ssh(["unshare", "-m", "sh", "-c", STAGE, "stage", PROGRAM], check=False, timeout=300)
     finally:
-        storage.ssh(["rm", "-rf", "/run/match-test"])
+        storage.ssh(["rm", "-rf", PLACE])
     assert done.returncode == 0, done.stderr
     return [
         {

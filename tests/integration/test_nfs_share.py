@@ -8,17 +8,13 @@ The clients are network namespaces of the storage host: `esx` is in the networks
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import subprocess
-import tarfile
-from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
 
+from tests.lab.push import engine_files, push
 from tests.lab.storage_host import StorageHost
 
 PLACE = "/run/nfs-share-test"
@@ -59,23 +55,12 @@ CLIENT = 'mount -t nfs -o "$1",nolock,retry=0,timeo=50,retrans=2 "$2" /mnt && cd
 Share = Callable[..., dict[str, Any]]
 
 
-def engine() -> str:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        archive.add(
-            Path(module_utils.__path__[0]).resolve(),
-            "module_utils",
-            filter=lambda entry: None if "__pycache__" in entry.name else entry,
-        )
-    return base64.b64encode(packed.getvalue()).decode()
-
-
 @pytest.fixture(scope="module")
 def host() -> Iterator[StorageHost]:
     """A host of its own with the engine and two clients: the NFS server keeps datasets busy for a while afterwards."""
     host = StorageHost("exports")
     host.reset()
-    host.ssh(["sh", "-ec", f"mkdir {PLACE}; base64 -d | tar -xz -C {PLACE}"], input=engine())
+    push(host, engine_files(f"{PLACE}/module_utils"))
     host.ssh(["sh", "-ec", SET_UP])
     yield host
     host.down()

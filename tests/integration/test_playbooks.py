@@ -19,7 +19,7 @@ from tests.lab.simulator import PASSWORD
 from tests.lab.storage_host import StorageHost
 
 from .conftest import StartVcenter
-from .engine_there import enrol, have, push
+from .engine_there import bring, enrol, have
 from .scene import ended, nfs
 
 
@@ -65,7 +65,7 @@ def play(folder: Path, host: StorageHost, name: str, **variables: Any) -> str:
 
 def test_the_job_templates(host: StorageHost, start_vcenter: StartVcenter, tmp_path: Path) -> None:
     vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web"}, {"name": "db", "tools": "not_running"}))
-    push(host)
+    bring(host)
     have(host, {"minute": "0", "hour": "0", "dom": "29", "month": "2"}, enrol(vcenter, host))
 
     said = play(tmp_path, host, "snapshot_now", snapshot_dataset="tank/vmware", snapshot_name="by-job")

@@ -19,6 +19,7 @@ from typing import Any, Iterator
 
 import pytest
 
+from tests.lab.push import push
 from tests.lab.simulator import PASSWORD, USER, Simulator
 from tests.lab.storage_host import StorageHost
 
@@ -95,7 +96,7 @@ def apply(folder: Path, host: StorageHost, *options: str, entry: str = "main") -
 
 def start_run(folder: Path, host: StorageHost, vcenter: Simulator) -> "subprocess.Popen[str]":
     """Start a coordinated snapshot of tank/vmware from the controller."""
-    host.ssh(["tee", CA_PATH], input=vcenter.ca_path.read_text())
+    push(host, {CA_PATH: vcenter.ca_path})
     credential = {
         "hostname": "10.0.2.2", "port": vcenter.port, "username": USER, "password": PASSWORD,
         "filesystem": "tank/vmware", "ca_path": CA_PATH,

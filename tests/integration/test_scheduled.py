@@ -18,7 +18,7 @@ import pytest
 from tests.lab.storage_host import StorageHost
 
 from .conftest import StartVcenter
-from .engine_there import enrol, have, push
+from .engine_there import bring, enrol, have
 from .scene import ended, nfs
 
 
@@ -65,7 +65,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     host: StorageHost, start_vcenter: StartVcenter
 ) -> None:
     vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web"}, {"name": "db", "guest": "windows"}))
-    push(host)
+    bring(host)
 
     # Every minute, by the timer: the trace shows the quiesce, zfs the record.
     key = have(host, {}, enrol(vcenter, host))

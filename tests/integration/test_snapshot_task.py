@@ -132,12 +132,13 @@ def test_what_is_not_complete_is_taken_again_although_nothing_changed(scene: Sce
 
 @pytest.fixture
 def cluttered(scene: Scene) -> Iterator[str]:
-    """A dataset on which snapshots may be held and cloned."""
+    """A dataset on which snapshots may be held, cloned and sent; other tests take the same tree."""
     dataset = scene.tree + "/ds1"
     yield dataset
     zfs = scene.engine.zfs
     zfs.run("release", "keep", dataset + "@held")
     zfs.run("destroy", scene.tree + "/clone")
+    zfs.run("destroy", "-r", scene.tree + "/copy")
     zfs.run("inherit", TASK, dataset)
 
 
@@ -184,6 +185,7 @@ def test_received_snapshots_are_judged_like_local_ones(
     storage_host.ssh(["sh", "-ec", send])
     later(monkeypatch, 2)
     done = retention(scene, task)
+    scene.engine.zfs.run("destroy", "-r", f"{scene.tree}/restored")
     assert f"{scene.tree}/restored@r1" in done["destroyed"] and f"{scene.tree}/restored@r2" not in done["destroyed"]
 
 

@@ -368,7 +368,7 @@ class Simulator:
 
     def machines(self) -> list[dict[str, Any]]:
         """The simulator's own view of every VM: {"name", "moid", "host", "datastore", "snapshots", "current" (a moid),
-        "consolidation_needed", "busy" (the task that works on it)}."""
+        "consolidation_needed", "busy" (the task that works on it, where one does)}."""
         machines: list[dict[str, Any]] = self._control("GET", "snapshots")
         return machines
 

@@ -147,21 +147,27 @@ class Journal:
 
     def runs(self, states: Sequence[str] = (), limit: int = 1000) -> list[RunRecord]:
         """The newest runs first, all or those in one of `states`."""
-        where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+        return self._runs(f"state IN ({', '.join('?' * len(states))})" if states else "TRUE", states, limit)
+
+    def run(self, run: str) -> RunRecord | None:
+        """The run with this id."""
+        return next(iter(self._runs("id = ?", (run,), 1)), None)
+
+    def last_run(self, task: str) -> RunRecord | None:
+        """The newest run of a snapshot task (its key)."""
+        return next(iter(self._runs("task = ?", (task,), 1)), None)
+
+    def _runs(self, where: str, values: Sequence[str], limit: int) -> list[RunRecord]:
         with self._lock:
             rows = self._database.rows(
-                f"SELECT id, task, dataset, snapshots, state, started, ended, result FROM run{where}"
+                f"SELECT id, task, dataset, snapshots, state, started, ended, result FROM run WHERE {where}"
                 " ORDER BY started DESC, id DESC LIMIT ?",
-                (*states, limit),
+                (*values, limit),
             )
         return [
             RunRecord(row[0], row[1], row[2], tuple(json.loads(row[3])), row[4], row[5], row[6], json.loads(row[7]))
             for row in rows
         ]
-
-    def run(self, run: str) -> RunRecord | None:
-        """The run with this id."""
-        return next((one for one in self.runs(limit=-1) if one.id == run), None)
 
     def _entries(self, where: str, value: str) -> list[Entry]:
         columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, twice, id"

@@ -103,7 +103,7 @@ def read(zfs: Zfs, snapshot: str, as_written: bool = False) -> Record | None:
         lower(record, "the manifest of the snapshot is damaged")
     if record.consistency not in LEVELS:
         lower(record, "the record of the snapshot is damaged")
-    if not as_written and int(found.get("creation", "0")) > record.held_until:
+    if not as_written and not _was_held(found):
         lower(record, "the snapshot was taken after its VMs had been released")
     return record
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any, Mapping
 
 from ..errors import InputError
 
@@ -86,3 +87,24 @@ class Request:
     task: str = ""  # id of the snapshot task that asks, "" when a person does
     lock_timeout: float = 60.0
     policy: Policy = field(default_factory=Policy)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], snapshot: str, task: str = "") -> Request:
+        """The request that a module's options, or a snapshot task's settings, make; their names are the same."""
+        return cls(
+            dataset=options["dataset"],
+            snapshot=snapshot,
+            recursive=options["recursive"],
+            exclude=tuple(options["exclude"]),
+            aliases=tuple(options["aliases"]),
+            task=task,
+            lock_timeout=options["lock_timeout"],
+            policy=Policy(
+                on_quiesce_failure=options["on_quiesce_failure"],
+                on_vm_failure=options["on_vm_failure"],
+                exclude_vms=tuple(options["exclude_vms"]),
+                vm_timeout=options["vm_timeout"],
+                max_hold=options["max_hold"],
+                limits=Limits(options["limit_per_vcenter"], options["limit_per_host"]),
+            ),
+        )

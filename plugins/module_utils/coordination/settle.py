@@ -69,7 +69,7 @@ def adopt(engine: Engine, origin: Origin) -> None:
 
     To be done before its VMs are released. They may be of any dataset below the one that is known.
     """
-    if any(run.id == origin.run for run in engine.journal.runs()):
+    if engine.journal.run(origin.run) is not None:
         return
     dataset, _unused, name = origin.snapshot.partition("@")
     try:

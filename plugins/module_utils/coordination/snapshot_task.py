@@ -23,7 +23,7 @@ from . import identity, record, retire
 from .consistency import CRASH
 from .engine import Engine
 from .journal import RunRecord, best_effort
-from .request import Limits, Policy, Request
+from .request import Request
 from .run import execute, preview
 
 _PUNCTUAL = 300.0  # seconds; a later snapshot is named after when it was taken, not after when it was due
@@ -32,28 +32,7 @@ _ZFS_SECONDS = 300.0
 
 def check(task: SnapshotTask) -> None:
     """Raise InputError for settings that no run could follow, before anything is stored."""
-    request_of(task, "").policy.check()
-
-
-def request_of(task: SnapshotTask, snapshot: str) -> Request:
-    """What the task asks of a coordinated run; `snapshot` is the name behind the @."""
-    return Request(
-        dataset=task.dataset,
-        snapshot=snapshot,
-        recursive=task.recursive,
-        exclude=task.exclude,
-        aliases=task.aliases,
-        task=task.key,
-        lock_timeout=task.lock_timeout,
-        policy=Policy(
-            on_quiesce_failure=task.on_quiesce_failure,
-            on_vm_failure=task.on_vm_failure,
-            exclude_vms=task.exclude_vms,
-            vm_timeout=task.vm_timeout,
-            max_hold=task.max_hold,
-            limits=Limits(task.limit_per_vcenter, task.limit_per_host),
-        ),
-    )
+    _request(task, "").policy.check()
 
 
 def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
@@ -61,11 +40,11 @@ def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
     newest run that the journal knows of, or None.
     """
     next_run = next_due(task.schedule, time.time()) if task.enabled else None
-    runs = [run for run in engine.journal.runs() if run.task == task.key]
+    last_run = engine.journal.last_run(task.key)
     return {
         **task.as_dict(),
         "next_run": datetime.fromtimestamp(next_run).astimezone().isoformat(timespec="minutes") if next_run else None,
-        "last_run": summary(runs[0]) if runs else None,
+        "last_run": summary(last_run) if last_run else None,
     }
 
 
@@ -175,12 +154,16 @@ def _snapshot(engine: Engine, task: SnapshotTask, name: str, datasets: Sequence[
     if task.vmware_sync:
         timeouts = Timeouts(task.connect_timeout, task.call_timeout)
         patient = replace(engine, connect=partial(connect, timeouts=timeouts))
-        return (preview if dry else execute)(patient, request_of(task, name))
+        return (preview if dry else execute)(patient, _request(task, name))
     names = [check_snapshot(dataset, name) for dataset in datasets]
     result = {"zfs_snapshot": names[0], "zfs_snapshots": names, "consistency": CRASH, "created": not dry}
     if not dry:
         _plain_snapshot(engine, task, names, result)
     return result
+
+
+def _request(task: SnapshotTask, snapshot: str) -> Request:
+    return Request.from_options(task.settings(), snapshot, task.key)
 
 
 def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], result: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterable, Mapping
 
+from ..durable import remove_file, replace_file
 from ..errors import DependencyError, ExportRefused, InputError
-from ..registry.database import sync_folder
 from ..storage_host import LOOKUP_SECONDS, ask_all, mount_table, resolve
 from ..text import printable
 from ..zfs.command import Zfs
@@ -194,24 +194,15 @@ class NfsServer:
     def _write(self, file: Path, text: str) -> None:
         """Have the file hold this text, or not be there; on disk, and never half of it."""
         try:
-            if not text:
-                file.unlink(missing_ok=True)
-                return
-            file.parent.mkdir(mode=0o755, exist_ok=True)
-            fresh = file.with_name(f".{file.name}.new")  # exportfs reads no name that begins with a dot
-            with fresh.open("w", encoding="utf-8", errors="surrogateescape") as stream:
-                os.fchmod(stream.fileno(), 0o644)
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(fresh, file)
+            if text:
+                file.parent.mkdir(mode=0o755, exist_ok=True)
+                replace_file(file, text.encode("utf-8", errors="surrogateescape"), 0o644)
+            else:
+                remove_file(file)
         except OSError as error:
             raise ExportRefused(
                 f"{file} cannot be written: {error.strerror}", "Run as root (become: true), and look for room with 'df'"
             ) from error
-        finally:
-            if file.parent.is_dir():
-                sync_folder(file.parent)
 
 
 def _refused(said: Iterable[str]) -> ExportRefused:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..errors import InputError
-from ..storage_host import Mount, ancestors, clean_path
+from ..storage_host import Mount, ancestors, clean_path, unescaped
 from ..text import printable
 from .clients import Resolved, check_hosts, check_networks, covers, overlap
-from .table import Entry, effect, escaped, parse, unescaped
+from .table import Entry, effect, escaped, parse
 
 HEAD = "# Written by quiesce.vmware_zfs.vmware_nfs_share: what is changed here by hand is lost."
 DISABLED = "# disabled: "

@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator
 
+from ..storage_host import unescaped
+
 NOBODY = "65534"
 _CONTINUED = re.compile(r"\\\n")
 _TOKEN = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _CLIENT = re.compile(r"([^(]*)(?:\(([^)]*)\)?)?")
-_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 _PLAIN = re.compile(r"[A-Za-z0-9/._:@%+=,~-]")
 
 
@@ -96,16 +97,11 @@ def effect(options: Iterable[str]) -> Effect:
 
 
 def escaped(path: str) -> str:
-    """A path as it is written into an exports file."""
+    """A path as it is written into an exports file; storage_host.unescaped undoes it."""
     return "".join(
         character if _PLAIN.match(character) else "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
         for character in path
     )
-
-
-def unescaped(text: str) -> str:
-    """Undo `escaped`."""
-    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match.group(1), 8)]), os.fsencode(text)))
 
 
 _VALUES = {"anonuid": "uid", "anongid": "gid", "fsid": "fsid"}

@@ -19,10 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
 
+from ..durable import sync_folder
 from ..errors import DependencyError, RegistryError
 from ..secret import Secret
 from ..text import printable
-from .database import check_private_file, make_private_folder, sync_folder
+from .database import check_private_file, make_private_folder
 
 MINIMUM = "3.4"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Iterator, Sequence
 
+from ..durable import sync_folder
 from ..errors import RegistryError
 from ..text import printable
 from .schema import MIGRATIONS
@@ -135,15 +136,6 @@ def _refuse_others(path: Path, forbidden: int, mode: int) -> None:
             f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
             f"Run 'chmod {mode:04o} {path}', and replace what it held if they may have read it",
         )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable: a new file is lost in a power cut while its folder is not on disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _create_private_file(path: Path) -> None:

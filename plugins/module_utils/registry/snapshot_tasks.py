@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterator, Mapping
 
 from ..errors import InputError, TaskNotFound
 from ..schedule.calendar import Schedule
-from ..schedule.naming import check_schema
+from ..schedule.naming import DEFAULT_SCHEMA, check_schema
 from ..schedule.retention import lifetime
 from ..zfs.names import check_dataset
 from .database import Database, Paths
@@ -34,7 +34,7 @@ class SnapshotTask:
     """
 
     dataset: str
-    naming_schema: str = "auto-%Y-%m-%d_%H-%M"
+    naming_schema: str = DEFAULT_SCHEMA
     recursive: bool = False
     exclude: tuple[str, ...] = ()
     lifetime_value: int = 2
@@ -182,13 +182,6 @@ class SnapshotTasks:
         """The instant of the schedule has been seen to, well or not."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE task SET handled = ? WHERE id = ? AND begun = ?", (instant, task_id, instant))
-
-    def handled(self, task_id: int) -> float:
-        """Up to when (seconds since 1970) the task's schedule has been seen to. Raises TaskNotFound."""
-        rows = self._database.rows("SELECT handled FROM task WHERE id = ?", (task_id,))
-        if not rows:
-            self.get(task_id)
-        return float(rows[0][0])
 
 
 def _identity(task: SnapshotTask) -> tuple[str, str]:

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
+from ..durable import replace_file, sync_folder, write_file
 from ..errors import DependencyError
-from ..registry.database import sync_folder
 
 if TYPE_CHECKING:
     # Ansible sends along what is imported anywhere, carried out or not: this brings all of the engine.
@@ -126,11 +126,7 @@ class EngineCopy:
         """Put the command in its place. Raises DependencyError."""
         with _sentences(self._command):
             self._command.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self._command.with_name(f".{self._command.name}.new")
-            _write_durably(fresh, self.command_text().encode())
-            fresh.chmod(0o755)
-            os.replace(fresh, self._command)
-            sync_folder(self._command.parent)
+            replace_file(self._command, self.command_text().encode(), 0o755)
 
     def remove(self) -> None:
         """Remove the command and all copies, used or not. Raises DependencyError."""
@@ -143,7 +139,7 @@ class EngineCopy:
         for name, content in files.items():
             path = fresh / PACKAGE / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(path, content)
+            write_file(path, content)
         # Ahead of time: the services that run it may not write here.
         compiled = subprocess.run(
             [str(self._python), "-I", "-m", "compileall", "-q", str(fresh)],
@@ -181,13 +177,6 @@ def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
         yield False
     finally:
         os.close(descriptor)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Callable
 from ..errors import InputError
 from ..text import printable
 
+DEFAULT_SCHEMA = "auto-%Y-%m-%d_%H-%M"
 REQUIRED = ("%Y", "%m", "%d", "%H", "%M")
 _KNOWN = frozenset("YmdHMSsyjUWVGuzZabAB%fIp")  # directives that give the same on every platform
 

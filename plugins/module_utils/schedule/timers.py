@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Sequence
 
+from ..durable import remove_file, replace_file
 from ..errors import DependencyError, InputError
-from ..registry.database import sync_folder
 from ..text import printable
 
 SERVICE = "vmware-zfs-task@.service"  # the role runtime installs it
@@ -97,17 +96,10 @@ class Timers:
 
     def _write(self, path: Path, text: str) -> None:
         try:
-            if not text:
-                path.unlink(missing_ok=True)
+            if text:
+                replace_file(path, text.encode(), 0o644)
             else:
-                fresh = path.with_name(f".{path.name}.new")
-                with open(fresh, "w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                fresh.chmod(0o644)
-                os.replace(fresh, path)
-            sync_folder(path.parent)
+                remove_file(path)
         except OSError as error:
             raise DependencyError(
                 f"{path} cannot be written: {error.strerror}", "Run as root (become: true)"

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.table import effect, escaped, parse, unescaped
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.table import effect, escaped, parse
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host import unescaped
 from hypothesis import given
 from hypothesis import strategies as st
 
