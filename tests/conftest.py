@@ -1,13 +1,16 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the collection importable under its full name, here and in what the tests start, from any checkout."""
+"""Makes the collection importable under its full name, here and in what the tests start, from any checkout; and lets a
+test that calls a module in this process see what a process of its own would show."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,3 +26,12 @@ _COLLECTIONS = str(collections_path())
 sys.path.insert(0, _COLLECTIONS)
 _prepend("PYTHONPATH", _COLLECTIONS)
 _prepend("ANSIBLE_COLLECTIONS_PATH", _COLLECTIONS)
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings_of_other_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ansible gathers warnings for the whole process: a test would see those of the tests before it."""
+    from ansible.module_utils.common import warnings
+
+    for gathered in ("_global_warnings", "_global_deprecations"):
+        monkeypatch.setattr(warnings, gathered, {})

@@ -168,6 +168,8 @@ def vcenter(shared: Simulator) -> Iterator[Simulator]:
     shared.grant_all()
     with session(shared) as client:
         shared.vm(".*", properties={})
+        while any("busy" in m for m in shared.machines()):  # what was let go is not yet at its end
+            time.sleep(0.01)
         machines = [m for m in shared.machines() if m["name"] not in ("foreign", "full") and m["snapshots"]]
         vms = [vim.VirtualMachine(m["moid"], client.si._stub) for m in machines]
         if vms:
