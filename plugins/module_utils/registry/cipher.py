@@ -81,6 +81,8 @@ class Cipher:
             raise RegistryError(f"The key that encrypted the password is not in {self.key_file}", _REMEDY)
         try:
             blob = base64.b64decode(encoded, validate=True)
+            if base64.b64encode(blob).decode() != encoded:  # the last character may hold bits that nobody reads
+                raise ValueError("not as it was written")
             return Secret(AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], context.encode()).decode())
         except (InvalidTag, ValueError):  # ValueError: not base64, or too short to hold a nonce
             raise RegistryError("The stored password was damaged or belongs to another credential", _REMEDY) from None
