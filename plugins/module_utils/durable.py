@@ -18,9 +18,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file's content to disk; its name is durable after `sync_folder`."""
-    with path.open("wb") as file:
+def write_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file's content to disk; its name is durable after `sync_folder`. A new file never has more than `mode`.
+
+    Who may not read the finished file could not read it earlier either.
+    """
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -29,7 +32,7 @@ def write_file(path: Path, content: bytes) -> None:
 def replace_file(path: Path, content: bytes, mode: int) -> None:
     """Have the file hold `content`, in one step, whatever it held before."""
     fresh = path.with_name(f".{path.name}.new")  # neither systemd nor exportfs reads a name that begins with a dot
-    write_file(fresh, content)
+    write_file(fresh, content, mode)
     fresh.chmod(mode)
     os.replace(fresh, path)
     sync_folder(path.parent)

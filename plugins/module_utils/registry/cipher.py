@@ -4,8 +4,9 @@
 """Passwords at rest: AES-256-GCM with a key that only root can read, kept apart from the database.
 
 The key file holds a line per key, `<key id> <64 hexadecimal digits>`; the last line's key encrypts, all of them decrypt
-so that a key can be replaced while passwords are encrypted anew. A ciphertext is `v1:<key id>:<base64>` (of nonce
-and data) and is bound to a context, the credential that it belongs to: copied to another row it no longer decrypts.
+so that a key can be replaced while passwords are encrypted anew (rotation.py). A ciphertext is `v1:<key id>:<base64>`
+(of nonce and data) and is bound to a context, the credential that it belongs to: copied to another row it no longer
+decrypts.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import secrets
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
-from ..durable import sync_folder
+from ..durable import replace_file, sync_folder, write_file
 from ..errors import DependencyError, RegistryError
 from ..secret import Secret
 from ..text import printable
@@ -44,6 +45,10 @@ _NONCE_BYTES = 12
 _REMEDY = "Restore the key file from a backup, or give the credential its password again"
 
 
+class KeyMissing(RegistryError):
+    """The key that encrypted a password is not in the key file."""
+
+
 def require() -> None:
     """Raise DependencyError unless the library cryptography is there."""
     if IMPORT_TRACEBACK is not None:
@@ -66,7 +71,7 @@ class Cipher:
         with _sentences(self.key_file):
             if not self.key_file.exists():
                 _create_key_file(self.key_file)
-        key_id, key = list(self._keys().items())[-1]
+        key_id, key = list(self.keys().items())[-1]
         nonce = os.urandom(_NONCE_BYTES)
         data = AESGCM(key).encrypt(nonce, secret.reveal().encode(), context.encode())
         return f"{_FORMAT}:{key_id}:{base64.b64encode(nonce + data).decode()}"
@@ -76,9 +81,9 @@ class Cipher:
         require()
         form, _unused, rest = ciphertext.partition(":")
         key_id, _unused, encoded = rest.partition(":")
-        key = self._keys().get(key_id)
+        key = self.keys().get(key_id)
         if form != _FORMAT or key is None:
-            raise RegistryError(f"The key that encrypted the password is not in {self.key_file}", _REMEDY)
+            raise KeyMissing(f"The key that encrypted the password is not in {self.key_file}", _REMEDY)
         try:
             blob = base64.b64decode(encoded, validate=True)
             if base64.b64encode(blob).decode() != encoded:  # the last character may hold bits that nobody reads
@@ -87,7 +92,8 @@ class Cipher:
         except (InvalidTag, ValueError):  # ValueError: not base64, or too short to hold a nonce
             raise RegistryError("The stored password was damaged or belongs to another credential", _REMEDY) from None
 
-    def _keys(self) -> dict[str, bytes]:
+    def keys(self) -> dict[str, bytes]:
+        """The keys by their id, oldest first. Raises RegistryError."""
         with _sentences(self.key_file):
             check_private_file(self.key_file)
             lines = self.key_file.read_text(encoding="ascii").split("\n")
@@ -99,29 +105,39 @@ class Cipher:
             raise RegistryError(f"The key file {self.key_file} is damaged", _REMEDY)
         return keys
 
+    def replace_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Have these keys in the file and no others: whole or not at all, and durable. One process at a time."""
+        with _sentences(self.key_file):
+            replace_file(self.key_file, "".join(_line(*key) for key in keys.items()).encode(), 0o600)
 
-def new_key_line() -> str:
-    """A line for the key file: a random id, so that a key is never mistaken for a lost one, and 256 random bits."""
-    return f"{secrets.token_hex(4)} {secrets.token_hex(32)}\n"
+
+def key_id_of(ciphertext: str) -> str:
+    """The id of the key that made a ciphertext."""
+    return ciphertext.split(":")[1] if ciphertext.count(":") == 2 else ""
+
+
+def new_key() -> tuple[str, bytes]:
+    """A random id, so that a key is never mistaken for a lost one, and 256 random bits."""
+    return secrets.token_hex(4), secrets.token_bytes(32)
 
 
 def _create_key_file(path: Path) -> None:
     """Whole or not at all, and durable before anything is encrypted; the first of several processes wins."""
     make_private_folder(path.parent)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(new_key_line())
-            file.flush()
-            os.fsync(file.fileno())
+        write_file(draft, _line(*new_key()).encode(), 0o600)
         try:
             os.link(draft, path)  # unlike a rename it never replaces a key that is there
         except FileExistsError:
             pass
     finally:
-        os.unlink(draft)
+        draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _line(key_id: str, key: bytes) -> str:
+    return f"{key_id} {key.hex()}\n"
 
 
 @contextmanager

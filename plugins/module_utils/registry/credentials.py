@@ -20,7 +20,7 @@ from ..secret import Secret
 from ..text import printable
 from ..vsphere.tls import normalise_thumbprint
 from ..zfs.names import check_dataset, is_within
-from .cipher import Cipher
+from .cipher import Cipher, KeyMissing
 from .database import Database, Paths
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
@@ -136,10 +136,22 @@ class Credentials:
 
     def password(self, credential: Credential) -> Secret:
         """The stored password. Raises CredentialNotFound, DependencyError, RegistryError (key lost, row tampered)."""
+        ciphertext = self.ciphertext(credential)
+        while True:
+            try:
+                return self._cipher.decrypt(ciphertext, _context(credential))
+            except KeyMissing:
+                again = self.ciphertext(credential)
+                if again == ciphertext:
+                    raise
+                ciphertext = again  # the key was replaced between the two reads
+
+    def ciphertext(self, credential: Credential) -> str:
+        """The stored password, encrypted. Raises CredentialNotFound, RegistryError."""
         rows = self._database.rows("SELECT password FROM credential WHERE id = ?", (credential.id,))
         if not rows:
             self.get(credential.id)
-        return self._cipher.decrypt(rows[0]["password"], _context(credential))
+        return str(rows[0]["password"])
 
     def insert(self, wanted: Credential, password: Secret) -> Credential:
         """Store a new credential and return it with its id. Raises InputError when there is one like it."""
@@ -179,6 +191,10 @@ class Credentials:
         with self._database.transaction() as connection:
             self.get(credential_id)
             connection.execute("DELETE FROM credential WHERE id = ?", (credential_id,))
+
+    def encrypt_anew(self, connection: sqlite3.Connection, credential: Credential) -> None:
+        """Encrypt the stored password with the newest key, within a transaction of the database."""
+        self._store_password(connection, credential, self.password(credential))
 
     def _store_password(self, connection: sqlite3.Connection, credential: Credential, password: Secret) -> None:
         ciphertext = self._cipher.encrypt(password, _context(credential))

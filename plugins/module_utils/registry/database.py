@@ -112,6 +112,14 @@ class Database:
                 raise
             self._wait_for_others(self._busy_timeout)
 
+    def empty_log(self) -> None:
+        """Bring the write-ahead log's changes into the file and empty it: it holds copies of what was there before.
+
+        Raises RegistryError. Another process that is just reading keeps the log until its own end; that is no error.
+        """
+        with _sentences(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _wait_for_others(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 

@@ -22,7 +22,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.creden
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
-from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info
+from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info, vmware_cred_key
 
 # A zfs that knows two file systems and a volume.
 ZFS = r"""#!/bin/sh
@@ -244,6 +244,25 @@ def test_giving_the_password_again_mends_a_lost_key(host: Host) -> None:
     assert host.cred(**CREATE)["changed"]
     assert host.stored()[0][1] == CANARY
     assert not host.cred(**CREATE)["changed"]
+
+
+def test_the_key_is_replaced_and_check_mode_only_says_so(host: Host) -> None:
+    assert not host.run(vmware_cred_key, {})["changed"] and not host.paths.key_file.exists()
+    host.cred(**CREATE)
+    before = host.paths.key_file.read_text()
+    predicted = host.run(vmware_cred_key, {"_ansible_check_mode": True})
+    assert host.paths.key_file.read_text() == before
+    done = host.run(vmware_cred_key, {"_ansible_diff": True})
+    old, secret = before.split()
+    assert done["changed"] and done["encrypted_anew"] == [1] and done["removed_keys"] == [old] and done["new_key"]
+    assert all(predicted[name] == done[name] for name in ("changed", "new_key", "encrypted_anew", "removed_keys"))
+    assert old not in host.paths.key_file.read_text() and host.stored()[0][1] == CANARY
+    for value in (secret, host.paths.key_file.read_text().split()[1]):
+        assert value not in json.dumps([predicted, done]), "a key is shown"
+    assert not host.run(vmware_cred_key, {"max_age": 30})["changed"]
+    assert "max_age is -1; Give a number of days" in host.run(vmware_cred_key, {"max_age": -1})["msg"]
+    host.paths.key_file.write_text("damaged")
+    assert "is damaged; Restore the key file" in host.run(vmware_cred_key, {})["msg"]
 
 
 def test_the_environment_names_the_server(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

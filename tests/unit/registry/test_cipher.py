@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import DependencyError, RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry import cipher as subject
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.cipher import Cipher, new_key_line
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.cipher import Cipher, new_key
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -79,12 +79,13 @@ def test_the_first_of_several_makes_the_key(cipher: Cipher, monkeypatch: pytest.
 
 def test_a_key_can_be_replaced(cipher: Cipher) -> None:
     old = cipher.encrypt(CANARY, "x")
-    with cipher.key_file.open("a") as file:
-        file.write(new_key_line())
+    cipher.replace_keys({**cipher.keys(), **dict([new_key()])})
     new = cipher.encrypt(CANARY, "x")
     assert old.split(":")[1] != new.split(":")[1]
     assert cipher.decrypt(old, "x") == cipher.decrypt(new, "x") == CANARY
-    cipher.key_file.write_text(cipher.key_file.read_text().splitlines(keepends=True)[1])
+    cipher.replace_keys(dict(list(cipher.keys().items())[1:]))
+    assert stat.S_IMODE(cipher.key_file.stat().st_mode) == 0o600
+    assert list(cipher.key_file.parent.iterdir()) == [cipher.key_file]
     assert cipher.decrypt(new, "x") == CANARY
     with pytest.raises(RegistryError, match=r"The key that encrypted the password is not in .*; Restore the key file"):
         cipher.decrypt(old, "x")
