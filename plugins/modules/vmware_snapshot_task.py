@@ -94,6 +94,15 @@ options:
       end:
         description: Time of day (HH:MM) after which it does not run. V(23:59) by default.
         type: str
+  jitter:
+    description:
+      - Within how many seconds after its due minute a run begins. V(30) by default, so that storage hosts with equal
+        schedules do not all turn to a vCenter in the same second; V(0) is that second.
+      - Each host has its own place in that time and keeps it, by its machine ID (C(/etc/machine-id)) and the task's id.
+        Hosts cloned with one machine ID would all have the same. Before systemd 247 the place is another for each run.
+      - The snapshot is named after the due minute, however late its place is.
+      - At most V(3600), and at least five seconds less than the time between two runs.
+    type: int
   enabled:
     description: Whether the task runs by itself. V(true) by default.
     type: bool
@@ -182,6 +191,15 @@ EXAMPLES = r"""
       hour: "1"
       dom: "1"
 
+- name: In a fleet of hosts with one vCenter and this schedule, begin anywhere in the ten minutes from 02:00 on
+  quiesce.vmware_zfs.vmware_snapshot_task:
+    dataset: tank/vmware
+    naming_schema: nightly-%Y-%m-%d_%H-%M
+    schedule:
+      minute: "0"
+      hour: "2"
+    jitter: 600
+
 - name: Stop the first one for a while
   quiesce.vmware_zfs.vmware_snapshot_task:
     dataset: tank/vmware
@@ -233,6 +251,10 @@ task:
       description: When it runs.
       type: dict
       sample: {minute: "0", hour: "0", dom: "*", month: "*", dow: "*", begin: "00:00", end: "23:59"}
+    jitter:
+      description: Within how many seconds after its due minute a run begins.
+      type: int
+      sample: 30
     enabled:
       description: Whether it runs by itself.
       type: bool
@@ -333,6 +355,7 @@ SPEC = ArgumentSpec(
             "type": "dict",
             "options": {name: {"type": "str"} for name in ("minute", "hour", "dom", "month", "dow", "begin", "end")},
         },
+        "jitter": {"type": "int"},
         "enabled": {"type": "bool"},
         "allow_empty": {"type": "bool"},
         "vmware_sync": {"type": "bool"},
@@ -366,9 +389,7 @@ def run(module):
             if wanted.enabled and not module.check_mode:
                 systemd.require()
     timer = systemd.read(existing.id) if existing else timers.NONE
-    wanted_timer = (
-        timers.wanted(wanted.dataset, wakings(wanted.schedule, time.time()), wanted.enabled) if wanted else timers.NONE
-    )
+    wanted_timer = timer_of(wanted) if wanted else timers.NONE
     before, after = settings(existing, timer), settings(wanted, wanted_timer)
     if before != after and not module.check_mode:
         wanted = change(paths, systemd, existing, wanted, timer, wanted_timer)
@@ -388,6 +409,10 @@ def look_up(tasks, parameters):
     if parameters["state"] == "present":
         return tasks.get(parameters["id"])
     return next((task for task in tasks.list_all() if task.id == parameters["id"]), None)
+
+
+def timer_of(task):
+    return timers.wanted(task.dataset, wakings(task.schedule, time.time()), task.jitter, task.enabled)
 
 
 def check_datasets(task):

@@ -82,6 +82,10 @@ tasks:
       description: When it runs.
       type: dict
       sample: {minute: "0", hour: "0", dom: "*", month: "*", dow: "*", begin: "00:00", end: "23:59"}
+    jitter:
+      description: Within how many seconds after its due minute a run begins.
+      type: int
+      sample: 30
     enabled:
       description: Whether it runs by itself.
       type: bool
@@ -149,7 +153,9 @@ tasks:
       type: str
       sample: "2026-01-31T08:15:00Z"
     next_run:
-      description: When it runs next, in the storage host's local time; V(null) when it is disabled.
+      description:
+        - When it is due next, in the storage host's local time; V(null) when it is disabled.
+        - It begins within RV(tasks[].jitter) seconds from then on.
       type: str
       sample: "2026-02-01T00:00+01:00"
     last_run:

@@ -45,7 +45,8 @@ with SnapshotTasks.open(paths) as tasks:
 systemd = timers.Timers()
 systemd.require()
 wakings = occurrences.wakings(stored.schedule, time.time())
-systemd.change(stored.id, systemd.read(stored.id), timers.wanted(stored.dataset, wakings, stored.enabled))
+timer = timers.wanted(stored.dataset, wakings, stored.jitter, stored.enabled)
+systemd.change(stored.id, systemd.read(stored.id), timer)
 print(stored.key)
 """
 

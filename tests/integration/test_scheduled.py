@@ -76,6 +76,12 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     assert record["quiesce.vmware_zfs:consistency"] == "filesystem"
     assert not [tree for trees in vcenter.snapshots().values() for tree in trees]
 
+    # A place of its own within the jitter, which systemd keeps for this host and task; the name is the minute's.
+    shown = host.ssh(
+        ["systemctl", "show", "vmware-zfs-task@1.timer", "--property=RandomizedDelayUSec,FixedRandomDelay"]
+    )
+    assert sorted(shown.stdout.split()) == ["FixedRandomDelay=yes", "RandomizedDelayUSec=30s"]
+
     # Once, in the minute after the next; at that time there is no power. It is made up for after the start.
     due = clock(host).replace(second=0) + timedelta(minutes=2)
     have(host, {"minute": str(due.minute), "hour": str(due.hour)})

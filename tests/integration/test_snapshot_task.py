@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -99,6 +100,23 @@ def test_a_scheduled_turn_waits_for_its_minute(scene: Scene, monkeypatch: pytest
     assert turn(scene, task, scheduled=True)["skipped"] == "it is not due"
     disabled = scene.engine.tasks.update(task.merged({"enabled": False}))
     assert turn(scene, disabled, scheduled=True)["skipped"] == "it is disabled"
+
+
+def test_a_place_within_the_jitter_changes_no_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the run forgotten while it waits for its place; what is later than that is named after when it is."""
+    schema = f"place{time.monotonic_ns()}-%s"
+    task = store(scene, schedule={"minute": "0"}, jitter=900, naming_schema=schema)
+    due = int(time.time() // 3600 + 1) * 3600
+    for hours, late, named in ((0, 890, due), (1, 1190, due + 3600), (2, 1210, due + 7200 + 1210)):
+        now = due + hours * 3600 + late
+        monkeypatch.setattr(snapshot_task.time, "time", lambda now=now: float(now))
+        waits = late <= 900
+        shown = datetime.fromisoformat(snapshot_task.overview(scene.engine, task)["next_run"]).timestamp()
+        assert shown == due + hours * 3600 + (0 if waits else 3600)
+        taken = turn(scene, task, scheduled=True)["snapshot"]["zfs_snapshot"]
+        assert taken == f"{scene.tree}@{schema[:-2]}{named}"
+        shown = datetime.fromisoformat(snapshot_task.overview(scene.engine, task)["next_run"]).timestamp()
+        assert shown == due + (hours + 1) * 3600
 
 
 def test_a_name_that_is_taken_costs_no_snapshot(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,6 +293,13 @@ def test_the_module_has_task_and_timer_and_changes_nothing_twice(scene: Scene, u
     assert not run_module("vmware_snapshot_task", wanted)["changed"]
     assert not run_module("vmware_snapshot_task", {"id": made["task"]["id"]}, check=True)["changed"]
 
+    spread = run_module("vmware_snapshot_task", {**wanted, "jitter": 600}, check=True, diff=True)
+    assert spread["changed"] and "RandomizedDelaySec=30s\n" in timer.read_text()
+    assert (spread["diff"]["before"]["jitter"], spread["diff"]["after"]["jitter"]) == (30, 600)
+    assert run_module("vmware_snapshot_task", {**wanted, "jitter": 600}, diff=True)["diff"] == spread["diff"]
+    assert "RandomizedDelaySec=600s\nFixedRandomDelay=yes\n" in timer.read_text()
+    assert not run_module("vmware_snapshot_task", wanted)["changed"]
+
     changed = run_module("vmware_snapshot_task", {**wanted, "schedule": {"hour": "3"}})
     assert changed["changed"] and "OnCalendar=*-*-* 03:00:00\n" in timer.read_text()
     assert changed["task"]["schedule"]["minute"] == "0"
@@ -294,6 +319,7 @@ def test_the_module_has_task_and_timer_and_changes_nothing_twice(scene: Scene, u
         ({"vm_timeout": 999}, "longer than max_hold"),
         ({"naming_schema": "daily"}, "lacks %Y"),
         ({"schedule": {"month": "2", "dom": "30"}}, "never fires"),
+        ({"schedule": {"minute": "*/15"}, "jitter": 900}, "runs of this schedule are 900 s apart"),
     ],
 )
 def test_a_task_that_cannot_be_meant_is_refused(scene: Scene, units: Path, options: dict[str, Any], said: str) -> None:

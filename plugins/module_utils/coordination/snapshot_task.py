@@ -26,7 +26,7 @@ from .journal import RunRecord, best_effort
 from .request import Request
 from .run import execute, preview
 
-_PUNCTUAL = 300.0  # seconds; a later snapshot is named after when it was taken, not after when it was due
+_PUNCTUAL = 300.0  # seconds beyond the jitter; a later snapshot is named after when it was taken, not when it was due
 _ZFS_SECONDS = 300.0
 
 
@@ -36,10 +36,13 @@ def check(task: SnapshotTask) -> None:
 
 
 def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
-    """The task as plain data, with `next_run` (local time, ISO 8601; None when it is disabled) and `last_run`: the
-    newest run that the journal knows of, or None.
+    """The task as plain data, with `next_run` (when it is due next, also if that is past and it only waits for its
+    place within the jitter; local time, ISO 8601; None when it is disabled) and `last_run`: the newest run that the
+    journal knows of, or None.
     """
-    next_run = next_due(task.schedule, time.time()) if task.enabled else None
+    now = time.time()
+    waiting = last_due(task.schedule, max(engine.tasks.handled(task.id), now - task.jitter), now)
+    next_run = (waiting or next_due(task.schedule, now)) if task.enabled else None
     last_run = engine.journal.last_run(task.key)
     return {
         **task.as_dict(),
@@ -77,7 +80,8 @@ def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: 
     if due is None:
         return _outcome(task, skipped="it is not due")
     try:
-        return _turn(engine, task, _Instant(due if now - due < _PUNCTUAL else now, since=due), dry)
+        punctual = now - due < _PUNCTUAL + task.jitter
+        return _turn(engine, task, _Instant(due if punctual else now, since=due), dry)
     finally:
         best_effort(lambda: engine.tasks.end(task.id, due))
 

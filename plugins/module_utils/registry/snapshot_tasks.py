@@ -40,6 +40,7 @@ class SnapshotTask:
     lifetime_value: int = 2
     lifetime_unit: str = "WEEK"
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    jitter: int = 30
     enabled: bool = True
     allow_empty: bool = True
     vmware_sync: bool = True
@@ -205,6 +206,7 @@ def _now() -> str:
 def _canonical(task: SnapshotTask) -> SnapshotTask:
     """One form per meaning, so that a second run with the same options finds nothing to change."""
     task.schedule.check()
+    task.schedule.check_jitter(task.jitter)
     check_schema(task.naming_schema)
     lifetime(task.lifetime_value, task.lifetime_unit)
     return dataclasses.replace(

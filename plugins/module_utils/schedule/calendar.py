@@ -25,6 +25,8 @@ _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 _DAYS = {name: number for number, name in enumerate(_DAY_NAMES)}
 SYSTEMD_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _LONGEST_MONTHS = {month: 29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31 for month in range(1, 13)}
+LONGEST_JITTER = 3600  # seconds: a snapshot is named after its due minute, which it should not be far from
+_WAKING = 5  # seconds: a timer's accuracy, and what the start of a command takes
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\Z")
 
 
@@ -52,6 +54,15 @@ class Schedule:
             raise InputError(
                 f"The schedule never fires: month {self.month} has no day {self.dom}", "Change dom or month"
             )
+
+    def check_jitter(self, jitter: int) -> None:
+        """Raise InputError for a delay (seconds) after which the next run would be due already, and lost with it."""
+        minutes = [60 * hour + minute for hour, minute in self.times()]
+        closest = 60 * min(later - minute for minute, later in zip(minutes, [*minutes[1:], minutes[0] + 24 * 60]))
+        most = min(closest - _WAKING, LONGEST_JITTER)
+        if not 0 <= jitter <= most:
+            because = f", and runs of this schedule are {closest} s apart" if most < LONGEST_JITTER else ""
+            raise InputError(f"jitter is {jitter} s{because}", f"Give it from 0 to {most} seconds")
 
     def matches(self, day: date) -> bool:
         """Whether the schedule fires on `day` at all."""

@@ -19,7 +19,8 @@ _UNIT = "vmware-zfs-task@{id}.timer"
 _SECONDS = 60.0
 
 # It only wakes, and `vmware-zfs run --scheduled` looks whether the task is due (schedule/occurrences.py): therefore it
-# also wakes once after the host's start, for what was missed, and needs no Persistent=.
+# also wakes once after the host's start, for what was missed, and needs no Persistent=. Hosts of a fleet wake apart,
+# each as late as ever; before systemd 247, which knows no FixedRandomDelay=, as late as it happens.
 _TEXT = """\
 # Written by quiesce.vmware_zfs.vmware_snapshot_task.
 [Unit]
@@ -29,6 +30,8 @@ Description=Snapshots of {dataset}
 OnActiveSec=30s
 {calendar}
 AccuracySec=1s
+RandomizedDelaySec={jitter}s
+FixedRandomDelay=yes
 
 [Install]
 WantedBy=timers.target
@@ -50,10 +53,10 @@ class Timer:
 NONE = Timer()
 
 
-def wanted(dataset: str, calendar: Sequence[str], enabled: bool) -> Timer:
-    """The timer of a task that is to wake at the OnCalendar= values `calendar`."""
+def wanted(dataset: str, calendar: Sequence[str], jitter: int, enabled: bool) -> Timer:
+    """The timer of a task that is to wake at the OnCalendar= values `calendar`, up to `jitter` seconds later."""
     lines = "\n".join(f"OnCalendar={line}" for line in calendar)
-    return Timer(_TEXT.format(dataset=dataset, calendar=lines), enabled, enabled)
+    return Timer(_TEXT.format(dataset=dataset, calendar=lines, jitter=jitter), enabled, enabled)
 
 
 class Timers:

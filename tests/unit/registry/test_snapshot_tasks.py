@@ -70,6 +70,7 @@ def test_a_twin_is_refused(tasks: SnapshotTasks) -> None:
         ("lifetime_unit", "FORTNIGHT", "FORTNIGHT"),
         ("schedule", {"minute": "61"}, "minute '61' is not what cron understands"),
         ("schedule", {"dom": "31", "month": "2"}, "never fires"),
+        ("jitter", 3601, "jitter is 3601 s"),
         ("dataset", "-tank", "cannot be a dataset's name"),
     ],
 )

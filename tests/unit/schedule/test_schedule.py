@@ -82,6 +82,25 @@ def test_on_calendar_lines() -> None:
     assert Schedule("*", "*", "*/10", "1", "0").on_calendar() == ["Sun *-01-01,11,21,31 *:*:00"]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "most", "apart"),
+    [
+        (Schedule(), 3595, 3600),
+        (Schedule("*"), 55, 60),
+        (Schedule("0,50", "2"), 2995, 3000),
+        (Schedule("59,1", "0,23"), 115, 120),  # 23:59 and 00:01
+        (Schedule("0", "2"), 3600, None),
+    ],
+)
+def test_a_run_begins_before_the_next_is_due(schedule: Schedule, most: int, apart: int | None) -> None:
+    schedule.check_jitter(0)
+    schedule.check_jitter(most)
+    said = rf"{most + 1} s, and .* {apart} s apart; .* 0 to {most} s" if apart else rf"{most + 1} s; .* 0 to {most} s"
+    for wrong in (most + 1, -1):
+        with pytest.raises(InputError, match=said.replace(str(most + 1), str(wrong), 1)):
+            schedule.check_jitter(wrong)
+
+
 NOW = 1_800_000_000
 
 
