@@ -184,6 +184,11 @@ class SnapshotTasks:
         with self._database.transaction() as connection:
             connection.execute("UPDATE task SET handled = ? WHERE id = ? AND begun = ?", (instant, task_id, instant))
 
+    def handled(self, task_id: int) -> float:
+        """Up to when (seconds since 1970) the schedule of a stored task has been seen to."""
+        rows = self._database.rows("SELECT handled FROM task WHERE id = ?", (task_id,))
+        return float(rows[0][0])
+
 
 def _identity(task: SnapshotTask) -> tuple[str, str]:
     return task.dataset, task.naming_schema
