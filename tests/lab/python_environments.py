@@ -47,11 +47,11 @@ def has_ensurepip(python: str) -> bool:
     return subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode == 0
 
 
-def development_environment() -> Path:
-    """The virtual environment of tests/requirements.txt, also to be found as build/venv."""
+def virtual_environment(kind: str, requirements: Path) -> Path:
+    """A virtual environment of a file of requirements, in the cache."""
     python = development_python()
     version = output([python, "-c", "import sys; print(sys.version, sys.executable)"])
-    path = product_path("venv", REQUIREMENTS.read_text(), version)
+    path = product_path(kind, requirements.read_text(), version)
 
     def build(folder: Path) -> None:
         # A virtual environment knows its own path: it is made where it will be, and the product only marks that it is
@@ -70,13 +70,18 @@ def development_environment() -> Path:
                 ":all:",
                 "--no-compile",
                 "-r",
-                str(REQUIREMENTS),
+                str(requirements),
             ],
             LOG,
         )
         (folder / "place").symlink_to(place)
 
-    place = (product(path, build) / "place").resolve()
+    return (product(path, build) / "place").resolve()
+
+
+def development_environment() -> Path:
+    """The virtual environment of tests/requirements.txt, also to be found as build/venv."""
+    place = virtual_environment("venv", REQUIREMENTS)
     BUILD.mkdir(exist_ok=True)
     link = BUILD / "venv"
     if not link.is_symlink() or link.resolve() != place:

@@ -1,0 +1,21 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Python in which the peers' modules run, as a user has it who installs `ansible` and what they need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.lab.python_environments import virtual_environment
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+
+def peers_environment() -> Path:
+    """The folder of the virtual environment; the first time it takes some minutes."""
+    return virtual_environment("peers", REQUIREMENTS)
+
+
+if __name__ == "__main__":
+    print(peers_environment())
