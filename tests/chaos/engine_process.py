@@ -5,8 +5,9 @@
 
 Nothing of this is in the product. The journal and the zfs command are wrapped here, so that the process can kill itself
 or wait for whoever watches, before or after each of their steps. An instant is written `<step>:<before|after>:<n>`, the
-n-th time that the step comes; steps are the journal's writes (`created`, `set_state:releasing` ...), the command
-`zfs-snapshot`, and `report:<first word>` for what a run tells of itself.
+n-th time that the step comes; steps are the journal's writes (`created`, `set_state:releasing` ...), the calls that ask
+for a VMware snapshot or for its removal (`create`, `remove`), the command `zfs-snapshot`, and `report:<first word>` for
+what a run tells of itself.
 
 Waits between tries are shortened, limits and logic are not. `mutation` breaks the engine on purpose (see MUTATIONS): to
 show that the proof can fail.
@@ -103,6 +104,14 @@ def _journal(steps: Steps) -> type[Journal]:
     return Stepping
 
 
+def _stepping(steps: Steps, step: str, call: Callable[..., str]) -> Callable[..., str]:
+    def stepping(*arguments: Any, **options: Any) -> str:
+        with steps.around(step):
+            return call(*arguments, **options)
+
+    return stepping
+
+
 WRITES = ("open_run", "intend", "repeat", "created", "removing", "absent", "gone", "note", "set_state", "end_run")
 
 
@@ -125,6 +134,8 @@ def work(task: Task, line: Line) -> None:
     _hasten(task)
     _mutate(task.get("mutation", ""))
     engine.Journal = _journal(steps)  # type: ignore[misc]
+    vm_snapshots.start_create = _stepping(steps, "create", vm_snapshots.start_create)
+    vm_snapshots.start_remove = _stepping(steps, "remove", vm_snapshots.start_remove)
     _SteppingZfs.steps = steps
     engine.Zfs = _SteppingZfs  # type: ignore[misc]
 

@@ -20,9 +20,16 @@ Mend = Callable[[Stage], None]
 
 # Instants of a run at which something can be done to it (see engine_process.py).
 EARLY = ("report:Looking:before:1", "open_run:after:1", "intend:before:1", "intend:after:1")
-HOLDING = ("created:before:1", "created:after:2", "created:after:4", "set_state:snapshotting:before:1")
+HOLDING = ("created:before:1", "create:after:2", "create:after:4", "set_state:snapshotting:before:1")
 TAKING = ("set_state:snapshotting:after:1", "zfs-snapshot:before:1", "zfs-snapshot:after:1")
-RELEASING = ("set_state:releasing:after:1", "removing:before:2", "removing:after:3", "gone:before:2", "gone:after:4")
+RELEASING = (
+    "set_state:releasing:after:1",
+    "removing:after:1",
+    "remove:before:2",
+    "remove:after:3",
+    "gone:before:1",
+    "gone:after:1",
+)
 ANY = EARLY + HOLDING + TAKING + RELEASING
 VMS = ("web-1", "web-2", "web-3", "mail", "ledger")
 BRIEF = {"vm_timeout": 1.5, "max_hold": 4.0}
@@ -69,24 +76,25 @@ def _steps(*names: str) -> list[str]:
 
 _LOST = {"policy": {"vm_timeout": 1.5, "max_hold": 4.0}}
 RUN_STEPS = _steps(
-    "open_run", "intend", "created", "set_state:snapshotting", "set_state:releasing", "removing", "gone", "end_run"
+    "open_run", "intend", "create", "created", "set_state:snapshotting", "set_state:releasing", "removing", "remove",
+    "gone", "end_run",
 )  # fmt: skip
 RARE_RUN_STEPS = _steps("set_state:lost", "note", "repeat")
 # Where the run has to be killed so that the recovery gets to its step.
 RECOVERY_STEPS = {
-    **dict.fromkeys(_steps("removing", "gone"), "created:after:3"),
-    **dict.fromkeys(_steps("set_state:ended"), "gone:after:5"),
+    **dict.fromkeys(_steps("removing", "remove", "gone"), "create:after:3"),
+    **dict.fromkeys(_steps("set_state:ended"), "gone:after:1"),
     **dict.fromkeys(_steps("set_state:lost"), "zfs-snapshot:before:1"),
     **dict.fromkeys(_steps("set_state:releasing"), "zfs-snapshot:after:1"),
     **dict.fromkeys(_steps("absent"), "intend:after:1"),
-    **dict.fromkeys(_steps("note"), "created:after:2"),
-    **dict.fromkeys(_steps("intend"), "created:after:4"),
+    **dict.fromkeys(_steps("note"), "create:after:2"),
+    **dict.fromkeys(_steps("intend"), "create:after:4"),
 }
 
 
 def kill_at_step(step: str) -> Maker:
     def make(rng: random.Random) -> Fault:
-        often = step.startswith(("created", "removing", "gone"))
+        often = step.startswith(("create:", "remove:"))
         return Fault("killed at a step of the journal", kill_at=f"{step}:{rng.randint(1, 5) if often else 1}")
 
     return make

@@ -38,7 +38,7 @@ def hands(rng: random.Random, short: bool = False) -> Iterator[Hand]:
     rng.shuffle(steps)
     kinds: list[Hand] = [[maker] for maker in (*faults.ENVIRONMENT, *faults.PER_VM, *faults.PEOPLE)]
     between = [
-        [rng.choice((faults.kill_any_time, faults.kill_at_step("created:after"))), maker] for maker in faults.BETWEEN
+        [rng.choice((faults.kill_any_time, faults.kill_at_step("create:after"))), maker] for maker in faults.BETWEEN
     ]
     rest = [*kinds, *between]
     rng.shuffle(rest)

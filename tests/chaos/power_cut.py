@@ -24,11 +24,11 @@ PLACE = "/var/lib/chaos"  # on the storage host
 PYTHON = "/opt/vmware-zfs/venv/bin/python"
 PACKAGE = "ansible_collections/quiesce/vmware_zfs/plugins/module_utils"
 INSTANTS = (
-    "created:after:3",
+    "create:after:3",
     "zfs-snapshot:after:1",
     "set_state:releasing:after:1",
-    "removing:after:2",
-    "gone:after:2",
+    "remove:after:2",
+    "gone:after:1",
 )
 
 _ADD_CREDENTIAL = """

@@ -47,7 +47,7 @@ def play(stage: Stage, mutation: str, dealt: list[Fault]) -> Verdict:
 
 
 def killed_while_holding() -> list[Fault]:
-    return [Fault("killed at a step of the journal", kill_at="created:after:3")]
+    return [Fault("killed at a step of the journal", kill_at="create:after:3")]
 
 
 def backup_on_top() -> list[Fault]:

@@ -42,7 +42,6 @@ class HoldRun:
         self._policy = request.policy
         self._deadline = time.monotonic() + self._policy.max_hold
         self._name = identity.snapshot_name(run)
-        self._datasets = [name.split("@")[0] for name in plan.snapshots]
         self._holds = [Hold(member, level=member.level, reason=member.reason) for member in plan.members]
         self._taken: record.Record | None = None
         self._state = ENDED
@@ -107,7 +106,7 @@ class HoldRun:
             known = {moid for server, moid in self._plan.bystanders if server == site.session.server_id}
             known.update(hold.member.moid for hold in self._holds if hold.member.server_id == site.session.server_id)
             try:
-                problems.extend(confirm(site, self._datasets, self._holds_of(site), known, self._name))
+                problems.extend(confirm(site, self._plan.datasets, self._holds_of(site), known, self._name))
             except VSphereError as error:
                 problems.append(str(error))
                 for hold in self._holds_of(site):
@@ -199,9 +198,8 @@ class HoldRun:
             removals.update(mine)
             if mine:
                 Release(site.session, self._engine.journal, self._policy.limits, deadline).run(list(mine.values()))
-            for hold in self._holds_of(site):
-                if hold.entry and hold.started is None:
-                    best_effort(lambda hold=hold: self._engine.journal.gone(hold.entry, "it was never asked for"))  # type: ignore[misc]
+            unasked = [hold.entry for hold in self._holds_of(site) if hold.entry and hold.started is None]
+            best_effort(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
 
         self._work.run(release)
         left = []

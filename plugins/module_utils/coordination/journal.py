@@ -4,7 +4,8 @@
 """The journal: what may exist in vSphere because of us, written before it does.
 
 An entry is written before a VMware snapshot is created (`intended`) and closed only when the snapshot is seen to be
-gone. Whatever kills a run in between, the open entries say where to look. Every method is one durable transaction.
+gone. Whatever kills a run in between, the open entries say where to look. Every method is one durable transaction,
+however many VMware snapshots it tells of: a disk that takes 20 ms for each would otherwise set the pace of a run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..errors import RegistryError
 from ..registry.database import Database
@@ -110,32 +111,32 @@ class Journal:
         """The creation is about to be asked for again, and nobody saw how it ended the first time."""
         self._write("UPDATE vm_snapshot SET twice = 1 WHERE id = ?", [(entry,)])
 
-    def created(self, entry: int, snapshot: str) -> None:
-        """The VMware snapshot exists and has this managed object ID."""
-        self._advance(entry, CREATED, snapshot=snapshot)
+    def created(self, snapshots: Mapping[int, str]) -> None:
+        """These VMware snapshots exist: entry -> managed object ID."""
+        self._advance(CREATED, "snapshot", snapshots)
 
-    def removing(self, entry: int, snapshot: str) -> None:
-        """The removal of the VMware snapshot is about to be asked for."""
-        self._advance(entry, REMOVING, snapshot=snapshot)
+    def removing(self, snapshots: Mapping[int, str]) -> None:
+        """The removal of these VMware snapshots (entry -> managed object ID) is about to be asked for."""
+        self._advance(REMOVING, "snapshot", snapshots)
 
-    def absent(self, entry: int) -> None:
-        """The VMware snapshot is not there, and its creation may still be on its way: looked for from now on.
+    def absent(self, entries: Iterable[int]) -> None:
+        """These VMware snapshots are not there, and their creation may still be on its way: looked for from now on.
 
-        When it was looked for first stays, unless that is in the future because the clock was set back.
+        When one was looked for first stays, unless that is in the future because the clock was set back.
         """
         now = _now()
         self._write(
             "UPDATE vm_snapshot SET state = ?, changed = ? WHERE id = ? AND (state != ? OR changed > ?)",
-            [(ABSENT, now, entry, ABSENT, now)],
+            [(ABSENT, now, entry, ABSENT, now) for entry in entries],
         )
 
-    def gone(self, entry: int, note: str = "") -> None:
-        """The VMware snapshot was seen to be gone, or never to have come to be."""
-        self._advance(entry, GONE, note=note)
+    def gone(self, notes: Mapping[int, str]) -> None:
+        """These VMware snapshots were seen to be gone, or never to have come to be: entry -> what is to be known."""
+        self._advance(GONE, "note", notes)
 
-    def note(self, entry: int, note: str) -> None:
-        """Why the VMware snapshot is still there; the entry stays open."""
-        self._write("UPDATE vm_snapshot SET note = ? WHERE id = ?", [(note, entry)])
+    def note(self, notes: Mapping[int, str]) -> None:
+        """Why these VMware snapshots are still there (entry -> reason); their entries stay open."""
+        self._write("UPDATE vm_snapshot SET note = ? WHERE id = ?", [(note, entry) for entry, note in notes.items()])
 
     def open_entries(self) -> list[Entry]:
         """Every VMware snapshot that exists or may exist, oldest first."""
@@ -175,14 +176,15 @@ class Journal:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
         return [Entry(**{**dict(row), "twice": bool(row["twice"])}) for row in rows]
 
-    def _advance(self, entry: int, state: str, **columns: str) -> None:
-        names = "".join(f", {name} = ?" for name in columns)
+    def _advance(self, state: str, column: str, values: Mapping[int, str]) -> None:
         self._write(
-            f"UPDATE vm_snapshot SET state = ?, changed = ?{names} WHERE id = ?",
-            [(state, _now(), *columns.values(), entry)],
+            f"UPDATE vm_snapshot SET state = ?, changed = ?, {column} = ? WHERE id = ?",
+            [(state, _now(), value, entry) for entry, value in values.items()],
         )
 
-    def _write(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:
+    def _write(self, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
+        if not parameters:
+            return
         with self._lock, self._database.transaction() as connection:
             connection.executemany(statement, parameters)
 

@@ -39,6 +39,7 @@ class Member:
     action: str
     level: str
     reason: str = ""
+    datasets: tuple[str, ...] = ()  # those of the run that hold its disks; none when its disks cannot be read
     spans: tuple[str, ...] = ()  # datasets and foreign datastores that hold more of its disks
     wanted: bool = True
     hindrance: str = ""  # "quiesce" or "vm": which failure this already is before anything is tried
@@ -57,6 +58,10 @@ class Plan:
     problems: tuple[str, ...]
     refusals: tuple[str, ...]
     bystanders: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(name.split("@")[0] for name in self.snapshots)
 
     def best(self) -> str:
         """The level that the whole can reach at best."""
@@ -114,6 +119,7 @@ def places(disk: Disk, matches: Mapping[str, Match]) -> set[str]:
 
 def _member(site: Site, vm: Vm, lies_on: Sequence[set[str]], targets: frozenset[str], policy: Policy) -> Member:
     verdict = _verdict(vm, policy)
+    everywhere: set[str] = set().union(*lies_on)
     member = Member(
         server=site.server,
         server_id=site.session.server_id,
@@ -125,7 +131,8 @@ def _member(site: Site, vm: Vm, lies_on: Sequence[set[str]], targets: frozenset[
         host=vm.host,
         guest=vm.guest,
         power=vm.power,
-        spans=tuple(sorted(set().union(*lies_on) - targets)),
+        datasets=tuple(sorted(everywhere & targets)),
+        spans=tuple(sorted(everywhere - targets)),
         **asdict(verdict),
     )
     left_out = [

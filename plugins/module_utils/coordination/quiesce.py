@@ -62,11 +62,17 @@ class Quiesce:
     give_up: Callable[[str], None]
     stopped: Callable[[], bool]
     holds: list[Hold] = field(default_factory=list)
+    _created: dict[int, str] = field(default_factory=dict)  # entry -> snapshot, not yet in the journal
 
     def run(self) -> None:
         """Returns when every VMware snapshot is there, has failed, or is out of time."""
         jobs = [Job(hold.member.host, lambda hold=hold: self._create(hold)) for hold in self.holds]  # type: ignore[misc]
-        Drive(self.session, self.policy.limits, lambda: self.stopped() or time.monotonic() >= self.deadline).run(jobs)
+        Drive(
+            self.session,
+            self.policy.limits,
+            stopped=lambda: self.stopped() or time.monotonic() >= self.deadline,
+            between=self._note_created,
+        ).run(jobs)
         for hold in self.holds:
             if hold.started is None:
                 self._fail(hold, "the run ended before its turn came")
@@ -78,6 +84,9 @@ class Quiesce:
         while True:
             outcome = yield Task(lambda: self._begin(hold, deadline), deadline)
             error = outcome.error
+            if outcome.unfinished and not outcome.began:
+                self._fail(hold, "the run ended before its VMware snapshot was asked for")
+                return
             if outcome.unfinished:
                 hold.uncertain = hold.unanswered = True
                 self._fail(
@@ -126,8 +135,11 @@ class Quiesce:
         )
 
     def _succeed(self, hold: Hold, snapshot: str) -> None:
-        hold.snapshot = snapshot
-        best_effort(lambda: self.journal.created(hold.entry, snapshot))
+        hold.snapshot = self._created[hold.entry] = snapshot
+
+    def _note_created(self) -> None:
+        created, self._created = self._created, {}
+        best_effort(lambda: self.journal.created(created))
 
     def _fail(self, hold: Hold, reason: str) -> None:
         _leave_behind(hold, reason)

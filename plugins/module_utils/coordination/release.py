@@ -67,15 +67,14 @@ class Release:
                 time.sleep(_RETRY)  # a creation is still under way, or the server does not answer
             self._remove(found)
             left = self._verify(left)
-        for removal in left:
-            best_effort(lambda removal=removal: self._journal.note(removal.entry, removal.reason))  # type: ignore[misc]
+        best_effort(lambda: self._journal.note({removal.entry: removal.reason for removal in left}))
 
     def _remove(self, removals: Sequence[Removal]) -> None:
+        best_effort(lambda: self._journal.removing({removal.entry: removal.snapshot for removal in removals}))
         jobs = [Job(removal.host, lambda removal=removal: self._flow(removal)) for removal in removals]  # type: ignore[misc]
         Drive(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
 
     def _flow(self, removal: Removal) -> Flow:
-        best_effort(lambda: self._journal.removing(removal.entry, removal.snapshot))
         while True:
             outcome = yield Task(lambda: vm_snapshots.start_remove(self._session, removal.snapshot), self._deadline)
             error = outcome.error
@@ -102,12 +101,16 @@ class Release:
         """Look at the VMs' snapshot trees; return the removals that are not seen to be gone."""
         try:
             states = vm_snapshots.states(self._session, list(dict.fromkeys(removal.vm for removal in removals)))
-            return [removal for removal in removals if self._is_left(removal, states.get(removal.vm))]
+            left = [removal for removal in removals if self._is_left(removal, states.get(removal.vm))]
         except VSphereError as error:
-            for removal in removals:
+            left = [removal for removal in removals if not removal.gone]
+            for removal in left:
                 removal.reason = removal.reason or error.problem
             time.sleep(_RETRY)
-            return list(removals)
+        seen = [removal for removal in removals if removal.gone]
+        best_effort(lambda: self._journal.absent(removal.entry for removal in seen if removal.watched))
+        best_effort(lambda: self._journal.gone({one.entry: one.reason for one in seen if not one.watched}))
+        return left
 
     def _is_left(self, removal: Removal, state: VmState | None) -> bool:
         """Whether there is more to do about the removal, with what was found written to it."""
@@ -136,10 +139,6 @@ class Release:
         removal.released = removal.released or time.monotonic()
         may_come = removal.unanswered and (removal.twice or not removal.existed)
         removal.watched = (may_come or state is None) and not removal.overdue
-        if removal.watched:
-            best_effort(lambda: self._journal.absent(removal.entry))
-        else:
-            best_effort(lambda: self._journal.gone(removal.entry, removal.reason))
         return False
 
     def _consolidate(self, removal: Removal) -> None:

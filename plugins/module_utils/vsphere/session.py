@@ -17,6 +17,8 @@ from ..secret import Secret
 from ..text import printable
 from . import faults, sdk, tls
 
+CONNECTIONS = 16  # that a session keeps open, so calls that can be made side by side without connecting anew
+
 Result = TypeVar("Result")
 
 
@@ -62,7 +64,7 @@ class Session:
             version=sdk.stub_version(),
             sslContext=context,
             httpConnectionTimeout=timeouts.connect,
-            poolSize=8,
+            poolSize=CONNECTIONS,
         )
         self.logins = 0  # how often it logged in: what a server keeps for a session is lost when this rises
         self._log_in(seen=0)

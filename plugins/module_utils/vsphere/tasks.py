@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One waiter for all running tasks of a server: a single property-collector call tells of every task that ended.
 
-Tasks are watched by one filter per batch of new tasks, so a batch costs one call however large it is. When the session
-was lost, the collector is lost with it: the waiter makes a new one and watches all its tasks again.
+Tasks are watched by one filter per batch of new tasks, so a batch costs one call however large it is. A batch is begun
+when there are as many new tasks as watched ones, or when nothing ended for a while: those that run longer will end
+earlier, and a filter for every task would cost half as many calls again. When the session was lost, the collector is
+lost with it: the waiter makes a new one and watches all its tasks again.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class TaskWaiter:
         self._version = ""
         self._pending: dict[str, dict[str, Any]] = {}  # task -> what is known of its properties
         self._unwatched: list[str] = []
+        self._quiet = False  # nothing ended during the last wait
 
     def watch(self, task: str) -> None:
         """Watch `task` from the next `wait()` on."""
@@ -75,7 +78,8 @@ class TaskWaiter:
             self._collector = self._session.call("watch tasks", root.CreatePropertyCollector)
             self._version = ""
             self._unwatched = list(self._pending)
-        if self._unwatched:
+        self._unwatched = [task for task in self._unwatched if task in self._pending]
+        if self._unwatched and (self._quiet or 2 * len(self._unwatched) >= len(self._pending)):
             self._session.call(
                 "watch tasks", self._collector.CreateFilter, spec=self._filter(), partialUpdates=False, repeatable=False
             )
@@ -84,6 +88,7 @@ class TaskWaiter:
         update = self._session.call(
             "wait for tasks", self._collector.WaitForUpdatesEx, version=self._version, options=options, repeatable=False
         )
+        self._quiet = update is None
         if update is None:
             return []
         self._version = update.version
@@ -97,9 +102,7 @@ class TaskWaiter:
 
     def _filter(self) -> Any:
         types = sdk.vmodl.query.PropertyCollector
-        tasks = inventory.objects_of(
-            self._session, sdk.vim.Task, [task for task in self._unwatched if task in self._pending]
-        )
+        tasks = inventory.objects_of(self._session, sdk.vim.Task, self._unwatched)
         return types.FilterSpec(
             objectSet=[types.ObjectSpec(obj=task) for task in tasks],
             propSet=[types.PropertySpec(type=sdk.vim.Task, pathSet=list(_PATHS), all=False)],

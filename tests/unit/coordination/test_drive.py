@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any
 
@@ -89,6 +90,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(drive, "TaskWaiter", lambda session: made)
     monkeypatch.setattr(drive, "time", made)
+    monkeypatch.setattr(drive, "CONNECTIONS", 1)  # so that what begins does so in its order
     return made
 
 
@@ -209,3 +211,40 @@ def test_a_drive_that_is_stopped_already_begins_nothing(world: World) -> None:
     outcomes: dict[str, Outcome] = {}
     run(world, simple(world, ["a/1"], outcomes), stopped=lambda: True)
     assert outcomes == {} and world.begun == []
+
+
+def test_tasks_are_started_side_by_side(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "CONNECTIONS", 16)
+    together = threading.Barrier(16, timeout=20.0)
+    outcomes: dict[str, Outcome] = {}
+
+    def flow(name: str) -> Flow:
+        task = world.task(name)
+
+        def begin() -> str:
+            together.wait()  # until all sixteen are here, or it breaks
+            return task.begin()
+
+        outcomes[name] = yield Task(begin, task.deadline)
+
+    run(world, [Job("a", lambda name=f"a/{number}": flow(name)) for number in range(16)], Limits(16, 16))  # type: ignore[misc]
+    assert len(outcomes) == 16 and world.most["all"] == 16 and world.waits == 1
+
+
+def test_what_a_stop_comes_before_is_not_asked_for(world: World) -> None:
+    outcomes: dict[str, Outcome] = {}
+    run(world, simple(world, ["a/1", "a/2"], outcomes), stopped=lambda: bool(world.begun))
+    assert world.begun == ["a/1"]
+    assert outcomes == {
+        "a/1": Outcome(unfinished=True, task="a/1"),
+        "a/2": Outcome(unfinished=True, began=False),
+    }
+
+
+def test_between_comes_after_the_last_flow_too(world: World) -> None:
+    outcomes: dict[str, Outcome] = {}
+    seen: list[int] = []
+    jobs = simple(world, ["a/1", "a/2", "a/3"], outcomes)
+    session: Any = None
+    Drive(session, Limits(2, 2), lambda: False, between=lambda: seen.append(len(outcomes))).run(jobs)
+    assert seen == [2, 3]

@@ -171,7 +171,7 @@ class JournalMachine(RuleBasedStateMachine):
         found = self.entry(data, INTENDED)
         if found and found[1].name in self.vsphere:
             id_, known = found
-            if self.write(cut, lambda: self.journal.created(id_, f"moid of {known.name}")):
+            if self.write(cut, lambda: self.journal.created({id_: f"moid of {known.name}"})):
                 known.state, known.snapshot = CREATED, f"moid of {known.name}"
 
     @rule(data=st.data(), cut=st.booleans())
@@ -179,7 +179,7 @@ class JournalMachine(RuleBasedStateMachine):
         found = self.entry(data, INTENDED, CREATED, REMOVING, ABSENT)
         if found and found[1].name in self.vsphere:
             id_, known = found
-            if self.write(cut, lambda: self.journal.removing(id_, f"moid of {known.name}")):
+            if self.write(cut, lambda: self.journal.removing({id_: f"moid of {known.name}"})):
                 known.state, known.snapshot = REMOVING, f"moid of {known.name}"
             self.vsphere.discard(known.name)
 
@@ -190,16 +190,16 @@ class JournalMachine(RuleBasedStateMachine):
             return
         id_, known = found
         if known.name in self.on_its_way:
-            if self.write(cut, lambda: self.journal.absent(id_)):
+            if self.write(cut, lambda: self.journal.absent([id_])):
                 known.state = ABSENT
-        elif self.write(cut, lambda: self.journal.gone(id_, "seen to be gone")):
+        elif self.write(cut, lambda: self.journal.gone({id_: "seen to be gone"})):
             known.state, known.note = GONE, "seen to be gone"
 
     @rule(data=st.data(), cut=st.booleans())
     def say_why_it_is_left(self, data: st.DataObject, cut: bool) -> None:
         if found := self.entry(data, INTENDED, CREATED, REMOVING, ABSENT):
             id_, known = found
-            if self.write(cut, lambda: self.journal.note(id_, "the server is away")):
+            if self.write(cut, lambda: self.journal.note({id_: "the server is away"})):
                 known.note = "the server is away"
 
     @invariant()

@@ -93,7 +93,7 @@ def test_it_stays_while_a_vmware_snapshot_may_be_left(run: Run, paths: Paths, tm
             )
             assert (tmp_path / "bin" / "vmware-zfs").exists()
         assert run(check=True, state="absent", force=True)["changed"]
-        journal.gone(entry)
+        journal.gone({entry: ""})
     assert run(state="absent")["changed"] and paths.database.exists()
 
 
