@@ -93,6 +93,15 @@ options:
       - Removing the VMware snapshots may take as long again before the run ends and leaves the rest to the recovery.
     type: float
     default: 900.0
+  wave_size:
+    description:
+      - Take O(dataset) and those below it in waves of at most so many VMs, one after the other. The VMs of a wave are
+        released before the next wave holds any, so that a slow VM holds up those of its wave alone.
+      - The snapshots of different waves show different instants, so datasets that share a VM are never parted; a wave
+        is larger than this where they share more VMs. Every wave is a run of its own in the journal, with O(max_hold).
+      - With V(0) all VMs are held at the same time and one atomic ZFS snapshot shows a single instant.
+    type: int
+    default: 0
   limit_per_vcenter:
     description: VMware snapshots that one vCenter or ESXi host creates or removes at the same time, at most.
     type: int
@@ -198,6 +207,39 @@ hold_window_seconds:
   returned: success, or failure after the plan was made
   type: float
   sample: 4.2
+waves:
+  description:
+    - What each wave did, in their order. The values beside are those of all waves together, the consistency of the
+      worst and the hold window of the longest.
+  returned: when the snapshot is, or was, taken in waves
+  type: list
+  elements: dict
+  contains:
+    run_id:
+      description: The run of the wave.
+      type: str
+      sample: 20260131T020000-1f2e3d4c-2
+    zfs_snapshots:
+      description: The ZFS snapshots of the wave, of one instant.
+      type: list
+      elements: str
+      sample: [tank/vmware/win@auto-2026-01-31_02-00]
+    created:
+      description: Whether the wave took them.
+      type: bool
+      sample: true
+    consistency:
+      description: How consistent the VMs of the wave are.
+      type: str
+      sample: application
+    complete:
+      description: Whether every VM of the wave that was to be quiesced was.
+      type: bool
+      sample: true
+    hold_window_seconds:
+      description: How long the wave held its VMs.
+      type: float
+      sample: 4.2
 vmware_snapshots_left:
   description: How many VMware snapshots could not be removed. The module fails unless it is 0.
   returned: success, or failure after the plan was made
@@ -304,6 +346,7 @@ SPEC = TIMEOUTS + ArgumentSpec(
         "exclude_vms": {"type": "list", "elements": "str", "default": []},
         "vm_timeout": {"type": "float", "default": 300.0},
         "max_hold": {"type": "float", "default": 900.0},
+        "wave_size": {"type": "int", "default": 0},
         "limit_per_vcenter": {"type": "int", "default": 32},
         "limit_per_host": {"type": "int", "default": 8},
         "lock_timeout": {"type": "float", "default": 60.0},

@@ -136,6 +136,11 @@ options:
   max_hold:
     description: Seconds after which the VMs are released, whether the ZFS snapshot was taken or not. V(900) by default.
     type: float
+  wave_size:
+    description:
+      - Take the datasets in waves of at most so many VMs, each with an instant of its own; see
+        M(quiesce.vmware_zfs.vmware_coordinated_snapshot). V(0) by default, which means one instant for all.
+    type: int
   limit_per_vcenter:
     description: VMware snapshots that one server creates or removes at the same time, at most. V(32) by default.
     type: int
@@ -288,6 +293,10 @@ task:
       description: Seconds after which the VMs are released.
       type: float
       sample: 900.0
+    wave_size:
+      description: VMs that are held at the same time at most, 0 for all.
+      type: int
+      sample: 0
     limit_per_vcenter:
       description: VMware snapshots at a time on one vCenter.
       type: int
@@ -364,6 +373,7 @@ SPEC = ArgumentSpec(
         "exclude_vms": STRINGS,
         "vm_timeout": {"type": "float"},
         "max_hold": {"type": "float"},
+        "wave_size": {"type": "int"},
         "limit_per_vcenter": {"type": "int"},
         "limit_per_host": {"type": "int"},
         "lock_timeout": {"type": "float"},

@@ -119,6 +119,10 @@ tasks:
       description: Seconds after which the VMs are released.
       type: float
       sample: 900.0
+    wave_size:
+      description: VMs that are held at the same time at most, 0 for all.
+      type: int
+      sample: 0
     limit_per_vcenter:
       description: VMware snapshots at a time on one vCenter.
       type: int

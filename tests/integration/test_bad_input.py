@@ -77,6 +77,7 @@ def sentence(result: dict[str, Any]) -> str:
         ({"vm_timeout": 20, "max_hold": 10}, "vm_timeout (20 s) is longer than max_hold (10 s)"),
         ({"vm_timeout": "nan"}, "must be above 0 seconds"),
         ({"limit_per_host": 0}, "A limit of snapshots at a time is below 1"),
+        ({"wave_size": -1}, "wave_size is -1"),
         ({"call_timeout": 0}, "call_timeout is 0"),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),

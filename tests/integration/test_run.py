@@ -13,6 +13,8 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits
 
+from tests.lab.storage_host import StorageHost
+
 from .conftest import StartVcenter
 from .scene import Scene, answer, calls, ended, foreign, levels, nfs, run_module, start_module, vm_of
 
@@ -242,9 +244,12 @@ def test_the_limits_are_kept(
     scene.assert_released(vcenter)
 
 
-def test_a_hundred_vms_cost_few_requests_and_little_time(scene: Scene, start_vcenter: StartVcenter, tree: str) -> None:
+@pytest.mark.parametrize("latency", [0.0, 0.03])
+def test_a_hundred_vms_cost_few_requests(scene: Scene, start_vcenter: StartVcenter, tree: str, latency: float) -> None:
     vcenter = start_vcenter(nfs("vmware", tree, {"name": "web", "count": 100}))
     scene.enrol(vcenter)
+    if latency:  # as a vCenter has it; tasks that begin one by one end one by one, which must not cost a filter each
+        vcenter.rule(method=".*Snapshot.*_Task", effect="call_delay", seconds=latency)
     result = scene.take()
     assert result["complete"] and len(result["vms"]) == 100
     asked = calls(vcenter)
@@ -330,3 +335,83 @@ def test_a_second_run_over_a_dataset_within_is_told_who_holds_it(scene: Scene, v
     watcher.join()
     assert done[0]["consistency"] == "filesystem"
     scene.assert_released(vcenter)
+
+
+# ---- Waves
+
+
+@pytest.fixture
+def in_parts(start_vcenter: StartVcenter, scene: Scene, tree: str) -> Simulator:
+    """A vCenter with VMs on three datasets of the session; `both` lies on two of them."""
+    vcenter = start_vcenter(
+        nfs("ds1", f"{tree}/ds1", {"name": "first"}, {"name": "both", "disks": [{}, {"datastore": "ds10"}]}),
+        nfs("ds10", f"{tree}/ds10", {"name": "tenth"}),
+        nfs("nested", f"{tree}/nested", {"name": "nested", "guest": "windows", "guest_id": "windows2019srv_64Guest"}),
+    )
+    scene.enrol(vcenter)
+    return vcenter
+
+
+def spans(vcenter: Simulator) -> dict[str, tuple[float, float]]:
+    """When each VM's creation began and its removal ended."""
+    began = {entry["vm_name"]: entry["time"] for entry in ended(vcenter, "CreateSnapshot", "started")}
+    return {entry["vm_name"]: (began[entry["vm_name"]], entry["time"]) for entry in ended(vcenter, "RemoveSnapshot")}
+
+
+def test_waves_hold_one_after_the_other(scene: Scene, in_parts: Simulator, tree: str) -> None:
+    plan = scene.plan(recursive=True, wave_size=2)
+    result = scene.take(recursive=True, wave_size=2, snapshot="waves")
+    parts = [[f"{tree}@waves", f"{tree}/ds1@waves", f"{tree}/ds10@waves"], [f"{tree}/nested@waves"]]
+    assert [wave["zfs_snapshots"] for wave in result["waves"]] == parts
+    assert [len(wave["zfs_snapshots"]) for wave in plan["waves"]] == [3, 1] and not plan["created"]
+
+    held = spans(in_parts)
+    assert held["nested"][0] > max(held[name][1] for name in ("first", "both", "tenth"))
+    assert max(held[name][0] for name in ("first", "both", "tenth")) < min(held[name][1] for name in ("first", "both"))
+    assert levels(result) == {
+        "first": "filesystem",
+        "both": "filesystem",
+        "tenth": "filesystem",
+        "nested": "application",
+    }
+    assert result["consistency"] == "filesystem" and result["complete"] and result["created"]
+    assert result["hold_window_seconds"] == max(wave["hold_window_seconds"] for wave in result["waves"])
+
+    records = [scene.record(wave["zfs_snapshots"][-1]) for wave in result["waves"]]
+    assert [{vm["name"] for vm in record.vms} for record in records] == [{"first", "both", "tenth"}, {"nested"}]
+    assert [record.consistency for record in records] == ["filesystem", "application"]
+    assert [record.run for record in records] == [result["run_id"], f"{result['run_id']}-2"]
+    scene.assert_released(in_parts)
+
+    again = scene.take(recursive=True, wave_size=2, snapshot="waves")
+    assert not again["created"] and again["consistency"] == "filesystem" and levels(again) == levels(result)
+    assert [wave["zfs_snapshots"] for wave in again["waves"]] == parts
+
+
+def test_a_wave_that_fails_is_the_last(scene: Scene, in_parts: Simulator, tree: str) -> None:
+    in_parts.rule(method="CreateSnapshot.*", vm="nested", effect="task_fault", fault="SnapshotFault")
+    error = scene.fail(recursive=True, wave_size=2, snapshot="part", on_vm_failure="fail")
+    assert str(error).startswith("In wave 2 of 2: No ZFS snapshot was taken: The VM 'nested'")
+    assert error.details["created"] and not error.details["complete"]
+    assert [wave["created"] for wave in error.details["waves"]] == [True, False]
+    assert scene.exists(f"{tree}/ds1@part") and not scene.exists(f"{tree}/nested@part")
+    assert scene.record(f"{tree}/ds1@part").complete
+    scene.assert_released(in_parts)
+
+
+def test_a_result_of_waves_is_never_better_than_the_worst_of_them(scene: Scene, in_parts: Simulator, tree: str) -> None:
+    in_parts.rule(method="CreateSnapshot.*", vm="nested", effect="task_fault", fault="SnapshotFault")
+    result = scene.take(recursive=True, wave_size=2, snapshot="worst")
+    for one in (result, scene.take(recursive=True, snapshot="worst")):  # and as it is read later
+        assert one["consistency"] == "crash" and not one["complete"]
+        assert [wave["complete"] for wave in one["waves"]] == [True, False]
+
+
+def test_a_part_that_somebody_else_took_is_no_part_of_the_result(
+    scene: Scene, vcenter: Simulator, storage_host: StorageHost, tree: str
+) -> None:
+    scene.take(snapshot="mixed")
+    children = [f"{tree}/{child}@mixed" for child in ("nested", "ds1", "ds10")]
+    storage_host.ssh(["zfs", "snapshot", *children])
+    said = str(scene.fail(recursive=True, snapshot="mixed"))
+    assert "@mixed exists already and carries no consistency record" in said

@@ -59,7 +59,7 @@ class Locks:
                     time.sleep(_RETRY)
                     lock = _try_lock(path, shared=depth < len(components))
                 stack.callback(os.close, lock)
-            stack.enter_context(self._alive(Holder(run, dataset, os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%S"))))
+            stack.enter_context(self.alive(run, dataset))
             yield
 
     @contextmanager
@@ -105,9 +105,10 @@ class Locks:
         return found
 
     @contextmanager
-    def _alive(self, holder: Holder) -> Iterator[None]:
-        """Be known as alive until the block ends. Waits, because a look at the lock takes it for a moment."""
-        path = self._runs / holder.run
+    def alive(self, run: str, dataset: str) -> Iterator[None]:
+        """Have the run known as alive until the block ends. Waits, because a look at the lock takes it for a moment."""
+        holder = Holder(run, dataset, os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%S"))
+        path = self._runs / run
         lock = _try_lock(path, shared=False)
         while lock is None:
             time.sleep(_RETRY)

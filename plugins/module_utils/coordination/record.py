@@ -28,6 +28,7 @@ from ..zfs.command import Zfs
 from .consistency import CRASH, LEVELS
 
 PREFIX = "quiesce.vmware_zfs:"
+RUN = PREFIX + "run"
 _VERSION = 1
 
 

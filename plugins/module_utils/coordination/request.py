@@ -33,6 +33,7 @@ class Policy:
     exclude_vms: tuple[str, ...] = ()
     vm_timeout: float = 300.0
     max_hold: float = 900.0
+    wave_size: int = 0  # VMs that are held at the same time, 0: all of them
     limits: Limits = field(default_factory=Limits)
 
     def check(self) -> None:
@@ -47,6 +48,8 @@ class Policy:
             raise InputError("A limit of snapshots at a time is below 1", "Give limits of at least 1")
         if not (0 < self.vm_timeout < math.inf and 0 < self.max_hold < math.inf):
             raise InputError("vm_timeout and max_hold must be above 0 seconds", "Give them in seconds")
+        if self.wave_size < 0:
+            raise InputError(f"wave_size is {self.wave_size}", "Give a number of VMs, or 0 for one instant for all")
         if self.vm_timeout > self.max_hold:
             raise InputError(
                 f"vm_timeout ({self.vm_timeout:g} s) is longer than max_hold ({self.max_hold:g} s)",
@@ -105,6 +108,7 @@ class Request:
                 exclude_vms=tuple(options["exclude_vms"]),
                 vm_timeout=options["vm_timeout"],
                 max_hold=options["max_hold"],
+                wave_size=options["wave_size"],
                 limits=Limits(options["limit_per_vcenter"], options["limit_per_host"]),
             ),
         )

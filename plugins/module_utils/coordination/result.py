@@ -11,8 +11,11 @@ from ..errors import SnapshotExists
 from ..zfs import snapshots
 from ..zfs.command import Zfs
 from . import record
+from .consistency import lowest
 from .plan import Plan
 from .quiesce import Hold
+
+_OF_A_WAVE = ("run_id", "zfs_snapshots", "created", "consistency", "complete", "hold_window_seconds")
 
 
 def of_existing(zfs: Zfs, names: Sequence[str]) -> dict[str, Any] | None:
@@ -23,17 +26,22 @@ def of_existing(zfs: Zfs, names: Sequence[str]) -> dict[str, Any] | None:
     found = snapshots.existing(zfs, names)
     if not found:
         return None
-    taken = record.read(zfs, names[0]) if len(found) == len(names) else None
+    if len(found) < len(names):
+        raise _taken_otherwise(found[0], f"{len(names) - len(found)} of the others do not")
+    runs = snapshots.own(zfs, names, record.RUN)
+    for name in names:
+        if name not in runs:
+            raise _taken_otherwise(name, "carries no consistency record")
+    parts = {run: [name for name in names if runs[name] == run] for run in dict.fromkeys(runs.values())}
+    results = [_of_record(zfs, part) for part in parts.values()]
+    return results[0] if len(results) == 1 else together(results, names)
+
+
+def _of_record(zfs: Zfs, names: Sequence[str]) -> dict[str, Any]:
+    """What the record says that a wave's ZFS snapshots share."""
+    taken = record.read(zfs, names[0])
     if taken is None:
-        raise SnapshotExists(
-            f"The ZFS snapshot {found[0]} exists already and "
-            + (
-                "carries no consistency record"
-                if len(found) == len(names)
-                else f"{len(names) - len(found)} of the others do not"
-            ),
-            "Choose another name, or destroy it if it is not needed",
-        )
+        raise _taken_otherwise(names[0], "carries no consistency record")
     return {
         **_frame(names, created=False, run=taken.run),
         "consistency": taken.consistency,
@@ -41,6 +49,12 @@ def of_existing(zfs: Zfs, names: Sequence[str]) -> dict[str, Any] | None:
         "problems": taken.problems,
         "vms": [{**vm, "hold_seconds": None} for vm in taken.vms],
     }
+
+
+def _taken_otherwise(name: str, how: str) -> SnapshotExists:
+    return SnapshotExists(
+        f"The ZFS snapshot {name} exists already and {how}", "Choose another name, or destroy it if it is not needed"
+    )
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
@@ -72,6 +86,30 @@ def of_run(
         "hold_window_seconds": round(max(ended) - min(begun), 3) if begun and ended else 0.0,
         "vmware_snapshots_left": len(left),
         "left": list(left),
+    }
+
+
+def together(results: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """The results of a run's waves as one result. `names` are the run's ZFS snapshots, also of waves that never began.
+
+    Its consistency is that of the worst wave, its hold window the longest; it is complete when all of it was taken.
+    """
+    taken = [result for result in results if result["consistency"] is not None]
+    whole = sum(len(result["zfs_snapshots"]) for result in taken) == len(names)
+    windows = [result["hold_window_seconds"] for result in results if result["hold_window_seconds"] is not None]
+    return {
+        **results[0],
+        "zfs_snapshot": names[0],
+        "zfs_snapshots": list(names),
+        "created": any(result["created"] for result in results),
+        "consistency": lowest([result["consistency"] for result in taken]) if taken else None,
+        "complete": whole and all(result["complete"] for result in taken),
+        "problems": list(dict.fromkeys(problem for result in results for problem in result["problems"])),
+        "vms": list({(vm["server"], vm["moid"]): vm for result in results for vm in result["vms"]}.values()),
+        "hold_window_seconds": max(windows, default=None),
+        "vmware_snapshots_left": sum(result["vmware_snapshots_left"] for result in results),
+        "left": [left for result in results for left in result["left"]],
+        "waves": [{key: result[key] for key in _OF_A_WAVE} for result in results],
     }
 
 

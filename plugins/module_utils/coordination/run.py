@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Sequence
 
 from ..errors import InputError, RunFailed
 from ..zfs.datasets import list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot
-from . import identity, recover, result
+from . import identity, recover, result, waves
 from .engine import Engine
 from .hold_run import HoldRun
 from .plan import Plan, make_plan
@@ -27,7 +27,11 @@ def preview(engine: Engine, request: Request) -> dict[str, Any]:
     if existing:
         return existing
     with ExitStack() as stack:
-        return result.of_plan(_plan(engine, request, stack)[1])
+        plan = _plan(engine, request, stack)[1]
+    if not request.policy.wave_size:
+        return result.of_plan(plan)
+    parts = waves.cut(plan, request.policy.wave_size)
+    return result.together([result.of_plan(wave) for wave in parts], plan.snapshots)
 
 
 def execute(engine: Engine, request: Request) -> dict[str, Any]:
@@ -52,8 +56,29 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
                 "Mend it, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
                 **result.of_plan(plan),
             )
-        done = HoldRun(engine, request, run, plan, sites, stop).execute()
+        done = _hold(engine, request, run, plan, sites, stop)
         return {**done, "recovery": recovery.as_dict()}
+
+
+def _hold(engine: Engine, request: Request, run: str, plan: Plan, sites: Sequence[Site], stop: Stop) -> dict[str, Any]:
+    """Carry out the plan, in waves where the request wants them. The first wave that fails is the last."""
+    if not request.policy.wave_size:
+        return HoldRun(engine, request, run, plan, sites, stop).execute()
+    done: list[dict[str, Any]] = []
+    parts = waves.cut(plan, request.policy.wave_size)
+    for number, wave in enumerate(parts, 1):
+        name = run if number == 1 else f"{run}-{number}"
+        engine.report(f"Wave {number} of {len(parts)}")
+        with ExitStack() as stack:
+            if number > 1:
+                stack.enter_context(engine.locks.alive(name, request.dataset))
+            try:
+                done.append(HoldRun(engine, request, name, wave, sites, stop).execute())
+            except RunFailed as error:
+                before = f"In wave {number} of {len(parts)}: " if len(parts) > 1 else ""
+                details = result.together([*done, error.details], plan.snapshots)
+                raise RunFailed(before + error.problem, error.remedy, **details) from error
+    return result.together(done, plan.snapshots)
 
 
 def _check(engine: Engine, request: Request) -> list[str]:

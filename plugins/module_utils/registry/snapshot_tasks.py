@@ -49,6 +49,7 @@ class SnapshotTask:
     exclude_vms: tuple[str, ...] = ()
     vm_timeout: float = 300.0
     max_hold: float = 900.0
+    wave_size: int = 0
     limit_per_vcenter: int = 32
     limit_per_host: int = 8
     lock_timeout: float = 3600.0

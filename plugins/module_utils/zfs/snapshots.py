@@ -56,6 +56,12 @@ def bearing(zfs: Zfs, names: Sequence[str], key: str, value: str) -> list[str]:
     return [name for name, found in rows if found == value]
 
 
+def own(zfs: Zfs, names: Sequence[str], key: str) -> dict[str, str]:
+    """The user property `key` of those of `names` (snapshots, not empty) that carry it themselves, in one process."""
+    rows = zfs.rows("get", "-H", "-p", "-o", "name,value,source", key, *names)
+    return {name: value for name, value, source in rows if source in ("local", "received")}
+
+
 def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> list[str]:
     """Those of the snapshots `names` (not empty) that exist, in one process."""
     try:
