@@ -21,7 +21,8 @@ from .faults import Fault
 from .stage import FAILING_POOL, INVENTORY, PATIENCE, Hung, Process, Stage
 
 OUR_HOSTS = {StorageHost.here().id}
-ON_DATASETS = {vm["name"] for vm in INVENTORY} | {"ledger"}
+ON_NESTED = {"ledger"}
+ON_DATASETS = {vm["name"] for vm in INVENTORY} | ON_NESTED
 OFF = {vm["name"] for vm in INVENTORY if vm.get("power") == "off"}
 WINDOWS = {"mail"}
 _RECOVERIES = 6  # until one finds nothing more to do
@@ -69,6 +70,7 @@ class Episode:
         self._task["policy"]["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
         self._task["policy"]["on_quiesce_failure"] = rng.choice(("crash_consistent", "crash_consistent", "skip"))
         self._task["policy"]["on_vm_failure"] = rng.choice(("continue", "continue", "continue", "fail"))
+        self._task["policy"]["wave_size"] = rng.choice((0, 0, 0, 2))
 
     def play(self) -> Verdict:
         self._guarded(self._run_and_recover)
@@ -248,13 +250,17 @@ class Episode:
             return
         spans = judge.spans(diary)
         trace = judge.read_trace(stage.vcenter.trace_path)
-        here = judge.Truth(trace, ON_DATASETS - OFF, ON_DATASETS, stage.power, WINDOWS)
         failing = judge.Truth(trace, {"fragile"}, {"fragile"}, [], set())
         found = stage.read_and_destroy_snapshots((FAILING_POOL,))
         self._verdict.evidence["zfs"] = found
         for name, values in found.items():
+            # A snapshot carries the record of all that were taken with it: of the whole set, or of its wave.
+            together = {other.split("@")[0] for other, said in found.items() if said.get("run") == values.get("run")}
+            vms = (ON_NESTED if f"{stage.dataset}/nested" in together else set()) | (
+                ON_DATASETS - ON_NESTED if stage.dataset in together else set()
+            )
+            here = judge.Truth(trace, vms - OFF, vms, stage.power, WINDOWS)
             truth = failing if name.startswith(FAILING_POOL) else here
-            # A nested dataset's snapshot carries the record of the whole set.
             self._verdict.records_too_good += judge.too_good(name, values, spans.get(name), truth)
 
     def _gather_evidence(self) -> None:

@@ -20,7 +20,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.destroy imp
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
-from .scene import GUEST, Scene, ended, run_module
+from .conftest import StartVcenter
+from .scene import GUEST, Scene, ended, nfs, run_module
 
 SCHEMA = "auto-%Y-%m-%d_%H-%M"
 TASK, RUN = "quiesce.vmware_zfs:task", "quiesce.vmware_zfs:run"
@@ -158,6 +159,24 @@ def cluttered(scene: Scene) -> Iterator[str]:
     zfs.run("destroy", scene.tree + "/clone")
     zfs.run("destroy", "-r", scene.tree + "/copy")
     zfs.run("inherit", TASK, dataset)
+
+
+def test_a_task_in_waves_is_as_good_as_the_worst_of_them(scene: Scene, start_vcenter: StartVcenter) -> None:
+    vcenter = start_vcenter(
+        nfs("ds1", f"{scene.tree}/ds1", {"name": "first"}), nfs("nested", f"{scene.tree}/nested", {"name": "second"})
+    )
+    scene.enrol(vcenter)
+    vcenter.rule(method="CreateSnapshot.*", vm="second", effect="task_fault", fault="SnapshotFault", count=1)
+    task = store(scene, vmware_sync=True, recursive=True, allow_empty=False, wave_size=1)
+    shown = []
+    for _unused in range(2):
+        assert turn(scene, task)["snapshot"]["created"]  # the second time because the first was not complete
+        last = snapshot_task.overview(scene.engine, task)["last_run"]
+        assert last["zfs_snapshot"].startswith(f"{scene.tree}@") and last["hold_window_seconds"] > 0
+        shown.append((last["consistency"], last["complete"], last["state"]))
+    assert shown == [("crash", False, "ended"), ("filesystem", True, "ended")]
+    assert "nothing was written" in turn(scene, task)["skipped"]
+    scene.assert_released(vcenter)
 
 
 def test_retention_takes_only_what_it_may(

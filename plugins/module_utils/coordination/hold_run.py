@@ -32,7 +32,7 @@ _LEAST_LOOK_TIME = 2.0  # seconds that servers have to show what became of the V
 
 
 class HoldRun:
-    """One run's steps that change something, for a plan that no policy forbids."""
+    """The steps that change something of a run that the journal knows, for a plan that no policy forbids."""
 
     def __init__(
         self, engine: Engine, request: Request, run: str, plan: Plan, sites: Sequence[Site], stop: Stop
@@ -48,7 +48,6 @@ class HoldRun:
         self._work = SideBySide(sites)
 
     def execute(self) -> dict[str, Any]:
-        self._engine.journal.open_run(self._id, self._request.task, self._request.dataset, self._plan.snapshots)
         failure: QuiesceError | None = None
         try:
             self._quiesce()

@@ -42,6 +42,16 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + secrets.token_hex(4)
 
 
+def wave_ids(run: str, count: int) -> list[str]:
+    """The ids of a run's waves: a wave is a run of its own, and the first one bears the id of the whole."""
+    return [run, *(f"{run}-{number}" for number in range(2, count + 1))]
+
+
+def whole_of(run: str) -> str:
+    """The id of the run that a wave belongs to."""
+    return "-".join(run.split("-")[:2])
+
+
 def snapshot_name(run: str) -> str:
     """The name of every VMware snapshot of a run."""
     return NAME_PREFIX + run

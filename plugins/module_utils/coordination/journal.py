@@ -18,6 +18,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..errors import RegistryError
 from ..registry.database import Database
+from .identity import whole_of
 
 # A run's states. `lost`: its VMs were released while it was not known whether the ZFS snapshot would still be taken.
 QUIESCING, SNAPSHOTTING, RELEASING, LOST, ENDED = "quiescing", "snapshotting", "releasing", "lost", "ended"
@@ -154,9 +155,14 @@ class Journal:
         """The run with this id."""
         return next(iter(self._runs("id = ?", (run,), 1)), None)
 
-    def last_run(self, task: str) -> RunRecord | None:
-        """The newest run of a snapshot task (its key)."""
-        return next(iter(self._runs("task = ?", (task,), 1)), None)
+    def last_run(self, task: str) -> list[RunRecord]:
+        """The newest run of a snapshot task (its key), the first of its waves first; empty if there is none."""
+        newest = self._runs("task = ?", (task,), 1)
+        if not newest:
+            return []
+        whole = whole_of(newest[0].id)
+        waves = self._runs("id = ? OR id GLOB ?", (whole, f"{whole}-*"), -1)
+        return sorted(waves, key=lambda run: run.id != whole)
 
     def _runs(self, where: str, values: Sequence[str], limit: int) -> list[RunRecord]:
         with self._lock:

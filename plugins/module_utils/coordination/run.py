@@ -14,6 +14,7 @@ from ..zfs.names import check_dataset, check_snapshot
 from . import identity, recover, result, waves
 from .engine import Engine
 from .hold_run import HoldRun
+from .journal import ENDED, best_effort
 from .plan import Plan, make_plan
 from .request import Request
 from .sites import Site, open_sites
@@ -62,23 +63,28 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
 
 def _hold(engine: Engine, request: Request, run: str, plan: Plan, sites: Sequence[Site], stop: Stop) -> dict[str, Any]:
     """Carry out the plan, in waves where the request wants them. The first wave that fails is the last."""
-    if not request.policy.wave_size:
-        return HoldRun(engine, request, run, plan, sites, stop).execute()
-    done: list[dict[str, Any]] = []
     parts = waves.cut(plan, request.policy.wave_size)
-    for number, wave in enumerate(parts, 1):
-        name = run if number == 1 else f"{run}-{number}"
-        engine.report(f"Wave {number} of {len(parts)}")
-        with ExitStack() as stack:
-            if number > 1:
+    names = identity.wave_ids(run, len(parts))
+    done: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        for name, wave in zip(names, parts):
+            if name != run:  # which is alive already
                 stack.enter_context(engine.locks.alive(name, request.dataset))
+            engine.journal.open_run(name, request.task, request.dataset, wave.snapshots)
+        for number, (name, wave) in enumerate(zip(names, parts), 1):
+            if len(parts) > 1:
+                engine.report(f"Wave {number} of {len(parts)}")
             try:
                 done.append(HoldRun(engine, request, name, wave, sites, stop).execute())
             except RunFailed as error:
+                for unbegun in names[number:]:
+                    best_effort(lambda unbegun=unbegun: engine.journal.set_state(unbegun, ENDED))  # type: ignore[misc]
+                if not request.policy.wave_size:
+                    raise
                 before = f"In wave {number} of {len(parts)}: " if len(parts) > 1 else ""
                 details = result.together([*done, error.details], plan.snapshots)
                 raise RunFailed(before + error.problem, error.remedy, **details) from error
-    return result.together(done, plan.snapshots)
+    return result.together(done, plan.snapshots) if request.policy.wave_size else done[0]
 
 
 def _check(engine: Engine, request: Request) -> list[str]:

@@ -20,9 +20,9 @@ from ..zfs import snapshots
 from ..zfs.datasets import list_datasets, select
 from ..zfs.names import check_snapshot
 from . import identity, record, retire
-from .consistency import CRASH
+from .consistency import CRASH, lowest
 from .engine import Engine
-from .journal import RunRecord, best_effort
+from .journal import ENDED, RunRecord, best_effort
 from .request import Request
 from .run import execute, preview
 
@@ -43,11 +43,28 @@ def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
     now = time.time()
     waiting = last_due(task.schedule, max(engine.tasks.handled(task.id), now - task.jitter), now)
     next_run = (waiting or next_due(task.schedule, now)) if task.enabled else None
-    last_run = engine.journal.last_run(task.key)
     return {
         **task.as_dict(),
         "next_run": datetime.fromtimestamp(next_run).astimezone().isoformat(timespec="minutes") if next_run else None,
-        "last_run": summary(last_run) if last_run else None,
+        "last_run": _last_run(engine.journal.last_run(task.key)),
+    }
+
+
+def _last_run(waves: Sequence[RunRecord]) -> dict[str, Any] | None:
+    """A run's waves in one summary, which is never better than the worst of them."""
+    if not waves:
+        return None
+    results = [run.result for run in waves]
+    levels = [level for result in results if (level := result.get("consistency")) is not None]
+    complete = [result.get("complete") for result in results]
+    windows = [result["hold_window_seconds"] for result in results if result.get("hold_window_seconds") is not None]
+    return {
+        **summary(waves[0]),
+        "state": next((run.state for run in waves if run.state != ENDED), ENDED),
+        "created": any(result.get("created", False) for result in results),
+        "consistency": lowest(levels) if len(levels) == len(results) else None,
+        "complete": None if None in complete else all(complete),
+        "hold_window_seconds": max(windows, default=None),
     }
 
 
@@ -135,7 +152,7 @@ def _nothing_to_do(
         return ""
     (short,) = names
     latest = f"{task.dataset}@{short}"
-    if task.vmware_sync and not record.is_complete(found[latest]):
+    if task.vmware_sync and not all(record.is_complete(found[f"{dataset}@{short}"]) for dataset in datasets):
         return ""
     if _of_turn(task, found[latest], instant):
         return f"{latest} was taken already"
