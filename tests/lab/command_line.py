@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any, Callable, Sequence
 
-from . import clean_up, set_up
+from . import by_hand, clean_up, set_up
 from .places import LabError, default_lab_name
 from .storage_host import StorageHost, labs
 
@@ -50,6 +50,7 @@ def _power_cut(lab: StorageHost, options: argparse.Namespace) -> int:
 
 def _down(lab: StorageHost, options: argparse.Namespace) -> int:
     for each in labs() if options.all else [lab]:
+        by_hand.end(each)
         each.down()
         print(f"{each.name} is down.")
     return 0
@@ -57,6 +58,19 @@ def _down(lab: StorageHost, options: argparse.Namespace) -> int:
 
 def _ssh(lab: StorageHost, options: argparse.Namespace) -> int:
     return lab.interactive(options.words)
+
+
+def _vcenter(lab: StorageHost, options: argparse.Namespace) -> int:
+    simulator, inventory = by_hand.start(lab)
+    print(f"A vCenter runs on port {simulator.port}; its thumbprint is {simulator.thumbprint}.")
+    print(f"How Ansible reaches both is in {inventory}.")
+    return 0
+
+
+def _deploy(lab: StorageHost, options: argparse.Namespace) -> int:
+    by_hand.deploy(lab, options.datastore, options.vms)
+    print(f"{', '.join(options.vms)} run on the datastore {options.datastore}.")
+    return 0
 
 
 def _path(lab: StorageHost, options: argparse.Namespace) -> int:
@@ -127,6 +141,10 @@ def _parser() -> argparse.ArgumentParser:
     command("ssh", _ssh, "run a command in it, or a shell").add_argument(
         "words", nargs=argparse.REMAINDER, metavar="command"
     )
+    command("vcenter", _vcenter, "start a vCenter beside it, without any NFS datastore, and write an inventory")
+    added = command("deploy", _deploy, "put running VMs on a datastore of that vCenter")
+    added.add_argument("--datastore", default="vmware", help="the datastore (default: vmware)")
+    added.add_argument("vms", nargs="+", metavar="VM", help="names of the VMs")
     command("path", _path, "print the folder of the wrappers zfs and zpool, for PATH")
     command("clean", _clean, "stop everything of this checkout and remove build/; the cache of what was built stays")
     command("status", _status, "show the labs of this checkout").add_argument(

@@ -1,0 +1,236 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The blocks of the documentation, and what it takes for one to be right."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping
+
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
+
+from tests.lab import command_line
+
+from .tools import ROOT, files
+
+COLLECTION = "quiesce.vmware_zfs"
+LANGUAGES = ("shell", "yaml", "text", "python", "{toctree}")
+_FENCE = re.compile(r"^( *)```(\S*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_TEMPLATE = re.compile(r"\{\{.*\}\}", re.DOTALL)
+_STAND_INS = {"int": 1, "float": 1.0, "bool": True, "list": [], "dict": {}}
+# Programs that are not this project's: that they are spelt so is all that is looked at.
+_OTHERS = {
+    "ansible-vault", "curl", "dmesg", "exportfs", "grep", "midclt", "openssl", "sh", "zfs", "zpool", "base64", "cut",
+    "python3", "sort", "tr", "cd", "export",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it begins, its language, its text without the indentation of the fence."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    """The blocks of README.md, CONTRIBUTING.md, docs/ and the roles, in these languages (in all when none is named)."""
+    found = []
+    for page in files("README.md", "CONTRIBUTING.md", "docs/*.md", "roles/*/README.md"):
+        text = (ROOT / page).read_text()
+        for match in _FENCE.finditer(text):
+            indent, language, inside = match.groups()
+            lines = [line.removeprefix(indent) for line in inside.splitlines()]
+            number = text.count("\n", 0, match.start()) + 1
+            found.append(Block(page, number, language, "\n".join(lines) + "\n"))
+    return [block for block in found if not languages or block.language in languages]
+
+
+# ---- YAML
+
+
+def plays(block: Block) -> list[dict[str, Any]]:
+    """A block as a playbook: its plays, its tasks in a play, or nothing when it is neither."""
+    data = yaml.safe_load(block.text)
+    if not isinstance(data, list):
+        return []
+    if all("hosts" in entry or "ansible.builtin.import_playbook" in entry for entry in data):
+        return data
+    if all("role" in entry for entry in data):
+        return [{"name": "A play", "hosts": "storage", "roles": data}]
+    return [{"name": "A play", "hosts": "storage", "tasks": data}]
+
+
+def check_plays(found: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with the options of this collection's modules and the variables of its roles."""
+    wrong: list[str] = []
+    for play in found:
+        given = {**play.get("vars", {})}
+        for role in play.get("roles", []):
+            given.update({name: value for name, value in role.items() if name not in ("role", "tags", "when", "vars")})
+            if role["role"].startswith(COLLECTION):
+                wrong += check_role(role["role"].rpartition(".")[2], given)
+        if "ansible.builtin.import_playbook" in play:
+            wrong += [problem for role in ROLES for problem in check_role(role, given)]
+            wrong += [f"no role has the variable {name}" for name in given if not role_of(name)]
+        for task in tasks(play):
+            for name, options in task.items():
+                if name.startswith(f"{COLLECTION}.vmware"):
+                    wrong += check_module(name.rpartition(".")[2], options or {})
+    return wrong
+
+
+def tasks(play: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for part in ("pre_tasks", "tasks", "post_tasks", "handlers", "block", "rescue", "always"):
+        for task in play.get(part, []):
+            yield task
+            yield from tasks(task)
+
+
+def check_module(name: str, options: Mapping[str, Any]) -> list[str]:
+    """Complaints of the module's own argument spec; a template counts as a value of the right type."""
+    try:
+        spec = importlib.import_module(f"ansible_collections.{COLLECTION}.plugins.modules.{name}").SPEC
+    except ImportError:
+        return [f"there is no module {name}"]
+    validator = ArgumentSpecValidator(
+        dict(spec.options),
+        mutually_exclusive=spec.mutually_exclusive,
+        required_together=spec.required_together,
+        required_one_of=spec.required_one_of,
+        required_if=spec.required_if,
+        required_by=spec.required_by,
+    )
+    result = validator.validate(filled(options, spec.options))
+    return [f"{name}: {message}" for message in result.error_messages]
+
+
+ROLES: dict[str, dict[str, Any]] = {
+    path.parent.parent.name: {
+        name: option
+        for point in yaml.safe_load(path.read_text())["argument_specs"].values()
+        for name, option in point["options"].items()
+    }
+    for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml"))
+}
+
+
+def role_of(variable: str) -> str:
+    return next((role for role, options in ROLES.items() if variable in options), "")
+
+
+def check_role(role: str, given: Mapping[str, Any]) -> list[str]:
+    """Complaints of the role's argument spec about the variables that are its own."""
+    own = {name: value for name, value in given.items() if name.startswith(f"{role}_")}
+    described = {name: option for name, option in ROLES[role].items() if name in own or option.get("required")}
+    result = ArgumentSpecValidator(described).validate(filled(own, described))
+    return [f"role {role}: {message}" for message in result.error_messages]
+
+
+def filled(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` with something of the right type for each template, as deep as the options are described."""
+    return {name: _filled(value, options.get(name, {})) for name, value in given.items()}
+
+
+def _filled(value: Any, option: Mapping[str, Any]) -> Any:
+    if isinstance(value, str) and _TEMPLATE.search(value):
+        return option.get("choices", [_STAND_INS.get(option.get("type", "str"), "x")])[0]
+    if isinstance(value, dict) and option.get("options"):
+        return filled(value, option["options"])
+    if isinstance(value, list) and option.get("options"):
+        return [filled(each, option["options"]) if isinstance(each, dict) else each for each in value]
+    return value
+
+
+# ---- Shell
+
+
+def check_command(line: str) -> str:
+    """What is wrong with one simple command; "" when it is right as far as this project can say."""
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words.pop(0)
+    if words and words[0] == "sudo":
+        words.pop(0)
+    if not words:
+        return ""
+    program, *arguments = words
+    if program == "make":
+        known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        unknown = [word for word in arguments if "=" not in word and word not in known]
+        return f"make has no {unknown}" if unknown else ""
+    if program == "vmware-zfs":
+        return _parse(cli._parser(), arguments)
+    if program == "tests/lab/lab":
+        said = _parse(command_line._parser(), arguments)
+        inside = arguments[arguments.index("ssh") + 1 :] if "ssh" in arguments else []
+        return said or (check_command(shlex.join(inside)) if inside else "")
+    if program in ("systemctl", "journalctl"):
+        return _units(arguments)
+    if program.endswith(("ansible-playbook", "ansible-galaxy", "ansible-doc", "ansible")):
+        return _ansible(program.rpartition("/")[2], arguments)
+    if program.startswith("build/venv/bin/"):
+        paths = [word for word in arguments if word.startswith("tests/")]
+        missing = [word for word in paths if not (ROOT / word.partition("::")[0]).exists()]
+        return f"there is no {missing}" if missing else ""
+    return "" if program in _OTHERS else f"'{program}' is not known"
+
+
+def _parse(parser: Any, arguments: list[str]) -> str:
+    given = ["1" if word == "TASK" else word for word in arguments]
+    parser.exit_on_error = False
+    try:
+        parser.parse_args(given)
+    except SystemExit as end:
+        return f"{parser.prog} does not understand {arguments}" if end.code else ""
+    except Exception as error:
+        return f"{parser.prog} does not understand {arguments}: {error}"
+    return ""
+
+
+def _units(arguments: list[str]) -> str:
+    there = {path.name.removesuffix(".j2") for path in ROOT.glob("roles/runtime/templates/*.service.j2")}
+    there |= {path.name.removesuffix(".j2") for path in ROOT.glob("roles/runtime/templates/*.timer.j2")}
+    named = [word for word in arguments if word.startswith("vmware-zfs")]
+    plain = {re.sub(r"@[^.]*", "@", word) for word in named}
+    unknown = [word for word in plain if not any(unit.startswith(word.removesuffix("*")) for unit in there)]
+    return f"no unit is called {unknown}" if unknown else ""
+
+
+def _ansible(program: str, arguments: list[str]) -> str:
+    for word in arguments:
+        if word.startswith(f"{COLLECTION}."):
+            name = word.rpartition(".")[2]
+            places = (f"playbooks/{name}.yml", f"plugins/modules/{name}.py", f"roles/{name}/tasks/main.yml")
+            if not any((ROOT / place).exists() for place in places):
+                return f"there is no {word}"
+    module = importlib.import_module(
+        {"ansible": "ansible.cli.adhoc"}.get(program, "ansible.cli." + program.removeprefix("ansible-"))
+    )
+    (client,) = [
+        each for name, each in vars(module).items()
+        if isinstance(each, type) and name.endswith("CLI") and each.__module__ == module.__name__
+    ]  # fmt: skip
+    interpreter = client([program, *arguments])
+    interpreter.init_parser()
+    return _parse(interpreter.parser, arguments)
+
+
+def commands(block: Block) -> list[str]:
+    """The simple commands of a shell block, without what needs a shell to be understood."""
+    joined = block.text.replace("\\\n", " ")
+    if "'\n" in joined:  # a script within quotes
+        return []
+    parts = [part for line in joined.splitlines() for part in re.split(r"\|\|?|&&", line)]
+    return [re.sub(r"\s\d?[<>]\S+", "", part).strip() for part in parts if part.strip()]
