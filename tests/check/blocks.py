@@ -193,7 +193,7 @@ def _parse(parser: Any, arguments: list[str]) -> str:
     try:
         parser.parse_args(given)
     except SystemExit as end:
-        return f"{parser.prog} does not understand {arguments}" if end.code else ""
+        return "" if end.code in (0, None) else f"{parser.prog} does not understand {arguments}"
     except Exception as error:
         return f"{parser.prog} does not understand {arguments}: {error}"
     return ""
