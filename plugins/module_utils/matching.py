@@ -12,6 +12,7 @@ from __future__ import annotations
 import posixpath
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import Any, Iterable, Sequence
 
@@ -39,10 +40,16 @@ class Match:
     folders: tuple[tuple[str, str], ...] = ()  # (folder of the datastore, dataset mounted there), "" is its root
     warnings: tuple[str, ...] = ()
 
-    @property
+    # Asked for every disk, of a datastore that may have a thousand folders.
+    @cached_property
     def datasets(self) -> tuple[str, ...]:
         """The dataset that the datastore lies on, then those mounted in folders below it."""
         return tuple(dict.fromkeys(dataset for _unused, dataset in self.folders))
+
+    @cached_property
+    def mounted(self) -> dict[str, str]:
+        """The dataset mounted at each folder, by its path from the root "/" of the datastore."""
+        return {clean_path(folder): dataset for folder, dataset in self.folders}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for results: JSON types; the relation is None where nothing matched."""
@@ -92,8 +99,8 @@ def disk_datasets(match: Match, file: str) -> tuple[str, ...]:
     within = path_of(file)
     if within.startswith(("/", "ds:")):
         return match.datasets
-    on_the_way = set(ancestors(clean_path(within)))
-    return tuple(dict.fromkeys(dataset for folder, dataset in match.folders if clean_path(folder) in on_the_way))
+    on_the_way = reversed(list(ancestors(clean_path(within))))
+    return tuple(dict.fromkeys(match.mounted[step] for step in on_the_way if step in match.mounted))
 
 
 @dataclass(frozen=True)

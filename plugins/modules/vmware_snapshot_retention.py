@@ -82,13 +82,12 @@ def run(module):
     zfs = Zfs()
     with SnapshotTasks.open(Paths.from_environment(), read_only=True) as stored:
         tasks = stored.list_all() if module.params["id"] is None else [stored.get(module.params["id"])]
-    retired = [retire.retire(zfs, task, retire.facts(zfs, task.dataset), module.check_mode) for task in tasks]
-    destroyed = [name for one in retired for name in one["destroyed"]]
+    found = retire.facts(zfs, [task.dataset for task in tasks])
+    retired = retire.retire(zfs, tasks, found, module.check_mode)
     return {
-        "changed": bool(destroyed),
-        "destroyed": destroyed,
-        "kept": [kept for one in retired for kept in one["kept"]],
-        "diff": {"before": {"zfs_snapshots": destroyed}, "after": {"zfs_snapshots": []}},
+        **retired,
+        "changed": bool(retired["destroyed"]),
+        "diff": {"before": {"zfs_snapshots": retired["destroyed"]}, "after": {"zfs_snapshots": []}},
     }
 
 

@@ -481,7 +481,7 @@ def test_a_record_that_cannot_be_lowered_is_lowered_by_the_next_run(
 ) -> None:
     folder = before_zfs(
         '[ "$1" = snapshot ] && { echo >reached; read line <go; }\n'
-        '[ "$1" = set ] && { echo "cannot set property: pool I/O is suspended" >&2; exit 1; }\nexec $zfs "$@"'
+        '[ "$1" = program ] && { echo "pool I/O is suspended" >&2; exit 1; }\nexec $zfs "$@"'
     )
     for name in ("reached", "go"):
         os.mkfifo(folder / name)

@@ -58,7 +58,7 @@ def later(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
 
 
 def retention(scene: Scene, task: SnapshotTask, dry: bool = False) -> dict[str, Any]:
-    return retire.retire(scene.engine.zfs, task, retire.facts(scene.engine.zfs, scene.tree), dry)
+    return retire.retire(scene.engine.zfs, [task], retire.facts(scene.engine.zfs, [scene.tree]), dry)
 
 
 def test_a_turn_quiesces_the_vms_and_marks_what_it_took(scene: Scene, vcenter: Simulator) -> None:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ..registry.snapshot_tasks import SnapshotTask
 from ..schedule.retention import Taken, judge, lifetime
 from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.destroy import destroy
+from ..zfs.names import is_within
 from .record import PREFIX, is_complete
 
 TASK = PREFIX + "task"
@@ -26,19 +27,27 @@ _PROPERTIES = (
 )
 
 
-def facts(zfs: Zfs, dataset: str) -> dict[str, dict[str, str]]:
-    """What retention has to know of the snapshots of `dataset` and below: a task may have been recursive once."""
-    return snapshots.facts(zfs, dataset, _PROPERTIES, PREFIX)
+def facts(zfs: Zfs, datasets: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What retention has to know of the snapshots of `datasets` and below: a task may have been recursive once."""
+    return snapshots.facts(zfs, datasets, _PROPERTIES, PREFIX)
 
 
-def retire(zfs: Zfs, task: SnapshotTask, found: Mapping[str, Mapping[str, str]], dry: bool) -> dict[str, Any]:
-    """Destroy those of `found` (as `facts` returns them) that the task took and whose lifetime is over.
+def retire(
+    zfs: Zfs, tasks: Sequence[SnapshotTask], found: Mapping[str, Mapping[str, str]], dry: bool
+) -> dict[str, Any]:
+    """Destroy those of `found` (as `facts` returns them) that one of `tasks` took and whose lifetime is over.
 
-    Plain data: `destroyed` (or, with `dry`, those that would be) are names; `kept` are name and reason of the task's
+    Plain data: `destroyed` (or, with `dry`, those that would be) are names; `kept` are name and reason of the tasks'
     other snapshots.
     """
-    keep = lifetime(task.lifetime_value, task.lifetime_unit)
-    verdicts = judge([_taken(name, values) for name, values in found.items()], task.key, keep, time.time())
+    now = time.time()
+    taken: dict[str, list[Taken]] = {}
+    for name, values in found.items():
+        taken.setdefault(values.get(TASK, ""), []).append(_taken(name, values))
+    verdicts = []
+    for task in tasks:
+        mine = [snapshot for snapshot in taken.get(task.key, ()) if is_within(snapshot.dataset, task.dataset)]
+        verdicts += judge(mine, task.key, lifetime(task.lifetime_value, task.lifetime_unit), now)
     doomed = {
         verdict.snapshot.name: found[verdict.snapshot.name]["createtxg"] for verdict in verdicts if verdict.destroy
     }

@@ -9,13 +9,16 @@ from contextlib import ExitStack
 from typing import Any, Sequence
 
 from ..errors import InputError, RunFailed
+from ..zfs import snapshots
 from ..zfs.datasets import list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot
 from . import identity, recover, result, waves
+from .consistency import CRASH
 from .engine import Engine
 from .hold_run import HoldRun
 from .journal import ENDED, best_effort
 from .plan import Plan, make_plan
+from .record import Record
 from .request import Request
 from .sites import Site, open_sites
 from .stop import Stop, on_signals
@@ -108,7 +111,19 @@ def _plan(engine: Engine, request: Request, stack: ExitStack) -> tuple[list[Site
     )
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
         problems.append(f"{_no_credential(request)}; store one with vmware_cred.")
-    return sites, make_plan(request, names, sites, problems)
+    plan = make_plan(request, names, sites, problems)
+    for wave in waves.cut(plan, request.policy.wave_size):
+        _check_room(wave)
+    return sites, plan
+
+
+def _check_room(plan: Plan) -> None:
+    """Raise InputError, before any VM is held, where the one command that takes all ZFS snapshots would be too long."""
+    vms = result.of_plan(plan)["vms"]  # more of each VM than the record will tell
+    likely = Record(
+        run="", host="", consistency=CRASH, complete=False, held_until=0, vms=vms, problems=[*plan.problems]
+    )
+    snapshots.check_room(plan.snapshots, likely.properties())
 
 
 def _no_credential(request: Request) -> str:

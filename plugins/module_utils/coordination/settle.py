@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Container
+from typing import Any, Callable, Container, Iterable, Mapping
 
 from ..errors import QuiesceError
 from ..zfs import snapshots
@@ -93,17 +93,23 @@ def lower_younger(engine: Engine) -> tuple[list[str], list[str]]:
         return [], [str(error)]
     for pool in pools:
         try:
-            for name, values in snapshots.facts(engine.zfs, pool, keys, record.PREFIX, _LOOK_SECONDS).items():
-                mine = values.get(record.PREFIX + "host") == engine.host.id
-                if not mine or not record.says_too_much(values) or engine.locks.is_alive(values[record.PREFIX + "run"]):
-                    continue
-                taken = record.read(engine.zfs, name)
+            for names in _too_good(engine, snapshots.facts(engine.zfs, [pool], keys, record.PREFIX)):
+                taken = record.read(engine.zfs, names[0])
                 if taken is not None:
-                    snapshots.set_properties(engine.zfs, [name], taken.replacement(), _LOOK_SECONDS)
-                    lowered.append(name)
+                    snapshots.set_properties(engine.zfs, names, taken.replacement())
+                    lowered += names
         except QuiesceError as error:
             problems.append(f"Which ZFS snapshots of the pool {pool} came too late is not known: {error}")
     return lowered, problems
+
+
+def _too_good(engine: Engine, found: Mapping[str, Mapping[str, str]]) -> Iterable[list[str]]:
+    """The snapshots of this host that say more than they may, those of a dead run together: they bear one record."""
+    runs: dict[str, list[str]] = {}
+    for name, values in found.items():
+        if values.get(record.PREFIX + "host") == engine.host.id and record.says_too_much(values):
+            runs.setdefault(values[record.PREFIX + "run"], []).append(name)
+    return [names for run, names in runs.items() if not engine.locks.is_alive(run)]
 
 
 def lower_vms(engine: Engine, run: str, vms: Container[str]) -> list[str]:
@@ -112,10 +118,10 @@ def lower_vms(engine: Engine, run: str, vms: Container[str]) -> list[str]:
     Returns those whose record that changed.
     """
     problem = "its VMware snapshot was gone when the run was recovered"
-    for known in engine.journal.runs((SNAPSHOTTING, RELEASING, LOST, ENDED)):
-        if known.id == run:
-            return _lower(engine, known, problem, lambda vm: vm["moid"] in vms and vm["level"] != STILL)
-    return []
+    known = engine.journal.run(run)
+    if known is None or known.state == QUIESCING:
+        return []
+    return _lower(engine, known, problem, lambda vm: vm["moid"] in vms and vm["level"] != STILL)
 
 
 def _lower(

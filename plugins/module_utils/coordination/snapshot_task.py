@@ -121,15 +121,15 @@ def _outcome(task: SnapshotTask, skipped: str) -> dict[str, Any]:
 def _turn(engine: Engine, task: SnapshotTask, instant: _Instant, dry: bool) -> dict[str, Any]:
     chosen = select(list_datasets(engine.zfs, task.dataset), task.dataset, task.recursive, task.exclude)
     datasets = [dataset.name for dataset in chosen]
-    found = retire.facts(engine.zfs, task.dataset)
+    found = retire.facts(engine.zfs, [task.dataset])
     turn = _outcome(task, _nothing_to_do(engine, task, datasets, found, instant))
     if not turn["skipped"]:
         others = {name.split("@")[1] for name, values in found.items() if not _of_turn(task, values, instant)}
         name = unused_name(task.naming_schema, datetime.fromtimestamp(instant.named).astimezone(), others.__contains__)
         turn["snapshot"] = _snapshot(engine, task, name, datasets, dry)
         if not dry:
-            found = retire.facts(engine.zfs, task.dataset)
-    turn["retired"] = retire.retire(engine.zfs, task, found, dry)
+            found = retire.facts(engine.zfs, [task.dataset])
+    turn["retired"] = retire.retire(engine.zfs, [task], found, dry)
     return turn
 
 
@@ -146,9 +146,9 @@ def _nothing_to_do(
     instant: _Instant,
 ) -> str:
     """Why no snapshot is needed, or "". One that is not complete is worth another try, also of the same data."""
-    newest = {dataset: _newest(task, dataset, found) for dataset in datasets}
-    names = set(newest.values())
-    if len(names) != 1 or None in names:
+    newest = _newest(task, found)
+    names = {newest.get(dataset, "") for dataset in datasets}
+    if len(names) != 1 or "" in names:
         return ""
     (short,) = names
     latest = f"{task.dataset}@{short}"
@@ -156,19 +156,19 @@ def _nothing_to_do(
         return ""
     if _of_turn(task, found[latest], instant):
         return f"{latest} was taken already"
-    if task.allow_empty or snapshots.written_since(engine.zfs, str(short), datasets):
+    if task.allow_empty or snapshots.written_since(engine.zfs, short, datasets):
         return ""
     return f"nothing was written since {latest} (allow_empty is false)"
 
 
-def _newest(task: SnapshotTask, dataset: str, found: Mapping[str, Mapping[str, str]]) -> str | None:
-    """The name (behind the @) of the task's newest snapshot of the dataset."""
-    mine = [
-        (_creation(values), name.split("@")[1])
-        for name, values in found.items()
-        if values.get(retire.TASK) == task.key and name.split("@")[0] == dataset
-    ]
-    return max(mine)[1] if mine else None
+def _newest(task: SnapshotTask, found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The name (behind the @) of the task's newest snapshot of each dataset that has one."""
+    newest: dict[str, tuple[int, str]] = {}
+    for name, values in found.items():
+        if values.get(retire.TASK) == task.key:
+            dataset, _unused, short = name.partition("@")
+            newest[dataset] = max(newest.get(dataset, (-1, "")), (_creation(values), short))
+    return {dataset: short for dataset, (_unused, short) in newest.items()}
 
 
 def _snapshot(engine: Engine, task: SnapshotTask, name: str, datasets: Sequence[str], dry: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..errors import CredentialNotFound, InputError
 from ..secret import Secret
 from ..text import printable
 from ..vsphere.tls import normalise_thumbprint
-from ..zfs.names import check_dataset, is_within
+from ..zfs.names import check_dataset, upwards
 from .cipher import Cipher, KeyMissing
 from .database import Database, Paths
 
@@ -128,10 +128,11 @@ class Credentials:
     def find_for_datasets(self, datasets: Iterable[str]) -> list[Credential]:
         """The credentials that a snapshot of `datasets` concerns: filesystem is one of them, or above or below one."""
         names = set(datasets)
+        above = {each for name in names for each in upwards(name)}
         return [
             credential
             for credential in self.list_all()
-            if any(is_within(name, credential.filesystem) or is_within(credential.filesystem, name) for name in names)
+            if credential.filesystem in above or not names.isdisjoint(upwards(credential.filesystem))
         ]
 
     def password(self, credential: Credential) -> Secret:

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
 import time
 from typing import Callable, Sequence
 
-from ..errors import DatasetNotFound, DependencyError, SnapshotExists, ZfsError, ZfsTimeout
+from ..errors import DatasetNotFound, DependencyError, InputError, SnapshotExists, ZfsError, ZfsTimeout
 from ..text import printable
 
 READ_TIMEOUT = 60.0  # seconds; a listing that takes longer means a pool that hangs
+LONG_READ_TIMEOUT = 600.0  # the same where every snapshot is read: ten thousand on cold disks take their time
 _LOOK = 0.5  # seconds between two looks at whether a command has to hurry
 _HURRIED = 5.0  # seconds that a command gets that has to hurry
 _KILL_GRACE = 1.0  # seconds that a killed command may take to go: one that waits for a suspended pool never does
@@ -42,8 +44,9 @@ class Zfs:
         """Run `zfs <arguments>` and return its standard output. Once `hurry()` is true it gets a few seconds more.
         `script` is its standard input.
 
-        Raises DependencyError (no such command), ZfsTimeout (`timeout` seconds passed, or it was killed: whether it
-        took effect is not known), DatasetNotFound, SnapshotExists or ZfsError with what zfs said.
+        Raises DependencyError (no such command), InputError (more arguments than the system takes), ZfsTimeout
+        (`timeout` seconds passed, or it was killed: whether it took effect is not known), DatasetNotFound,
+        SnapshotExists or ZfsError with what zfs said.
         """
         self.processes += 1
         try:
@@ -58,6 +61,8 @@ class Zfs:
                 start_new_session=True,  # a Ctrl-C at the terminal must not interrupt a snapshot half-way
             )
         except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise too_long(arguments[0]) from error
             raise DependencyError(
                 f"The command '{self.binary}' cannot be run: {error.strerror}",
                 "Install OpenZFS 2.1 or later on this host",
@@ -82,6 +87,14 @@ class Zfs:
     def rows(self, *arguments: str, timeout: float = READ_TIMEOUT) -> list[list[str]]:
         """The output of a `-H` listing as a list of rows of tab-separated fields."""
         return [line.split("\t") for line in self.run(*arguments, timeout=timeout).splitlines()]
+
+
+def too_long(what: str) -> InputError:
+    """The command `zfs <what>` would need more arguments than the system takes."""
+    return InputError(
+        f"'zfs {what}' would have to name more than this system takes in one command",
+        "Take fewer datasets at a time: exclude some, or snapshot parts of the tree one by one",
+    )
 
 
 def _communicate(

@@ -10,7 +10,7 @@ from typing import Iterable, Sequence
 
 from ..errors import DatasetNotFound, InputError
 from .command import Zfs
-from .names import check_dataset, is_within
+from .names import check_dataset, is_within, upwards
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Seq
                 f"exclude names '{name}', which is not below '{root}'" + ("" if recursive else " (recursive is false)"),
                 "Leave it out, or name a dataset that the snapshot would take otherwise",
             )
+    left_out = frozenset(exclude)
     return [
         dataset
         for dataset in datasets
         if (dataset.name == root or (recursive and is_within(dataset.name, root)))
-        and not any(is_within(dataset.name, name) for name in exclude)
+        and left_out.isdisjoint(upwards(dataset.name))
     ]

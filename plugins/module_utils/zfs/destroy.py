@@ -9,14 +9,15 @@ was meant.
 
 from __future__ import annotations
 
-import json
+from itertools import islice
 from typing import Iterable, Mapping
 
 from ..errors import ZfsError
+from . import program
 from .command import Zfs
 
-_BATCH = 100  # a program runs within one transaction group, during which the pool writes nothing else
-_TIMEOUT = 600.0  # seconds
+_TIMEOUT = 600.0  # seconds for a hundred snapshots
+_PATIENCE = 50  # datasets, and snapshots of each, that are unmounted at a time: that takes a process per dataset
 _PROGRAM = """
 local result = {}
 for _, word in ipairs((...)["argv"]) do
@@ -38,37 +39,37 @@ _REASONS = {"another": "it is another snapshot of this name", "16": "it is in us
 
 
 def destroy(zfs: Zfs, snapshots: Mapping[str, str]) -> dict[str, str]:
-    """Destroy `snapshots`: names (`dataset@name`, one pool) with their `createtxg`, which tells equal names apart.
+    """Destroy `snapshots`: names (`dataset@name`) with their `createtxg`, which tells equal names apart.
 
     Returns those that are still there, each with the reason.
     """
-    kept: dict[str, str] = {}
-    words = [f"{born} {name}" for name, born in snapshots.items()]
-    for begin in range(0, len(words), _BATCH):
-        batch = words[begin : begin + _BATCH]
-        pool = batch[0].split(" ", 1)[1].split("@")[0].split("/")[0]
-        said = json.loads(zfs.run("program", "-j", pool, "-", *batch, timeout=_TIMEOUT, script=_PROGRAM)).get("return")
-        if said is None:
-            raise ZfsError(f"'zfs program' on {pool} did not say what it destroyed", "Look with 'zfs list -t snapshot'")
-        kept.update({name: code for name, code in said.items() if code not in _DONE})
-    return _unmount_and_destroy(zfs, kept)
+    words = {name: f"{born} {name}" for name, born in snapshots.items()}
+    said = program.run(zfs, _PROGRAM, (), words, lambda: _TIMEOUT)
+    return _unmount_and_destroy(zfs, {name: code for name, code in said.items() if code not in _DONE})
 
 
 def _unmount_and_destroy(zfs: Zfs, kept: Mapping[str, str]) -> dict[str, str]:
-    """A program cannot destroy what somebody has just read below .zfs/snapshot; the plain command unmounts it first."""
+    """A program cannot destroy what somebody has just read below .zfs/snapshot; the plain command unmounts it first.
+
+    The system unmounts them by itself soon; of what is in use on many datasets most is left to the next turn.
+    """
     reasons = {name: _REASONS.get(code, f"zfs refuses (error {code})") for name, code in kept.items()}
-    for names in _by_dataset(name for name, code in kept.items() if code == "16").values():
+    in_use = _by_dataset(name for name, code in kept.items() if code == "16")
+    for dataset, shorts in islice(in_use.items(), _PATIENCE):
+        names = [f"{dataset}@{short}" for short in shorts[:_PATIENCE]]
         try:
-            zfs.run("destroy", f"{names[0].split('@')[0]}@{','.join(name.split('@')[1] for name in names)}")
+            zfs.run("destroy", f"{dataset}@{','.join(shorts[:_PATIENCE])}")
         except ZfsError as error:
             reasons.update({name: f"it is in use ({error.problem})" for name in names})
         else:
-            reasons = {name: reason for name, reason in reasons.items() if name not in names}
+            for name in names:
+                del reasons[name]
     return reasons
 
 
 def _by_dataset(names: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(name.split("@")[0], []).append(name)
+        dataset, _unused, short = name.partition("@")
+        found.setdefault(dataset, []).append(short)
     return found

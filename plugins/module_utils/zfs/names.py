@@ -10,6 +10,7 @@ less than 256 characters. A name that begins with a dash is refused as well, so 
 from __future__ import annotations
 
 import re
+from typing import Iterator
 
 from ..errors import InputError
 from ..text import printable
@@ -57,6 +58,13 @@ def check_snapshot(dataset: str, name: str) -> str:
     if problem:
         raise InputError(f"'{printable(name, 80)}' cannot be a snapshot's name: {problem}", "Choose another name")
     return f"{dataset}@{name}"
+
+
+def upwards(dataset: str) -> Iterator[str]:
+    """The dataset and each one above it, up to its pool."""
+    while dataset:
+        yield dataset
+        dataset = dataset.rpartition("/")[0]
 
 
 def is_within(dataset: str, ancestor: str) -> bool:

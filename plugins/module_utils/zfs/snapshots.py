@@ -5,12 +5,27 @@
 
 from __future__ import annotations
 
+import time
 from typing import Callable, Mapping, Sequence
 
-from ..errors import DatasetNotFound
-from .command import READ_TIMEOUT, Zfs, never
+from ..errors import DatasetNotFound, ZfsError
+from ..text import counted
+from . import arguments, program
+from .command import LONG_READ_TIMEOUT, READ_TIMEOUT, Zfs, never, too_long
 
 MAX_PROPERTY_VALUE = 8191  # bytes: ZAP_MAXVALUELEN (8,192) less the final NUL
+_SET = """
+local words, result = (...)["argv"], {}
+local last = 1 + 2 * tonumber(words[1])
+for at = last + 1, #words do
+    local error = 0
+    for key = 2, last, 2 do
+        if error == 0 then error = zfs.sync.set_prop(words[at], words[key], words[key + 1]) end
+    end
+    result[words[at]] = tostring(error)
+end
+return result
+"""
 
 
 def create(
@@ -20,8 +35,18 @@ def create(
 
     Once `hurry()` is true it has to end within a few seconds.
     """
+    zfs.run(*_create_command(names, properties), timeout=timeout, hurry=hurry)
+
+
+def check_room(names: Sequence[str], properties: Mapping[str, str]) -> None:
+    """Raise InputError where `create` with properties twice as long would need more arguments than the system takes."""
+    if arguments.size(_create_command(names, properties)) + arguments.size(properties.values()) > arguments.limit():
+        raise too_long("snapshot")
+
+
+def _create_command(names: Sequence[str], properties: Mapping[str, str]) -> list[str]:
     options = [word for key, value in properties.items() for word in ("-o", f"{key}={value}")]
-    zfs.run("snapshot", *options, *names, timeout=timeout, hurry=hurry)
+    return ["snapshot", *options, *names]
 
 
 def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
@@ -44,49 +69,59 @@ def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
 def set_properties(
     zfs: Zfs, names: Sequence[str], properties: Mapping[str, str], timeout: float = READ_TIMEOUT
 ) -> None:
-    """Set `properties` on every snapshot of `names`, in one process."""
-    zfs.run("set", *(f"{key}={value}" for key, value in properties.items()), *names, timeout=timeout)
+    """Set `properties` on every snapshot of `names`, a hundred at a time; `zfs set` waits for the disks after each one.
 
-
-def bearing(zfs: Zfs, names: Sequence[str], key: str, value: str) -> list[str]:
-    """Those of the snapshots `names`, which exist, whose property `key` has this value, in one process."""
-    if not names:
-        return []
-    rows = zfs.rows("get", "-H", "-p", "-o", "name,value", key, *names)
-    return [name for name, found in rows if found == value]
+    Raises ZfsError when one of them could not be set, after the others have been.
+    """
+    words = [str(len(properties)), *(word for pair in properties.items() for word in pair)]
+    end = time.monotonic() + timeout
+    said = program.run(zfs, _SET, words, {name: name for name in names}, lambda: max(0.0, end - time.monotonic()))
+    failed = [f"{name} (error {code})" for name, code in said.items() if code != "0"]
+    if failed:
+        raise ZfsError(
+            f"The properties of {counted(len(failed), 'ZFS snapshot')} could not be set, first of {failed[0]}",
+            "Look whether it still exists, with 'zfs list -t snapshot'",
+        )
 
 
 def own(zfs: Zfs, names: Sequence[str], key: str) -> dict[str, str]:
-    """The user property `key` of those of `names` (snapshots, not empty) that carry it themselves, in one process."""
-    rows = zfs.rows("get", "-H", "-p", "-o", "name,value,source", key, *names)
+    """The user property `key` of those of the snapshots `names` that carry it themselves."""
+    what = ("get", "-H", "-p", "-o", "name,value,source", key)
+    rows = [row for part in arguments.parts(names) for row in zfs.rows(*what, *part)]
     return {name: value for name, value, source in rows if source in ("local", "received")}
 
 
+def bearing(zfs: Zfs, names: Sequence[str], key: str, value: str) -> list[str]:
+    """Those of the snapshots `names`, which exist, whose own user property `key` has this value."""
+    return [name for name, found in own(zfs, names, key).items() if found == value]
+
+
 def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> list[str]:
-    """Those of the snapshots `names` (not empty) that exist, in one process."""
-    try:
-        listing = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", *names, timeout=timeout)
-    except DatasetNotFound as error:
-        listing = error.output  # zfs lists what is there and complains about the rest
-    return listing.splitlines()
+    """Those of the snapshots `names` that exist."""
+    found: list[str] = []
+    for part in arguments.parts(names):
+        try:
+            listing = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", *part, timeout=timeout)
+        except DatasetNotFound as error:
+            listing = error.output  # zfs lists what is there and complains about the rest
+        found += listing.splitlines()
+    return found
 
 
 def facts(
-    zfs: Zfs, dataset: str, properties: Sequence[str], prefix: str, timeout: float = READ_TIMEOUT
+    zfs: Zfs, datasets: Sequence[str], properties: Sequence[str], prefix: str, timeout: float = LONG_READ_TIMEOUT
 ) -> dict[str, dict[str, str]]:
-    """`properties` of every snapshot of `dataset` and of what lies below it, in one process.
+    """`properties` of every snapshot of `datasets` and of what lies below them.
 
     User properties begin with `prefix`; one that the snapshot only inherits is left out. Parents first, oldest first.
     """
     found: dict[str, dict[str, str]] = {}
-    columns = "name,property,value,source"
-    rows = zfs.rows(
-        "get", "-H", "-p", "-r", "-t", "snapshot", "-o", columns, ",".join(properties), dataset, timeout=timeout
-    )
-    for name, key, value, source in rows:
-        values = found.setdefault(name, {})
-        if value != "-" and (not key.startswith(prefix) or source in ("local", "received")):
-            values[key] = value
+    what = ("get", "-H", "-p", "-r", "-t", "snapshot", "-o", "name,property,value,source", ",".join(properties))
+    for part in arguments.parts(datasets):
+        for name, key, value, source in zfs.rows(*what, *part, timeout=timeout):
+            values = found.setdefault(name, {})
+            if value != "-" and (not key.startswith(prefix) or source in ("local", "received")):
+                values[key] = value
     return found
 
 
@@ -95,5 +130,5 @@ def written_since(zfs: Zfs, name: str, datasets: Sequence[str]) -> bool:
 
     One that has no such snapshot counts as written to.
     """
-    rows = zfs.rows("get", "-H", "-p", "-o", "value", f"written@{name}", *datasets)
-    return any(value != "0" for (value,) in rows)
+    what = ("get", "-H", "-p", "-o", "value", f"written@{name}")
+    return any(value != "0" for part in arguments.parts(datasets) for (value,) in zfs.rows(*what, *part))
