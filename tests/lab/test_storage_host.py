@@ -66,6 +66,18 @@ def test_wrapper_leaves_standard_input_to_the_caller_but_for_receive(host: Stora
     assert zfs(host, "list", "-H", "-o", "name", "tank/got").stdout == "tank/got\n"
 
 
+def test_wrapper_hands_over_more_than_fits_into_one_argument(host: StorageHost) -> None:
+    """The limit of one argument is 128 KiB; ssh gets the whole command as one."""
+    words = [f"tank/none-{number}-{'x' * 200}" for number in range(1000)]
+    told = zfs(host, "list", *words)
+    assert told.returncode == 1 and told.stderr.count("does not exist") == len(words)
+    program = [str(host.path_dir / "zfs"), "program", "tank", "-", *words]
+    done = subprocess.run(
+        program, input='return #(...)["argv"]', capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0 and "return: 1000" in done.stdout, done.stderr
+
+
 def test_nfs_is_served_on_its_port(host: StorageHost) -> None:
     # RFC 5531: a call of the procedure that does nothing (0) of NFS (program 100003) version 3, without credentials.
     call = struct.pack(">10I", 7, 0, 2, 100003, 3, 0, 0, 0, 0, 0)
