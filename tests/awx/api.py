@@ -13,7 +13,6 @@ import threading
 from collections import defaultdict
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from typing import Any, Iterator
 from urllib.parse import parse_qsl, urlsplit
 
@@ -40,12 +39,13 @@ class Awx:
         self.objects: dict[str, dict[int, Object]] = defaultdict(dict)
         self.linked: dict[str, list[int]] = defaultdict(list)
         self.url = ""
-        self._ids = count(1)
+        self._last = 0
 
     def create(self, kind: str, given: Object) -> Object:
+        self._last += 1
         item = {
             "description": "", **DEFAULTS.get(kind, {}), **given,
-            "id": next(self._ids), "type": PLURALS.get(kind, kind[:-1]),
+            "id": self._last, "type": PLURALS.get(kind, kind[:-1]),
         }  # fmt: skip
         if kind == "projects":
             item["playbooks"] = self.playbooks

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Iterator
 
 import pytest
@@ -19,3 +20,9 @@ def defined() -> Iterator[Awx]:
         first = define(awx)
         assert first.returncode == 0, first.stdout
         yield awx
+
+
+@pytest.fixture
+def awx(defined: Awx) -> Awx:
+    """What it holds, for a test that changes something."""
+    return deepcopy(defined)

@@ -59,21 +59,21 @@ def launch(
     hosts: Mapping[str, Any],
     answers: Mapping[str, Any] | None = None,
     artifacts: Mapping[str, Any] | None = None,
-    check: bool = False,
+    project: Path = PROJECT,
 ) -> Done:
     """Run a job template. `hosts` have their variables, `artifacts` are those of a workflow's node before."""
     item = awx.named("job_templates", template)
     given = rules.answers(item["survey_spec"], answers or {})
     unsafe = {name: _Unsafe(value) if isinstance(value, str) else value for name, value in given.items()}
     private = folder / f"awx_{len(list(folder.glob('awx_*'))) + 1}"
-    shutil.copytree(PROJECT, private / "project")
+    shutil.copytree(project, private / "project")
     environment, extra_vars = _inject(awx, item, private)
     _write(
         private / "env" / "extravars",
         yaml.dump({**extra_vars, **unsafe, **(artifacts or {}), "awx_job_id": 1}, Dumper=_Dumper),
     )
     _write(private / "env" / "settings", json.dumps({"idle_timeout": 0, "job_timeout": 600, "pexpect_timeout": 5}))
-    _write(private / "env" / "cmdline", "--forks 5 -u root" + (" --check" if check else ""))
+    _write(private / "env" / "cmdline", "--forks 5 -u root")
     _write(private / "env" / "envvars", json.dumps({
         "ANSIBLE_FORCE_COLOR": "True", "ANSIBLE_HOST_KEY_CHECKING": "False", "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True", "ANSIBLE_SSH_CONTROL_PATH_DIR": str(private / "cp"),

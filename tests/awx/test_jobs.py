@@ -37,18 +37,18 @@ def vcenter(tmp_path: Path) -> Iterator[Simulator]:
     simulator.stop()
 
 
-def test_every_job_template(defined: Awx, host: StorageHost, vcenter: Simulator, tmp_path: Path) -> None:
-    credential = defined.named("credentials", "VMware ZFS vCenter")
+def test_every_job_template(awx: Awx, host: StorageHost, vcenter: Simulator, tmp_path: Path) -> None:
+    credential = awx.named("credentials", "VMware ZFS vCenter")
     inputs = {
         "host": "10.0.2.2", "port": str(vcenter.port), "username": vcenter.user, "password": vcenter.password,
         "authorities": vcenter.ca_path.read_text(),
     }  # fmt: skip
-    defined.update("credentials", credential, {"inputs": inputs})
+    awx.update("credentials", credential, {"inputs": inputs})
     python = {"ansible_python_interpreter": "/opt/vmware-zfs/venv/bin/python"}  # saves a second Python for each task
     hosts = {"storage01": {**host.inventory(), **python}}
 
     def job(template: str, answers: dict[str, Any] | None = None, **more: Any) -> Done:
-        done = launch(defined, tmp_path, f"VMware ZFS - {template}", hosts, answers, **more)
+        done = launch(awx, tmp_path, f"VMware ZFS - {template}", hosts, answers, **more)
         assert vcenter.password not in done.stdout + json.dumps(done.events)
         return done
 
