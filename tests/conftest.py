@@ -34,4 +34,4 @@ def _no_warnings_of_other_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible.module_utils.common import warnings
 
     for gathered in ("_global_warnings", "_global_deprecations"):
-        monkeypatch.setattr(warnings, gathered, {})
+        monkeypatch.setattr(warnings, gathered, type(getattr(warnings, gathered))())

@@ -89,7 +89,7 @@ notes:
     RUNTIME = r"""
 options: {}
 requirements:
-  - pyVmomi 8.0.3 or later
+  - pyVmomi 8.0.3 or later; with Python 3.9 before 9.1, which refuses it
   - cryptography 3.4 or later
 notes:
   - The module runs on the storage host, as root.

@@ -23,6 +23,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Callable, Iterable, Iterator, Mapping, Sequence, TypeVar, Union
 
 from .errors import DependencyError, InputError
+from .process import run
 from .text import printable
 
 Address = Union[IPv4Address, IPv6Address]
@@ -183,15 +184,8 @@ def local_addresses() -> frozenset[Address]:
             "Neither ip nor ifconfig is on this storage host, so its addresses are not known", "Install iproute2"
         )
     try:
-        ended = subprocess.run(
-            command,
-            env={"PATH": search, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=True,
-        )
+        ended = run(command, COMMAND_SECONDS, {"PATH": search, "LC_ALL": "C"})
+        ended.check_returncode()
     except (OSError, subprocess.SubprocessError) as error:
         raise DependencyError(
             f"The addresses of this storage host cannot be listed: {printable(error)}",

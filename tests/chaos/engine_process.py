@@ -54,8 +54,11 @@ MUTATIONS = ("no intent", "removal with children", "record kept")
 class Line(Protocol):
     """The way to whoever watches."""
 
-    def send(self, message: dict[str, Any]) -> None: ...
-    def recv(self) -> Any: ...
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell something."""
+
+    def recv(self) -> Any:
+        """Wait until something is told."""
 
 
 class Steps:

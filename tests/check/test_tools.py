@@ -10,11 +10,28 @@ from pathlib import Path
 
 import pytest
 
+from .ansible_test import CORES, DEVELOPMENT, NoPython
 from .tools import BUILD, copy_tree, files, run
 
 
-def test_ansible_test_sanity() -> None:
-    run("python", "-m", "tests.check.sanity")
+@pytest.mark.parametrize("series", CORES)
+def test_ansible_test_sanity(series: str) -> None:
+    ansible_test(series, "sanity")
+
+
+@pytest.mark.parametrize(
+    "series", [series for series in CORES if series != DEVELOPMENT]
+)  # which runs tests/unit itself
+def test_ansible_test_units(series: str) -> None:
+    ansible_test(series, "units")
+
+
+def ansible_test(series: str, command: str) -> None:
+    try:
+        CORES[series].python()
+    except NoPython as error:
+        pytest.skip(str(error))
+    run("python", "-m", "tests.check.ansible_test", "--core", series, command)
 
 
 def test_galaxy_builds_what_belongs_to_the_collection(tmp_path: Path) -> None:

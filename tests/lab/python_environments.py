@@ -47,33 +47,19 @@ def has_ensurepip(python: str) -> bool:
     return subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode == 0
 
 
-def virtual_environment(kind: str, requirements: Path) -> Path:
-    """A virtual environment of a file of requirements, in the cache."""
-    python = development_python()
+def virtual_environment(kind: str, file: Path, *requirements: str, python: str = "") -> Path:
+    """A virtual environment, in the cache, with what the file of requirements says and these."""
+    python = python or development_python()
     version = output([python, "-c", "import sys; print(sys.version, sys.executable)"])
-    path = product_path(kind, requirements.read_text(), version)
+    path = product_path(kind, file.read_text(), *requirements, version)
 
     def build(folder: Path) -> None:
         # A virtual environment knows its own path: it is made where it will be, and the product only marks that it is
         # whole.
         place = path.with_name(path.name + ".place")
         run([python, "-m", "venv", "--clear", str(place)], LOG)
-        run(
-            [
-                str(place / "bin" / "python"),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--only-binary",
-                ":all:",
-                "--no-compile",
-                "-r",
-                str(requirements),
-            ],
-            LOG,
-        )
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, "--only-binary", ":all:", "--no-compile", "-r", str(file), *requirements], LOG)
         (folder / "place").symlink_to(place)
 
     return (product(path, build) / "place").resolve()

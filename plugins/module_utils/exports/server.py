@@ -15,6 +15,7 @@ from typing import Any, Iterable, Mapping
 
 from ..durable import remove_file, replace_file
 from ..errors import DependencyError, ExportRefused, InputError
+from ..process import run
 from ..storage_host import LOOKUP_SECONDS, ask_all, mount_table, resolve
 from ..text import printable
 from ..zfs.command import Zfs
@@ -175,20 +176,10 @@ class NfsServer:
                 "Install its NFS server, which is the package nfs-kernel-server or nfs-utils",
             )
         try:
-            done = subprocess.run(
-                [command, "-ra"],
-                env={**os.environ, "PATH": search, "LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=EXPORTFS_SECONDS,
-                check=False,
-            )
+            done = run([command, "-ra"], EXPORTFS_SECONDS, {**os.environ, "PATH": search, "LC_ALL": "C"})
         except (OSError, subprocess.TimeoutExpired) as error:
             raise _refused({str(error)}) from error
-        said = {line.strip() for line in _NOTES.sub("", done.stdout).splitlines()} - {""}
+        said = {line.strip() for line in _NOTES.sub("", done.stdout + done.stderr).splitlines()} - {""}
         return (said or {f"nothing (exit status {done.returncode})"}) if done.returncode else set()
 
     def _write(self, file: Path, text: str) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 from ..durable import replace_file, sync_folder, write_file
 from ..errors import DependencyError
+from ..process import run
 
 if TYPE_CHECKING:
     # Ansible sends along what is imported anywhere, carried out or not: this brings all of the engine.
@@ -141,14 +142,7 @@ class EngineCopy:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, content)
         # Ahead of time: the services that run it may not write here.
-        compiled = subprocess.run(
-            [str(self._python), "-I", "-m", "compileall", "-q", str(fresh)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_COMPILE_SECONDS,
-            check=False,
-        )
+        compiled = run([str(self._python), "-I", "-m", "compileall", "-q", str(fresh)], _COMPILE_SECONDS)
         if compiled.returncode:
             raise DependencyError(
                 f"{self._python} cannot compile the engine: {compiled.stdout.strip() or compiled.stderr.strip()}",

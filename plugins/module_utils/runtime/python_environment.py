@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Mapping, Sequence
 
 from ..errors import DependencyError, InputError
+from ..process import run
 from ..registry.cipher import MINIMUM as CRYPTOGRAPHY
 from ..text import printable
 from ..vsphere.sdk import MINIMUM as PYVMOMI
 
 REQUIRED = {"pyVmomi": PYVMOMI, "cryptography": CRYPTOGRAPHY}  # distribution: oldest version that will do
+# pyVmomi 9.1 and later refuse to be imported by Python 3.9, which pip does not know.
+_CEILINGS = ("pyVmomi<9.1; python_version < '3.10'",)
 _ASK_SECONDS = 120.0
 _BUILD_SECONDS = 1800.0  # pip has limits of its own for each download
 
@@ -65,6 +68,7 @@ class PythonEnvironment:
         source = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
         quiet = ["--quiet", "--disable-pip-version-check", "--no-input", "--prefer-binary"]
         wanted = [f"{name}>={version}" for name, version in REQUIRED.items()]
+        wanted.extend(_CEILINGS)
         _run([str(self.python), "-I", "-m", "pip", "install", *quiet, *source, *wanted], _BUILD_SECONDS)
         missing = lacking(self.versions())
         if missing:
@@ -98,9 +102,7 @@ def _run(command: Sequence[str], seconds: float) -> str:
     """What a command printed. Raises DependencyError with what it complained of."""
     shown = " ".join(command[:4]) if "-c" not in command else command[0]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
-        )
+        done = run(command, seconds)
     except (OSError, subprocess.SubprocessError) as error:
         raise DependencyError(f"'{shown}' cannot be run: {printable(error)}", "Check runtime_python") from error
     if done.returncode:

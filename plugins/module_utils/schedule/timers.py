@@ -12,6 +12,7 @@ from typing import Any, Sequence
 
 from ..durable import remove_file, replace_file
 from ..errors import DependencyError, InputError
+from ..process import run
 from ..text import printable
 
 SERVICE = "vmware-zfs-task@.service"  # the role runtime installs it
@@ -111,9 +112,7 @@ class Timers:
     def _run(self, *arguments: str) -> str:
         command = [self._systemctl, *arguments]
         try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
-            )
+            done = run(command, _SECONDS)
         except (OSError, subprocess.SubprocessError) as error:
             raise DependencyError(
                 f"'{' '.join(command)}' cannot be run: {printable(error)}",

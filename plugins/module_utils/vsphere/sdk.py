@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 from ..errors import DependencyError
+from ..text import printable
 
 MINIMUM = "8.0.3"
 API_VERSION = "vim25/6.5"  # spoken to every server: the oldest supported, so that all of them understand it
@@ -16,27 +16,29 @@ API_VERSION = "vim25/6.5"  # spoken to every server: the oldest supported, so th
 vim: Any
 vmodl: Any
 SoapStubAdapter: Any
-IMPORT_TRACEBACK: str | None
+IMPORT_ERROR: Exception | None
 try:
     import pyVmomi
     from pyVmomi import VmomiSupport
 
     _package: Any = pyVmomi  # it makes its names at run time
     vim, vmodl, SoapStubAdapter = _package.vim, _package.vmodl, _package.SoapStubAdapter
-    IMPORT_TRACEBACK = None
+    IMPORT_ERROR = None
     _versions: dict[str, str] = VmomiSupport.versionMap
-except ImportError:
+except Exception as error:  # which is what pyVmomi raises on a Python that is too old for it
     SoapStubAdapter = vim = vmodl = None
     _versions = {}
-    IMPORT_TRACEBACK = traceback.format_exc()
+    IMPORT_ERROR = error
 
 
 def require() -> None:
     """Raise DependencyError unless pyVmomi is there and knows the API version that the engine speaks."""
-    if IMPORT_TRACEBACK is not None:
+    if IMPORT_ERROR is not None:
+        missing = isinstance(IMPORT_ERROR, ImportError)
         raise DependencyError(
-            "The Python library pyVmomi is missing on this host",
-            f"Install pyVmomi {MINIMUM} or later for the Python that runs the engine, "
+            "The Python library pyVmomi "
+            + ("is missing on this host" if missing else f"on this host cannot be used: {printable(IMPORT_ERROR)}"),
+            f"Install pyVmomi {MINIMUM} or later, made for the Python that runs the engine, "
             "or apply the role quiesce.vmware_zfs.runtime",
         )
     if API_VERSION not in _versions:

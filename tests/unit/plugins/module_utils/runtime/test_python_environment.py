@@ -46,8 +46,10 @@ def test_from_nothing_to_an_upgrade(tmp_path: Path) -> None:
     environment.python.unlink()  # an upgrade of the system took the interpreter away
     environment.python.symlink_to("/nonexistent/python3")
     assert environment.versions() is None
+    wheel(wheels, "pyvmomi", "9.1.1.0")  # refuses Python 3.9, without telling pip
     environment.build(sys.executable, wheels)
-    assert lacking(environment.versions()) == []
+    found = environment.versions() or {}
+    assert found["pyVmomi"] == ("9.1.1.0" if sys.version_info >= (3, 10) else "8.0.3.0.1")
     environment.remove()
     environment.remove()
     assert not environment.folder.exists()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     CertificateUntrusted,
     LoginRefused,
@@ -23,6 +22,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.databa
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info, vmware_cred_key
+from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args, show_tracebacks
 
 # A zfs that knows two file systems and a volume.
 ZFS = r"""#!/bin/sh
@@ -300,10 +300,9 @@ def test_info_lists_and_filters(host: Host) -> None:
 
 
 def test_an_unexpected_error_shows_no_password(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What -vvv switches on; Ansible remembers the answer of the first module of a process.
-    monkeypatch.setattr("ansible.module_utils._internal._traceback.is_traceback_enabled", lambda event: True)
+    show_tracebacks(monkeypatch)
     host.cred(**CREATE)
     host.refusal = ValueError(f"sent {CANARY} to the server")
-    result = host.run(vmware_cred, {"id": 1, "hostname": "vc2.example.com"})
+    result = host.run(vmware_cred, {"id": 1, "hostname": "vc2.example.com", "_ansible_verbosity": 3})
     assert result["failed"] and "ValueError" in result["msg"] and "please report it" in result["msg"]
     assert "in connect" in result["exception"] and "sent ********" in result["exception"]

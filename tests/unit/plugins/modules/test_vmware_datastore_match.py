@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_datastore_match
+from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
 NFS = Datastore("datastore-1", "ds1", "DC0", "NFS", ("203.0.113.5",), "/tank/vmware/", True, "vcenter.lab")
 TWIN = replace(NFS, moid="datastore-2", datacenter="DC1", remote_path="/tank/other/win")

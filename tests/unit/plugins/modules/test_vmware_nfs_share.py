@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports import server
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host import Mount
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share, vmware_nfs_share_info
+from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
 # Puts every entry into the table in force; complains of the path "bad" and of krb5p, and goes on, as the real one does.
 EXPORTFS = r"""#!/bin/sh

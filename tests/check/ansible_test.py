@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run ansible-test of any supported ansible-core on the tree, with nothing but a package index:
+python -m tests.check.ansible_test [--core 2.18] sanity|units [OPTION ...]
+
+ansible-test wants to live in an ansible_collections folder, so it gets a copy of the tree. It keeps an environment per
+sanity test below its home folder, which is one of its own in the cache. It brings pip into them with a script from the
+internet; a stand-in takes that script's place and uses the pip that Python carries. Options go to ansible-test, such as
+`--test pep8` for one test of sanity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import configparser
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..lab.cache import product_path
+from ..lab.python_environments import development_python, virtual_environment
+from .pythons import interpreter, real_path
+from .tools import BUILD, ROOT, TOOLS, copy_tree
+
+LOWEST_MINOR = 9  # of a storage host's Python
+UNIT_REQUIREMENTS = ROOT / "tests" / "unit" / "requirements.txt"
+UNIT_TOOLS = ("pytest>=8", "pytest-xdist>=3", "PyYAML>=6")  # what ansible-test calls, and what its plugins import
+PIP_BOOTSTRAPS = ("get_pip_24_2.py", "get_pip_25_2.py")  # the names that ansible-core 2.18 and 2.20 begin to look for
+PIP_BOOTSTRAP = """\
+import subprocess, sys
+wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+subprocess.check_call([sys.executable, "-m", "ensurepip"])
+subprocess.check_call([sys.executable, "-m", "pip", "install", *wanted])
+"""
+
+
+class NoPython(Exception):
+    """No Python here runs that ansible-core."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """A series of ansible-core."""
+
+    series: str
+    requirement: str
+    minors: tuple[int, ...]  # the Python versions that run it, the first one found is used
+
+    def python(self) -> str:
+        """Raises NoPython."""
+        found = next(filter(None, map(interpreter, self.minors)), "")
+        if not found:
+            versions = ", ".join(f"3.{minor}" for minor in self.minors)
+            raise NoPython(f"ansible-core {self.series} needs Python {versions}, and none of them is here")
+        return found
+
+    def tools(self) -> Path:
+        """The folder of its commands, in an environment that has what the unit tests need."""
+        if self.series == DEVELOPMENT:
+            return TOOLS
+        return unit_environment(self.python(), self.requirement) / "bin"
+
+
+LOWEST_SERIES = "2.18"  # of meta/runtime.yml; its unit tests run on a storage host's lowest Python, if that is here
+DEVELOPMENT = "2.19"  # the series in tests/requirements.txt
+CORES = {
+    core.series: core
+    for core in (
+        Core("2.18", "ansible-core==2.18.*", (11, 12, 13)),
+        Core("2.19", "ansible-core==2.19.*", (11, 12, 13)),
+        Core("newest", "ansible-core>=2.21", (14, 13, 12)),
+    )
+}
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.check.ansible_test")
+    parser.add_argument("--core", choices=CORES, default=DEVELOPMENT)
+    parser.add_argument("command", choices=("sanity", "units"))
+    given, options = parser.parse_known_args(words)
+    return run_ansible_test(CORES[given.core], given.command, *options)
+
+
+def run_ansible_test(core: Core, command: str, *options: str) -> int:
+    """What ansible-test ends with. Raises NoPython."""
+    tools = core.tools()
+    own = real_path(str(tools / "python"))
+    lowest = interpreter(LOWEST_MINOR)
+    home = _home(own, lowest)
+    copy = BUILD / "ansible-test" / f"{command}-{core.series}" / "ansible_collections" / "quiesce" / "vmware_zfs"
+    copy_tree(copy)
+    if command == "units":  # with an interpreter that has their libraries beside it
+        minor = _minor(own)
+        folder = tools
+        if core.series == LOWEST_SERIES and lowest:
+            minor, folder = LOWEST_MINOR, unit_environment(lowest) / "bin"
+        options = (*options, "--python", f"3.{minor}")
+    else:
+        folder = home / "interpreters"
+    path = [folder, tools, Path("/usr/bin"), Path("/bin")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
+    environment.update(HOME=str(home), PATH=os.pathsep.join(map(str, path)))
+    words = [str(tools / "ansible-test"), command, "--color", "no", *options]
+    return subprocess.run(words, cwd=copy, env=environment, check=False).returncode
+
+
+def unit_environment(python: str, *requirements: str) -> Path:
+    """An environment for the unit tests, with these requirements as well."""
+    return virtual_environment("unit-venv", UNIT_REQUIREMENTS, *requirements, *UNIT_TOOLS, python=python)
+
+
+def _minor(python: str) -> int:
+    """11 for a Python 3.11."""
+    command = [python, "-I", "-c", "import sys; print(sys.version_info.minor)"]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _home(own: str, lowest: str) -> Path:
+    """ansible-test's home folder: its environments, its script for pip, pip's settings, and links to interpreters.
+
+    Only real interpreters: the shims of a version manager do not work in ansible-test's environments.
+    """
+    home = product_path("ansible-test", PIP_BOOTSTRAP, sys.version, own, lowest)
+    for name in PIP_BOOTSTRAPS:
+        _write(home / ".ansible" / "test" / "cache" / name, PIP_BOOTSTRAP)
+    _write_pip_settings(home / ".config" / "pip" / "pip.conf")
+    folder = home / "interpreters"
+    folder.mkdir(exist_ok=True)
+    names = {"python": own, "python3": own, Path(own).name: own}
+    if lowest:
+        names[f"python3.{LOWEST_MINOR}"] = lowest
+    for name, target in names.items():
+        if not (folder / name).exists():
+            (folder / name).symlink_to(target)
+    return home
+
+
+def _write_pip_settings(path: Path) -> None:
+    """pip's settings of whoever runs this, index included: ansible-test keeps their environment from pip."""
+    command = [development_python(), "-m", "pip", "config", "list"]
+    settings = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    parser = configparser.RawConfigParser()
+    for line in settings.splitlines():
+        name, _equals, value = line.partition("=")
+        section, _dot, option = name.rpartition(".")
+        section = "global" if section == ":env:" else section
+        if not parser.has_section(section):
+            parser.add_section(section)
+        parser.set(section, option, ast.literal_eval(value))
+    _write(path, "")
+    with path.open("w") as file:
+        parser.write(file)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
