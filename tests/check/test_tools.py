@@ -19,9 +19,7 @@ def test_ansible_test_sanity(series: str) -> None:
     ansible_test(series, "sanity")
 
 
-@pytest.mark.parametrize(
-    "series", [series for series in CORES if series != DEVELOPMENT]
-)  # which runs tests/unit itself
+@pytest.mark.parametrize("series", [series for series in CORES if series != DEVELOPMENT])  # that one is pytest's own
 def test_ansible_test_units(series: str) -> None:
     ansible_test(series, "units")
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many datasets on real ZFS take no more processes than one. A thousand are in tests/unit/coordination."""
+"""Many datasets on real ZFS take no more processes than one. A thousand are in a unit test of the same name."""
 
 from __future__ import annotations
 
