@@ -6,7 +6,7 @@ LAB := tests/lab/lab
 VENV := build/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos docs lab-up lab-down clean
+.PHONY: help setup demo test chaos bench docs lab-up lab-down clean
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /\1\t/' | expand -t 12
@@ -25,6 +25,9 @@ chaos: setup ## faults at drawn instants, for longer than a test may take; SEED=
 
 docs: setup ## the documentation as a site, in build/docs/html
 	@$(VENV)/bin/python -m tests.check.site
+
+bench: setup ## measure beside others, into docs/benchmarks.md; takes about half an hour
+	@$(VENV)/bin/python -m benchmarks
 
 lab-up: setup ## have a storage host running
 	@$(LAB) up

@@ -21,7 +21,6 @@ and less CPU, so a comparison with it errs in the original's favour.
 from __future__ import annotations
 
 import json
-import resource
 import ssl
 import subprocess
 import sys
@@ -34,6 +33,8 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVim.task import WaitForTask
 from pyVmomi import vim
 
+from ..memory import peak_mb
+
 
 def main() -> None:
     job = json.load(sys.stdin)
@@ -42,7 +43,7 @@ def main() -> None:
     figures = {
         "seconds": time.monotonic() - begun,
         "cpu_seconds": time.process_time() - cpu,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(figures))
 

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import NoReturn
+
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import DependencyError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
@@ -18,6 +22,18 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import 
     ],
 )
 def test_why_it_cannot_be_used(error: Exception, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdk, "IMPORT_ERROR", error)
+    def broken(name: str) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(sdk.importlib, "import_module", broken)
     with pytest.raises(DependencyError, match=told):
         sdk.require()
+
+
+def test_it_is_loaded_only_when_it_is_used() -> None:
+    """Its types take as long to load as all else, and many calls of modules and of vmware-zfs need none of them."""
+    names = ("modules.vmware_coordinated_snapshot", "module_utils.cli")
+    imports = "; ".join(f"import ansible_collections.quiesce.vmware_zfs.plugins.{name}" for name in names)
+    script = f"import sys; {imports}; print('pyVmomi' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

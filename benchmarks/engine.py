@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine as a program of its own: it takes a job as JSON on standard input and prints what it cost.
+
+With --plan it plans only. Measured are the calls that the module makes; Python's start and its imports are left to
+module_overhead.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+
+from .memory import peak_mb
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Paths(Path(folder, "state"), Path(folder, "etc", "secret.key"), Path(folder, "run"))
+        with open_engine(paths) as engine:
+            print(json.dumps(_measure(engine, job)))
+
+
+def _measure(engine: Engine, job: dict[str, Any]) -> dict[str, float]:
+    for vcenter in job["vcenters"]:
+        password = Secret(vcenter.pop("password"))
+        for filesystem in job["filesystems"]:
+            credential = Credential("", "", "").merged({**vcenter, "filesystem": filesystem})
+            engine.credentials.insert(credential, password)
+    policy = Policy(limits=Limits(**job["limits"]), **job["policy"])
+    request = Request(job["dataset"], job["snapshot"], recursive=True, aliases=tuple(job["aliases"]), policy=policy)
+    step = run.preview if "--plan" in sys.argv else run.execute
+    begun, cpu = time.monotonic(), time.process_time()
+    step(engine, request)
+    return {
+        "seconds": time.monotonic() - begun,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_mb": peak_mb(),
+    }
+
+
+if __name__ == "__main__":
+    main()

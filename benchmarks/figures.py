@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a case cost, read from the simulators' own traces, so that every system is measured with the same eyes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+WAITS = ("WaitForUpdatesEx", "WaitForUpdates")
+Figures = dict[str, float]
+
+
+def of_traces(traces: Sequence[Sequence[dict[str, Any]]], vms: int) -> Figures:
+    """Hold window and hold of each VM (seconds), requests in all and per VM, waits.
+
+    A VM is held from the start of its snapshot's creation to the end of its removal. Raises ValueError when not every
+    VM was snapshotted and released: a system that leaves some out is no faster, but wrong.
+    """
+    held = [hold for trace in traces for hold in _holds(trace)]
+    if len(held) != vms:
+        raise ValueError(f"{len(held)} of {vms} VMs were held and released")
+    seconds = sorted(end - begin for begin, end in held)
+    calls = [entry["method"] for trace in traces for entry in trace if entry["kind"] == "call"]
+    requests = sum(method not in WAITS for method in calls)
+    return {
+        "hold_window_seconds": _window(traces),
+        "vm_hold_median_seconds": median(seconds),
+        "vm_hold_p99_seconds": seconds[math.ceil(0.99 * len(seconds)) - 1],
+        "requests": requests,
+        "requests_per_vm": requests / vms,
+        "waits": len(calls) - requests,
+        "waits_per_quiet_second": max(_quiet_waits(trace) for trace in traces),
+    }
+
+
+def _holds(trace: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """When each VM's creation began and its removal ended, on the simulator's clock."""
+    begun = _tasks(trace, "CreateSnapshot", "started")
+    ended = _tasks(trace, "RemoveSnapshot", "finished")
+    return [(begun[vm], ended[vm]) for vm in begun.keys() & ended.keys()]
+
+
+def _window(traces: Sequence[Sequence[dict[str, Any]]]) -> float:
+    """The longest time from the first VM's hold to the last one's end. Each simulator has a clock of its own."""
+    windows = []
+    for trace in traces:
+        holds = _holds(trace)
+        windows.append(max(end for _unused, end in holds) - min(begin for begin, _unused in holds))
+    return max(windows)
+
+
+def _quiet_waits(trace: Sequence[dict[str, Any]]) -> float:
+    """Waits per second during the longest time in which no task started or ended; 0 when that is under two seconds."""
+    instants = sorted(entry["time"] for entry in trace if entry["kind"] == "task")
+    seconds, begin = max(((after - before, before) for before, after in pairwise(instants)), default=(0.0, 0.0))
+    if seconds < 2:
+        return 0.0
+    return sum(entry.get("method") in WAITS and begin < entry["time"] < begin + seconds for entry in trace) / seconds
+
+
+def _tasks(trace: Sequence[dict[str, Any]], method: str, event: str) -> dict[str, float]:
+    return {
+        entry["vm"]: entry["time"]
+        for entry in trace
+        if entry["kind"] == "task"
+        and entry["event"] == event
+        and entry["method"].startswith(method)
+        and not entry.get("fault")
+    }

@@ -1,0 +1,15 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much memory this process had at most."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def peak_mb() -> float:
+    """In MB, from the kernel's VmHWM (proc(5)): getrusage would tell that of the parent where it was larger."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024

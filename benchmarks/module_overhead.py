@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one call of a module costs before it does its work: AnsiballZ, Python's start, imports, arguments.
+
+A play calls the module once and then many times; the difference is what one more call costs. Beside it stands
+ansible.builtin.ping, which does nothing else. Of our modules one is refused for its input, and one by a port at which
+nobody answers, after pyVmomi is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.collection_path import collections_path
+
+PING = "ansible.builtin.ping"
+OURS = "quiesce.vmware_zfs.vmware_coordinated_snapshot"
+CONNECTING = "quiesce.vmware_zfs.vmware_nfs_datastore"
+_CALLS = 10
+_PLAY = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - {module}: {arguments}
+      loop: "{{{{ range({calls}) | list }}}}"
+      ignore_errors: true
+"""
+_ARGUMENTS = {  # and what the call is answered with
+    PING: ("{}", "ok: [localhost]"),
+    OURS: (
+        "{dataset: tank/bench, name: bench, vm_timeout: 2, max_hold: 1}",
+        "vm_timeout (2 s) is longer than max_hold",
+    ),
+    CONNECTING: (
+        "{hostname: 127.0.0.9, port: 9, username: u, password: p, name: n, servers: [h], path: /p, datacenter: d}",
+        "127.0.0.9:9 cannot be reached",
+    ),
+}
+
+
+def measure(module: str) -> float:
+    """Seconds that one more call of the module takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        return (_play(module, 1 + _CALLS, Path(folder)) - _play(module, 1, Path(folder))) / _CALLS
+
+
+def _play(module: str, calls: int, folder: Path) -> float:
+    play = folder / "play.yml"
+    arguments, answer = _ARGUMENTS[module]
+    play.write_text(_PLAY.format(module=module, arguments=arguments, calls=calls), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "VMWARE_ZFS_STATE_DIR": str(folder / "state"),
+        "VMWARE_ZFS_KEY_FILE": str(folder / "etc" / "secret.key"),
+        "VMWARE_ZFS_LOCK_DIR": str(folder / "run"),
+    }
+    begun = time.monotonic()
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(play)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    seconds = time.monotonic() - begun
+    if done.stdout.count(answer) < calls:
+        raise RuntimeError(f"the play of {module} failed: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+    return seconds

@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stage for each case: simulated vCenters, datasets on real ZFS, and the systems that do their job on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.collection_path import collections_path
+from tests.lab.simulator import Simulator
+from tests.lab.storage_host import StorageHost
+
+from . import figures
+from .cases import ENGINE, SEQUENTIAL, Case
+
+GUEST = "10.0.2.15"  # of the storage host, by which ESXi hosts mount from it
+HOSTS = 16  # ESXi hosts of each vCenter
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
+    """The case done once by the system, from nothing. Raises RuntimeError when it does not get through."""
+    with _stage(case, host) as (simulators, job):
+        plan = _start(["benchmarks.engine", "--plan"], job, host)["seconds"] if system == ENGINE else None
+        for simulator in simulators:
+            simulator.clear_trace()
+        own = _start(_command(system), job, host)
+        found = figures.of_traces([simulator.trace() for simulator in simulators], case.vms)
+        left = sum(bool(machine["snapshots"]) for simulator in simulators for machine in simulator.machines())
+        if left:
+            raise RuntimeError(f"{system} left VMware snapshots of {left} VMs behind")
+    return {
+        **found,
+        **own,
+        **({"plan_seconds": plan} if plan is not None else {}),
+        "cpu_ms_per_vm": 1000 * own["cpu_seconds"] / case.vms,
+        "of_limit": found["hold_window_seconds"] / case.limit if case.limit else 0.0,
+    }
+
+
+def _command(system: str) -> list[str]:
+    module, _unused, mode = system.partition(", ")
+    return {
+        ENGINE: ["benchmarks.engine"],
+        SEQUENTIAL: ["benchmarks.peers.sequential"],
+    }.get(system, ["benchmarks.peers.modules", "--system", module.rpartition(".")[0], "--mode", mode])
+
+
+def _start(command: list[str], job: dict[str, Any], host: StorageHost) -> figures.Figures:
+    """What the system itself says of its cost."""
+    paths = [str(collections_path()), str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "PATH": f"{host.path_dir}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        input=json.dumps(job), capture_output=True, text=True, env=environment, cwd=_ROOT, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
+    said: figures.Figures = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+@contextmanager
+def _stage(case: Case, host: StorageHost) -> Iterator[tuple[list[Simulator], dict[str, Any]]]:
+    root = f"tank/bench-{os.getpid()}"
+    children = [f"{root}/d{number}" for number in range(case.datasets)]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        host.ssh(["sh", "-ec", "for name; do zfs create $name; done", "create", root, *children])
+        stack.callback(host.ssh, ["zfs", "destroy", "-r", root])
+        simulators = [
+            stack.enter_context(_vcenter(case, children, folder / f"vcenter-{number}"))
+            for number in range(case.vcenters)
+        ]
+        yield simulators, _job(case, root, children, simulators)
+
+
+def _vcenter(case: Case, children: Sequence[str], folder: Path) -> Simulator:
+    each = case.vms // case.vcenters // len(children)
+    datastores: list[dict[str, Any]] = [
+        {"name": f"ds{number}", "server": GUEST, "path": f"/{child}", "vms": [{"name": f"vm{number}", "count": each}]}
+        for number, child in enumerate(children)
+    ]
+    if case.others:
+        vms = [{"name": "other", "count": case.others}]
+        datastores.append({"name": "others", "server": "10.9.9.9", "path": "/srv/others", "vms": vms})
+    simulator = Simulator.start(
+        {"cluster_hosts": HOSTS - 1, "datastores": datastores},
+        directory=folder,
+        create_seconds=case.seconds,
+        remove_seconds=case.seconds,
+    )
+    if case.straggler:
+        simulator.rule(method="CreateSnapshot.*", vm="vm0-0001", effect="task_slow", seconds=case.straggler)
+    if case.latency:
+        simulator.rule(method=".*Snapshot.*_Task", effect="call_delay", seconds=case.latency)
+    return simulator
+
+
+def _job(case: Case, root: str, children: Sequence[str], simulators: Sequence[Simulator]) -> dict[str, Any]:
+    each = case.vms // case.vcenters // len(children)
+    several = case.credentials > case.vcenters
+    return {
+        "vcenters": [
+            {
+                "hostname": simulator.host,
+                "port": simulator.port,
+                "username": simulator.user,
+                "password": simulator.password,
+                "ca_path": str(simulator.ca_path),
+            }
+            for simulator in simulators
+        ],
+        "dataset": root,
+        "snapshot": "bench",
+        "datastore": "ds",
+        "filesystems": list(children) if several else [root],
+        "aliases": [GUEST],
+        "vms": [f"vm{number}-{vm:04}" for number in range(len(children)) for vm in range(1, each + 1)],
+        "limits": {"per_vcenter": case.in_flight, "per_host": 1000},
+        "policy": {
+            **({"wave_size": case.wave_size} if case.wave_size else {}),
+            **({"vm_timeout": case.vm_timeout} if case.vm_timeout else {}),
+        },
+    }

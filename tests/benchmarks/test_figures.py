@@ -1,0 +1,94 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the benchmark reads from traces and makes of it, with traces and results of the test's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks import figures, module_overhead, targets
+from benchmarks.cases import ENGINE, FULL, SEQUENTIAL, Case
+
+
+def task(vm: str, method: str, event: str, time: float) -> dict[str, Any]:
+    return {"kind": "task", "vm": vm, "method": method, "event": event, "time": time}
+
+
+def call(method: str, time: float) -> dict[str, Any]:
+    return {"kind": "call", "method": method, "time": time}
+
+
+TRACE = [
+    call("Login", 0.0),
+    task("vm-1", "CreateSnapshotEx_Task", "started", 1.0),
+    task("vm-2", "CreateSnapshotEx_Task", "started", 1.5),
+    *(call(figures.WAITS[0], 2.0 + second) for second in range(8)),
+    task("vm-1", "RemoveSnapshot_Task", "finished", 11.5),
+    task("vm-2", "RemoveSnapshot_Task", "finished", 12.0),
+    call("Logout", 13.0),
+]
+
+
+def test_holds_requests_and_waits() -> None:
+    found = figures.of_traces([TRACE], vms=2)
+    assert found == {
+        "hold_window_seconds": 11.0,
+        "vm_hold_median_seconds": 10.5,
+        "vm_hold_p99_seconds": 10.5,
+        "requests": 2,
+        "requests_per_vm": 1.0,
+        "waits": 8,
+        "waits_per_quiet_second": 0.8,
+    }
+
+
+def test_a_failed_creation_holds_nothing() -> None:
+    failed = [*TRACE[:-2], {**TRACE[-2], "fault": "SnapshotFault"}]
+    with pytest.raises(ValueError, match="1 of 2 VMs were held and released"):
+        figures.of_traces([failed], vms=2)
+
+
+def result(name: str, system: str, **found: float) -> targets.Result:
+    return {"name": name, "system": system, "figures": found, "case": {"vms": 100, "vcenters": 1}}
+
+
+def test_a_target_that_is_missed_says_so() -> None:
+    name = "one after the other / engine, hold window: 100 VMs at 2 s with 32 in flight"
+    engine = result("100 VMs at 2 s", ENGINE, hold_window_seconds=16.0, requests=291)
+    for seconds, met in ((319.0, False), (320.0, True)):
+        found = targets.verdicts([engine, result("100 VMs at 2 s", SEQUENTIAL, hold_window_seconds=seconds)])
+        assert found[name] == {"value": round(seconds / 16.0, 3), "target": ">= 20", "met": met}
+    assert found["requests per VM beyond 40 per vCenter, in the worst case"]["met"] is False
+    assert found["peak memory, MB"] == {"value": None, "target": "<= 150", "met": None}, "it was not run"
+
+
+def test_the_limit_of_a_case() -> None:
+    assert Case("", 100, 2.0, 32).limit == 16.0
+    assert Case("", 100, 2.0, 100).limit == 4.0
+    assert Case("", 100, 2.0, 10, vcenters=10).limit == 4.0
+    assert Case("", 100, 0.5, 32, straggler=30.0).limit == 32.0
+
+
+def test_every_target_has_its_case() -> None:
+    """With all cases run no target is without a value, so that a case that is renamed is not lost silently."""
+    fields = [
+        "hold_window_seconds", "of_limit", "vm_hold_median_seconds", "requests", "waits_per_quiet_second",
+        "plan_seconds", "seconds", "peak_mb", "cpu_ms_per_vm", "turn_processes",
+    ]  # fmt: skip
+    everything = dict.fromkeys(fields, 1.0)
+    results = [
+        {
+            "name": case.name,
+            "system": system,
+            "figures": everything,
+            "case": {"vms": case.vms, "vcenters": case.vcenters},
+        }
+        for case in FULL
+        for system in case.systems
+    ]
+    results.append(result("1,000 datasets, 10,000 ZFS snapshots", ENGINE, **everything))
+    results.append(result("a module's call", module_overhead.CONNECTING, **everything))
+    assert [name for name, one in targets.verdicts(results).items() if one["value"] is None] == []

@@ -1,0 +1,23 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The small benchmark: a few cases beside the sequential coordinator, judged by requests and ratios."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.lab.places import BUILD, ROOT
+
+
+def test_the_small_benchmark_meets_its_targets() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--small", "--runs", "1"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((BUILD / "bench.json").read_text(encoding="utf-8"))
+    assert found["targets"] and all(verdict["met"] for verdict in found["targets"].values()), found["targets"]
+    assert {case["system"] for case in found["cases"]} == {"quiesce.vmware_zfs", "one after the other"}
