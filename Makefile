@@ -6,7 +6,7 @@ LAB := tests/lab/lab
 VENV := build/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos bench docs lab-up lab-down clean
+.PHONY: help setup demo test chaos bench fleet docs lab-up lab-down clean
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /\1\t/' | expand -t 12
@@ -22,6 +22,9 @@ test: setup ## every test
 
 chaos: setup ## faults at drawn instants, for longer than a test may take; SEED=n repeats a sequence
 	@$(VENV)/bin/python -m tests.chaos
+
+fleet: setup ## simulate 1,000 storage hosts, for docs/scaling.md
+	@$(VENV)/bin/python -m benchmarks.fleet
 
 docs: setup ## the documentation as a site, in build/docs/html
 	@$(VENV)/bin/python -m tests.check.site

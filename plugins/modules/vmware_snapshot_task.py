@@ -97,7 +97,8 @@ options:
   jitter:
     description:
       - Within how many seconds after its due minute a run begins. V(30) by default, so that storage hosts with equal
-        schedules do not all turn to a vCenter in the same second; V(0) is that second.
+        schedules do not all turn to a vCenter in the same second; V(0) is that second. A fleet needs about 30 seconds
+        for each 1,000 VMs that its hosts snapshot on one vCenter.
       - Each host has its own place in that time and keeps it, by its machine ID (C(/etc/machine-id)) and the task's id.
         Hosts cloned with one machine ID would all have the same. Before systemd 247 the place is another for each run.
       - The snapshot is named after the due minute, however late its place is.
@@ -196,7 +197,7 @@ EXAMPLES = r"""
       hour: "1"
       dom: "1"
 
-- name: In a fleet of hosts with one vCenter and this schedule, begin anywhere in the ten minutes from 02:00 on
+- name: In a fleet of hosts with one schedule and 20,000 VMs on one vCenter, begin within the ten minutes from 02:00 on
   quiesce.vmware_zfs.vmware_snapshot_task:
     dataset: tank/vmware
     naming_schema: nightly-%Y-%m-%d_%H-%M

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m benchmarks.fleet`: simulate a fleet of 1,000 storage hosts and write what comes out.
+
+build/fleet.json has everything, second by second; docs/scaling.md gets its tables and picture, also those of what was
+measured (build/bench.json, build/controller.json) where that is there. A seed repeats a simulation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+importlib.import_module("tests.conftest")  # makes the collection importable
+
+ROOT = Path(__file__).resolve().parents[1]
+JITTERS = (0, 30, 120, 300, 600, 1200, 3600)
+SHOWN = (0, 30, 300, 1200)  # in the picture
+SLOW = 3.0  # times as long, for VMs that are
+NIGHTS = 5
+
+
+def main() -> None:
+    from . import fleet_page
+    from .fleet_simulation import Fleet, assumptions, most_by_rule, rule, simulate, summary
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description="Simulate a fleet.")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    fleet = Fleet()
+    slow = replace(fleet, creation=SLOW * fleet.creation, removal=SLOW * fleet.removal)
+    simulations = [simulate(fleet, jitter, options.seed) for jitter in JITTERS]
+    found = {
+        "seed": options.seed,
+        "assumptions": assumptions(fleet),
+        "summaries": [summary(fleet, simulation) for simulation in simulations],
+        "slow": SLOW,
+        "rule": [
+            {
+                "vms": vms,
+                "jitter": rule(which, vms),
+                "most_in_flight": most_by_rule(which, vms, NIGHTS),
+                "slow": which is slow,
+            }
+            for which in (fleet, slow)
+            for vms in sorted(set(fleet.vms), reverse=True)
+        ],
+        "simulations": simulations,
+    }
+    (ROOT / "build" / "fleet.json").write_text(json.dumps(found), encoding="utf-8")
+    fleet_page.draw(found, SHOWN, ROOT / "docs" / "images" / "fleet.svg")
+    tables = fleet_page.tables(found)
+    for name, table in (("bench", fleet_page.engine_table), ("controller", fleet_page.controller_table)):
+        measured = ROOT / "build" / f"{name}.json"
+        if measured.exists():
+            tables[name] = table(json.loads(measured.read_text(encoding="utf-8")))
+    page = ROOT / "docs" / "scaling.md"
+    page.write_text(fleet_page.fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    sys.stdout.write(json.dumps({name: found[name] for name in ("summaries", "rule")}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
