@@ -38,7 +38,7 @@ def start(lab: StorageHost) -> tuple[Simulator, Path]:
         "vcenter_thumbprint": simulator.thumbprint,
     }
     inventory = folder(lab) / "inventory.yml"
-    groups = {"storage": {"hosts": {"storage": lab.inventory()}, "vars": variables}}
+    groups = {"storage": {"hosts": {"storage01": lab.inventory()}, "vars": variables}}
     inventory.write_text(json.dumps(groups, indent=2) + "\n")  # JSON is YAML
     return simulator, inventory
 
