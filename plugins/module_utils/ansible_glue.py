@@ -19,7 +19,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from .errors import CredentialNotFound, DependencyError, InputError, QuiesceError
 from .registry.credentials import Credential, Credentials
 from .registry.database import Paths
-from .secret import Secret
+from .secret import Secret, leave_no_core_dump
 from .text import printable
 from .vsphere.session import Endpoint, Timeouts
 
@@ -196,6 +196,7 @@ def run_module(
 
     When this Python lacks one of `libraries` (keys of LIBRARIES) the module starts again in the runtime role's Python.
     """
+    leave_no_core_dump()
     module = spec.module()
     failure: dict[str, Any]
     try:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -17,8 +18,10 @@ from .coordination.snapshot_task import overview, summary, take_turn
 from .errors import InputError, QuiesceError
 from .registry.database import Paths
 from .schedule.retention import ALIVE
+from .secret import leave_no_core_dump
 from .text import printable, table
 
+_LONGEST_LINE = 4000
 DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
 EPILOG = """\
 what to do at night:
@@ -39,6 +42,9 @@ environment: VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE, VMWARE_ZFS_LOCK_DIR name
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line on standard error."""
     options = _parser().parse_args(arguments)
+    leave_no_core_dump()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the locale cannot show is no reason to fail
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -113,7 +119,7 @@ def _show(options: argparse.Namespace) -> int:
         _say(problem)
     if vms:
         rows = [[vm["name"], vm["level"], _seconds(vm["hold_seconds"]), vm["reason"]] for vm in vms]
-        _say(table(["VM", "level", "held", "why no more"], rows))
+        _print_table(["VM", "level", "held", "why no more"], rows)
     return 0
 
 
@@ -140,7 +146,7 @@ def _tasks(options: argparse.Namespace) -> int:
             ]
             for task in found
         ]
-        _say(table(["id", "dataset", "min hour dom mon dow", "next", "kept for", ""], rows))
+        _print_table(["id", "dataset", "min hour dom mon dow", "next", "kept for", ""], rows)
     return 0
 
 
@@ -222,7 +228,7 @@ def _print_status(found: dict[str, Any]) -> None:
             ]
             for run in found["runs"]
         ]
-        _say(table(["started (UTC)", "snapshot", "consistency", "", "held", "run"], rows))
+        _print_table(["started (UTC)", "snapshot", "consistency", "", "held", "run"], rows)
     else:
         _say("no run yet")
     for item in found["left"]:
@@ -237,11 +243,16 @@ def _snapshot(item: dict[str, Any]) -> str:
 
 
 def _print_json(data: dict[str, Any]) -> None:
-    _say(json.dumps(data, indent=2, sort_keys=True))
+    sys.stdout.write(json.dumps(data, indent=2, sort_keys=True) + "\n")  # escapes all that is not ASCII
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    sys.stdout.write(table(head, rows) + "\n")
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    """One line, whatever is in it: names are other people's, and a terminal or a log obeys what it is shown."""
+    sys.stdout.write(printable(line, _LONGEST_LINE) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A string that is shown nowhere: not in a repr, a message, a traceback's arguments or a pickle."""
+"""A string that is shown nowhere: not in a repr, a message, a traceback's arguments, a pickle or a core dump."""
 
 from __future__ import annotations
 
+import resource
 from typing import NoReturn
 
 
@@ -32,3 +33,8 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")
+
+
+def leave_no_core_dump() -> None:
+    """Have this process leave no core file, which would hold whatever it had in memory (systemd-coredump obeys too)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

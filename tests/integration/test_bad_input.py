@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry import rotation
 
 from tests.lab.simulator import Simulator
 
@@ -149,6 +151,28 @@ def test_a_server_that_cannot_be_logged_in_to(
     scene.assert_released(vcenter)
 
 
+def test_a_changed_certificate_is_refused_with_both_thumbprints(
+    scene: Scene, start_vcenter: StartVcenter, tree: str
+) -> None:
+    """By whoever pinned the old one; an authority that signed both goes on to be trusted."""
+    vcenter = start_vcenter(nfs("vmware", tree, {"name": "web"}))
+    pinned = scene.enrol(vcenter, thumbprint=vcenter.thumbprint)
+    assert scene.take()["consistency"] == "filesystem"
+    old = vcenter.thumbprint
+    vcenter.restart(new_certificate=True)
+    assert vcenter.thumbprint != old
+    vcenter.clear_trace()
+    said = refused("vmware_cred", {"id": pinned.id, "datastores": ["vmware"]})
+    assert old in said and vcenter.thumbprint in said and "find out who answers there" in said
+    result = scene.take()
+    assert result["consistency"] == "crash" and result["vms"] == []
+    assert old in result["problems"][0] and vcenter.thumbprint in result["problems"][0]
+    assert [entry for entry in vcenter.trace() if entry.get("method") == "Login"] == []
+    login = {"hostname": vcenter.host, "port": vcenter.port, "username": vcenter.user, "password": vcenter.password}
+    for trust in ({"thumbprint": vcenter.thumbprint}, {"ca_path": str(vcenter.ca_path)}):
+        assert run_module("vmware_datastore_match", {**login, **trust})["datastores"]
+
+
 def test_a_datastore_that_no_dataset_carries(scene: Scene, start_vcenter: StartVcenter, tree: str) -> None:
     vcenter = start_vcenter(
         {"name": "elsewhere", "server": "192.0.2.9", "path": f"/{tree}", "vms": [{"name": "web"}]},
@@ -216,7 +240,10 @@ def test_a_missing_zfs(
     assert "The command 'zfs' cannot be run" in said and "Install OpenZFS 2.1 or later" in said
 
 
-def test_a_password_is_in_no_argument_and_no_environment(scene: Scene, start_vcenter: StartVcenter, tree: str) -> None:
+def test_a_password_is_in_no_argument_no_environment_and_no_core_dump(
+    scene: Scene, start_vcenter: StartVcenter, tree: str
+) -> None:
+    """Seen while a run holds a VM; that the key is replaced meanwhile does not disturb it."""
     vcenter = start_vcenter(nfs("vmware", tree, {"name": "web"}))
     scene.enrol(vcenter)
     vcenter.rule(method="CreateSnapshot.*", effect="task_hang")
@@ -229,6 +256,9 @@ def test_a_password_is_in_no_argument_and_no_environment(scene: Scene, start_vce
     for pid in family:
         for what in ("cmdline", "environ"):
             assert vcenter.password.encode() not in Path(f"/proc/{pid}/{what}").read_bytes()
+    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE), limits
+    assert rotation.rotate(scene.paths, 0).new_key
     vcenter.release()
     output, complaint = process.communicate(timeout=60)
     assert json.loads(output)["changed"] and vcenter.password not in output + complaint

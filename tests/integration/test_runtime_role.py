@@ -160,6 +160,7 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
 
     assert status(host) == (0, {"alive": [], "left": [], "runs": []})
     assert shown(host, TIMER, "ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
+    assert shown(host, SERVICE, "LimitCORE") == {"LimitCORE": "0"}
     exposure = host.ssh(["systemd-analyze", "security", "--no-pager", SERVICE]).stdout.splitlines()[-1]
     assert float(re.findall(r"[0-9]+\.[0-9]+", exposure)[0]) < 4.0, exposure
 
