@@ -110,7 +110,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime.python_
     PythonEnvironment,
     lacking,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import counted
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import counted, printable
 
 ENVIRONMENT = Path(RUNTIME_PYTHON).parents[1]
 ENGINE = ENVIRONMENT.with_name("engine")
@@ -194,8 +194,9 @@ def refuse_while_left():
         left = Journal(database).open_entries()
     if left:
         raise InputError(
-            f"{counted(len(left), 'VMware snapshot')} may be left, first '{left[0].name}' of the VM "
-            f"'{left[0].vm_name}' on {left[0].hostname}, which only the runtime on this host would remove",
+            f"{counted(len(left), 'VMware snapshot')} may be left, first '{left[0].name}' of the VM"
+            f" '{printable(left[0].vm_name, 80)}' on {left[0].hostname},"
+            " which only the runtime on this host would remove",
             "Run 'vmware-zfs recover' until 'vmware-zfs status' tells of none, or set force",
         )
 

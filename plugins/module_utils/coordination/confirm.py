@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Iterable, Sequence
 
-from ..text import counted
+from ..text import counted, printable
 from ..vsphere.vm_snapshots import VmState, states, states_on
 from . import consistency
 from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL
@@ -32,7 +32,7 @@ def confirm(
     if came:
         return [
             f"{counted(len(came), 'running VM')} came to the datastores of {site.server} during the run: "
-            + ", ".join(came)
+            + printable(", ".join(came))
         ]
     return []
 

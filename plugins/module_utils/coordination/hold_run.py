@@ -12,7 +12,7 @@ import time
 from typing import Any, Sequence
 
 from ..errors import QuiesceError, RunFailed, VSphereError, ZfsTimeout
-from ..text import counted
+from ..text import counted, printable
 from ..zfs import snapshots
 from . import identity, record, result
 from .confirm import confirm, not_held
@@ -167,7 +167,7 @@ class HoldRun:
             unknown(site, f"{site.server} did not answer")
         new = [vm for vm in taken.vms if vm["level"] != CRASH and (vm["server"], vm["moid"]) in worse]
         for vm in new:
-            record.lower(taken, f"The VM '{vm['name']}': {worse[vm['server'], vm['moid']]}", [vm])
+            record.lower(taken, f"The VM '{printable(vm['name'], 80)}': {worse[vm['server'], vm['moid']]}", [vm])
         for hold in self._holds:
             reason = worse.get((hold.member.server, hold.member.moid))
             if reason is not None and hold.level != CRASH:
@@ -208,7 +208,8 @@ class HoldRun:
                 continue
             hold.released = removal.released
             if not removal.gone:
-                left.append(f"'{self._name}' of the VM '{hold.member.name}' on {hold.member.server}: {removal.reason}")
+                vm = printable(hold.member.name, 80)
+                left.append(f"'{self._name}' of the VM '{vm}' on {hold.member.server}: {removal.reason}")
             elif removal.reason:
                 hold.reason = "; ".join(filter(None, (hold.reason, removal.reason)))
         return left
@@ -258,7 +259,7 @@ class HoldRun:
         forbidden = self._policy.forbidden()
         refusals = list(problems) if "vm" in forbidden else []
         refusals += [
-            f"the VM '{hold.member.name}' on {hold.member.server}: {hold.reason}"
+            f"the VM '{printable(hold.member.name, 80)}' on {hold.member.server}: {hold.reason}"
             for hold in self._holds
             if hold.hindrance in forbidden
         ]

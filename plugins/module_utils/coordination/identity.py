@@ -13,6 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import InputError
+from ..zfs.names import check_dataset, check_snapshot
+
 NAME_PREFIX = "vmware-zfs "
 _MARK = re.compile(r"\[vmware-zfs host=([0-9a-f]{12}) run=([0-9A-Za-z-]+) snapshot=([^\]@]+@[^\]@]+)\]")
 
@@ -79,5 +82,10 @@ def origin_of(host: StorageHost, name: str, text: str) -> Origin | None:
     """The origin of the VMware snapshot with this name and description; None if this storage host did not make it."""
     mark = _MARK.search(text)
     if mark is None or mark.group(1) != host.id or name != snapshot_name(mark.group(2)):
+        return None
+    try:  # anybody can write a description
+        dataset, _unused, snapshot = mark.group(3).partition("@")
+        check_snapshot(check_dataset(dataset), snapshot)
+    except InputError:
         return None
     return Origin(mark.group(2), mark.group(3))

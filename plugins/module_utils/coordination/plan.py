@@ -11,6 +11,7 @@ from typing import Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
 from ..matching import Match, disk_datasets
+from ..text import printable
 from ..vsphere.vms import Disk, Vm, list_vms
 from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL, lowest
 from .request import Policy, Request
@@ -113,7 +114,8 @@ def places(disk: Disk, matches: Mapping[str, Match]) -> set[str]:
     for datastore, path in disk.files:
         match = matches.get(datastore)
         found = disk_datasets(match, path) if match else ()
-        found_on.update(found or [f"the datastore {match.datastore.name if match else datastore or 'of another kind'}"])
+        name = printable(match.datastore.name if match else datastore or "of another kind", 80)
+        found_on.update(found or [f"the datastore {name}"])
     return found_on
 
 
@@ -179,4 +181,4 @@ def _refusals(members: Sequence[Member], problems: Sequence[str], policy: Policy
         yield from problems
     for member in members:
         if member.hindrance in forbidden:
-            yield f"The VM '{member.name}' on {member.server}: {member.reason}"
+            yield f"The VM '{printable(member.name, 80)}' on {member.server}: {member.reason}"

@@ -30,6 +30,7 @@ from .consistency import CRASH, LEVELS
 PREFIX = "quiesce.vmware_zfs:"
 RUN = PREFIX + "run"
 _VERSION = 1
+_MOST_BYTES = 64 * 2**20  # of a manifest; 100,000 VMs take half of it
 
 
 @dataclass
@@ -152,7 +153,11 @@ def _manifest(values: dict[str, str]) -> tuple[str, list[dict[str, Any]], list[s
     chunks: list[str] = []
     while chunk := values.get(f"manifest.{len(chunks)}"):
         chunks.append(chunk)
-    manifest = json.loads(zlib.decompress(base64.b64decode("".join(chunks), validate=True)))
+    inflate = zlib.decompressobj()  # a snapshot may have been received from anywhere: it must not fill the memory
+    text = inflate.decompress(base64.b64decode("".join(chunks), validate=True), _MOST_BYTES)
+    if not inflate.eof:
+        raise ValueError("the manifest does not end, or is too long")
+    manifest = json.loads(text)
     if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:
         raise ValueError("no manifest of a known version")
     name, vms, problems = (manifest.get(key) for key in ("vmware_snapshot", "vms", "problems"))

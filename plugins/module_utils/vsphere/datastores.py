@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import inventory, sdk
-from .session import Session
+from .session import Session, understands
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Datastore:
     vcenter: str
 
 
+@understands
 def list_datastores(session: Session) -> list[Datastore]:
     """Every datastore of the server, sorted by datacenter and name, in a fixed number of calls."""
     purpose = "list the datastores"

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..storage_host import address, host_name
 from ..text import printable
 from . import inventory, sdk
-from .session import Session
+from .session import Session, understands
 
 _PURPOSE = "list the ESXi hosts"
 _SHOWN = 20  # names in a message
@@ -107,6 +107,7 @@ def _refuse(kind: str, name: str, server: str, known: set[str]) -> None:
     )
 
 
+@understands
 def _list_hosts(session: Session) -> list[Host]:
     """Every host of the server in a fixed number of calls. The parents lead from each to its cluster and datacenter."""
     vim = sdk.vim
@@ -147,7 +148,9 @@ def _list_hosts(session: Session) -> list[Host]:
 
 
 def _above(moid: str, parents: Mapping[str, str], wanted: Mapping[str, object]) -> str:
-    """The first of `wanted` on the way from an object to the root, or ""."""
-    while moid and moid not in wanted:
+    """The first of `wanted` on the way from an object to the root, or "", also where the way goes round in circles."""
+    for _unused in range(len(parents) + 1):
+        if not moid or moid in wanted:
+            return moid
         moid = parents.get(moid, "")
-    return moid
+    return ""

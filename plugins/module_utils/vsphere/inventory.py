@@ -9,19 +9,22 @@ a managed object is a call of its own; so all reading goes through here.
 
 from __future__ import annotations
 
-import urllib.parse
+import re
 from typing import Any, Iterable, Iterator, Sequence
 
 from ..errors import SessionLost, VSphereError
 from . import faults, sdk
-from .session import Session
+from .session import Session, understands
 
 _TRIES = 3  # reads of a view whose session ends meanwhile
+_ESCAPE = re.compile("%(25|2f|5c)", re.IGNORECASE)
+_LONGEST = 1024  # characters of a text; vSphere takes 80 for a name
 PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
 
 Properties = dict[str, Any]  # dotted path -> value; a path that is unset or may not be read is absent
 
 
+@understands
 def read(session: Session, objects: Sequence[Any], paths: Sequence[str], purpose: str) -> dict[str, Properties]:
     """The properties `paths` of `objects` of one type, by managed object ID; objects that are gone are absent."""
     if not objects:
@@ -30,6 +33,7 @@ def read(session: Session, objects: Sequence[Any], paths: Sequence[str], purpose
     return dict(_retrieve(session, object_set, type(objects[0]), paths, purpose))
 
 
+@understands
 def read_referenced(
     session: Session, sources: Sequence[Any], reference: str, kind: Any, paths: Sequence[str], purpose: str
 ) -> dict[str, Properties]:
@@ -56,6 +60,7 @@ def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) ->
     raise SessionLost(f"{session.endpoint} ended session after session while it was asked to {purpose}", "Try again")
 
 
+@understands
 def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
     view = session.call(
         purpose,
@@ -89,7 +94,7 @@ def _retrieve(
     while page is not None:
         for item in page.objects:
             _refuse_unreadable(session, item, purpose)
-            yield item.obj._moId, {prop.name: prop.val for prop in item.propSet}
+            yield item.obj._moId, {prop.name: _bounded(prop.val) for prop in item.propSet}
         if not page.token:
             return
         page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
@@ -104,11 +109,16 @@ def _refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
             raise faults.translate(missing.fault, str(session.endpoint), purpose)
 
 
+def _bounded(value: Any) -> Any:
+    """A text of a sensible length: what is longer than any that vSphere makes would only fill records and logs."""
+    return str(value[:_LONGEST]) if isinstance(value, str) and len(value) > _LONGEST else value
+
+
 def unescape(name: str) -> str:
     """A vSphere name as people see it: servers hand out '%', '/' and '\\' as %25, %2f and %5c (API:
-    ManagedEntity.name).
+    ManagedEntity.name), and nothing else in that way.
     """
-    return urllib.parse.unquote(name, errors="surrogateescape") if "%" in name else name
+    return _ESCAPE.sub(lambda match: chr(int(match.group(1), 16)), name)
 
 
 def objects_of(session: Session, kind: Any, moids: Iterable[str]) -> list[Any]:

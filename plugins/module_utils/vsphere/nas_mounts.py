@@ -14,7 +14,7 @@ from typing import Iterable, Sequence
 
 from . import inventory, sdk
 from .hosts import Host
-from .session import Session
+from .session import Session, understands
 
 VERSIONS = {"NFS": "3", "NFS41": "4.1"}  # as vSphere names them: as people do
 _TYPES = {version: kind for kind, version in VERSIONS.items()}
@@ -67,6 +67,7 @@ class RegisteredVm:
     template: bool
 
 
+@understands
 def read_datastores(session: Session, hosts: Sequence[Host]) -> list[MountedDatastore]:
     """Every datastore of the hosts' datacenter, in a fixed number of calls, with what `hosts` say of their mounts."""
     purpose = "read how hosts mount datastores"
@@ -92,6 +93,7 @@ def read_datastores(session: Session, hosts: Sequence[Host]) -> list[MountedData
     return sorted(datastores, key=lambda datastore: (datastore.name, datastore.moid))
 
 
+@understands
 def read_vms(session: Session, datastores: Iterable[str]) -> dict[str, list[RegisteredVm]]:
     """The VMs registered with files on the datastores (managed object IDs), templates too, sorted by name."""
     purpose = "list the VMs of the datastores"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import ssl
 import threading
@@ -18,8 +19,10 @@ from ..text import printable
 from . import faults, sdk, tls
 
 CONNECTIONS = 16  # that a session keeps open, so calls that can be made side by side without connecting anew
+_PARTS = ("about", "propertyCollector", "rootFolder", "searchIndex", "sessionManager", "viewManager")
 
 Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Session:
     def close(self) -> None:
         """Log out and close the connections. Never raises: what the server says to a good-bye changes nothing."""
         try:
-            self._call_once("log out", self.content.sessionManager.Logout)
+            self._call_once("log out", lambda: self.content.sessionManager.Logout())
         except VSphereError:
             pass
         self.stub.DropConnections()
@@ -120,11 +123,15 @@ class Session:
                 return  # another thread was faster
             self.stub.SetSessionId(None)
             instance = self.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
-            self.content = self._call_once("read what the server is", instance.RetrieveServiceContent)
-            self._call_once(
-                "log in", self.content.sessionManager.Login, userName=self._username, password=self._password.reveal()
-            )
+            purpose = "read what the server is"
+            self.content = self._call_once(purpose, instance.RetrieveServiceContent)
+            if any(getattr(self.content, part, None) is None for part in _PARTS):
+                raise self.no_answer(purpose, ValueError("a part is missing"))
+            self._call_once("log in", self._send_login)
             self.logins += 1
+
+    def _send_login(self) -> None:
+        self.content.sessionManager.Login(userName=self._username, password=self._password.reveal())
 
     def _call_once(self, purpose: str, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
         try:
@@ -144,10 +151,30 @@ class Session:
                 "Check the name, the port and the network between this host and it",
             ) from None
         except Exception as error:  # pyVmomi's parser raises what it likes: expat errors, TypeError, AttributeError ...
-            raise ConnectionFailed(
-                f"{self.endpoint} answered something that is no vSphere answer to '{purpose}': {_reason(error)}",
-                "Check that hostname and port are those of a vCenter or ESXi host",
-            ) from None
+            raise self.no_answer(purpose, error) from None
+
+    def no_answer(self, purpose: str, error: BaseException) -> ConnectionFailed:
+        """The error for an answer that `error` was met in, because it is none of vSphere's."""
+        return ConnectionFailed(
+            f"{self.endpoint} answered something that is no vSphere answer to '{purpose}': {_reason(error)}",
+            "Check that hostname and port are those of a vCenter or ESXi host",
+        )
+
+
+def understands(function: Function) -> Function:
+    """For functions that read answers, with the session as the first argument: what they trip over is no answer.
+
+    An answer may be well-formed and still lack what belongs there, hold another type, or be nested without end.
+    """
+
+    @functools.wraps(function)
+    def understanding(session: Session, *arguments: Any, **options: Any) -> Any:
+        try:
+            return function(session, *arguments, **options)
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+            raise session.no_answer(function.__name__.strip("_").replace("_", " "), error) from None
+
+    return understanding  # type: ignore[return-value]
 
 
 def connect(endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts | None = None) -> Session:

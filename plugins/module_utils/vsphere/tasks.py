@@ -73,6 +73,12 @@ class TaskWaiter:
             self._collector = None
 
     def _wait(self, seconds: int) -> list[TaskEnd]:
+        try:
+            return self._ends(seconds)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise self._session.no_answer("wait for tasks", error) from None
+
+    def _ends(self, seconds: int) -> list[TaskEnd]:
         if self._collector is None:
             root = self._session.content.propertyCollector
             self._collector = self._session.call("watch tasks", root.CreatePropertyCollector)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Sequence
 
 from . import inventory, sdk
-from .session import Session
+from .session import Session, understands
 
 # VirtualMachineGuestQuiesceSpec.timeout takes 5 to 240 minutes (vSphere API 6.5).
 _QUIESCE_MINUTES = (5, 240)
@@ -48,6 +48,7 @@ _STATE_PATHS = (
 )
 
 
+@understands
 def start_create(session: Session, vm: str, name: str, description: str, quiesce: bool, limit: float) -> str:
     """Start a snapshot without memory of the VM and return the task's managed object ID.
 
@@ -71,6 +72,7 @@ def start_create(session: Session, vm: str, name: str, description: str, quiesce
     return str(task._moId)
 
 
+@understands
 def start_remove(session: Session, snapshot: str) -> str:
     """Start the removal of one snapshot, its children stay; return the task's managed object ID.
 
@@ -83,12 +85,14 @@ def start_remove(session: Session, snapshot: str) -> str:
     return str(task._moId)
 
 
+@understands
 def start_consolidate(session: Session, vm: str) -> str:
     """Start the consolidation of the VM's disks; return the task's managed object ID. Safe to repeat."""
     machine = session.managed_object(sdk.vim.VirtualMachine, vm)
     return str(session.call("consolidate disks", machine.ConsolidateVMDisks_Task)._moId)
 
 
+@understands
 def states(session: Session, vms: Sequence[str]) -> dict[str, VmState]:
     """The state of VMs by managed object ID, in one bulk read; a VM that is gone is absent."""
     machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
@@ -96,6 +100,7 @@ def states(session: Session, vms: Sequence[str]) -> dict[str, VmState]:
     return {moid: _state(properties) for moid, properties in found.items()}
 
 
+@understands
 def states_on(session: Session, datastores: Sequence[str]) -> dict[str, VmState]:
     """The same for every VM with a file on the datastores, as they are now."""
     sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
@@ -114,6 +119,7 @@ class Bearer:
     instance_uuid: str
 
 
+@understands
 def search(session: Session, prefix: str) -> list[tuple[Bearer, VmSnapshot]]:
     """Every VMware snapshot of the server whose name begins with `prefix`. Reads the whole inventory: for recovery
     only.
@@ -141,6 +147,7 @@ class Creations:
     made: frozenset[str]
 
 
+@understands
 def creations(session: Session, vm: str) -> Creations:
     """What became of creations whose answer was lost."""
     machine = session.managed_object(sdk.vim.VirtualMachine, vm)
@@ -161,6 +168,7 @@ def creations(session: Session, vm: str) -> Creations:
     )
 
 
+@understands
 def find_by_instance_uuid(session: Session, uuid: str) -> str | None:
     """The managed object ID of the VM with this instance UUID, wherever it has moved to; None if there is none."""
     found = session.call(

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Sequence
 
-from ..text import counted
+from ..text import counted, printable
 from . import inventory, sdk
-from .session import Session
+from .session import Session, understands
 
 MAX_CHAIN = 32  # snapshots in a chain (Broadcom KB 1025279)
 
@@ -85,6 +85,7 @@ class Vm:
         )
 
 
+@understands
 def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
     """All VMs with a file on the datastores (managed object IDs), by one bulk read that starts at the datastores."""
     sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
@@ -144,7 +145,7 @@ def _disk(device: Any) -> Disk:
 
 
 def _label(device: Any) -> str:
-    return str(getattr(device.deviceInfo, "label", None) or f"device {device.key}")
+    return printable(getattr(device.deviceInfo, "label", None) or f"device {device.key}", 80)
 
 
 def path_of(file_name: str) -> str:

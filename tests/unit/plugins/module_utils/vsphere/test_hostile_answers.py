@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers that are well-formed and make no sense; tests/integration/test_hostile_server.py distorts real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ConnectionFailed, InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import hosts, tasks, vm_snapshots, vms
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session, understands
+from pyVmomi import vim
+
+
+class Odd(Session):
+    """A session whose every call is answered with `answer`."""
+
+    def __init__(self, answer: Any) -> None:
+        self.endpoint = Endpoint("vcenter.lab")
+        self._answer = answer
+        self.logins = 1
+        self.content: Any = vim.ServiceInstanceContent()
+
+    def call(self, purpose: str, function: Any, *arguments: Any, repeatable: bool = True, **options: Any) -> Any:
+        return self._answer
+
+    def managed_object(self, kind: Any, moid: str) -> Any:
+        return kind(moid, None)
+
+
+def deep(levels: int) -> Any:
+    tree = vim.vm.SnapshotTree(name="x", childSnapshotList=[])
+    for _unused in range(levels):
+        tree = vim.vm.SnapshotTree(name="x", childSnapshotList=[tree])
+    return tree
+
+
+@pytest.mark.parametrize(
+    "answer", [None, 7, "text", [], [None], vim.ServiceInstanceContent(), vim.Task("task-1", None)]
+)
+def test_every_reader_says_so(answer: Any) -> None:
+    session = Odd(answer)
+    for read in (
+        lambda: vms.list_vms(session, ["datastore-1"]),
+        lambda: vm_snapshots.states(session, ["vm-1"]),
+        lambda: vm_snapshots.start_create(session, "vm-1", "name", "text", True, 60.0),
+        lambda: vm_snapshots.find_by_instance_uuid(session, "uuid"),
+        lambda: tasks.TaskWaiter(session).wait(1),
+    ):
+        try:
+            read()
+        except ConnectionFailed as error:
+            assert "no vSphere answer" in str(error) and str(error).isprintable()
+
+
+def test_a_tree_without_end_is_no_answer() -> None:
+    with pytest.raises(ConnectionFailed, match=r"vcenter\.lab answered something that is no vSphere answer"):
+        understands(lambda session: vms.chain_depth([deep(5000)]))(Odd(None))
+
+
+def test_what_the_engine_itself_refuses_goes_through() -> None:
+    @understands
+    def refuse(session: Session) -> None:
+        raise InputError("No", "Give another")
+
+    with pytest.raises(InputError):
+        refuse(Odd(None))
+
+
+def test_parents_that_go_round_in_circles_lead_nowhere() -> None:
+    assert hosts._above("a", {"a": "b", "b": "a"}, {"c": 1}) == ""
+    assert hosts._above("a", {"a": "b", "b": "c"}, {"c": 1}) == "c"
+    assert hosts._above("", {}, {}) == ""
