@@ -13,7 +13,8 @@ description:
   - A credential says which vCenter or ESXi host runs the VMs whose disks lie on a dataset, and how to log in there.
     Coordinated snapshots of the dataset use it.
   - It is stored on the storage host, the password encrypted with a key that only root can read.
-  - Nothing is stored before a login with it succeeded, unless O(verify_login=false).
+  - Nothing is stored before a login with it succeeded and showed that the account may do what is needed, unless
+    O(verify_login=false).
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.action_group
@@ -104,6 +105,16 @@ options:
     description:
       - Whether a login is tried before anything is stored.
       - Turn it off to mend a credential while its server is down.
+    type: bool
+    default: true
+  verify_privileges:
+    description:
+      - Whether, after that login, the account must have the privileges C(VirtualMachine.State.CreateSnapshot) and
+        C(VirtualMachine.State.RemoveSnapshot) on each VM that lies on O(filesystem). The playbook
+        C(quiesce.vmware_zfs.vsphere_role) makes a role that has no others.
+      - Only VMs that the account can see, on datastores that are mounted already, can be looked at. An ESXi host cannot
+        be asked.
+      - Turn it off for an account that is not to touch some of the VMs; runs then take those for V(crash).
     type: bool
     default: true
 seealso:
@@ -211,6 +222,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     run_module,
     timeouts,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.preflight import require_privileges
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import (
     Credential,
@@ -233,6 +245,7 @@ SPEC = STORED_CONNECTION + ArgumentSpec(
         "filesystem": {"type": "str"},
         "datastores": {"type": "list", "elements": "str"},
         "verify_login": {"type": "bool", "default": True},
+        "verify_privileges": {"type": "bool", "default": True},
     }
 )
 
@@ -308,8 +321,9 @@ def new_password(module, credentials, existing):
 
 def try_login(module, wanted, password):
     require_libraries(["pyVmomi"])
-    with connect(endpoint(wanted.as_dict()), wanted.username, password, timeouts(module.params)):
-        pass
+    with connect(endpoint(wanted.as_dict()), wanted.username, password, timeouts(module.params)) as session:
+        if module.params["verify_privileges"]:
+            require_privileges(session, wanted, Zfs())
 
 
 def main():

@@ -13,7 +13,7 @@ from ..collection_path import collections_path
 from .tools import BUILD, ROOT, files, run
 
 SITE = BUILD / "docs"
-UNWRITTEN = ("security.md", "benchmarks.md")  # pages that others may point to already
+UNWRITTEN = ("benchmarks.md",)  # pages that others may point to already
 
 
 def build(folder: Path = SITE) -> Path:

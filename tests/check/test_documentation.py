@@ -37,7 +37,7 @@ from .tools import ROOT, files, run
 
 SHELL = blocks("shell")
 YAML = blocks("yaml")
-UNWRITTEN = {ROOT / "docs" / name for name in ("security.md", "benchmarks.md")}
+UNWRITTEN = {ROOT / "docs" / name for name in ("benchmarks.md",)}
 AWX_VARIABLES = re.findall(r"^(awx_\w+):", (ROOT / "playbooks" / "vars" / "awx.yml").read_text(), re.MULTILINE)
 
 

@@ -309,6 +309,10 @@ class Simulator:
         """Take all denials back."""
         self._control("DELETE", "deny")
 
+    def add_user(self, name: str) -> None:
+        """Have a user with the same password, and the privileges that SetEntityPermissions gives it."""
+        self._control("POST", "user", {"name": name})
+
     # ---- Changing the inventory
 
     def vm(self, pattern: str, /, **changes: Any) -> int:

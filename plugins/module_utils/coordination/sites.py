@@ -43,6 +43,11 @@ class Site:
     def server(self) -> str:
         return str(self.session.endpoint)
 
+    def judge(self, verdicts: Iterable[Match]) -> list[str]:
+        """Take the verdicts on its datastores, and what the credentials say of them; what is wrong, in words."""
+        self.matches = {match.datastore.moid: match for match in verdicts}
+        return [problem for credential in self.credentials for problem in _apply(credential, self)]
+
     def carrying(self, datasets: Iterable[str]) -> list[str]:
         """The datastores (managed object IDs) that lie on any of the datasets."""
         wanted = set(datasets)
@@ -95,8 +100,7 @@ def open_sites(
     for site in sites:
         # Verdicts come in the order of the datastores that were asked about.
         mine, found = found[: len(site.datastores)], found[len(site.datastores) :]
-        site.matches = {match.datastore.moid: match for match in mine}
-        problems += [problem for credential in site.credentials for problem in _apply(credential, site)]
+        problems += site.judge(mine)
     return sites, problems
 
 

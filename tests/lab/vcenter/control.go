@@ -27,6 +27,7 @@ var controls = map[string]func(*http.Request) (interface{}, error){
 	"POST expire":   func(*http.Request) (interface{}, error) { sessions.end(""); return nil, nil },
 	"POST deny":     deny,
 	"DELETE deny":   func(*http.Request) (interface{}, error) { setDenials(nil); return nil, nil },
+	"POST user":     addUser,
 	"POST vm":       changeMachines,
 	"POST deploy":   deployMachines,
 	"GET hosts":     func(*http.Request) (interface{}, error) { return listHosts(), nil },
@@ -139,6 +140,17 @@ func setDenials(list []denial) {
 	denials.Lock()
 	defer denials.Unlock()
 	denials.list = list
+}
+
+func addUser(r *http.Request) (interface{}, error) {
+	var what struct {
+		Name string `json:"name"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	sessions.add(what.Name)
+	return nil, nil
 }
 
 func changeMachines(r *http.Request) (interface{}, error) {

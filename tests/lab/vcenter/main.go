@@ -144,7 +144,9 @@ func build(c *config, o options) error {
 	sessions.Self, sessions.user, sessions.password = *content.SessionManager, o.user, os.Getenv("VCENTER_PASSWORD")
 	simulator.Map.Put(sessions)
 	simulator.Map.Put(newCollector("", content.PropertyCollector)) // for those who have not logged in
-	simulator.Map.Put(&authorization{AuthorizationManager: *simulator.Map.Get(*content.AuthorizationManager).(*simulator.AuthorizationManager)})
+	authority = &authorization{AuthorizationManager: *simulator.Map.Get(*content.AuthorizationManager).(*simulator.AuthorizationManager)}
+	authority.listPrivileges()
+	simulator.Map.Put(authority)
 	simulator.Map.Put(&searchIndex{*simulator.Map.SearchIndex()})
 	handler := &bridge{}
 	handler.Self = ref{Type: "Bridge", Value: "bridge"}

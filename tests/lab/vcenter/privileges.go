@@ -5,6 +5,7 @@
 package main
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/vmware/govmomi/simulator"
@@ -14,12 +15,71 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Privileges: the user has all of them but those denied at run time, everywhere or on objects whose name matches. Calls that
-// need a denied one are refused, and the authorization manager says so when it is asked.
+// Privileges: the administrator has all of them, further users those of the role that they have been given on an object or above
+// it. Denied ones nobody has, everywhere or on objects whose name matches. Calls that need a privilege that is missing are
+// refused, and the authorization manager says so when it is asked. What may be seen is not restricted.
 
 type authorization struct {
 	simulator.AuthorizationManager
 	unlocked
+	mu sync.Mutex // guards roles and permissions
+}
+
+var authority *authorization
+
+// listPrivileges tells of those that the administrator has: the simulator's own list is empty.
+func (a *authorization) listPrivileges() {
+	for _, role := range a.RoleList {
+		if role.Name != "Admin" {
+			continue
+		}
+		for _, id := range role.Privilege {
+			at := strings.LastIndex(id, ".")
+			a.PrivilegeList = append(a.PrivilegeList, types.AuthorizationPrivilege{PrivId: id, Name: id[at+1:], PrivGroupName: id[:at]})
+		}
+	}
+}
+
+// principal is a user's name as vCenter keeps it: user@domain is DOMAIN\user.
+func principal(name string) string {
+	if at := strings.LastIndex(name, "@"); at > 0 {
+		return strings.ToUpper(name[at+1:]) + `\` + name[:at]
+	}
+	return name
+}
+
+func (a *authorization) on(entity ref) []types.Permission {
+	req := &types.RetrieveEntityPermissions{Entity: entity}
+	return a.AuthorizationManager.RetrieveEntityPermissions(req).(*methods.RetrieveEntityPermissionsBody).Res.Returnval
+}
+
+// grants looks for the permission that is nearest to the entity: it decides alone.
+func (a *authorization) grants(user, privilege string, entity ref) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for at := entity; ; {
+		object, ok := simulator.Map.Get(at).(mo.Entity)
+		if !ok {
+			return false
+		}
+		for _, p := range a.on(at) {
+			if !strings.EqualFold(p.Principal, principal(user)) || (!p.Propagate && at != entity) {
+				continue
+			}
+			for _, role := range a.RoleList {
+				for _, id := range role.Privilege {
+					if role.RoleId == p.RoleId && id == privilege {
+						return true
+					}
+				}
+			}
+			return false
+		}
+		if object.Entity().Parent == nil {
+			return false
+		}
+		at = *object.Entity().Parent
+	}
 }
 
 type denial struct {
@@ -38,11 +98,13 @@ var needed = map[string]string{
 	"RemoveSnapshot_Task": "VirtualMachine.State.RemoveSnapshot", "RemoveAllSnapshots_Task": "VirtualMachine.State.RemoveSnapshot",
 	"ConsolidateVMDisks_Task": "VirtualMachine.State.RemoveSnapshot", "RevertToSnapshot_Task": "VirtualMachine.State.RevertToSnapshot",
 	"RenameSnapshot": "VirtualMachine.State.RenameSnapshot", "CreateNasDatastore": "Host.Config.Storage", "RemoveDatastore": "Host.Config.Storage",
-	"RenameDatastore": "Datastore.Rename",
+	"RenameDatastore": "Datastore.Rename", "AddAuthorizationRole": "Authorization.ModifyRoles",
+	"UpdateAuthorizationRole": "Authorization.ModifyRoles", "RemoveAuthorizationRole": "Authorization.ModifyRoles",
+	"SetEntityPermissions": "Authorization.ModifyPermissions", "RemoveEntityPermission": "Authorization.ModifyPermissions",
 }
 
 // granted looks at the name of the entity only; denials on a folder are not inherited.
-func granted(privilege string, entity ref) bool {
+func granted(user, privilege string, entity ref) bool {
 	denials.Lock()
 	defer denials.Unlock()
 	for _, d := range denials.list {
@@ -50,7 +112,7 @@ func granted(privilege string, entity ref) bool {
 			return false
 		}
 	}
-	return true
+	return user == sessions.user || authority.grants(user, privilege, entity)
 }
 
 // nameOf reads a name without world: it is called with and without it held. Machines are looked up by their record.
@@ -65,7 +127,7 @@ func nameOf(r ref) string {
 }
 
 // missingPrivilege is vSphere's refusal: it names the privilege and the entity.
-func missingPrivilege(m *simulator.Method, object mo.Reference) fault {
+func missingPrivilege(user string, m *simulator.Method, object mo.Reference) fault {
 	privilege, ok := needed[m.Name]
 	if !ok {
 		return nil
@@ -78,37 +140,133 @@ func missingPrivilege(m *simulator.Method, object mo.Reference) fault {
 		entity = o.vm.Self
 	case *datastoreSystem:
 		entity = o.host.Self
+	case *authorization:
+		entity = serviceContent().RootFolder
 	}
-	if granted(privilege, entity) {
+	switch req := m.Body.(type) {
+	case *types.SetEntityPermissions:
+		entity = req.Entity
+	case *types.RemoveEntityPermission:
+		entity = req.Entity
+	}
+	if granted(user, privilege, entity) {
 		return nil
 	}
 	return &types.NoPermission{Object: entity, PrivilegeId: privilege}
 }
 
-func availability(entities []ref, privileges []string) (out []types.EntityPrivilege) {
+// availability is a fault where the entities may not be read.
+func availability(user string, entities []ref, privileges []string) (out []types.EntityPrivilege, refused fault) {
 	world.RLock()
 	defer world.RUnlock()
 	for _, e := range entities {
+		if !granted(user, "System.Read", e) {
+			return nil, &types.NoPermission{Object: e, PrivilegeId: "System.Read"}
+		}
 		p := types.EntityPrivilege{Entity: e}
 		for _, id := range privileges {
-			p.PrivAvailability = append(p.PrivAvailability, types.PrivilegeAvailability{PrivId: id, IsGranted: granted(id, e)})
+			p.PrivAvailability = append(p.PrivAvailability, types.PrivilegeAvailability{PrivId: id, IsGranted: granted(user, id, e)})
 		}
 		out = append(out, p)
 	}
-	return out
+	return out, nil
 }
 
 func (a *authorization) HasPrivilegeOnEntities(req *types.HasPrivilegeOnEntities) soap.HasFault {
-	return &methods.HasPrivilegeOnEntitiesBody{Res: &types.HasPrivilegeOnEntitiesResponse{Returnval: availability(req.Entity, req.PrivId)}}
+	user := ""
+	if s := sessions.get(req.SessionId); s != nil {
+		user = s.UserName
+	}
+	if inv.esx { // API: implemented by vCenter only
+		return &methods.HasPrivilegeOnEntitiesBody{Fault_: soapFault(&types.NotSupported{}, "")}
+	}
+	found, refused := availability(user, req.Entity, req.PrivId)
+	if refused != nil {
+		return &methods.HasPrivilegeOnEntitiesBody{Fault_: soapFault(refused, "")}
+	}
+	return &methods.HasPrivilegeOnEntitiesBody{Res: &types.HasPrivilegeOnEntitiesResponse{Returnval: found}}
 }
 
 func (a *authorization) HasUserPrivilegeOnEntities(req *types.HasUserPrivilegeOnEntities) soap.HasFault {
-	return &methods.HasUserPrivilegeOnEntitiesBody{Res: &types.HasUserPrivilegeOnEntitiesResponse{Returnval: availability(req.Entities, req.PrivId)}}
+	found, refused := availability(req.UserName, req.Entities, req.PrivId)
+	if refused != nil {
+		return &methods.HasUserPrivilegeOnEntitiesBody{Fault_: soapFault(refused, "")}
+	}
+	return &methods.HasUserPrivilegeOnEntitiesBody{Res: &types.HasUserPrivilegeOnEntitiesResponse{Returnval: found}}
+}
+
+func (a *authorization) AddAuthorizationRole(req *types.AddAuthorizationRole) soap.HasFault {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	body := a.AuthorizationManager.AddAuthorizationRole(req).(*methods.AddAuthorizationRoleBody)
+	if body.Fault_ == nil { // the simulator's own ids begin at 0 and are not told
+		id := int32(1000)
+		for _, role := range a.RoleList {
+			if role.RoleId >= id {
+				id = role.RoleId + 1
+			}
+		}
+		a.RoleList[len(a.RoleList)-1].RoleId = id
+		body.Res.Returnval = id
+	}
+	return body
+}
+
+func (a *authorization) UpdateAuthorizationRole(req *types.UpdateAuthorizationRole) soap.HasFault {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.AuthorizationManager.UpdateAuthorizationRole(req)
+}
+
+func (a *authorization) RemoveAuthorizationRole(req *types.RemoveAuthorizationRole) soap.HasFault {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	asked := &types.RetrieveRolePermissions{RoleId: req.RoleId}
+	used := a.AuthorizationManager.RetrieveRolePermissions(asked).(*methods.RetrieveRolePermissionsBody).Res.Returnval
+	if len(used) > 0 && req.FailIfUsed {
+		return &methods.RemoveAuthorizationRoleBody{Fault_: soapFault(&types.RemoveFailed{}, "")}
+	}
+	return a.AuthorizationManager.RemoveAuthorizationRole(req)
+}
+
+// SetEntityPermissions adds to what there is, and replaces the same principal's permission.
+func (a *authorization) SetEntityPermissions(req *types.SetEntityPermissions) soap.HasFault {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := append([]types.Permission{}, a.on(req.Entity)...)
+	for _, p := range req.Permission {
+		p.Principal, p.Entity = principal(p.Principal), &req.Entity
+		kept := all[:0]
+		for _, other := range all {
+			if !strings.EqualFold(other.Principal, p.Principal) || other.Group != p.Group {
+				kept = append(kept, other)
+			}
+		}
+		all = append(kept, p)
+	}
+	return a.AuthorizationManager.SetEntityPermissions(&types.SetEntityPermissions{Entity: req.Entity, Permission: all})
+}
+
+func (a *authorization) RemoveEntityPermission(req *types.RemoveEntityPermission) soap.HasFault {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	name := principal(req.User)
+	for _, p := range a.on(req.Entity) {
+		if strings.EqualFold(p.Principal, name) && p.Group == req.IsGroup {
+			return a.AuthorizationManager.RemoveEntityPermission(&types.RemoveEntityPermission{Entity: req.Entity, User: p.Principal, IsGroup: p.Group})
+		}
+	}
+	return &methods.RemoveEntityPermissionBody{Fault_: soapFault(&types.NotFound{}, "")}
 }
 
 func (a *authorization) HasPrivilegeOnEntity(req *types.HasPrivilegeOnEntity) soap.HasFault {
+	body := a.HasPrivilegeOnEntities(&types.HasPrivilegeOnEntities{Entity: []ref{req.Entity}, SessionId: req.SessionId, PrivId: req.PrivId})
+	answer := body.(*methods.HasPrivilegeOnEntitiesBody)
+	if answer.Fault_ != nil {
+		return &methods.HasPrivilegeOnEntityBody{Fault_: answer.Fault_}
+	}
 	res := &types.HasPrivilegeOnEntityResponse{}
-	for _, p := range availability([]ref{req.Entity}, req.PrivId)[0].PrivAvailability {
+	for _, p := range answer.Res.Returnval[0].PrivAvailability {
 		res.Returnval = append(res.Returnval, p.IsGranted)
 	}
 	return &methods.HasPrivilegeOnEntityBody{Res: res}
@@ -121,7 +279,7 @@ func (a *authorization) FetchUserPrivilegeOnEntities(req *types.FetchUserPrivile
 	for i, r := range body.Res.Returnval {
 		var left []string
 		for _, id := range r.Privileges {
-			if granted(id, r.Entity) {
+			if granted(req.UserName, id, r.Entity) {
 				left = append(left, id)
 			}
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Sessions: login with one user and password, logout, and an end on demand.
+// Sessions: login of the administrator and of further users, who share the password, logout, and an end on demand.
 
 const cookieName = "vmware_soap_session"
 
@@ -32,9 +32,22 @@ type sessionManager struct {
 	user, password string
 	mu             sync.Mutex
 	live           map[string]*session
+	further        map[string]bool // users with the privileges that they are given
 }
 
-var sessions = &sessionManager{live: map[string]*session{}}
+var sessions = &sessionManager{live: map[string]*session{}, further: map[string]bool{}}
+
+func (m *sessionManager) add(user string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.further[user] = true
+}
+
+func (m *sessionManager) knows(user string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return user == m.user || m.further[user]
+}
 
 func (m *sessionManager) get(key string) *session {
 	m.mu.Lock()
@@ -60,7 +73,7 @@ func (m *sessionManager) end(key string) {
 }
 
 func (m *sessionManager) Login(ctx *simulator.Context, req *types.Login) soap.HasFault {
-	if req.UserName != m.user || req.Password != m.password {
+	if !m.knows(req.UserName) || req.Password != m.password {
 		return &methods.LoginBody{Fault_: soapFault(&types.InvalidLogin{}, "")}
 	}
 	now := time.Now().UTC()

@@ -248,7 +248,7 @@ func (c *call) carryOut() (res soap.HasFault) {
 	if object == nil {
 		return &faultBody{soapFault(&types.ManagedObjectNotFound{Obj: this}, "")}
 	}
-	if f := missingPrivilege(c.method, object); f != nil {
+	if f := missingPrivilege(c.user, c.method, object); f != nil {
 		return &faultBody{soapFault(f, "")}
 	}
 	method := reflect.ValueOf(object).MethodByName(strings.Title(strings.Replace(c.method.Name, "_Task", "Task", 1)))

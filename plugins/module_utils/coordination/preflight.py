@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Before a credential is stored: may its account do what runs will ask of it?"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from ..errors import PermissionDenied
+from ..matching import match_here
+from ..registry.credentials import Credential
+from ..text import counted, printable
+from ..vsphere import inventory, sdk
+from ..vsphere.datastores import list_datastores
+from ..vsphere.privileges import COORDINATE, lacking_on_vms
+from ..vsphere.session import Session
+from ..zfs.command import Zfs
+from ..zfs.datasets import list_datasets
+from ..zfs.names import is_within
+from .sites import Site
+
+_SHOWN = 3  # VMs that a message names for each privilege
+
+
+def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> None:
+    """Raise PermissionDenied when the account lacks a privilege on a VM of the credential's file system.
+
+    A handful of calls, plus two for every 500 VMs. Nobody can be asked about VMs that the account cannot see, and about
+    datastores that are not mounted yet.
+    """
+    datasets = list_datasets(zfs)
+    site = Site(session, [credential], list_datastores(session))
+    site.judge(match_here(site.datastores, datasets))
+    carrying = site.carrying(one.name for one in datasets if is_within(one.name, credential.filesystem))
+    found = inventory.read_referenced(
+        session,
+        inventory.objects_of(session, sdk.vim.Datastore, carrying),
+        "vm",
+        sdk.vim.VirtualMachine,
+        ["name"],
+        "list the VMs of the datastores",
+    )
+    names = {moid: inventory.unescape(properties.get("name", moid)) for moid, properties in found.items()}
+    lacking = lacking_on_vms(session, names, COORDINATE)
+    if not lacking:
+        return
+    by_privilege: dict[str, list[str]] = {}
+    for privilege, name in sorted(lacking):
+        by_privilege.setdefault(privilege, []).append(name)
+    said = [f"{privilege} on {_some(vms)}" for privilege, vms in by_privilege.items()]
+    raise PermissionDenied(
+        f"The account '{printable(credential.username, 80)}' on {session.endpoint} lacks the privilege"
+        f" {' and '.join(said)}",
+        "Give it a role with that privilege there, as the playbook quiesce.vmware_zfs.vsphere_role does,"
+        " or set verify_privileges to false",
+        lacking=[{"privilege": privilege, "vm": name} for privilege, name in sorted(lacking)],
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{printable(name, 80)}'" for name in names[:_SHOWN])
+    more = f" and {counted(len(names) - _SHOWN, 'more VM')}" if len(names) > _SHOWN else ""
+    return f"the VM{'s' if len(names) > 1 else ''} {shown}{more}"

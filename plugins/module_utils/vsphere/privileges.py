@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The privileges that the engine needs, and which of them an account lacks (vSphere API reference: each call's own).
+
+CreateSnapshotEx_Task needs CreateSnapshot; RemoveSnapshot_Task and ConsolidateVMDisks_Task need RemoveSnapshot. All
+else that a run does is reading. To mount datastores, CreateNasDatastore and RemoveDatastore need Host.Config.Storage.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping, Sequence
+
+from ..errors import PermissionDenied, VSphereFault
+from . import inventory, sdk
+from .session import Session, understands
+
+READ = ("System.Anonymous", "System.Read", "System.View")  # every role has them (API AddAuthorizationRole)
+COORDINATE = ("VirtualMachine.State.CreateSnapshot", "VirtualMachine.State.RemoveSnapshot")
+
+_NOT_ASKED = frozenset({"NotSupported", "NotImplemented", "MethodNotFound"})
+
+
+@understands
+def lacking_on_vms(session: Session, vms: Mapping[str, str], privileges: Sequence[str]) -> list[tuple[str, str]]:
+    """(privilege, name of a VM) for each of `privileges` that the session's account lacks on any of `vms`, by managed
+    object ID.
+
+    Empty also where the server cannot be asked: an ESXi host, or an account without System.View on the root folder.
+    """
+    if not vms or str(session.content.about.apiType) != "VirtualCenter":
+        return []
+    purpose = "tell the account's privileges"
+    current = session.call(purpose, lambda: session.content.sessionManager.currentSession)
+    lacking: list[tuple[str, str]] = []
+    moids = list(vms)
+    for at in range(0, len(moids), inventory.PAGE):
+        try:
+            answers = session.call(
+                purpose,
+                session.content.authorizationManager.HasPrivilegeOnEntities,
+                entity=inventory.objects_of(session, sdk.vim.VirtualMachine, moids[at : at + inventory.PAGE]),
+                sessionId=current.key,
+                privId=list(privileges),
+            )
+        except PermissionDenied as error:
+            name = vms.get(error.details["object"])
+            if name is None:
+                return []
+            return [(error.details["privilege"], name)]
+        except VSphereFault as error:
+            if error.kind in _NOT_ASKED:
+                return []
+            raise
+        lacking += [
+            (asked.privId, vms[answer.entity._moId])
+            for answer in answers
+            for asked in answer.privAvailability
+            if not asked.isGranted
+        ]
+    return lacking
