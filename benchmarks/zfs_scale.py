@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,9 @@ def measure(host: StorageHost, datasets: int = 1000, snapshots: int = 10) -> dic
     """
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
         os.environ["PATH"] = f"{host.path_dir}:{os.environ['PATH']}"
-        with _engine(Path(folder)) as (engine, zfs), _built(host, engine, datasets, snapshots) as task:
+        with ExitStack() as stack:
+            engine, zfs = stack.enter_context(_engine(Path(folder)))
+            task = stack.enter_context(_built(host, engine, datasets, snapshots))
             with Simulator.start(_inventory(), directory=Path(folder, "vcenter")) as vcenter:
                 credential = Credential(vcenter.host, vcenter.user, ROOT, vcenter.port, ca_path=str(vcenter.ca_path))
                 engine.credentials.insert(credential, Secret(vcenter.password))
