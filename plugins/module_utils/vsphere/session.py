@@ -83,7 +83,7 @@ class Session:
     def close(self) -> None:
         """Log out and close the connections. Never raises: what the server says to a good-bye changes nothing."""
         try:
-            self._call_once("log out", lambda: self.content.sessionManager.Logout())
+            self._call_once("log out", self._send_logout)
         except VSphereError:
             pass
         self.stub.DropConnections()
@@ -132,6 +132,9 @@ class Session:
 
     def _send_login(self) -> None:
         self.content.sessionManager.Login(userName=self._username, password=self._password.reveal())
+
+    def _send_logout(self) -> None:
+        self.content.sessionManager.Logout()
 
     def _call_once(self, purpose: str, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
         try:
