@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ..lab.installed import LOWEST_CORE
 from .tools import BUILD, ROOT, TOOLS, run
 
 README = (ROOT / "README.md").read_text()
@@ -55,6 +56,7 @@ def test_the_demo_does_the_main_job() -> None:
     assert len(running) == 7 and all(vm["level"] in ("filesystem", "application") for vm in running)
     assert {vm["name"] for vm in running} == quiesced(trace)
     assert found["consistency"] == "filesystem"
+    assert re.fullmatch(rf"ansible-core {LOWEST_CORE}\.\d+, quiesce\.vmware_zfs [\d.]+", found["controller"])
     assert found["site_changed_first"] >= 5 and found["site_changed_second"] == 0
     assert found["taken_by"] == "vmware-zfs-task@1.timer (systemd)"
     assert found["vmware_snapshots_left"] == 0

@@ -3,17 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole workflow before your eyes: `make demo`.
 
-A storage host with real OpenZFS and a simulated vCenter are started, both with nothing set up. The collection's
-playbook site.yml, over ssh, exports a share, stores a credential, mounts the datastore and stores a snapshot task; VMs
-are deployed on the datastore, as a person would; the playbook runs again and changes nothing. Then the storage host's
-own timer takes the coordinated snapshot, without Ansible. What came of it is read from ZFS, from systemd's journal and
-from the simulator's own inventory, shown as a table and written to build/demo.json.
+A storage host with real OpenZFS and a simulated vCenter are started, both with nothing set up. The collection is built
+and installed as a user would, with the lowest ansible-core that it supports and without this checkout. Its playbook
+site.yml, over ssh, exports a share, stores a credential, mounts the datastore and stores a snapshot task; VMs are
+deployed on the datastore, as a person would; the playbook runs again and changes nothing. Then the storage host's own
+timer takes the coordinated snapshot, without Ansible. What came of it is read from ZFS, from systemd's journal and from
+the simulator's own inventory, shown as a table and written to build/demo.json.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
-from ..collection_path import collections_path
+from .installed import Installed, install
 from .places import BUILD, ROOT
 from .simulator import Simulator, end_stray
 from .storage_host import StorageHost
@@ -63,20 +63,27 @@ def main() -> int:
                 INVENTORY, directory=FOLDER / "vcenter", api_version=API, create_seconds=1.0, remove_seconds=1.0
             ),
         ) as vcenter:
-            print("\nsite.yml, from nothing (each task takes some seconds on an emulated processor):", flush=True)
-            first = play(host, vcenter)
+            installed = step("Building and installing the collection", lambda: install(FOLDER / "controller"))
+            print(f"\nWith {installed.version()}:")
+            print("site.yml, from nothing (each task takes some seconds on an emulated processor):", flush=True)
+            first = play(installed, host, vcenter)
             vcenter.deploy("vmware", *VMS)
             deployed = time.time()
             print(f"\nVMs are deployed on the new datastore: {', '.join(vm['name'] for vm in VMS)}.")
             print("site.yml again, which must change nothing:", flush=True)
-            second = play(host, vcenter)
+            second = play(installed, host, vcenter)
             taken = step("Waiting for the storage host's timer to take the snapshot", lambda: by_timer(host, deployed))
             left = [name for name, tree in vcenter.snapshots().items() if ours(tree)]
             properties = host.ssh(
                 ["zfs", "get", "-H", "-p", "-o", "property,value,source", "all", taken["zfs_snapshot"]]
             ).stdout.splitlines()
             demo = summary(taken, len(left), host, vcenter)
-            demo.update(site_changed_first=first, site_changed_second=second, taken_by=taken["taken_by"])
+            demo.update(
+                controller=installed.version(),
+                site_changed_first=first,
+                site_changed_second=second,
+                taken_by=taken["taken_by"],
+            )
     finally:
         host.down()
     RESULT.write_text(json.dumps(demo, indent=1) + "\n")
@@ -86,7 +93,7 @@ def main() -> int:
     return 0 if good and not left and not second else 1
 
 
-def play(host: StorageHost, vcenter: Simulator) -> int:
+def play(installed: Installed, host: StorageHost, vcenter: Simulator) -> int:
     """Run the playbook as a user would: an inventory, ansible-playbook, ssh. Returns how many tasks changed things."""
     inventory = FOLDER / "inventory.json"
     inventory.write_text(json.dumps({"all": {"hosts": {"storage": host.inventory()}}}))
@@ -97,15 +104,14 @@ def play(host: StorageHost, vcenter: Simulator) -> int:
         "vcenter_ca_path": str(vcenter.ca_path),
     }
     command = [
-        str(Path(sys.executable).with_name("ansible-playbook")),
+        str(installed.commands / "ansible-playbook"),
         f"--inventory={inventory}",
         f"--extra-vars={json.dumps(variables)}",
         str(Path(__file__).with_name("demo.yml")),
     ]
     environment = {
-        **os.environ,
+        **installed.environment(),
         "VMWARE_PASSWORD": vcenter.password,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
         "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_NOCOLOR": "true",
         "ANSIBLE_LOCALHOST_WARNING": "false",
