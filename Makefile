@@ -6,7 +6,7 @@ LAB := tests/lab/lab
 VENV := build/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos bench fleet docs lab-up lab-down clean
+.PHONY: help setup demo test check chaos bench fleet docs lab-up lab-down clean
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /\1\t/' | expand -t 12
@@ -19,6 +19,9 @@ demo: setup ## the main job: one coordinated snapshot, from nothing to its resul
 
 test: setup ## every test
 	@$(VENV)/bin/python -m pytest tests -q --durations=15
+
+check: setup ## what a reviewer runs: sanity, lint, types, licences, import; `make test` runs it too
+	@$(VENV)/bin/python -m pytest tests/check -q --ignore=tests/check/test_readme.py
 
 chaos: setup ## faults at drawn instants, for longer than a test may take; SEED=n repeats a sequence
 	@$(VENV)/bin/python -m tests.chaos

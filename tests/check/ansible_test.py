@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..lab.cache import product_path
+from ..lab.installed import LOWEST_CORE
 from ..lab.python_environments import development_python, virtual_environment
 from .pythons import interpreter, real_path
 from .tools import BUILD, ROOT, TOOLS, copy_tree
@@ -65,7 +66,6 @@ class Core:
         return unit_environment(self.python(), self.requirement) / "bin"
 
 
-LOWEST_SERIES = "2.18"  # of meta/runtime.yml; its unit tests run on a storage host's lowest Python, if that is here
 DEVELOPMENT = "2.19"  # the series in tests/requirements.txt
 CORES = {
     core.series: core
@@ -96,7 +96,7 @@ def run_ansible_test(core: Core, command: str, *options: str) -> int:
     if command == "units":  # with an interpreter that has their libraries beside it
         minor = _minor(own)
         folder = tools
-        if core.series == LOWEST_SERIES and lowest:
+        if core.series == LOWEST_CORE and lowest:  # so the two lowest versions meet, if that Python is here
             minor, folder = LOWEST_MINOR, unit_environment(lowest) / "bin"
         options = (*options, "--python", f"3.{minor}")
     else:

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
+from typing import Any
 
 import pytest
 import yaml
 
+from ..lab.installed import LOWEST_CORE
+from .ansible_test import CORES
 from .tools import ROOT, files
 
 MODULES = sorted(name.rpartition("/")[2][: -len(".py")] for name in files("plugins/modules/*.py"))
 ROLES = sorted({name.split("/")[1] for name in files("roles/*/meta/argument_specs.yml")})
+GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+REPOSITORY = GALAXY["repository"]
+SPDX = "SPDX-License-Identifier" + ":"  # in two parts, or reuse takes this for this file's licence
 CONNECTION = {"hostname", "port", "username", "password", "validate_certs", "ca_path", "thumbprint"}
 
 
@@ -33,7 +40,7 @@ def test_the_action_group_holds_the_modules_that_take_the_connection_options() -
 @pytest.mark.parametrize("name", files("*.py", "*.go", "*.sh", "*.yml"))
 def test_every_file_names_its_licence(name: str) -> None:
     text = (ROOT / name).read_text()
-    assert not text or "SPDX-License-Identifier: GPL-3.0-or-later" in text[:600]
+    assert not text or f"{SPDX} GPL-3.0-or-later" in text[:600]
 
 
 @pytest.mark.parametrize("name", files("plugins/module_utils/*.py"))
@@ -62,3 +69,41 @@ def test_a_roles_variables_have_the_same_names_and_defaults_everywhere(role: str
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_has_a_molecule_scenario(role: str) -> None:
     assert (ROOT / "extensions" / "molecule" / role / "converge.yml").exists()
+
+
+def test_the_readmes_links_are_whole_and_lead_somewhere() -> None:
+    """Galaxy and Automation Hub show the README away from the repository."""
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert links and all(link.startswith("https://") for link in links)
+    ours = [link.removeprefix(f"{REPOSITORY}/blob/main/") for link in links if link.startswith(f"{REPOSITORY}/blob/")]
+    assert [path for path in ours if not (ROOT / path).is_file()] == []
+
+
+def test_the_changelog_lists_what_is_released() -> None:
+    releases = yaml.safe_load((ROOT / "changelogs" / "changelog.yaml").read_text())["releases"]
+    assert GALAXY["version"] in releases, "antsibull-changelog release has not been run, see CONTRIBUTING.md"
+    listed = {module["name"] for release in releases.values() for module in release.get("modules", ())}
+    added = {name for name in MODULES if documentation(name)["version_added"] in releases}
+    assert sorted(added - listed) == [], "run antsibull-changelog release --update-existing --reload-plugins"
+
+
+def documentation(module: str) -> dict[str, Any]:
+    source = importlib.import_module(f"ansible_collections.quiesce.vmware_zfs.plugins.modules.{module}").DOCUMENTATION
+    return dict(yaml.safe_load(source))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_modules_documentation_says_what_reviewers_ask_for(module: str) -> None:
+    told = documentation(module)
+    assert told["version_added"] and told["author"] and told["seealso"]
+    source = (ROOT / "plugins" / "modules" / f"{module}.py").read_text()
+    assert f"quiesce.vmware_zfs.{module}:" in source.partition("EXAMPLES")[2], "examples name modules in full"
+
+
+def test_the_lowest_ansible_core_is_one_that_is_tested() -> None:
+    assert yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"] == f">={LOWEST_CORE}.0"
+    assert LOWEST_CORE in CORES
+
+
+def test_no_finding_of_sanity_is_ignored() -> None:
+    assert files("tests/sanity/ignore*") == []
