@@ -22,6 +22,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.re
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
 
 from .memory import peak_mb
 
@@ -42,6 +43,7 @@ def _measure(engine: Engine, job: dict[str, Any]) -> dict[str, float]:
             engine.credentials.insert(credential, password)
     policy = Policy(limits=Limits(**job["limits"]), **job["policy"])
     request = Request(job["dataset"], job["snapshot"], recursive=True, aliases=tuple(job["aliases"]), policy=policy)
+    sdk.require()  # loads pyVmomi
     step = run.preview if "--plan" in sys.argv else run.execute
     begun, cpu = time.monotonic(), time.process_time()
     step(engine, request)

@@ -58,6 +58,7 @@ def _play(module: str, calls: int, folder: Path) -> float:
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "PYTHONDONTWRITEBYTECODE": "",
         "VMWARE_ZFS_STATE_DIR": str(folder / "state"),
         "VMWARE_ZFS_KEY_FILE": str(folder / "etc" / "secret.key"),
         "VMWARE_ZFS_LOCK_DIR": str(folder / "run"),

@@ -62,6 +62,7 @@ def _start(command: list[str], job: dict[str, Any], host: StorageHost) -> figure
         **os.environ,
         "PATH": f"{host.path_dir}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONDONTWRITEBYTECODE": "",  # as it is on a storage host
     }
     done = subprocess.run(
         [sys.executable, "-m", *command],

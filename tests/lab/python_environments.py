@@ -18,6 +18,10 @@ from .places import BUILD, LOGS, ROOT, LabError
 LOG = LOGS / "python.log"
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 OLDEST = (3, 11)
+_COMPILE = (  # the thousands of modules of the package ansible are not imported, but sent away
+    "import compileall, re, sys; "
+    "compileall.compile_dir(sys.argv[1], quiet=2, workers=2, rx=re.compile('ansible_collections'))"
+)
 GUEST_WHEELS = ("pyVmomi>=8.0.3", "cryptography>=42")
 
 
@@ -60,6 +64,9 @@ def virtual_environment(kind: str, file: Path, *requirements: str, python: str =
         run([python, "-m", "venv", "--clear", str(place)], LOG)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         run([*pip, "--only-binary", ":all:", "--no-compile", "-r", str(file), *requirements], LOG)
+        # Once, where every process would compile what it imports when nothing may be written beside the sources.
+        for packages in place.glob("lib/python*/site-packages"):
+            run([str(place / "bin" / "python"), "-c", _COMPILE, str(packages)], LOG)
         (folder / "place").symlink_to(place)
 
     return (product(path, build) / "place").resolve()
