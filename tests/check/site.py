@@ -13,7 +13,6 @@ from ..collection_path import collections_path
 from .tools import BUILD, ROOT, files, run
 
 SITE = BUILD / "docs"
-UNWRITTEN = ("benchmarks.md",)  # pages that others may point to already
 
 
 def build(folder: Path = SITE) -> Path:
@@ -27,9 +26,6 @@ def build(folder: Path = SITE) -> Path:
         target = sources / Path(name).relative_to("docs")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)
-    for name in UNWRITTEN:
-        if not (sources / name).exists():
-            (sources / name).write_text(f"# {name.removesuffix('.md').capitalize()}\n\nThis page is not written yet.\n")
     reference = sources / "reference"
     reference.mkdir(exist_ok=True)
     run(
