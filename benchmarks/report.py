@@ -212,7 +212,7 @@ def _peer_chart(results: dict[Any, Any]) -> None:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("hold window, seconds (logarithmic)")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3)
     _save(figure, "benchmarks-peers.svg")
 
 
