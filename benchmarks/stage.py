@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.collection_path import collections_path
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
 from . import figures
 from .cases import ENGINE, SEQUENTIAL, Case
 
-GUEST = "10.0.2.15"  # of the storage host, by which ESXi hosts mount from it
 HOSTS = 16  # ESXi hosts of each vCenter
 _ROOT = Path(__file__).resolve().parents[1]
 

@@ -42,10 +42,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snap
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
-GUEST = "10.0.2.15"  # of the storage host, by which ESXi hosts mount from it
 VMS = 10
 POOL = "scale"  # a pool of its own is destroyed at once, with all that is in it
 ROOT = f"{POOL}/vmware"

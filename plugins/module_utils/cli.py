@@ -19,7 +19,7 @@ from .errors import InputError, QuiesceError
 from .registry.database import Paths
 from .schedule.retention import ALIVE
 from .secret import leave_no_core_dump
-from .text import printable, table
+from .text import printable, table, vm_on
 
 _LONGEST_LINE = 4000
 DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
@@ -167,7 +167,7 @@ def _print_turn(turn: dict[str, Any], dry: bool) -> None:
         _say(f"no snapshot is taken: {turn['skipped']}")
     if taken:
         for vm in taken.get("vms", ()):
-            _say(f"the VM '{printable(vm['name'], 80)}' on {vm['server']}: {vm['level']} {vm['reason']}".rstrip())
+            _say(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']} {vm['reason']}".rstrip())
         for problem in taken.get("problems", ()):
             _say(problem)
         for name in taken["zfs_snapshots"]:
@@ -238,8 +238,7 @@ def _print_status(found: dict[str, Any]) -> None:
 
 
 def _snapshot(item: dict[str, Any]) -> str:
-    vm = printable(item["vm"], 80)
-    return f"'{item['vmware_snapshot']}' of the VM '{vm}' on {item['server']} (run {item['run_id']})"
+    return f"'{item['vmware_snapshot']}' of the {vm_on(item['vm'], item['server'])} (run {item['run_id']})"
 
 
 def _print_json(data: dict[str, Any]) -> None:

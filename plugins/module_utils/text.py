@@ -19,6 +19,11 @@ def printable(value: object, limit: int = 400) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def vm_on(name: str, server: str) -> str:
+    """A VM as every message names it, whatever it is called: `VM 'web' on vcenter.example.com`."""
+    return f"VM '{printable(name, 80)}' on {server}"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 VM`, `3 VMs`: a number with its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from ..lab.commands import ask
 from .api import TOKEN, Awx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,23 +34,15 @@ def playbooks() -> list[str]:
 
 def define(awx: Awx, **variables: Any) -> "subprocess.CompletedProcess[str]":
     """Run the playbook; what it said is in `stdout`."""
-    return subprocess.run(
+    return ask(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
             f"--extra-vars={json.dumps({**VARIABLES, **variables})}",
             "quiesce.vmware_zfs.awx",
         ],
-        env={
-            **os.environ,
-            "CONTROLLER_HOST": awx.url,
-            "CONTROLLER_OAUTH_TOKEN": TOKEN,
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_NOCOLOR": "true",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
+        seconds=300,
+        CONTROLLER_HOST=awx.url,
+        CONTROLLER_OAUTH_TOKEN=TOKEN,
+        ANSIBLE_LOCALHOST_WARNING="false",
+        ANSIBLE_NOCOLOR="true",
     )

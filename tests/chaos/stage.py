@@ -36,13 +36,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session
     connect,
 )
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import USER, Simulator, SimulatorError
 from tests.lab.storage_host import StorageHost
 
 from . import engine_process
 
 LAB = "chaos"  # the storage host's name
-GUEST = "10.0.2.15"
 OWN_MOUNTS = "CHAOS_OWN_MOUNTS"  # set where a mount ends with this process: the state gets a file system of its own
 PATIENCE = 90.0  # seconds after which a run or a recovery counts as one that hangs
 _AHEAD = 0.5  # seconds

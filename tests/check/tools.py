@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..lab.commands import ask
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 TOOLS = Path(sys.executable).parent
@@ -39,15 +41,10 @@ def copy_tree(destination: Path) -> Path:
 
 def run(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a tool of the virtual environment and return what it said; AssertionError with its words when it fails."""
-    done = subprocess.run(
+    done = ask(
         [str(TOOLS / command[0]), *command[1:]],
         cwd=cwd,
-        env={**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+        **{"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", **environment},
     )
     assert done.returncode == 0, f"{' '.join(command)} failed with {done.returncode}:\n{done.stdout}"
     return done

@@ -31,9 +31,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.databa
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Timeouts, connect
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
-GUEST = "10.0.2.15"  # of the storage host, by which ESXi hosts mount from it; this machine knows it only as an alias
 TIMEOUTS = Timeouts(connect=5.0, call=5.0)
 _POLICY = set(Policy.__dataclass_fields__)
 _names = count(1)

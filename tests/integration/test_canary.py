@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Iterator
@@ -15,6 +13,7 @@ from typing import Any, Iterator
 import pytest
 
 from tests.collection_path import collections_path
+from tests.lab.commands import ask
 from tests.lab.simulator import PASSWORD
 from tests.lab.storage_host import StorageHost
 
@@ -40,7 +39,7 @@ def play(book: Path, host: StorageHost, **variables: Any) -> str:
     inventory = folder / "inventory.json"
     python = {"ansible_python_interpreter": "/opt/vmware-zfs/venv/bin/python"}  # saves a second Python for each task
     inventory.write_text(json.dumps({"all": {"hosts": {"storage": {**host.inventory(), **python}}}}))
-    done = subprocess.run(
+    done = ask(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
             f"--inventory={inventory}",
@@ -49,20 +48,12 @@ def play(book: Path, host: StorageHost, **variables: Any) -> str:
             "--diff",
             str(book),
         ],
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
-            "ANSIBLE_PIPELINING": "false",  # so that modules are written to files, with their arguments
-            "ANSIBLE_NOCOLOR": "true",
-            "ANSIBLE_SHOW_CUSTOM_STATS": "true",
-        },
+        seconds=600,
+        ANSIBLE_COLLECTIONS_PATH=str(collections_path()),
+        ANSIBLE_PIPELINING="false",  # so that modules are written to files, with their arguments
+        ANSIBLE_NOCOLOR="true",
+        ANSIBLE_SHOW_CUSTOM_STATS="true",
         cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        check=False,
     )
     assert done.returncode != 0, done.stdout
     assert PASSWORD not in done.stdout and CANARY not in done.stdout

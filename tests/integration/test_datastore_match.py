@@ -19,11 +19,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import S
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_datastore_match
 
+from tests.lab.places import GUEST
 from tests.lab.push import engine_files, push
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
-GUEST = "10.0.2.15"  # of the storage host; this machine, where the engine runs, knows it only as an alias
 INVENTORY: dict[str, Any] = {
     "datacenters": ["DC0", "DC1"],
     "datastores": [

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.lab.commands import ask
 from tests.lab.places import BUILD, ROOT
 
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "extensions" / "molecule").glob("*/molecule.yml"))
@@ -20,21 +20,13 @@ SCENARIOS = sorted(path.parent.name for path in (ROOT / "extensions" / "molecule
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario: str) -> None:
     tools = Path(sys.executable).parent
-    done = subprocess.run(
+    done = ask(
         [str(tools / "molecule"), "test", "--scenario-name", scenario],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-            "MOLECULE_EPHEMERAL_DIRECTORY": str(BUILD / "molecule" / scenario),  # not one that checkouts share
-            "NO_COLOR": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=1800,
-        check=False,
+        seconds=1800,
+        PATH=f"{tools}{os.pathsep}{os.environ['PATH']}",
+        MOLECULE_EPHEMERAL_DIRECTORY=str(BUILD / "molecule" / scenario),  # not one that checkouts share
+        NO_COLOR="1",
     )
     assert done.returncode == 0, done.stdout
     assert "Missing playbook" not in done.stdout, done.stdout

@@ -9,9 +9,7 @@ That it works over ssh, from a storage host, is shown by its molecule scenario.
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable
@@ -19,6 +17,7 @@ from typing import Any, Callable
 import pytest
 
 from tests.collection_path import collections_path
+from tests.lab.commands import ask
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
@@ -46,19 +45,11 @@ def play(vcenter: Simulator, tmp_path: Path) -> Play:
         playbook.write_text(
             json.dumps([{"name": "Mount", "hosts": "localhost", "gather_facts": False, "roles": [role]}])
         )
-        done = subprocess.run(
+        done = ask(
             [str(Path(sys.executable).with_name("ansible-playbook")), "-vvv", *options, str(playbook)],
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
-                "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-                "ANSIBLE_NOCOLOR": "true",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+            ANSIBLE_COLLECTIONS_PATH=str(collections_path()),
+            ANSIBLE_PYTHON_INTERPRETER=sys.executable,
+            ANSIBLE_NOCOLOR="true",
         )
         assert (done.returncode != 0) is fails, done.stdout
         assert vcenter.password not in done.stdout, "the password was shown"

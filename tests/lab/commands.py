@@ -29,6 +29,23 @@ def as_root(argv: Sequence[str]) -> list[str]:
     return ["sudo", *argv]
 
 
+def ask(
+    argv: Sequence[str], seconds: float | None = None, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. All that it said is in `stdout`, and whether it failed is for the caller to judge."""
+    return subprocess.run(
+        list(argv),
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
 def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
     """Run a command to its end, its output appended to `log`; LabError with the log's last lines if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)

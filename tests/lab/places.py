@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 LABS = BUILD / "lab"
 LOGS = BUILD / "logs"
+GUEST = "10.0.2.15"  # of the storage host, by which ESXi hosts mount from it; this machine knows it only as an alias
 GUEST_FILES = Path(__file__).resolve().parent / "guest"
 
 

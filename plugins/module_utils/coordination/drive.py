@@ -103,11 +103,8 @@ class Drive:
                     self._admit(waiting)
                     self._start(callers)
                     self._wake()
-                    if self._tasks and not self._wishes:
-                        self._collect()
-                    elif self._paused and not self._wishes:
-                        nearest = min(at for at, _unused in self._paused)
-                        time.sleep(max(0.0, min(LONGEST_WAIT, nearest - time.monotonic())))
+                    if not self._wishes:
+                        self._wait()
                     self._between()
             finally:
                 self._waiter.close()
@@ -171,6 +168,14 @@ class Drive:
                 del self._tasks[task]
                 self._waiter.forget(task)
                 self._resume(flow, Outcome(unfinished=True, task=task))
+
+    def _wait(self) -> None:
+        """Wait for what comes first: the end of a task, or else of a pause."""
+        if self._tasks:
+            self._collect()
+        elif self._paused:
+            nearest = min(at for at, _unused in self._paused)
+            time.sleep(max(0.0, min(LONGEST_WAIT, nearest - time.monotonic())))
 
     def _collect(self) -> None:
         """Wait once for tasks to end and resume their flows. A server that does not answer is asked again later."""

@@ -12,7 +12,7 @@ import time
 from typing import Any, Sequence
 
 from ..errors import QuiesceError, RunFailed, VSphereError, ZfsTimeout
-from ..text import counted, printable
+from ..text import counted, printable, vm_on
 from ..zfs import snapshots
 from . import identity, record, result
 from .confirm import confirm, not_held
@@ -208,8 +208,8 @@ class HoldRun:
                 continue
             hold.released = removal.released
             if not removal.gone:
-                vm = printable(hold.member.name, 80)
-                left.append(f"'{self._name}' of the VM '{vm}' on {hold.member.server}: {removal.reason}")
+                vm = vm_on(hold.member.name, hold.member.server)
+                left.append(f"'{self._name}' of the {vm}: {removal.reason}")
             elif removal.reason:
                 hold.reason = "; ".join(filter(None, (hold.reason, removal.reason)))
         return left
@@ -259,7 +259,7 @@ class HoldRun:
         forbidden = self._policy.forbidden()
         refusals = list(problems) if "vm" in forbidden else []
         refusals += [
-            f"the VM '{printable(hold.member.name, 80)}' on {hold.member.server}: {hold.reason}"
+            f"the {vm_on(hold.member.name, hold.member.server)}: {hold.reason}"
             for hold in self._holds
             if hold.hindrance in forbidden
         ]

@@ -11,7 +11,7 @@ from typing import Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
 from ..matching import Match, disk_datasets
-from ..text import printable
+from ..text import printable, vm_on
 from ..vsphere.vms import Disk, Vm, list_vms
 from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL, lowest
 from .request import Policy, Request
@@ -181,4 +181,4 @@ def _refusals(members: Sequence[Member], problems: Sequence[str], policy: Policy
         yield from problems
     for member in members:
         if member.hindrance in forbidden:
-            yield f"The VM '{printable(member.name, 80)}' on {member.server}: {member.reason}"
+            yield f"The {vm_on(member.name, member.server)}: {member.reason}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Generator
 
 from ..errors import ConnectionFailed, RegistryError, VSphereError, VSphereFault
-from ..text import printable
+from ..text import vm_on
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from .consistency import CRASH
@@ -145,12 +145,12 @@ class Quiesce:
     def _fail(self, hold: Hold, reason: str) -> None:
         _leave_behind(hold, reason)
         if self.policy.on_vm_failure == "fail":
-            self.give_up(f"{_named(hold)} could not be snapshotted: {reason}")
+            self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be snapshotted: {reason}")
 
     def _go_on_unquiesced(self, hold: Hold, error: VSphereError) -> bool:
         """Apply on_quiesce_failure; whether the VM is to be snapshotted without quiescing it."""
         if self.policy.on_quiesce_failure == "fail":
-            self.give_up(f"{_named(hold)} could not be quiesced: {error.problem}")
+            self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be quiesced: {error.problem}")
         if self.policy.on_quiesce_failure != "crash_consistent":
             return False
         hold.quiesced, hold.reason = False, f"quiescing failed: {error.problem}"
@@ -183,10 +183,6 @@ class Quiesce:
             if stopped.unfinished or time.monotonic() >= deadline:
                 hold.uncertain = True
                 return "", False
-
-
-def _named(hold: Hold) -> str:
-    return f"The VM '{printable(hold.member.name, 80)}' on {hold.member.server}"
 
 
 def _leave_behind(hold: Hold, reason: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Callable, Sequence
 from ..errors import LoginRefused, QuiesceError, RunFailed
 from ..registry.credentials import Credential
 from ..secret import Secret
-from ..text import counted
+from ..text import counted, vm_on
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import find_by_instance_uuid, search, states
 from .engine import Engine
@@ -59,7 +59,7 @@ class Recovery:
             first = self.left[0]
             raise RunFailed(
                 f"{counted(len(self.left), 'VMware snapshot')} may still be there, first '{first['vmware_snapshot']}' "
-                f"of the VM '{first['vm']}' on {first['server']}: {first['reason'].rstrip('.')}",
+                f"of the {vm_on(first['vm'], first['server'])}: {first['reason'].rstrip('.')}",
                 "Mend the cause and recover again; it is tried every hour as well",
                 **self.as_dict(),
             )

@@ -29,10 +29,11 @@ def of_existing(zfs: Zfs, names: Sequence[str]) -> dict[str, Any] | None:
     if len(found) < len(names):
         raise _taken_otherwise(found[0], f"{len(names) - len(found)} of the others do not")
     runs = snapshots.own(zfs, names, record.RUN)
+    parts: dict[str, list[str]] = {}
     for name in names:
         if name not in runs:
             raise _taken_otherwise(name, "carries no consistency record")
-    parts = {run: [name for name in names if runs[name] == run] for run in dict.fromkeys(runs.values())}
+        parts.setdefault(runs[name], []).append(name)
     results = [_of_record(zfs, part) for part in parts.values()]
     return results[0] if len(results) == 1 else together(results, names)
 

@@ -31,10 +31,9 @@ def preview(engine: Engine, request: Request) -> dict[str, Any]:
     if existing:
         return existing
     with ExitStack() as stack:
-        plan = _plan(engine, request, stack)[1]
+        _unused, plan, parts = _plan(engine, request, stack)
     if not request.policy.wave_size:
         return result.of_plan(plan)
-    parts = waves.cut(plan, request.policy.wave_size)
     return result.together([result.of_plan(wave) for wave in parts], plan.snapshots)
 
 
@@ -53,20 +52,21 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
         existing = result.of_existing(engine.zfs, names)
         if existing:
             return existing
-        sites, plan = _plan(engine, request, stack)
+        sites, plan, parts = _plan(engine, request, stack)
         if plan.refusals:
             raise RunFailed(
                 f"The policy does not allow this run: {'; '.join(plan.refusals)}",
                 "Mend it, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
                 **result.of_plan(plan),
             )
-        done = _hold(engine, request, run, plan, sites, stop)
+        done = _hold(engine, request, run, plan, parts, sites, stop)
         return {**done, "recovery": recovery.as_dict()}
 
 
-def _hold(engine: Engine, request: Request, run: str, plan: Plan, sites: Sequence[Site], stop: Stop) -> dict[str, Any]:
-    """Carry out the plan, in waves where the request wants them. The first wave that fails is the last."""
-    parts = waves.cut(plan, request.policy.wave_size)
+def _hold(
+    engine: Engine, request: Request, run: str, plan: Plan, parts: Sequence[Plan], sites: Sequence[Site], stop: Stop
+) -> dict[str, Any]:
+    """Carry out the plan wave by wave; `parts` are its waves. The first that fails is the last."""
     names = identity.wave_ids(run, len(parts))
     done: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -101,7 +101,8 @@ def _check(engine: Engine, request: Request) -> list[str]:
     return [check_snapshot(dataset.name, request.snapshot) for dataset in chosen]
 
 
-def _plan(engine: Engine, request: Request, stack: ExitStack) -> tuple[list[Site], Plan]:
+def _plan(engine: Engine, request: Request, stack: ExitStack) -> tuple[list[Site], Plan, list[Plan]]:
+    """The servers, which `stack` logs out of, the plan, and its waves: the plan alone where none are wanted."""
     engine.report(f"Looking for the VMs on {request.dataset}")
     everything = list_datasets(engine.zfs)
     names = [dataset.name for dataset in select(everything, request.dataset, request.recursive, request.exclude)]
@@ -112,9 +113,10 @@ def _plan(engine: Engine, request: Request, stack: ExitStack) -> tuple[list[Site
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
         problems.append(f"{_no_credential(request)}; store one with vmware_cred.")
     plan = make_plan(request, names, sites, problems)
-    for wave in waves.cut(plan, request.policy.wave_size):
+    parts = waves.cut(plan, request.policy.wave_size)
+    for wave in parts:
         _check_room(wave)
-    return sites, plan
+    return sites, plan, parts
 
 
 def _check_room(plan: Plan) -> None:

@@ -21,6 +21,9 @@ from . import faults, sdk, tls
 CONNECTIONS = 16  # that a session keeps open, so calls that can be made side by side without connecting anew
 _PARTS = ("about", "propertyCollector", "rootFolder", "searchIndex", "sessionManager", "viewManager")
 
+# What Python raises where an answer is read that lacks what belongs there, holds another type, or never ends nesting.
+MISREAD = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
+
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -165,16 +168,13 @@ class Session:
 
 
 def understands(function: Function) -> Function:
-    """For functions that read answers, with the session as the first argument: what they trip over is no answer.
-
-    An answer may be well-formed and still lack what belongs there, hold another type, or be nested without end.
-    """
+    """For functions that read answers, with the session as the first argument: what they trip over is no answer."""
 
     @functools.wraps(function)
     def understanding(session: Session, *arguments: Any, **options: Any) -> Any:
         try:
             return function(session, *arguments, **options)
-        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        except MISREAD as error:
             raise session.no_answer(function.__name__.strip("_").replace("_", " "), error) from None
 
     return understanding  # type: ignore[return-value]

@@ -16,7 +16,7 @@ from typing import Any, Iterable
 
 from ..errors import VSphereError
 from . import faults, inventory, sdk
-from .session import Session
+from .session import MISREAD, Session
 
 _PATHS = ("info.state", "info.error", "info.result")
 
@@ -75,7 +75,7 @@ class TaskWaiter:
     def _wait(self, seconds: int) -> list[TaskEnd]:
         try:
             return self._ends(seconds)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except MISREAD as error:
             raise self._session.no_answer("wait for tasks", error) from None
 
     def _ends(self, seconds: int) -> list[TaskEnd]:

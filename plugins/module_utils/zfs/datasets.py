@@ -10,7 +10,7 @@ from typing import Iterable, Sequence
 
 from ..errors import DatasetNotFound, InputError
 from .command import Zfs
-from .names import check_dataset, is_within, upwards
+from .names import check_dataset, is_within, pool_of, upwards
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Dataset:
 
     @property
     def pool(self) -> str:
-        return self.name.split("/", 1)[0]
+        return pool_of(self.name)
 
 
 def list_datasets(zfs: Zfs, root: str | None = None) -> list[Dataset]:

@@ -67,6 +67,11 @@ def upwards(dataset: str) -> Iterator[str]:
         dataset = dataset.rpartition("/")[0]
 
 
+def pool_of(name: str) -> str:
+    """The pool of a dataset or snapshot."""
+    return name.split("@")[0].split("/")[0]
+
+
 def is_within(dataset: str, ancestor: str) -> bool:
     """Whether `dataset` is `ancestor` or lies below it, by components: tank/vm10 is not within tank/vm1."""
     return dataset == ancestor or dataset.startswith(ancestor + "/")

@@ -12,6 +12,7 @@ from typing import Callable, Iterable, Mapping, Sequence
 
 from ..errors import ZfsError
 from .command import Zfs
+from .names import pool_of
 
 _BATCH = 100  # snapshots of a program: while it runs, the pool writes nothing else
 
@@ -36,11 +37,6 @@ def run(
                 )
             said.update(answer)
     return said
-
-
-def pool_of(name: str) -> str:
-    """The pool of a dataset or snapshot."""
-    return name.split("@")[0].split("/")[0]
 
 
 def _by_pool(names: Iterable[str]) -> dict[str, list[str]]:
