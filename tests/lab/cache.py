@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
@@ -14,10 +16,28 @@ from typing import Callable, Iterator
 from .commands import remove_tree
 from .places import cache_root, short_hash
 
+_PRODUCT = re.compile(r".+-[0-9a-f]{16}")
+UNUSED_DAYS = 60.0  # before a product is removed
+
 
 def product_path(kind: str, *recipe: str) -> Path:
     """Where the product of this recipe is, or will be."""
-    return cache_root() / f"{kind}-{short_hash(*recipe)}"
+    path = cache_root() / f"{kind}-{short_hash(*recipe)}"
+    if path.exists():
+        os.utime(path)  # it is used
+    return path
+
+
+def remove_unused() -> list[str]:
+    """Remove the products that nobody asked for of late, such as those of an older recipe; return their names."""
+    old = time.time() - UNUSED_DAYS * 86400
+    folders = [path for path in cache_root().iterdir() if _PRODUCT.fullmatch(path.name) and path.is_dir()]
+    unused = sorted(path.name for path in folders if path.stat().st_mtime < old)
+    for name in unused:
+        for beside in (".place", ".partial", ""):
+            remove_tree(cache_root() / (name + beside))
+        (cache_root() / f"{name}.lock").unlink(missing_ok=True)
+    return unused
 
 
 @contextmanager

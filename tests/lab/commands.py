@@ -67,6 +67,7 @@ def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cw
                 start_new_session=True,
             )
             _running.add(process)
+        _share_patience(process.pid)
         try:
             status = process.wait()
         finally:
@@ -79,6 +80,17 @@ def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cw
         raise LabError(
             f"{' '.join(argv[:4])} ended with status {status} ({' | '.join(said)}); the whole output is in {log}"
         )
+
+
+def _share_patience(process: int) -> None:
+    """Make the session that `process` leads as nice as this thread: a kernel that shares the processor out by session
+    (CONFIG_SCHED_AUTOGROUP) passes over what single processes ask for.
+    """
+    try:
+        nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        Path(f"/proc/{process}/autogroup").write_text(str(nice))
+    except OSError:
+        pass  # it does not, or it has no more than the process's own
 
 
 def output(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import simulator
 from .archive import read_archive
+from .cache import remove_unused
 from .emulator import processor
 from .kernel import kernel
 from .machine_packages import install_missing
@@ -61,4 +62,5 @@ def main(refresh: bool = False) -> None:
     runner = Runner(steps(refresh))
     done = runner.run()
     Built(done[KERNEL], done[IMAGE], done[STATE], done[KEY], done[PROBE]).write()
+    remove_unused()
     print(runner.table(), flush=True)

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from . import sources
-from .cache import product
+from .cache import UNUSED_DAYS, product, product_path, remove_unused
 from .commands import run
 from .places import LabError, check_lab_name
 from .steps import Runner, Say, Step
@@ -70,6 +72,24 @@ def test_product_is_built_once_and_a_dead_builders_remains_go(tmp_path: Path) ->
         builder.join()
     assert builds == [[]]
     assert [file.name for file in path.iterdir()] == ["whole"]
+
+
+def test_products_that_nobody_asks_for_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    used, unused, fresh = (product(product_path("thing", recipe), lambda folder: None) for recipe in "abc")
+    for beside in (used, unused):
+        beside.with_name(beside.name + ".place").mkdir()
+    downloads = used.with_name("debs")
+    downloads.mkdir()
+    long_ago = time.time() - (UNUSED_DAYS + 1) * 86400
+    for path in (*used.parent.iterdir(), downloads):
+        os.utime(path, (long_ago, long_ago))
+    os.utime(fresh)
+    assert product_path("thing", "a") == used
+    assert remove_unused() == [unused.name]
+    assert sorted(path.name for path in used.parent.iterdir() if path.is_dir()) == sorted(
+        [used.name, f"{used.name}.place", fresh.name, "debs"]
+    )
 
 
 def test_product_of_a_failed_build_is_not_there(tmp_path: Path) -> None:
