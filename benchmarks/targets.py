@@ -125,6 +125,14 @@ TARGETS = (
         "CPU per VM, ms, from 100 VMs on", 6,
         lambda found: max(figures["cpu_ms_per_vm"] for _unused, figures in found.engine(100)),
     ),
+    # Milliseconds are the machine's as much as the engine's, and processors differ by a factor of two and more. Where the
+    # engine took 4 ms, one after the other took 29.
+    Target(
+        "one after the other / engine, CPU: 100 VMs at 2 s with 32 in flight", 29 / 6,
+        lambda found: found.of("100 VMs at 2 s", SEQUENTIAL)["cpu_seconds"]
+        / found.of("100 VMs at 2 s")["cpu_seconds"],
+        at_least=True,
+    ),
     Target(
         "a straggler with vm_timeout 5 s: median hold / (5 s + limit)", 1.1,
         lambda found: found.of("a straggler of 30 s, vm_timeout 5 s")["vm_hold_median_seconds"] / (5 + 4),
