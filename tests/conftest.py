@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -29,9 +30,12 @@ _prepend("ANSIBLE_COLLECTIONS_PATH", _COLLECTIONS)
 
 
 @pytest.fixture(autouse=True)
-def _no_warnings_of_other_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ansible gathers warnings for the whole process: a test would see those of the tests before it."""
+def _no_warnings_of_other_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ansible gathers warnings for the whole process: a test would see those of the tests before it, and none at all
+    once Ansible's controller was imported, because they go to its screen then."""
     from ansible.module_utils.common import warnings
 
     for gathered in ("_global_warnings", "_global_deprecations"):
         monkeypatch.setattr(warnings, gathered, type(getattr(warnings, gathered))())
+    yield
+    assert "ansible._internal" not in sys.modules, "Ansible's controller needs a process of its own"
