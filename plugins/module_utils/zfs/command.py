@@ -57,8 +57,6 @@ class Zfs:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C", "LANG": "C"},
-                text=True,
-                errors="surrogateescape",
                 start_new_session=True,  # a Ctrl-C at the terminal must not interrupt a snapshot half-way
             )
         except OSError as error:
@@ -86,8 +84,17 @@ class Zfs:
         return output
 
     def rows(self, *arguments: str, timeout: float = READ_TIMEOUT) -> list[list[str]]:
-        """The output of a `-H` listing as a list of rows of tab-separated fields."""
-        return [line.split("\t") for line in self.run(*arguments, timeout=timeout).splitlines()]
+        """The output of a `-H` listing as a list of rows of tab-separated fields.
+
+        Values that anybody can set (user properties, mountpoints) stand in it as they are: one with line breaks and
+        tabs looks like rows that zfs never meant, so that whoever asks for such values has to look for them.
+        """
+        return [line.split("\t") for line in lines(self.run(*arguments, timeout=timeout))]
+
+
+def lines(output: str) -> list[str]:
+    """The lines of zfs's output. Only a line feed ends one: a value may hold what else ends a line in Python."""
+    return output.removesuffix("\n").split("\n") if output else []
 
 
 def too_long(what: str) -> InputError:
@@ -99,11 +106,14 @@ def too_long(what: str) -> InputError:
 
 
 def _communicate(
-    process: "subprocess.Popen[str]", timeout: float, hurry: Callable[[], bool], script: str
+    process: "subprocess.Popen[bytes]", timeout: float, hurry: Callable[[], bool], script: str
 ) -> tuple[str, str]:
-    """What the process says until its end. Raises TimeoutExpired with the time that it had."""
+    """What the process says until its end. Raises TimeoutExpired with the time that it had.
+
+    It is read as bytes: Python makes line feeds of the carriage returns in a text.
+    """
     begun = time.monotonic()
-    unsaid: str | None = script or None
+    unsaid: bytes | None = script.encode() or None
     allowed = timeout
     while True:
         spent = time.monotonic() - begun
@@ -111,14 +121,15 @@ def _communicate(
             allowed = min(allowed, spent + _HURRIED)
             hurry = never
         try:
-            return process.communicate(unsaid, timeout=max(0.0, min(allowed - spent, _LOOK)))
+            output, complaint = process.communicate(unsaid, timeout=max(0.0, min(allowed - spent, _LOOK)))
+            return os.fsdecode(output), os.fsdecode(complaint)
         except subprocess.TimeoutExpired:
             unsaid = None  # the first call goes on with it
             if time.monotonic() - begun >= allowed:
                 raise subprocess.TimeoutExpired(process.args, round(allowed, 1)) from None
 
 
-def _abandon(process: "subprocess.Popen[str]") -> None:
+def _abandon(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
     try:
         process.communicate(timeout=_KILL_GRACE)

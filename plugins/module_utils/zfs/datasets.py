@@ -28,23 +28,45 @@ class Dataset:
 
 
 def list_datasets(zfs: Zfs, root: str | None = None) -> list[Dataset]:
-    """All datasets, or `root` and what lies below it, parents first, in one process.
+    """All datasets, or `root` and what lies below it, parents first, in one process, or two where a mountpoint holds
+    line breaks or tabs.
 
     Raises InputError for a name that ZFS would refuse and DatasetNotFound for one that is not there.
     """
-    arguments = ["list", "-H", "-p", "-o", "name,type,mountpoint,mounted", "-t", "filesystem,volume"]
-    if root is not None:
-        arguments += ["-r", check_dataset(root)]
+    which = ["-t", "filesystem,volume", *([] if root is None else ["-r", check_dataset(root)])]
     try:
-        rows = zfs.rows(*arguments)
+        # A mountpoint may hold line breaks and tabs, and so rows about other datasets: with the name at both ends of a
+        # row it cannot do so without a second row of its own dataset.
+        rows = zfs.rows("list", "-H", "-p", "-o", "name,type,mountpoint,mounted,name", *which)
+        told = {row[0]: row for row in rows}
+        if len(told) == len(rows) and all(len(row) == 5 and row[0] == row[4] for row in rows):
+            sure = [(row[0], row[1], row[3]) for row in rows]
+        else:
+            told = _told_once(rows)
+            again = zfs.rows("list", "-H", "-p", "-o", "name,type,mounted", *which)  # nobody's text
+            sure = [(row[0], row[1], row[-1]) for row in again]
     except DatasetNotFound as error:
         raise DatasetNotFound(
             f"The dataset '{root}' does not exist on this storage host", "Check the name with 'zfs list'"
         ) from error
     return [
-        Dataset(name, kind, mountpoint if mounted == "yes" and mountpoint.startswith("/") else None, mounted == "yes")
-        for name, kind, mountpoint, mounted in rows
+        Dataset(name, kind, _mountpoint(told.get(name, ()), kind, mounted), mounted == "yes")
+        for name, kind, mounted in sure
     ]
+
+
+def _told_once(rows: Iterable[list[str]]) -> dict[str, list[str]]:
+    """The row of each name that only one row begins with: what zfs says of a dataset is among its rows."""
+    found: dict[str, list[list[str]]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row)
+    return {name: said[0] for name, said in found.items() if len(said) == 1}
+
+
+def _mountpoint(row: Sequence[str], kind: str, mounted: str) -> str | None:
+    """The mountpoint in a dataset's row, None unless it is mounted there and the row is whole."""
+    whole = list(row[1:2]) == [kind] and list(row[3:4]) == [mounted] and mounted == "yes"
+    return row[2] if whole and row[2].startswith("/") else None
 
 
 def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str] = ()) -> list[Dataset]:

@@ -66,7 +66,7 @@ class Storage(Zfs):
 
     def _list(self, words: list[str], script: str) -> list[list[str]]:
         if "snapshot" not in words:
-            return [[name, "filesystem", f"/{name}", "yes"] for name in self.datasets]
+            return [[name, "filesystem", f"/{name}", "yes", name] for name in self.datasets]
         asked = [word for word in words if "@" in word]
         found = [[name] for name in asked if name in self.snapshots]
         if len(found) < len(asked):
@@ -81,13 +81,8 @@ class Storage(Zfs):
             return [["0"]] * (len(words) - words.index(keys) - 1)
         if keys == "all":
             return [[key, value, "local"] for key, value in self.snapshots[words[-1]].items()]
-        if "-r" in words:
-            return [
-                [name, key, values.get(key, "-"), "local"]
-                for name, values in self.snapshots.items()
-                for key in keys.split(",")
-            ]
-        return [[name, self.snapshots[name].get(keys, "-"), "local"] for name in words if "@" in name]
+        names = self.snapshots if "-r" in words else [word for word in words if "@" in word]
+        return [[name, key, self.snapshots[name].get(key, "-"), "local"] for name in names for key in keys.split(",")]
 
     def _snapshot(self, words: list[str], script: str) -> list[list[str]]:
         properties = dict(after.split("=", 1) for before, after in zip(words, words[1:]) if before == "-o")
@@ -229,7 +224,7 @@ def test_a_run_whose_names_do_not_fit_is_refused_before_a_vm_is_held(
     monkeypatch.setattr(arguments, "limit", lambda: 20_000)
     with engine_over(zfs, tmp_path) as engine:
         for carry_out in (runs.preview, runs.execute):
-            with pytest.raises(InputError, match="more than this system takes in one command; Take fewer datasets"):
+            with pytest.raises(InputError, match="more than this system takes in one command; take fewer datasets"):
                 carry_out(engine, Request(ROOT, "one", recursive=True, task="1"))
         assert not zfs.snapshots and not engine.journal.runs()
 

@@ -99,6 +99,18 @@ def test_existing_tells_the_present_from_the_absent(fake: Zfs) -> None:
     assert snapshots.existing(fake, ["tank@a", "tank@b"]) == ["tank@a"]
 
 
+def test_only_a_line_feed_ends_a_row(fake: Zfs) -> None:
+    do(fake, r"printf 'a\tb\rc\302\205d\342\200\250e\014f\r\n\n\tz\n'")
+    assert fake.rows("list") == [["a", "b\rc\x85d\u2028e\x0cf\r"], [""], ["", "z"]]
+    do(fake, "true")
+    assert fake.rows("list") == []
+
+
+def test_what_a_command_is_given_to_read_arrives(fake: Zfs) -> None:
+    do(fake, "exec cat")
+    assert fake.run("program", script="caf\u00e9\r\n") == "caf\u00e9\r\n"
+
+
 def test_only_own_properties_count(fake: Zfs) -> None:
     rows = [
         "creation\\t17\\t-",
