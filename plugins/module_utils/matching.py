@@ -31,6 +31,9 @@ class Match:
 
     `relation` says what the mounted path is: "root" (the dataset's mountpoint), "subdirectory" (a directory below it),
     "bind" (a bind mount), "symlink" (a path through a symbolic link), or "" where nothing matched.
+
+    A `doubt` says what could not be found out and what to do about it: the datastore may lie on the datasets `might`
+    all the same, or with none there on any. Without a doubt the verdict is certain.
     """
 
     datastore: Datastore
@@ -39,6 +42,8 @@ class Match:
     path: str = ""  # the mounted directory within the dataset; "" is its root
     folders: tuple[tuple[str, str], ...] = ()  # (folder of the datastore, dataset mounted there), "" is its root
     warnings: tuple[str, ...] = ()
+    doubt: str = ""
+    might: tuple[str, ...] = ()
 
     # Asked for every disk, of a datastore that may have a thousand folders.
     @cached_property
@@ -110,6 +115,7 @@ class _Place:
     asked: str
     real: str
     exists: bool
+    late: bool  # it did not answer in time, so that this is what its name alone tells
     mount: Mount | None
     dataset: str = ""
     path: str = ""  # within the dataset
@@ -120,8 +126,8 @@ class _Places:
 
     def __init__(self, datasets: Iterable[Dataset], view: StorageHostView) -> None:
         self._datasets = {dataset.name: dataset for dataset in datasets}
-        self._real_paths = view.real_paths
-        known = {mount.source for mount in view.mounts if mount.fstype == "zfs"}
+        self._real_paths, self._late = view.real_paths, view.late_paths
+        self._known = known = {mount.source for mount in view.mounts if mount.fstype == "zfs"}
         # The mount table knows best. zfs alone is believed where there is none, or where it speaks for another machine.
         told = [
             Mount(dataset.name, "/", dataset.mountpoint, "zfs")
@@ -143,13 +149,13 @@ class _Places:
 
     def find(self, path: str) -> _Place:
         real = self._real_paths.get(path, path)
-        exists = path in self._real_paths
+        exists, late = path in self._real_paths, path in self._late
         mount = next((self._mounts[step] for step in ancestors(real) if step in self._mounts), None)
         # Everything that does not exist is below "/": that says nothing where a dataset is mounted there.
         if mount is None or self._dataset(mount) is None or (mount.mountpoint == "/" and not exists):
-            return _Place(path, real, exists, mount)
+            return _Place(path, real, exists, late, mount)
         within = posixpath.join(mount.root, posixpath.relpath(real, mount.mountpoint))
-        return _Place(path, real, exists, mount, mount.source, clean_path(within).strip("/"))
+        return _Place(path, real, exists, late, mount, mount.source, clean_path(within).strip("/"))
 
     def is_home(self, mount: Mount | None) -> bool:
         return mount is not None and self._homes.get(mount.source) == mount.mountpoint
@@ -163,6 +169,17 @@ class _Places:
             for mountpoint in takewhile(lambda mountpoint: mountpoint.startswith(above), later)
             if self._dataset(self._mounts[mountpoint])
         ]
+
+    def folders(self, place: _Place) -> tuple[tuple[str, str], ...]:
+        """(folder, dataset) of what is mounted at the place, which is "", and below it."""
+        return (("", place.dataset), *self.below(place.real))
+
+    def possible(self, place: _Place) -> list[str]:
+        """The datasets that a server which may be this host serves there; none where this host has no such place."""
+        # What does not exist says nothing where zfs speaks for another machine.
+        if not place.dataset or not (place.exists or place.late or place.dataset not in self._known):
+            return []
+        return [dataset for _unused, dataset in self.folders(place)]
 
     def unmounted(self, place: _Place) -> str:
         """The dataset that by its name would carry the place if it were mounted, or ""."""
@@ -182,11 +199,16 @@ def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Ma
     if not datastore.remote_hosts or not datastore.remote_path:
         return Match(datastore, "vSphere does not say which server and path it mounts")
     objections = [said for host in datastore.remote_hosts if (said := objection(host, view))]
+    found = _served_places(datastore, places, view)
+    late = next((_too_late(place) for place in found if place.late), "")
     if len(objections) == len(datastore.remote_hosts):
-        return Match(datastore, "; ".join(objections))
-    place = _served_place(datastore, places, view)
+        unsure = next((said for host in datastore.remote_hosts if (said := _uncertainty(host, view))), "")
+        might = tuple(dict.fromkeys(name for place in found for name in places.possible(place)))
+        doubt = unsure if might or late else ""  # a path that leads nowhere here is none of ours, whoever serves it
+        return Match(datastore, "; ".join(objections), doubt=doubt, might=might if doubt and not late else ())
+    place = next((place for place in found if place.dataset), found[0])
     if not place.dataset:
-        return Match(datastore, _why_no_dataset(place, places))
+        return Match(datastore, _why_no_dataset(place, places), doubt=late)
     warnings = [f"it has several servers, and {said}" for said in objections]
     unmounted = places.unmounted(place)
     if unmounted:
@@ -194,9 +216,10 @@ def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Ma
             f"the dataset {unmounted} is not mounted, so the files lie on {place.dataset}: "
             f"if that is not meant, mount it with 'zfs mount {unmounted}'"
         )
+    if late:
+        warnings.append(late)
     relation, reason = _relation(place, places)
-    folders = (("", place.dataset), *places.below(place.real))
-    return Match(datastore, reason, relation, place.path, folders, tuple(warnings))
+    return Match(datastore, reason, relation, place.path, places.folders(place), tuple(warnings), doubt=late)
 
 
 def objection(server: str, view: StorageHostView) -> str:
@@ -225,8 +248,28 @@ def objection(server: str, view: StorageHostView) -> str:
     return f"the server {shown} resolves to {listed}, not to an address of this storage host: {advice}"
 
 
-def _served_place(datastore: Datastore, places: _Places, view: StorageHostView) -> _Place:
-    """The place that the NFS server serves under the datastore's path.
+def _uncertainty(server: str, view: StorageHostView) -> str:
+    """Why a server that is not known as this storage host may be it all the same, "" if it is another for certain."""
+    found, name = address(server), host_name(server)
+    if is_localhost(name) or (found is not None and found.is_loopback):
+        return ""
+    if found is None and not view.resolved.get(name):
+        said = objection(server, view)
+        return f"{said}, or have it resolve if it is another server's" if name in view.resolved else said
+    late = ", ".join(map(printable, sorted(view.late_aliases)))
+    advice = "check the name servers of this storage host, or give its address as an alias too"
+    return f"the alias {late} was not resolved in time: {advice}" if late else ""
+
+
+def _too_late(place: _Place) -> str:
+    return (
+        f"where {printable(place.asked)} leads was not found out in time: "
+        "see which file system on this storage host does not answer there"
+    )
+
+
+def _served_places(datastore: Datastore, places: _Places, view: StorageHostView) -> list[_Place]:
+    """The places that the NFS server may serve under the datastore's path, the likeliest first.
 
     Below an fsid=0 export the paths of NFS version 4 begin at that export (exports(5)), but only for the clients that
     it is exported to; hence both readings are tried, those that exist first.
@@ -234,8 +277,7 @@ def _served_place(datastore: Datastore, places: _Places, view: StorageHostView) 
     exported = clean_path(datastore.remote_path)
     roots = view.pseudo_roots if datastore.type == "NFS41" else ()
     found = [places.find(path) for path in (*(clean_path(root + exported) for root in roots), exported)]
-    found.sort(key=lambda place: not place.exists)
-    return next((place for place in found if place.dataset), found[0])
+    return sorted(found, key=lambda place: not place.exists)
 
 
 def _relation(place: _Place, places: _Places) -> tuple[str, str]:
@@ -257,6 +299,8 @@ def _why_no_dataset(place: _Place, places: _Places) -> str:
     if unmounted:
         return f"{none}: the dataset {unmounted} is not mounted, mount it with 'zfs mount {unmounted}'"
     mount = place.mount
+    if place.late:
+        return f"{none}: {_too_late(place)}"
     if not place.exists:
         return f"{none}: there is no such directory on this storage host"
     if mount is None:

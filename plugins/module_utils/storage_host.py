@@ -62,6 +62,8 @@ class StorageHostView:
     pseudo_roots: tuple[str, ...] = ()  # the paths of NFS version 4 clients begin below these directories
     resolved: Mapping[str, frozenset[Address]] = field(default_factory=dict)  # absent: no answer in time
     real_paths: Mapping[str, str] = field(default_factory=dict)  # without symbolic links; absent: not there
+    late_paths: frozenset[str] = frozenset()  # no answer in time: whether they are there is not known
+    late_aliases: frozenset[str] = frozenset()  # names that have not been resolved, and perhaps can be
 
 
 def observe(
@@ -75,7 +77,8 @@ def observe(
     alias_names, addresses = _split_aliases(aliases)
     own_names = _own_names(socket.gethostname())
     asked = {host_name(name) for name in names if address(name) is None}
-    resolved = ask_all(resolve, asked | alias_names, limit)
+    answers = ask_all(_look_up, asked | alias_names, limit)
+    resolved = {name: found or frozenset() for name, found in answers.items()}
     for name in alias_names:
         addresses |= {found for found in resolved.get(name, frozenset()) if not found.is_loopback}
     roots = pseudo_roots(_read("/var/lib/nfs/etab"))
@@ -89,6 +92,8 @@ def observe(
         pseudo_roots=roots,
         resolved=resolved,
         real_paths={path: real for path, real in found_paths.items() if real},
+        late_paths=frozenset(asked_paths.difference(found_paths)),
+        late_aliases=frozenset(name for name in alias_names if answers.get(name) is None),
     )
 
 
@@ -135,8 +140,15 @@ def ancestors(path: str) -> Iterator[str]:
 
 def resolve(name: str) -> frozenset[Address]:
     """The addresses of a host name, empty where it has none. Asks the system's resolver, which may take its time."""
+    return _look_up(name) or frozenset()
+
+
+def _look_up(name: str) -> frozenset[Address] | None:
+    """The same, None where the resolver cannot say for now."""
     try:
         answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        return None if error.errno == socket.EAI_AGAIN else frozenset()
     except (OSError, ValueError):  # ValueError: what can be no name, such as an empty label
         return frozenset()
     return frozenset(found for answer in answers if (found := address(str(answer[4][0]))) is not None)

@@ -48,8 +48,9 @@ class Pause:
 class Outcome:
     """How a yielded `Task` ended: with a `result`, with an `error`, forgotten by the server (`vanished`), or not yet.
 
-    `began` is False when it was not started: `error` is then the call's, not the task's; without one it was never asked
-    for, because the drive was stopped. `task` is its ID if it has one.
+    `began` is False when it is not known to have been started: `error` is then the call's, not the task's, and a
+    ConnectionFailed leaves open what the server did; without one it was never asked for, because the drive was stopped.
+    `task` is its ID if it has one.
     """
 
     result: str | None = None
@@ -84,6 +85,7 @@ class Drive:
         stopped: Callable[[], bool],
         between: Callable[[], None] = lambda: None,
     ) -> None:
+        self._session = session
         self._waiter = TaskWaiter(session)
         self._limits = limits
         self._stopped = stopped
@@ -142,6 +144,10 @@ class Drive:
         for (flow, wish), started in zip(wishes, calls(self._call, [wish for _unused, wish in wishes])):
             if isinstance(started, Outcome):
                 self._resume(flow, started)
+            elif started in self._tasks:
+                # Whatever the server did, this task is not what came of it: the flow has to look.
+                error = self._session.no_answer("start a task", ValueError("a task that another call has started"))
+                self._resume(flow, Outcome(error=error, began=False))
             else:
                 self._tasks[started] = (flow, wish.deadline)
                 self._waiter.watch(started)

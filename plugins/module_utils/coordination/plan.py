@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
@@ -50,7 +50,9 @@ class Member:
 class Plan:
     """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run.
 
-    `bystanders` are VMs (server's ID, managed object ID) on the datastores without a disk on the datasets.
+    `bystanders` are VMs (server's ID, managed object ID) on the datastores without a disk on the datasets. `seen_on`
+    tells of every VM, by the same key, the datastores that it was seen on; `carriers` of every datastore that lies on
+    datasets of the run (server's ID, managed object ID) which ones those are.
     """
 
     dataset: str
@@ -59,6 +61,8 @@ class Plan:
     problems: tuple[str, ...]
     refusals: tuple[str, ...]
     bystanders: frozenset[tuple[str, str]] = frozenset()
+    seen_on: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    carriers: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -78,6 +82,7 @@ def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], 
     problems = list(problems)
     members: dict[tuple[str, str], Member] = {}
     bystanders: set[tuple[str, str]] = set()
+    seen_on: dict[tuple[str, str], frozenset[str]] = {}
     with ThreadPoolExecutor(max_workers=max(1, len(sites))) as pool:
         for site, found in zip(sites, pool.map(lambda site: _read(site, targets), sites)):
             if isinstance(found, VSphereError):
@@ -85,6 +90,7 @@ def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], 
                 continue
             for vm in found:
                 key = (site.session.server_id, vm.moid)  # two accounts, or two names of a server, show the same VM
+                seen_on[key] = seen_on.get(key, frozenset()) | vm.datastores
                 lies_on = [places(disk, site.matches) for disk in vm.disks]
                 if vm.readable and targets.isdisjoint(set().union(*lies_on)):
                     bystanders.add(key)
@@ -98,7 +104,19 @@ def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], 
         problems=tuple(problems),
         refusals=tuple(_refusals(ordered, problems, request.policy)),
         bystanders=frozenset(bystanders),
+        seen_on=seen_on,
+        carriers=_carriers(sites, targets),
     )
+
+
+def _carriers(sites: Iterable[Site], targets: frozenset[str]) -> dict[tuple[str, str], frozenset[str]]:
+    """Each datastore (server's ID, managed object ID) that lies on any of `targets`, with those."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for site in sites:
+        for moid in site.carrying(targets):
+            key = (site.session.server_id, moid)
+            found[key] = found.get(key, frozenset()) | targets.intersection(site.matches[moid].datasets)
+    return found
 
 
 def _read(site: Site, targets: Iterable[str]) -> list[Vm] | VSphereError:

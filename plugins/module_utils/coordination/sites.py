@@ -44,9 +44,14 @@ class Site:
         return str(self.session.endpoint)
 
     def judge(self, verdicts: Iterable[Match]) -> list[str]:
-        """Take the verdicts on its datastores, and what the credentials say of them; what is wrong, in words."""
+        """Take the verdicts on its datastores, and what the credentials say of them; what is wrong, in words.
+
+        A datastore that may lie on a credential's filesystem, for all that is known, is wrong as well: nobody can say
+        that the VMs on it were left out with reason.
+        """
         self.matches = {match.datastore.moid: match for match in verdicts}
-        return [problem for credential in self.credentials for problem in _apply(credential, self)]
+        problems = [problem for credential in self.credentials for problem in _apply(credential, self)]
+        return list(dict.fromkeys(problems))
 
     def carrying(self, datasets: Iterable[str]) -> list[str]:
         """The datastores (managed object IDs) that lie on any of the datasets."""
@@ -119,12 +124,25 @@ def _apply(credential: Credential, site: Site) -> Iterable[str]:
                 site.matches[moid] = Match(
                     match.datastore, "named by the credential", relation="root", folders=(("", credential.filesystem),)
                 )
-    if not any(
-        is_within(dataset, credential.filesystem) or is_within(credential.filesystem, dataset)
-        for match in site.matches.values()
-        for dataset in match.datasets
-    ):
+    doubts = [match for match in site.matches.values() if match.doubt and _may_concern(match, credential)]
+    for match in doubts:
+        yield (
+            f"Whether the datastore '{printable(match.datastore.name, 80)}' of {site.server} lies on "
+            f"{credential.filesystem} is not known: {match.doubt}."
+        )
+    if not doubts and not any(_related(match.datasets, credential) for match in site.matches.values()):
         yield (
             f"No datastore of {site.server} lies on {credential.filesystem} (credential {credential.id}); "
             "vmware_datastore_match says why, and aliases or datastores mend it."
         )
+
+
+def _may_concern(match: Match, credential: Credential) -> bool:
+    """Whether a datastore of which something is not known may lie on the credential's filesystem."""
+    return not match.might or _related(match.might, credential)
+
+
+def _related(datasets: Iterable[str], credential: Credential) -> bool:
+    return any(
+        is_within(dataset, credential.filesystem) or is_within(credential.filesystem, dataset) for dataset in datasets
+    )

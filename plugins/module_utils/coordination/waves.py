@@ -53,10 +53,18 @@ def _wave(plan: Plan, datasets: set[str]) -> Plan:
     def concerned(member: Member) -> bool:
         return not member.datasets or not datasets.isdisjoint(member.datasets)
 
+    # A VM that was not on the wave's datastores and is there when they are looked at has come since, whoever held it
+    # before: Storage vMotion may have brought it from the datastores of another wave.
+    nearby = {key for key, carried in plan.carriers.items() if not datasets.isdisjoint(carried)}
     others = {(member.server_id, member.moid) for member in plan.members if not concerned(member)}
+    known = {
+        (server, vm)
+        for server, vm in plan.bystanders | others
+        if any((server, datastore) in nearby for datastore in plan.seen_on.get((server, vm), ()))
+    }
     return replace(
         plan,
         snapshots=tuple(name for name in plan.snapshots if name.split("@")[0] in datasets),
         members=tuple(member for member in plan.members if concerned(member)),
-        bystanders=plan.bystanders | others,
+        bystanders=frozenset(known),
     )

@@ -20,6 +20,7 @@ _TRIES = 3  # reads of a view whose session ends meanwhile
 _ESCAPE = re.compile("%(25|2f|5c)", re.IGNORECASE)
 _LONGEST = 1024  # characters of a text; vSphere takes 80 for a name
 PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
+_MOST = 200_000  # objects in all pages of an answer; a vCenter takes 45,000 VMs
 
 Properties = dict[str, Any]  # dotted path -> value; a path that is unset or may not be read is absent
 
@@ -91,12 +92,17 @@ def _retrieve(
     page = session.call(
         purpose, collector.RetrievePropertiesEx, specSet=[spec], options=types.RetrieveOptions(maxObjects=PAGE)
     )
+    seen: set[str] = set()
     while page is not None:
+        before = len(seen)
         for item in page.objects:
             _refuse_unreadable(session, item, purpose)
+            seen.add(item.obj._moId)
             yield item.obj._moId, {prop.name: _bounded(prop.val) for prop in item.propSet}
         if not page.token:
             return
+        if not before < len(seen) <= _MOST:  # a page that brings nothing new may be followed by as many as one likes
+            raise session.no_answer(purpose, ValueError("its pages have no end"))
         page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
 
 

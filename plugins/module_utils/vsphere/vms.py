@@ -36,6 +36,7 @@ _PATHS = (
     "runtime.host",
     "capability.snapshotOperationsSupported",
     "snapshot.rootSnapshotList",
+    "datastore",
 )
 
 
@@ -68,6 +69,7 @@ class Vm:
     disks: tuple[Disk, ...]
     consolidation_needed: bool
     obstacles: tuple[str, ...]  # why no snapshot can be taken of it, in words; empty if it can
+    datastores: frozenset[str] = frozenset()  # managed object IDs of those with files of it, also of a disk's parents
 
     @property
     def running(self) -> bool:
@@ -98,6 +100,8 @@ def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
 def _vm(moid: str, properties: inventory.Properties) -> Vm:
     devices = properties.get("config.hardware.device", ())
     power = str(properties.get("runtime.powerState", "poweredOn"))  # what may not be read is taken for the worse case
+    disks = tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk))
+    of_disks = {datastore for disk in disks for datastore, _unused in disk.files}
     return Vm(
         moid=moid,
         name=inventory.unescape(properties.get("name", "")),
@@ -110,9 +114,10 @@ def _vm(moid: str, properties: inventory.Properties) -> Vm:
         readable="config.hardware.device" in properties,
         guest=_guest(properties),
         tools=_tools(properties),
-        disks=tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk)),
+        disks=disks,
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
         obstacles=tuple(_obstacles(properties, devices)),
+        datastores=frozenset(of_disks.union(item._moId for item in properties.get("datastore", ()))),
     )
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import storage_host
@@ -121,7 +122,7 @@ def test_the_command_is_found_on_a_path_without_the_administrators_folders(
 
 def test_no_command_for_the_addresses_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_unused, **__: None)
-    with pytest.raises(DependencyError, match=r"Neither ip nor ifconfig is on this storage host.*Install iproute2"):
+    with pytest.raises(DependencyError, match=r"Neither ip nor ifconfig is on this storage host.*install iproute2"):
         storage_host.local_addresses()
 
 
@@ -129,7 +130,7 @@ def test_a_failing_command_for_the_addresses_is_one_sentence(tmp_path: Path, mon
     (tmp_path / "ip").write_text("#!/bin/sh\nexit 3\n")
     (tmp_path / "ip").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(DependencyError, match=r"cannot be listed: .*exit status 3.*See why 'ip addr' fails"):
+    with pytest.raises(DependencyError, match=r"cannot be listed: .*exit status 3.*see why 'ip addr' fails"):
         storage_host.local_addresses()
 
 
@@ -337,7 +338,36 @@ def test_a_dead_name_server_does_not_hang_observing(monkeypatch: pytest.MonkeyPa
     finally:
         never.set()
     assert "nas9" not in view.resolved
-    assert "vip.example.com" in view.names
+    assert "vip.example.com" in view.names and view.late_aliases == {"vip.example.com"}
+
+
+def test_an_alias_that_the_resolver_cannot_tell_for_now_is_late_and_one_without_an_address_is_not(
+    names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = socket.getaddrinfo
+
+    def getaddrinfo(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == "later":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return known(name, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    view = storage_host.observe(["later", "nowhere"])
+    assert view.late_aliases == {"later"} and view.resolved == {"later": frozenset(), "nowhere": frozenset()}
+    assert storage_host.resolve("later") == frozenset()
+
+
+def test_a_path_that_does_not_answer_in_time_is_told_from_one_that_is_not_there(
+    names: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    real_path = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path: never.wait() if "hangs" in path else real_path(path))
+    try:
+        view = storage_host.observe(paths=[str(tmp_path), "/no/such/place", "/it/hangs/"], limit=0.5)
+    finally:
+        never.set()
+    assert view.real_paths == {str(tmp_path): str(tmp_path)} and view.late_paths == {"/it/hangs"}
 
 
 def test_a_machine_that_has_no_name_yet_is_not_called_localhost(
@@ -350,5 +380,5 @@ def test_a_machine_that_has_no_name_yet_is_not_called_localhost(
 
 @pytest.mark.parametrize("alias", ["", " ", "10.0.2.300", "10.0.2.0/24", "nas:/tank", "a b", "-x", "a\nb", ".."])
 def test_an_alias_that_is_no_name_and_no_address_is_refused(alias: str) -> None:
-    with pytest.raises(InputError, match="is neither a host name nor an address; Give one name or one address each"):
+    with pytest.raises(InputError, match="is neither a host name nor an address; give one name or one address each"):
         storage_host.observe([alias])

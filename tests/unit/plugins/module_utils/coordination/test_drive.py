@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from typing import Any
@@ -94,8 +95,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
+class Server:
+    """The part of a session that a drive itself uses."""
+
+    def no_answer(self, purpose: str, error: BaseException) -> ConnectionFailed:
+        return ConnectionFailed(f"that is no answer to '{purpose}': {error}")
+
+
 def run(world: World, jobs: list[Job], limits: Limits | None = None, stopped: Any = lambda: False) -> None:
-    session: Any = None
+    session: Any = Server()
     Drive(session, limits or Limits(), stopped).run(jobs)
 
 
@@ -160,6 +168,32 @@ def test_ends_are_told_as_they_are(world: World) -> None:
     run(world, simple(world, ["a/1", "a/2"], outcomes))
     assert outcomes["a/1"].vanished and outcomes["a/1"].began
     assert outcomes["a/2"].error is not None and outcomes["a/2"].began
+
+
+@pytest.mark.parametrize("turns", ["at once", "one after the other"])
+def test_a_task_that_another_flow_waits_for_is_no_answer(world: World, turns: str) -> None:
+    """Both creations may have begun: the second flow is told that nobody knows, and looks."""
+    outcomes: dict[str, Outcome] = {}
+
+    def flow(name: str, pause: float) -> Flow:
+        yield Pause(pause)
+        outcomes[name] = yield world.task("a/same")
+        if name == "second":
+            outcomes["again"] = yield world.task("a/other")
+
+    late = 0.0 if turns == "at once" else 2.0
+    world.seconds["a/same"] = 10.0
+    asked = itertools.count()
+
+    def stopped() -> bool:
+        assert next(asked) < 1000, "it goes round in circles"
+        return False
+
+    run(world, [Job("a", lambda: flow("first", 0.0)), Job("a", lambda: flow("second", late))], stopped=stopped)
+    assert outcomes["first"].result == "made by a/same" and outcomes["again"].result == "made by a/other"
+    second = outcomes["second"]
+    assert isinstance(second.error, ConnectionFailed) and not second.began and not second.unfinished
+    assert str(second.error) == "that is no answer to 'start a task': a task that another call has started."
 
 
 def test_a_time_limit_ends_the_wait_but_not_the_others(world: World) -> None:

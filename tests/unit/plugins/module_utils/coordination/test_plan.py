@@ -165,10 +165,28 @@ def test_a_server_that_cannot_list_its_vms_is_a_problem(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(planning, "list_vms", away)
     planned = make_plan(Request("tank/a", "one"), ["tank/a"], [site(*ONE)], [])
-    assert planned.problems == ("vcenter.lab cannot be reached; Check the network.",)
+    assert planned.problems == ("vcenter.lab cannot be reached; check the network.",)
     assert planned.best() == "crash" and not planned.can_be_complete()
 
 
 def test_nothing_at_all_is_still(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(monkeypatch)
     assert (planned.best(), planned.can_be_complete(), planned.snapshots) == ("still", True, ("tank/a@one",))
+
+
+def test_a_plan_tells_on_which_datastores_each_vm_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(WEB, moid="vm-2", disks=(), datastores=frozenset({"ds-2", "ds-3"}))
+    planned = plan(monkeypatch, replace(WEB, datastores=frozenset({"ds-1"})), other)
+    assert planned.seen_on == {("1234", "vm-1"): {"ds-1"}, ("1234", "vm-2"): {"ds-2", "ds-3"}}
+    assert planned.carriers == {("1234", "ds-1"): {"tank/a"}}
+
+
+def test_what_two_accounts_see_of_a_vm_counts_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = iter(({"ds-1"}, {"ds-2"}))
+    monkeypatch.setattr(
+        planning, "list_vms", lambda session, datastores: [replace(WEB, datastores=frozenset(next(seen)))]
+    )
+    sites = (site(("ds-1", (("", "tank/a"),))), site(("ds-2", (("", "tank/b"),))))
+    planned = make_plan(Request("tank/a", "one"), ["tank/a", "tank/b"], sites, [])
+    assert planned.seen_on == {("1234", "vm-1"): {"ds-1", "ds-2"}}
+    assert planned.carriers == {("1234", "ds-1"): {"tank/a"}, ("1234", "ds-2"): {"tank/b"}}

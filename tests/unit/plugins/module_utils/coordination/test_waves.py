@@ -27,9 +27,16 @@ def member(name: str, *datasets: str, action: str = QUIESCE) -> Member:
     )  # fmt: skip
 
 
-def plan(*members: Member, datasets: Any = DATASETS) -> Plan:
+def plan(*members: Member, datasets: Any = DATASETS, **more: Any) -> Plan:
+    """A plan with a datastore for each dataset; a stranger has a file on the first."""
     names = tuple(f"{dataset}@s" for dataset in datasets)
-    return Plan(datasets[0], names, members, ("a problem",), (), frozenset({("vc-1", "stranger")}))
+    seen_on = {("vc-1", one.moid): frozenset(f"ds-{dataset}" for dataset in one.datasets) for one in members}
+    given = {
+        "seen_on": {**seen_on, ("vc-1", "stranger"): frozenset({f"ds-{datasets[0]}"})},
+        "carriers": {("vc-1", f"ds-{dataset}"): frozenset({dataset}) for dataset in datasets},
+        **more,
+    }
+    return Plan(datasets[0], names, members, ("a problem",), (), frozenset({("vc-1", "stranger")}), **given)
 
 
 def names(wave: Plan) -> list[str]:
@@ -46,8 +53,37 @@ def test_waves_are_filled_in_the_order_of_the_datasets() -> None:
     waves = cut(plan(*members, datasets=DATASETS[:3]), 4)
     assert [names(wave) for wave in waves] == [["a0", "a1", "b0", "b1"], ["c0", "c1"]]
     assert [wave.snapshots for wave in waves] == [("tank/a@s", "tank/b@s"), ("tank/c@s",)]
-    # Those of the other wave are known to each, so that they are not taken for VMs that came during the run.
-    assert waves[0].bystanders == {("vc-1", "stranger"), ("vc-1", "c0"), ("vc-1", "c1")}
+    assert [wave.bystanders for wave in waves] == [{("vc-1", "stranger")}, set()]
+
+
+def test_who_was_not_on_a_waves_datastores_has_come_when_it_is_there() -> None:
+    """Storage vMotion brings a VM from a wave to another: there it is neither held nor may it be overlooked."""
+    one, two = cut(plan(member("1", "tank/a"), member("2", "tank/b"), datasets=DATASETS[:2]), 1)
+    assert one.bystanders == {("vc-1", "stranger")} and two.bystanders == set()
+
+
+def test_who_shares_a_datastore_with_a_wave_is_known_to_it() -> None:
+    members = [member("1", "tank/a"), member("2", "tank/b"), member("3", "tank/c")]
+    seen_on = {
+        ("vc-1", "1"): frozenset({"ds-1"}),
+        ("vc-1", "2"): frozenset({"ds-1"}),  # in a folder where another dataset is mounted
+        ("vc-1", "3"): frozenset({"ds-3", "ds-1", "elsewhere"}),  # its configuration lies with the others
+        ("vc-2", "4"): frozenset({"ds-3"}),  # the same ID, but of another server
+    }
+    carriers = {
+        ("vc-1", "ds-1"): frozenset({"tank/a", "tank/b"}),
+        ("vc-1", "ds-3"): frozenset({"tank/c"}),
+        ("vc-2", "ds-3"): frozenset({"tank/a"}),
+    }
+    waves = cut(plan(*members, datasets=DATASETS[:3], seen_on=seen_on, carriers=carriers), 1)
+    assert [wave.bystanders for wave in waves] == [
+        {("vc-1", "2"), ("vc-1", "3")}, {("vc-1", "1"), ("vc-1", "3")}, set(),
+    ]  # fmt: skip
+
+
+def test_of_whom_nothing_was_seen_is_not_known() -> None:
+    waves = cut(plan(member("1", "tank/a"), member("2", "tank/b"), datasets=DATASETS[:2], seen_on={}), 1)
+    assert [wave.bystanders for wave in waves] == [set(), set()]
 
 
 def test_what_is_not_held_takes_no_place() -> None:

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ConnectionFailed, InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import hosts, tasks, vm_snapshots, vms
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import (
+    hosts,
+    inventory,
+    tasks,
+    vm_snapshots,
+    vms,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session, understands
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 
 class Odd(Session):
@@ -58,6 +64,52 @@ def test_every_reader_says_so(answer: Any) -> None:
 def test_a_tree_without_end_is_no_answer() -> None:
     with pytest.raises(ConnectionFailed, match=r"vcenter\.lab answered something that is no vSphere answer"):
         understands(lambda session: vms.chain_depth([deep(5000)]))(Odd(None))
+
+
+class Pages(Odd):
+    """A session whose every call brings the VMs with the next numbers, and a token as long as there are more."""
+
+    def __init__(self, *pages: list[int]) -> None:
+        super().__init__(None)
+        self._pages = iter(pages)
+        self._next = next(self._pages, None)
+        self.content.propertyCollector = vmodl.query.PropertyCollector("collector", None)
+        self.calls = 0
+
+    def call(self, purpose: str, function: Any, *arguments: Any, repeatable: bool = True, **options: Any) -> Any:
+        self.calls += 1
+        numbers, self._next = self._next, next(self._pages, None)
+        objects = [
+            vmodl.query.PropertyCollector.ObjectContent(obj=vim.VirtualMachine(f"vm-{number}", None))
+            for number in numbers or []
+        ]
+        token = "more" if self._next is not None else None
+        return vmodl.query.PropertyCollector.RetrieveResult(objects=objects, token=token)
+
+
+def listed(session: Session) -> list[str]:
+    datastores = [vim.Datastore("datastore-1", None)]
+    return list(inventory.read_referenced(session, datastores, "vm", vim.VirtualMachine, ["name"], "list the VMs"))
+
+
+def test_pages_are_read_to_the_last() -> None:
+    assert listed(Pages([1, 2], [2, 3], [4])) == ["vm-1", "vm-2", "vm-3", "vm-4"]
+
+
+@pytest.mark.parametrize("pages", [([1, 2], [1, 2]), ([1], [1]), ([1, 2], [2], [3])])
+def test_pages_that_bring_nothing_new_are_no_answer(pages: tuple[list[int], ...]) -> None:
+    session = Pages(*pages, *([1] for _unused in range(1000)))
+    with pytest.raises(ConnectionFailed, match="no vSphere answer to 'list the VMs': its pages have no end"):
+        listed(session)
+    assert session.calls <= 2
+
+
+def test_more_objects_than_any_server_has_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "_MOST", 5)
+    session = Pages(*([number] for number in range(1000)))
+    with pytest.raises(ConnectionFailed, match="its pages have no end"):
+        listed(session)
+    assert session.calls == 6
 
 
 def test_what_the_engine_itself_refuses_goes_through() -> None:

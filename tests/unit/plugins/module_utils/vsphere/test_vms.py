@@ -42,6 +42,12 @@ def test_disks_with_their_chains() -> None:
     assert vm(disk("independent_nonpersistent")).disks[0].independent
 
 
+def test_the_datastores_on_which_it_has_files() -> None:
+    refs = [vim.Datastore(f"datastore-{number}", None) for number in (2, 3)]
+    assert vm(disk(), datastore=refs).datastores == {"datastore-1", "datastore-2", "datastore-3"}
+    assert vm(disk()).datastores == {"datastore-1"} and vm().datastores == frozenset()
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [

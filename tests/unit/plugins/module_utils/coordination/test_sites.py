@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a credential says of its server's datastores: none is left out of a run unless that is certain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import Match
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
+
+CREDENTIAL = Credential("vcenter.lab", "root", "tank/vmware", id=7)
+DOUBT = "the server nas was not resolved in time: check the name servers"
+
+
+def match(name: str, *datasets: str, doubt: str = "", might: tuple[str, ...] = ()) -> Match:
+    datastore = Datastore(f"ds-{name}", name, "DC0", "NFS", ("nas",), "/x", True, "vcenter.lab")
+    folders = tuple((f"{number}" if number else "", dataset) for number, dataset in enumerate(datasets))
+    return Match(datastore, "", "root" if datasets else "", "", folders, doubt=doubt, might=might)
+
+
+GOOD = match("good", "tank/vmware")
+
+
+def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[Site, list[str]]:
+    session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
+    site = Site(session, list(credentials))
+    return site, site.judge(matches)
+
+
+def test_a_datastore_that_lies_elsewhere_is_no_problem() -> None:
+    assert judged(GOOD, match("elsewhere"), match("other", "tank/other"))[1] == []
+
+
+def test_a_server_without_a_datastore_of_the_credential_is_one() -> None:
+    (problem,) = judged(match("elsewhere"))[1]
+    assert problem.startswith("No datastore of vcenter.lab lies on tank/vmware (credential 7); ")
+
+
+@pytest.mark.parametrize("might", [("tank/vmware",), ("tank/vmware/deep",), ("tank", "tank/other"), ()])
+def test_one_that_may_lie_here_is_one_although_another_lies_here(might: tuple[str, ...]) -> None:
+    site, problems = judged(GOOD, match("unsure", doubt=DOUBT, might=might))
+    assert problems == [f"Whether the datastore 'unsure' of vcenter.lab lies on tank/vmware is not known: {DOUBT}."]
+    assert site.carrying(["tank/vmware"]) == ["ds-good"]
+    assert judged(match("unsure", doubt=DOUBT, might=might))[1] == problems, "that no datastore lies here is not known"
+
+
+@pytest.mark.parametrize("might", [("tank/other",), ("tank/vmware2", "tank/vmware2/deep"), ("dozer",)])
+def test_one_that_may_lie_on_another_dataset_is_none(might: tuple[str, ...]) -> None:
+    assert judged(GOOD, match("unsure", doubt=DOUBT, might=might))[1] == []
+
+
+def test_one_that_lies_here_as_far_as_is_known_is_a_problem_as_well() -> None:
+    site, problems = judged(match("slow", "tank/vmware", doubt="its path does not answer"))
+    assert len(problems) == 1 and "its path does not answer." in problems[0]
+    assert site.carrying(["tank/vmware"]) == ["ds-slow"]
+
+
+def test_who_names_it_has_decided() -> None:
+    site, problems = judged(match("unsure", doubt=DOUBT), credentials=(replace(CREDENTIAL, datastores=("unsure",)),))
+    assert problems == [] and site.carrying(["tank/vmware"]) == ["ds-unsure"]
+
+
+def test_two_credentials_tell_one_doubt_once() -> None:
+    twice = (CREDENTIAL, replace(CREDENTIAL, id=8))
+    assert len(judged(GOOD, match("unsure", doubt=DOUBT), credentials=twice)[1]) == 1
+
+
+def test_a_hostile_name_stays_on_one_line() -> None:
+    (problem,) = judged(GOOD, match("x\n\x1b[31m", doubt=DOUBT))[1]
+    assert problem.isprintable()
