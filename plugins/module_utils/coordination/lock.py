@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator
@@ -106,7 +106,10 @@ class Locks:
 
     @contextmanager
     def alive(self, run: str, dataset: str) -> Iterator[None]:
-        """Have the run known as alive until the block ends. Waits, because a look at the lock takes it for a moment."""
+        """Have the run known as alive until the block ends. Waits, because a look at the lock takes it for a moment.
+
+        Raises RegistryError.
+        """
         holder = Holder(run, dataset, os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%S"))
         path = self._runs / run
         lock = _try_lock(path, shared=False)
@@ -114,10 +117,11 @@ class Locks:
             time.sleep(_RETRY)
             lock = _try_lock(path, shared=False)
         try:
-            path.write_text(json.dumps(asdict(holder)))
+            _write(path, json.dumps(asdict(holder)))
             yield
         finally:
-            path.unlink()
+            with suppress(OSError):  # the file says nothing without its lock
+                path.unlink()
             os.close(lock)
 
     def _refusal(self, dataset: str, timeout: float) -> LockTimeout:
@@ -146,4 +150,19 @@ def _try_lock(path: Path, shared: bool) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except OSError as error:
+        os.close(descriptor)
+        raise RegistryError(
+            f"The lock file {path} cannot be locked: {error.strerror}", "Name a lock folder on a local file system"
+        ) from error
     return descriptor
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise RegistryError(
+            f"The lock file {path} cannot be written: {error.strerror}",
+            "Make room on its file system, or name another lock folder",
+        ) from error

@@ -184,7 +184,7 @@ class Credentials:
                 f"UPDATE credential SET {', '.join(f'{name} = ?' for name in settings)}, updated = ? WHERE id = ?",
                 (*settings.values(), stored.updated, stored.id),
             )
-            self._store_password(connection, stored, kept)  # again: it is bound to the server and the user
+            self._store_password(connection, stored, kept)  # again: it is bound to the settings
         return stored
 
     def delete(self, credential_id: int) -> None:
@@ -216,8 +216,12 @@ def _identity(credential: Credential) -> tuple[str, int, str, str]:
 
 
 def _context(credential: Credential) -> str:
-    """What a ciphertext is bound to: whoever can write the database cannot have the password sent to another server."""
-    return json.dumps(["credential", credential.id, credential.hostname, credential.port, credential.username])
+    """What a ciphertext is bound to: whoever can write the database cannot have the password sent to another server,
+    nor to one that nobody has verified.
+    """
+    server = [credential.hostname, credential.port, credential.username]
+    trust = [credential.validate_certs, credential.ca_path, credential.thumbprint]
+    return json.dumps(["credential", credential.id, *server, *trust])
 
 
 def _settings(credential: Credential | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ REQUIRED = {"pyVmomi": PYVMOMI, "cryptography": CRYPTOGRAPHY}  # distribution: o
 _CEILINGS = ("pyVmomi<9.1; python_version < '3.10'",)
 _ASK_SECONDS = 120.0
 _BUILD_SECONDS = 1800.0  # pip has limits of its own for each download
+_SYNC_SECONDS = 120.0
 
 _VERSIONS = """\
 import importlib.metadata, json, sys
@@ -76,6 +77,9 @@ class PythonEnvironment:
                 f"{self.folder} still lacks {' and '.join(missing)} after pip brought them in",
                 f"Look with '{self.python} -m pip list', or remove {self.folder} to have it made anew",
             )
+        _sync(
+            self.folder
+        )  # pip leaves that to the system, and a power cut within half a minute would leave empty files
 
     def remove(self) -> None:
         """Remove the environment. Raises DependencyError."""
@@ -96,6 +100,16 @@ def lacking(versions: Mapping[str, str | None] | None) -> list[str]:
 def _numbers(version: str | None) -> list[int]:
     """`8.0.3.0.1` as [8, 0, 3, 0, 1]; what is missing is older than everything."""
     return [int(number) for number in re.findall(r"\d+", version or "")]
+
+
+def _sync(folder: Path) -> None:
+    """Have the file system of `folder` on disk, as well as can be: sync(2) waits for all of them, and for ever where a
+    pool is suspended.
+    """
+    try:
+        run(["sync", "-f", str(folder)], _SYNC_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        pass
 
 
 def _run(command: Sequence[str], seconds: float) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import lock
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import LockTimeout, RegistryError
 
@@ -102,3 +104,46 @@ def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
         Locks(tmp_path / "file").run("r", "tank", 0),
     ):
         pass
+
+
+def test_a_full_file_system_is_one_sentence_and_lets_everything_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    locks = Locks(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(RegistryError) as caught, locks.run("one", "tank/vm", 0):
+            raise AssertionError("nobody would know of it")
+        assert str(caught.value) == (
+            f"The lock file {tmp_path}/runs/one cannot be written: No space left on device; "
+            "make room on its file system, or name another lock folder."
+        )
+    assert not locks.is_alive("one")
+    with locks.run("two", "tank/vm", 0):
+        assert [found.run for found in locks.holders()] == ["two"]
+
+
+def test_a_file_system_that_knows_no_locks_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = len(os.listdir("/proc/self/fd"))
+
+    def flock(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    for attempt in (lambda: Locks(tmp_path).run("r", "tank", 0), lambda: Locks(tmp_path).recovery(timeout=0)):
+        with pytest.raises(RegistryError, match="cannot be locked: No locks available; name a lock folder"), attempt():
+            raise AssertionError("it is not locked")
+    assert len(os.listdir("/proc/self/fd")) == opened
+
+
+def test_an_error_within_a_run_is_told_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the disk is on fire"), Locks(tmp_path).run("r", "tank", 0):
+        raise OSError("the disk is on fire")
+
+
+def test_a_lock_folder_that_is_gone_does_not_end_a_run_with_an_error(tmp_path: Path) -> None:
+    with Locks(tmp_path).run("r", "tank", 0):
+        (tmp_path / "runs" / "r").unlink()

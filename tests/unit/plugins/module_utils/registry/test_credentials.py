@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -16,6 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     InputError,
     RegistryError,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry import rotation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import (
     Credential,
     Credentials,
@@ -72,6 +74,21 @@ def test_an_update_keeps_the_password_unless_it_gets_one(credentials: Credential
     assert credentials.password(moved) == Secret("another")
 
 
+@pytest.mark.parametrize(
+    "change", [{"validate_certs": False}, {"ca_path": "/etc/ca.pem"}, {"thumbprint": PIN}, {"datastores": ["ds1"]}]
+)
+def test_a_password_stays_readable_when_its_settings_change(
+    credentials: Credentials, paths: Paths, change: dict[str, Any]
+) -> None:
+    stored = credentials.insert(VCENTER, CANARY)
+    changed = credentials.update(stored.merged(change))
+    assert credentials.password(credentials.get(stored.id)) == CANARY
+    rotation.rotate(paths, 0)
+    assert credentials.password(credentials.get(stored.id)) == CANARY
+    with pytest.raises(RegistryError) if "datastores" not in change else nullcontext():
+        credentials.password(dataclasses.replace(VCENTER, id=changed.id))  # with the settings that it had
+
+
 def test_one_credential_per_server_user_and_dataset(credentials: Credentials) -> None:
     first = credentials.insert(VCENTER, CANARY)
     with pytest.raises(InputError, match="The credential 1 is already the one of administrator@vsphere"):
@@ -103,7 +120,7 @@ def test_an_unknown_id_says_so(credentials: Credentials) -> None:
         lambda: credentials.password(ghost),
     )
     for attempt in attempts:
-        with pytest.raises(CredentialNotFound, match="There is no credential with the id 7; List them with"):
+        with pytest.raises(CredentialNotFound, match="There is no credential with the id 7; list them with"):
             attempt()
 
 
@@ -115,6 +132,10 @@ def test_an_unknown_id_says_so(credentials: Credentials) -> None:
         "UPDATE credential SET port = 8443 WHERE id = 1",
         "UPDATE credential SET username = 'other' WHERE id = 1",
         "UPDATE credential SET password = '' WHERE id = 1",
+        "UPDATE credential SET validate_certs = 0 WHERE id = 1",
+        "UPDATE credential SET ca_path = '/tmp/ca.pem' WHERE id = 1",
+        "UPDATE credential SET ca_path = '' WHERE id = 1",
+        f"UPDATE credential SET thumbprint = '{PIN}' WHERE id = 1",
     ],
 )
 def test_a_password_is_not_read_through_a_row_that_was_tampered_with(

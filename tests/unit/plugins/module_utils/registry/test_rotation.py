@@ -35,7 +35,8 @@ def paths(tmp_path: Path) -> Paths:
     paths = Paths(tmp_path / "state", tmp_path / "etc" / "secret.key", tmp_path / "run")
     with Credentials.open(paths) as credentials:
         for number, password in PASSWORDS.items():
-            credentials.insert(Credential(f"vc{number}.example.com", "root", "tank"), Secret(password))
+            trust = {"validate_certs": number == 1, "ca_path": "/ca.pem" if number == 2 else None}
+            credentials.insert(Credential(f"vc{number}.example.com", "root", "tank", **trust), Secret(password))
     return paths
 
 
@@ -94,7 +95,7 @@ def test_a_password_that_cannot_be_read_is_not_lost_for_good(paths: Paths) -> No
     before = paths.key_file.read_bytes()
     for attempt in (rotation.plan, rotation.rotate):
         with pytest.raises(
-            RegistryError, match=r"password of credential 2 \(root on elsewhere.*; Give vmware_cred its"
+            RegistryError, match=r"password of credential 2 \(root on elsewhere.*; give vmware_cred its"
         ):
             attempt(paths, 0)
     assert paths.key_file.read_bytes() == before and len(keys(paths)) == 1

@@ -154,5 +154,5 @@ def test_an_engine_that_cannot_be_brought_leaves_the_old_one(copy: EngineCopy, t
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     copy = EngineCopy(tmp_path / "file" / "engine", tmp_path / "command", Path(sys.executable))
-    with pytest.raises(DependencyError, match="file/engine cannot be written: Not a directory; Run as root"):
+    with pytest.raises(DependencyError, match="file/engine cannot be written: Not a directory; run as root"):
         copy.install(engine("any"))

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import DependencyError, InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime import python_environment
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime.python_environment import (
     PythonEnvironment,
     lacking,
@@ -67,3 +71,29 @@ def test_a_folder_of_wheels_that_is_not_there_is_named_before_anything_is_made(t
     with pytest.raises(InputError, match="nowhere is not on this host"):
         environment.build(sys.executable, tmp_path / "nowhere")
     assert not environment.folder.exists()
+
+
+@pytest.mark.parametrize("failure", [None, FileNotFoundError("sync"), subprocess.TimeoutExpired("sync", 1.0)])
+def test_only_its_own_file_system_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
+) -> None:
+    """sync(2) waits for all of them: on a host with a suspended pool it never returns."""
+    asked: list[tuple[list[str], float]] = []
+
+    def run(command: Any, seconds: float) -> "subprocess.CompletedProcess[str]":
+        asked.append((list(command), seconds))
+        if command[0] == "sync" and failure is not None:
+            raise failure
+        return subprocess.CompletedProcess(command, 0, '{"pyVmomi": "8.0.3", "cryptography": "42"}', "")
+
+    monkeypatch.setattr(python_environment, "run", run)
+    monkeypatch.setattr(os, "sync", lambda: pytest.fail("that waits for every file system"))
+    PythonEnvironment(tmp_path / "venv").build(sys.executable, None)
+    assert asked[-1] == (["sync", "-f", str(tmp_path / "venv")], 120.0)
+
+
+def test_the_role_waits_for_the_file_system_of_its_units_alone() -> None:
+    tasks = Path(python_environment.__file__).parents[3] / "roles" / "runtime" / "tasks" / "configure.yml"
+    assert [line.split("#")[0].strip() for line in tasks.read_text().splitlines() if "sync" in line] == [
+        "argv: [sync, -f, /etc/systemd/system]"
+    ]
