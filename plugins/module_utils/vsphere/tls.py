@@ -13,9 +13,40 @@ import hashlib
 import os
 import re
 import ssl
-from typing import Any
+import time
+from typing import Any, cast
 
 from ..errors import CertificateUntrusted, InputError
+
+
+class TimedSocket(ssl.SSLSocket):
+    """A connection on which a request and its answer together take `limit` seconds at most.
+
+    Python's own time limit is for each read alone: a server that answers drop by drop would hold a call for ever. A
+    request begins with the first byte that is sent after an answer was read.
+    """
+
+    limit: float | None = None
+    _answering = True
+    _deadline = 0.0
+
+    def send(self, *arguments: Any, **options: Any) -> int:
+        if self._answering and self.limit is not None:
+            self._answering, self._deadline = False, time.monotonic() + self.limit
+        self._allow_what_is_left()
+        return super().send(*arguments, **options)
+
+    def recv_into(self, *arguments: Any, **options: Any) -> int:
+        self._answering = True
+        self._allow_what_is_left()
+        return super().recv_into(*arguments, **options)
+
+    def _allow_what_is_left(self) -> None:
+        if self.limit is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self.settimeout(left)
 
 
 class VerifyingContext(ssl.SSLContext):
@@ -24,13 +55,14 @@ class VerifyingContext(ssl.SSLContext):
     pin: str | None = None
     call_timeout: float | None = None
     peer: str = ""
+    sslsocket_class = TimedSocket
 
-    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
-        connection = super().wrap_socket(*arguments, **options)
+    def wrap_socket(self, *arguments: Any, **options: Any) -> TimedSocket:
+        connection = cast(TimedSocket, super().wrap_socket(*arguments, **options))
         try:
             if self.pin is not None:
                 check_pin(self.pin, connection.getpeercert(binary_form=True) or b"", self.peer)
-            connection.settimeout(self.call_timeout)
+            connection.limit = self.call_timeout
         except BaseException:
             connection.close()
             raise

@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -62,6 +63,8 @@ class Server(threading.Thread):
         self.context.load_cert_chain(certificate)
         self.listener = socket.create_server((ADDRESS, 0))
         self.heard: list[bytes] = []
+        self.answers: list[tuple[float, bytes]] = []  # seconds before each, to one word after the other
+        self.answered = 0
 
     def run(self) -> None:
         while True:
@@ -72,6 +75,12 @@ class Server(threading.Thread):
             try:
                 with self.context.wrap_socket(plain, server_side=True) as connection:
                     self.heard.append(connection.recv(100))
+                    for pause, answer in self.answers:
+                        time.sleep(pause)
+                        connection.sendall(answer)
+                        self.answered += 1
+                        if answer.endswith(b"."):
+                            connection.recv(100)
             except OSError:
                 self.heard.append(b"")
 
@@ -86,18 +95,24 @@ def server(certificate: Path) -> Iterator[Server]:
     made.join()
 
 
+def connect(server: Server, context: tls.VerifyingContext) -> tls.TimedSocket:
+    plain = socket.create_connection(server.listener.getsockname())
+    try:
+        return context.wrap_socket(plain, server_hostname=ADDRESS)
+    finally:
+        plain.close()
+
+
 def speak(server: Server, context: tls.VerifyingContext) -> float | None:
     """Send a word; the connection's time limit."""
-    plain = socket.create_connection(server.listener.getsockname())
-    with plain, context.wrap_socket(plain, server_hostname=ADDRESS) as connection:
+    with connect(server, context) as connection:
         connection.sendall(b"password")
-        limit: float | None = connection.gettimeout()
-        return limit
+        return connection.limit
 
 
 def make(server: Server, **trust: object) -> tls.VerifyingContext:
-    options = {"validate_certs": True, "ca_path": None, "thumbprint": None, **trust}
-    return tls.make_context("vcenter.lab", call_timeout=7.0, **options)  # type: ignore[arg-type]
+    options = {"validate_certs": True, "ca_path": None, "thumbprint": None, "call_timeout": 7.0, **trust}
+    return tls.make_context("vcenter.lab", **options)  # type: ignore[arg-type]
 
 
 def test_an_unknown_certificate_is_refused(server: Server) -> None:
@@ -123,6 +138,25 @@ def test_the_pin_alone_decides(server: Server, thumbprint: str, validate_certs: 
     said = str(caught.value)
     assert tls.normalise_thumbprint(thumbprint) in said and tls.normalise_thumbprint(other) in said
     assert server.heard.count(b"password") == 1  # nothing was said to the wrong one
+
+
+def test_a_server_that_answers_drop_by_drop_is_not_waited_for(server: Server, certificate: Path) -> None:
+    """Each drop comes well within the limit; 400 of them would take twenty seconds."""
+    server.answers = [(0.05, b"x")] * 400
+    with connect(server, make(server, ca_path=str(certificate), call_timeout=0.5)) as connection:
+        connection.sendall(b"word")
+        with pytest.raises(TimeoutError), connection.makefile("rb") as answer:
+            answer.read()
+    assert 0 < server.answered < 100
+
+
+def test_every_request_has_the_whole_limit(server: Server, certificate: Path) -> None:
+    server.answers = [(1.5, b"one."), (1.5, b"two.")]
+    context = make(server, ca_path=str(certificate), call_timeout=2.5)
+    with connect(server, context) as connection, connection.makefile("rb") as answer:
+        for expected in (b"one.", b"two."):
+            connection.sendall(b"word")
+            assert answer.read(4) == expected
 
 
 @pytest.mark.parametrize("text", ["ab" * 32, "AB:" * 31 + "ab", " ".join(["aB"] * 32), "ab-" * 31 + "AB"])
