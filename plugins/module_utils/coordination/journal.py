@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..errors import RegistryError
@@ -25,6 +25,7 @@ QUIESCING, SNAPSHOTTING, RELEASING, LOST, ENDED = "quiescing", "snapshotting", "
 # An entry's states. `absent`: it was not there when it was looked for, but its creation, whose answer nobody saw, may
 # still be on its way; only when it is not there either after a while is it `gone`.
 INTENDED, CREATED, REMOVING, ABSENT, GONE = "intended", "created", "removing", "absent", "gone"
+REMEMBERED = timedelta(days=90)  # how long a run stays here; what it took says itself how consistent it is
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,19 @@ class Journal:
         """Why these VMware snapshots are still there (entry -> reason); their entries stay open."""
         self._write("UPDATE vm_snapshot SET note = ? WHERE id = ?", [(note, entry) for entry, note in notes.items()])
 
+    def forget(self, before: datetime) -> None:
+        """Forget the runs that ended and began before then, but for the newest of each task, which tells what it did
+        last, and for those of which a VMware snapshot may be left.
+        """
+        with self._lock, self._database.transaction() as connection:
+            newest = connection.execute("SELECT id, max(started) FROM run WHERE task != '' GROUP BY task")
+            left = connection.execute("SELECT run FROM vm_snapshot WHERE state != ?", (GONE,))
+            kept = {whole_of(row[0]) for rows in (newest, left) for row in rows}
+            ended = connection.execute("SELECT id FROM run WHERE state = ? AND started < ?", (ENDED, _iso(before)))
+            old = [(row["id"],) for row in ended if whole_of(row["id"]) not in kept]
+            connection.executemany("DELETE FROM vm_snapshot WHERE run = ?", old)
+            connection.executemany("DELETE FROM run WHERE id = ?", old)
+
     def open_entries(self) -> list[Entry]:
         """Every VMware snapshot that exists or may exist, oldest first."""
         return self._entries("state != ?", GONE)
@@ -204,4 +218,8 @@ def best_effort(write: Callable[[], None]) -> None:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return _iso(datetime.now(timezone.utc))
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds")

@@ -94,4 +94,10 @@ TWICE = (
     "ALTER TABLE vm_snapshot ADD COLUMN twice INTEGER NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS, TWICE)
+BY_TASK_AND_STATE = (
+    # what a task did last, and which runs are not settled, are asked every minute, however many runs there were
+    "CREATE INDEX run_task ON run (task, started)",
+    "CREATE INDEX run_state ON run (state, started)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS, TWICE, BY_TASK_AND_STATE)
