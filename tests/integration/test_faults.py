@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover, run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RunFailed, SnapshotExists
@@ -504,6 +506,50 @@ def test_a_record_that_cannot_be_lowered_is_lowered_by_the_next_run(
 
 
 @pytest.mark.parametrize("when", ["before the last look", "after it"])
+def test_what_vcenter_lost_sight_of_during_the_run_is_crash(
+    scene: Scene, vcenter: Simulator, before_zfs: Any, when: str
+) -> None:
+    """Its snapshot tree is what vCenter remembers."""
+
+    def lose() -> None:
+        vcenter.vm("web", properties={"runtime.connectionState": "disconnected"})
+
+    if when == "after it":
+        event = during_zfs(before_zfs, lose)
+    else:
+        vcenter.rule(method=CREATE, vm="app", effect="task_hang")
+        event = meanwhile(until(vcenter, "finished", vm="web"), lose, vcenter.release)
+    error = scene.fail()  # for whether its VMware snapshot is gone cannot be seen either
+    event.join()
+    result = error.details
+    assert levels(result) == {**BEST, "web": "crash"} and not result["complete"]
+    assert "not connected to vCenter any more" in vm_of(result, "web")["reason"]
+    assert {vm["name"]: vm["level"] for vm in scene.record(result["zfs_snapshot"]).vms} == levels(result)
+    vcenter.vm("web", properties={})
+    recover.recover(scene.engine)
+    scene.assert_released(vcenter)
+
+
+@pytest.mark.parametrize("watcher", ["gone", "stopped"])
+def test_who_watches_keeps_no_vm_on_hold(scene: Scene, vcenter: Simulator, watcher: str) -> None:
+    """`vmware-zfs run 1 | head -1`, an ssh connection that broke, a terminal after Ctrl-S."""
+    go_on = threading.Event()
+    told: list[str] = []
+
+    def report(step: str) -> None:
+        told.append(step)
+        if watcher == "stopped":
+            go_on.wait()
+        raise BrokenPipeError
+
+    with open_engine(scene.paths, report=report, connect=scene.engine.connect) as engine:
+        result = run.execute(engine, scene.request())
+        scene.assert_released(vcenter)
+    assert levels(result) == BEST and told
+    go_on.set()
+
+
+@pytest.mark.parametrize("when", ["before the last look", "after it"])
 def test_a_vm_that_is_powered_on_during_the_run_is_crash(
     scene: Scene, start_vcenter: StartVcenter, tree: str, before_zfs: Any, when: str
 ) -> None:
@@ -589,7 +635,7 @@ def test_a_name_that_is_taken(scene: Scene, vcenter: Simulator, tree: str, befor
     scene.engine.zfs.run("snapshot", f"{tree}@by-hand", f"{tree}/nested@in-part")
     for name, said in (("by-hand", "carries no consistency record"), ("in-part", "3 of the others do not")):
         error = scene.fail(snapshot=name, recursive=name == "in-part")
-        assert isinstance(error, SnapshotExists) and said in str(error) and "Choose another name" in str(error)
+        assert isinstance(error, SnapshotExists) and said in str(error) and "choose another name" in str(error)
     assert vcenter.trace() == []
     # Somebody takes the name between the first look at it and the snapshot.
     event = during_zfs(before_zfs, lambda: scene_zfs(scene, f"{tree}/ds1@race"))

@@ -14,19 +14,32 @@ from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX, StorageHost
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import ABSENT, CREATED, INTENDED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import (
+    NAME_PREFIX,
+    StorageHost,
+    description,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
+    ABSENT,
+    CREATED,
+    INTENDED,
+    LOST,
+    SNAPSHOTTING,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record, read
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.settle import adopt, settle
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ZfsTimeout
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create, start_remove
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import program
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.snapshots import create
 
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, answer, calls, foreign, nfs, nodes, run_module, start_module
+from .scene import GUEST, Scene, answer, calls, foreign, nfs, nodes, run_module, start_module, vm_of
 
 RECOVER = "vmware_snapshot_recover"
 SOON = {"connect_timeout": 2.0, "call_timeout": 3.0}
@@ -268,12 +281,13 @@ def test_the_credentials_of_today_are_used(scene: Scene, vcenter: Simulator) -> 
     credentials.delete(then.id)
     result = run_module(RECOVER, SOON)
     assert result["failed"] and "store one with vmware_cred" in result["msg"] and len(result["left"]) == 3
-    wrong = scene.enrol(vcenter, password="not the password")
+    wrong = [scene.enrol(vcenter, tree, password="not the password") for tree in (scene.tree, f"{scene.tree}/nested")]
     vcenter.clear_trace()
     result = run_module(RECOVER, SOON)
     assert result["failed"] and "refused the login" in result["msg"] and len(result["left"]) == 3
-    assert calls(vcenter)["Login"] == 1  # to try again would get the account locked
-    credentials.delete(wrong.id)
+    assert calls(vcenter)["Login"] == 1  # to try again, for whichever file system, would get the account locked
+    for credential in wrong:
+        credentials.delete(credential.id)
     scene.enrol(vcenter)
     assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
 
@@ -286,6 +300,145 @@ def test_a_removal_that_fails_is_left_with_its_reason(scene: Scene, vcenter: Sim
     assert "GenericVmConfigFault" in result["left"][0]["reason"] and ours(vcenter) == ["db"]
     vcenter.clear_rules()
     assert names(run_module(RECOVER, SOON), "removed") == ["db"] and ours(vcenter) == []
+
+
+def test_absence_is_not_believed_of_a_vm_whose_host_is_not_connected(scene: Scene, vcenter: Simulator) -> None:
+    """After a power cut of the whole site vCenter shows VMs without their configuration and without snapshots."""
+    kill_run(scene, vcenter)
+    for out_of_sight in (
+        {"runtime.connectionState": "inaccessible", "config": None, "snapshot": None},
+        {"runtime.connectionState": "disconnected", "snapshot": None},
+    ):
+        vcenter.vm("web|db|app", properties=out_of_sight)
+        result = run_module(RECOVER, SOON)
+        assert result["failed"] and names(result, "left") == ["app", "db", "web"] and not result["removed"]
+        assert all("not connected to vCenter" in item["reason"] for item in result["left"])
+        let_time_pass(scene)  # nor after half an hour
+    vcenter.vm(".*", properties={})
+    assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+def test_a_task_that_vcenter_lost_sight_of_is_watched(scene: Scene, vcenter: Simulator) -> None:
+    """The host goes on with it, and shows the VMware snapshot when it is connected again."""
+    vcenter.rule(method="CreateSnapshot.*", vm="web", effect="task_fault", fault="HostNotConnected")
+    result = scene.take()
+    assert vm_of(result, "web")["level"] == "crash" and not result["complete"]
+    (entry,) = scene.engine.journal.open_entries()
+    assert (entry.vm_name, entry.state) == ("web", ABSENT)
+    vcenter.clear_rules()
+    with scene.engine.connect(endpoint_of(scene.engine.credentials.list_all()[0]), vcenter.user,
+                              Secret(vcenter.password)) as session:  # fmt: skip
+        take(session, vcenter, "web", entry.name)
+    assert names(run_module(RECOVER, SOON), "removed") == ["web"] and ours(vcenter) == []
+
+
+def test_what_a_restored_vm_has_to_be_reverted_to_is_left_to_people(
+    scene: Scene, vcenter: Simulator, session: Session
+) -> None:
+    done = scene.take()
+    mark = description(scene.engine.host, done["run_id"], done["zfs_snapshots"][0])
+    vcenter.vm("web", power="off")
+    take(session, vcenter, "web", f"{NAME_PREFIX}{done['run_id']}", mark)
+    result = run_module(RECOVER, {**SOON, "scan": True})
+    assert result["failed"] and "revert the VM to it" in result["left"][0]["reason"] and ours(vcenter) == ["web"]
+    # Powered on it grows, and nobody can revert it any more without losing what was written since.
+    vcenter.vm("web", power="on")
+    assert names(run_module(RECOVER, {**SOON, "scan": True}), "removed") == ["web"] and ours(vcenter) == []
+    assert scene.record(done["zfs_snapshots"][0]).consistency == done["consistency"]
+
+
+def test_a_run_that_the_journal_may_forget_keeps_its_record(scene: Scene, vcenter: Simulator, session: Session) -> None:
+    """A VM was restored from a ZFS snapshot of long ago, and powered on as it was."""
+    run = "20200131T020000-1f2e3d4c"
+    name = f"{scene.tree}@old"
+    said = Record(run, scene.engine.host.id, "filesystem", True, held_until=2**40, vms=[{"level": "filesystem"}])
+    create(scene.engine.zfs, [name], said.properties(), timeout=60)
+    take(session, vcenter, "web", f"{NAME_PREFIX}{run}", description(scene.engine.host, run, name))
+    result = run_module(RECOVER, {**SOON, "scan": True})
+    assert names(result, "removed") == ["web"] and result["lowered"] == [] and ours(vcenter) == []
+    assert scene.record(name).consistency == "filesystem"
+
+
+def test_an_entry_is_open_until_the_record_is_lowered(
+    scene: Scene, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody removed the VMware snapshot of a run that was killed, and the pool hangs when that comes out."""
+    name = kill_run(scene, vcenter)
+    (run,) = scene.engine.journal.runs(limit=1)
+    vms = [{"moid": machine["moid"], "level": "filesystem"} for machine in vcenter.machines()]
+    said = Record(run.id, scene.engine.host.id, "filesystem", True, held_until=2**40, vms=vms)
+    create(scene.engine.zfs, [f"{scene.tree}@{name}"], said.properties(), timeout=60)
+    scene.engine.journal.set_state(run.id, SNAPSHOTTING)
+    with scene.engine.connect(endpoint_of(scene.engine.credentials.list_all()[0]), vcenter.user,
+                              Secret(vcenter.password)) as session:  # fmt: skip
+        (web,) = [machine for machine in vcenter.machines() if machine["name"] == "web"]
+        start_remove(session, web["snapshots"][0]["moid"])
+    finished(vcenter, "RemoveSnapshot", "web")
+
+    def hang(*arguments: Any) -> None:
+        raise ZfsTimeout("'zfs program' did not end within 60 seconds", "Check the pool")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(recover, "lower_vms", hang)
+        result = run_module(RECOVER, SOON)
+    assert result["failed"] and names(result, "left") == ["web"] and "did not end" in result["left"][0]["reason"]
+    assert names(result, "removed") == ["app", "db"]
+    assert scene.record(f"{scene.tree}@{name}").consistency == "filesystem"
+    assert run_module(RECOVER, SOON)["lowered"] == [f"{scene.tree}@{name}"]
+    assert scene.record(f"{scene.tree}@{name}").consistency == "crash"
+    assert [entry for entry in scene.engine.journal.open_entries() if entry.state != ABSENT] == []
+
+
+def test_lowering_that_was_cut_short_is_done_again(
+    scene: Scene, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records of a run's ZFS snapshots are lowered some at a time, and the host loses power in between."""
+    names = [f"{scene.tree}@cut-short", f"{scene.tree}/nested@cut-short"]
+    said = Record("20260131T020000-1f2e3d4c", "", "filesystem", True, held_until=2**40, vms=[{"level": "filesystem"}])
+    create(scene.engine.zfs, names, said.properties(), timeout=60)
+    scene.engine.journal.open_run(said.run, "", scene.tree, names, LOST)
+    run_zfs, programs = scene.engine.zfs.run, count(1)
+
+    def cut(*arguments: str, **more: Any) -> str:
+        if arguments[0] == "program" and next(programs) == 2:
+            raise ZfsTimeout("'zfs program' was ended", "Look why")
+        return run_zfs(*arguments, **more)
+
+    monkeypatch.setattr(program, "_BATCH", 1)
+    monkeypatch.setattr(scene.engine.zfs, "run", cut)
+    _lowered, problems = settle(scene.engine)
+    assert problems and next(programs) == 3
+    assert sorted(scene.record(name).consistency for name in names) == ["crash", "filesystem"]
+    assert set(recover.recover(scene.engine).lowered) == set(names)
+    assert [scene.record(name).consistency for name in names] == ["crash", "crash"]
+
+
+def test_records_are_changed_for_one_server_at_a_time(
+    scene: Scene, vcenter: Simulator, start_vcenter: StartVcenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers with VMs of one run that the journal lost."""
+    other = start_vcenter(nfs("other", scene.tree, {"name": "far"}))
+    scene.enrol(other)
+    result = scene.take()
+    run, mark = result["run_id"], description(scene.engine.host, result["run_id"], result["zfs_snapshots"][0])
+    with scene.engine.journal._database.transaction() as connection:
+        connection.execute("DELETE FROM run")
+    for server, vm in ((vcenter, "web"), (other, "far")):
+        endpoint = next(endpoint_of(one) for one in scene.engine.credentials.list_all() if one.port == server.port)
+        with scene.engine.connect(endpoint, server.user, Secret(server.password)) as session:
+            take(session, server, vm, f"{NAME_PREFIX}{run}", mark)
+    at_work, most = [0], [0]
+
+    def slowly(engine: Any, origin: Any) -> None:
+        at_work[0] += 1
+        most[0] = max(most[0], at_work[0])
+        time.sleep(0.3)
+        adopt(engine, origin)
+        at_work[0] -= 1
+
+    monkeypatch.setattr(recover, "adopt", slowly)
+    found = run_module(RECOVER, {**SOON, "scan": True})
+    assert names(found, "removed") == ["far", "web"] and ours(vcenter) == ours(other) == [] and most == [1]
 
 
 def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Scene, vcenter: Simulator) -> None:

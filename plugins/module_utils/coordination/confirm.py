@@ -14,6 +14,8 @@ from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL
 from .quiesce import Hold
 from .sites import Site
 
+_OUT_OF_SIGHT = "its host is not connected to vCenter any more, so nobody sees its state"
+
 
 def confirm(
     site: Site, datasets: Iterable[str], holds: Sequence[Hold], strangers_known: Iterable[str], name: str
@@ -47,7 +49,9 @@ def not_held(site: Site, holds: Sequence[Hold], name: str) -> dict[str, str]:
     found = {}
     for hold in held:
         state = now.get(hold.member.moid)
-        if hold.level == STILL:
+        if state is not None and not state.connected:
+            found[hold.member.moid] = _OUT_OF_SIGHT
+        elif hold.level == STILL:
             if state is None or state.power == "poweredOn":
                 found[hold.member.moid] = "it was powered on during the run" if state else "it went away during the run"
         elif not any(snapshot.moid == hold.snapshot for snapshot in (state.named(name) if state else ())):
@@ -56,7 +60,9 @@ def not_held(site: Site, holds: Sequence[Hold], name: str) -> dict[str, str]:
 
 
 def _confirm_one(hold: Hold, state: VmState | None, name: str) -> None:
-    if hold.level == STILL:
+    if state is not None and not state.connected and hold.level != CRASH:
+        _lower(hold, "vm", _OUT_OF_SIGHT)
+    elif hold.level == STILL:
         if state is not None and state.power == "poweredOn":
             _lower(hold, "vm", "it was powered on during the run")
     elif hold.snapshot and not hold.failed:

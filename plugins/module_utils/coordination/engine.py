@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Callable, Iterator
 
 from ..registry.cipher import Cipher
@@ -19,6 +21,8 @@ from .identity import StorageHost
 from .journal import Journal
 from .lock import Locks
 from .sites import Connect
+
+_LAST_WORDS = 2.0  # seconds in which the last steps have to be told
 
 
 @dataclass
@@ -40,7 +44,7 @@ def open_engine(
     paths: Paths, read_only: bool = False, report: Callable[[str], None] = lambda step: None, connect: Connect = connect
 ) -> Iterator[Engine]:
     """Open the state of `paths`; with `read_only` nothing is created or changed. Raises RegistryError."""
-    with Database.open(paths, read_only=read_only) as database:
+    with Database.open(paths, read_only=read_only) as database, _unhindered(report) as told:
         yield Engine(
             zfs=Zfs(),
             credentials=Credentials(database, Cipher(paths.key_file)),
@@ -49,5 +53,28 @@ def open_engine(
             locks=Locks(paths.lock_dir),
             host=StorageHost.here(),
             connect=connect,
-            report=report,
+            report=told,
         )
+
+
+@contextmanager
+def _unhindered(report: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """`report` in a thread of its own: whoever watches may be gone, or have stopped the terminal, and must not keep VMs
+    on hold by that.
+    """
+    steps: SimpleQueue[str | None] = SimpleQueue()
+
+    def tell() -> None:
+        for step in iter(steps.get, None):
+            try:
+                report(step)
+            except (OSError, ValueError):  # a broken pipe, a terminal that hung up, a stream that was closed
+                pass
+
+    teller = threading.Thread(target=tell, name="report", daemon=True)
+    teller.start()
+    try:
+        yield steps.put
+    finally:
+        steps.put(None)
+        teller.join(_LAST_WORDS)

@@ -176,7 +176,7 @@ class HoldRun:
             return
         try:
             left = max(_LEAST_ZFS_TIME, limit - time.monotonic())
-            snapshots.set_properties(self._engine.zfs, self._plan.snapshots, taken.replacement(), timeout=left)
+            record.rewrite(self._engine.zfs, self._plan.snapshots, taken, timeout=left)
         except QuiesceError as error:
             self._state = LOST  # recovery lowers the record
             raise RunFailed(
@@ -188,7 +188,6 @@ class HoldRun:
     def _release(self) -> list[str]:
         """Remove every VMware snapshot that exists or may exist; return in words those that are still there."""
         removals: dict[int, Removal] = {}
-        self._engine.report(f"Releasing {counted(sum(hold.started is not None for hold in self._holds), 'VM')}")
         deadline = time.monotonic() + self._policy.max_hold
 
         def release(site: Site) -> None:
@@ -201,6 +200,7 @@ class HoldRun:
             best_effort(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
 
         self._work.run(release)
+        self._engine.report(f"Released {counted(len(removals), 'VM')}")
         left = []
         for hold in self._holds:
             removal = removals.get(id(hold))

@@ -11,6 +11,7 @@ import secrets
 import socket
 import time
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import InputError
@@ -43,6 +44,14 @@ class StorageHost:
 def new_run_id() -> str:
     """Sorts by time (UTC) and is unique: `20261122T020000-1f2e3d4c`."""
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + secrets.token_hex(4)
+
+
+def begun(run: str) -> datetime | None:
+    """When the run with this id began, None for what is no id of ours."""
+    try:
+        return datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
 
 
 def wave_ids(run: str, count: int) -> list[str]:

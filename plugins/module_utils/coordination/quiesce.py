@@ -122,6 +122,8 @@ class Quiesce:
                     return
             else:
                 hold.uncertain = True  # a failed creation has been seen to leave half a snapshot: release looks for it
+                if isinstance(error, VSphereFault) and error.kind in faults.UNSEEN_FAULTS:
+                    hold.unanswered = True
                 if not (hold.quiesced and _is_quiesce_failure(error)):
                     self._fail(hold, error.problem)
                     return

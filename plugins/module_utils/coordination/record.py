@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
 from ..zfs import snapshots
-from ..zfs.command import Zfs
+from ..zfs.command import READ_TIMEOUT, Zfs
 from .consistency import CRASH, LEVELS
 
 PREFIX = "quiesce.vmware_zfs:"
@@ -79,6 +79,14 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         return dict(self.__dict__)
+
+
+def rewrite(zfs: Zfs, names: Sequence[str], record: Record, timeout: float = READ_TIMEOUT) -> None:
+    """Replace the record on all ZFS snapshots of a run, which are told in the run's order. Raises ZfsError.
+
+    The first is the one that is read, and the last that is written: while it says what it said, the work is not done.
+    """
+    snapshots.set_properties(zfs, list(reversed(names)), record.replacement(), timeout)
 
 
 def read(zfs: Zfs, snapshot: str, as_written: bool = False) -> Record | None:

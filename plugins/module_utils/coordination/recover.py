@@ -9,6 +9,7 @@ else is touched: not a VMware snapshot that is not ours, nor one of a run that l
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -20,10 +21,11 @@ from ..registry.credentials import Credential
 from ..secret import Secret
 from ..text import counted, vm_on
 from ..vsphere.session import Session
-from ..vsphere.vm_snapshots import find_by_instance_uuid, search, states
+from ..vsphere.vm_snapshots import find_by_instance_uuid, states
+from . import orphans
 from .engine import Engine
-from .identity import NAME_PREFIX, Origin, origin_of
-from .journal import ABSENT, CREATED, INTENDED, Entry
+from .identity import Origin
+from .journal import ABSENT, CREATED, INTENDED, REMEMBERED, Entry, best_effort
 from .release import Release, Removal
 from .request import Limits
 from .settle import adopt, lower_vms, lower_younger, settle
@@ -35,6 +37,10 @@ _BRIEF = 120.0  # the same before a run, which is not to be kept waiting by what
 # A VMware snapshot whose creation nobody saw end is looked for so long (seconds): the server may still have the call in
 # hand, or an ESXi host the task, while vCenter knows nothing of it. The same for one whose VM is not there.
 _SETTLED_AFTER = 1800.0
+_RESTORED = (
+    "its run ended as it should and the VM is off, so this may be what a restored VM has to be reverted to; "
+    "revert the VM to it, or remove it by hand"
+)
 
 
 @dataclass
@@ -75,12 +81,15 @@ def before_run(engine: Engine) -> Recovery:
 def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout: float = 60.0) -> Recovery:
     """Remove what dead runs left; with `dry` only say what would be removed. Servers that are away are tried again.
 
-    Waits up to `lock_timeout` seconds for another recovery. Raises LockTimeout, RegistryError.
+    Also has the journal forget runs that ended long ago. Waits up to `lock_timeout` seconds for another recovery.
+    Raises LockTimeout, RegistryError.
     """
     if dry:
         return _Recovery(engine, tries=1, limit=_BRIEF).look(scan)
     with engine.locks.recovery(lock_timeout):
-        return _Recovery(engine, tries=len(_BACKOFF), limit=_PATIENT).run(scan)
+        done = _Recovery(engine, tries=len(_BACKOFF), limit=_PATIENT).run(scan)
+        best_effort(lambda: engine.journal.forget(before=datetime.now(timezone.utc) - REMEMBERED))
+        return done
 
 
 @dataclass
@@ -98,6 +107,7 @@ class _Recovery:
         self._engine, self._tries, self._limit = engine, tries, limit
         self._done = Recovery()
         self._origins: dict[str, Origin] = {}  # of what a scan found
+        self._records = threading.Lock()  # read, changed and written by one server's thread at a time
 
     def run(self, scan: bool = False) -> Recovery:
         """Settle what became of ZFS snapshots first: that has to be known before the VMs are released."""
@@ -132,10 +142,19 @@ class _Recovery:
             with session:
                 self._guarded(server, lambda: work(session, server.entries), server.entries)
                 if scan:
-                    self._guarded(server, lambda: work(session, self._orphans(session, server)))
+                    found: list[Entry] = []
+                    self._guarded(server, lambda: found.extend(self._orphans(session, server)))
+                    self._guarded(server, lambda: work(session, found), found)
 
         with ThreadPoolExecutor(max_workers=len(servers)) as pool:
             list(pool.map(at, servers))
+
+    def _orphans(self, session: Session, server: _Server) -> list[Entry]:
+        """Those that can go; what a restored VM has to be reverted to is left to people."""
+        found = orphans.find(self._engine, session, server.hostname, server.port)
+        self._origins.update({orphan.origin.run: orphan.origin for orphan in found})
+        self._leave([orphan.entry for orphan in found if orphan.restored], _RESTORED)
+        return [orphan.entry for orphan in found if not orphan.restored]
 
     def _guarded(self, server: _Server, work: Callable[[], None], entries: Sequence[Entry] = ()) -> None:
         try:
@@ -166,55 +185,31 @@ class _Recovery:
     def _reach(self, server: _Server) -> Session | None:
         """A session by the first account that can log in, or None with the reason noted."""
         reason = f"No credential for {server.hostname}:{server.port} is stored any more; store one with vmware_cred."
-        accounts = list(server.accounts)
+        refused: set[tuple[str, Secret]] = set()
         for delay in _BACKOFF[: self._tries]:
-            time.sleep(delay if accounts else 0.0)
-            for account in list(accounts):
-                credential, password = account
+            time.sleep(delay if len(refused) < len(server.accounts) else 0.0)
+            for credential, password in server.accounts:
+                if (credential.username, password) in refused:
+                    continue
                 try:
                     return self._engine.connect(endpoint_of(credential), credential.username, password)
                 except QuiesceError as error:
                     reason = str(error)
                     if isinstance(error, LoginRefused):  # to try again would get it locked
-                        accounts.remove(account)
+                        refused.add((credential.username, password))
         self._leave(server.entries, reason)
         if not server.entries:
             self._done.problems.append(reason)
         return None
 
-    def _orphans(self, session: Session, server: _Server) -> list[Entry]:
-        """VMware snapshots that carry our mark and that no open entry knows: the database was lost or restored."""
-        known = {(entry.vm, entry.name) for entry in self._engine.journal.open_entries()}
-        alive = {holder.run for holder in self._engine.locks.holders()}  # before the search: they may end during it
-        found = []
-        for vm, snapshot in search(session, NAME_PREFIX):
-            origin = origin_of(self._engine.host, snapshot.name, snapshot.description)
-            if origin is None or origin.run in alive or self._engine.locks.is_alive(origin.run):
-                continue
-            if (vm.moid, snapshot.name) not in known:
-                self._origins[origin.run] = origin
-                found.append(
-                    Entry(
-                        origin.run,
-                        server.hostname,
-                        server.port,
-                        vm.moid,
-                        vm.instance_uuid,
-                        vm.name,
-                        snapshot.name,
-                        snapshot.moid,
-                        CREATED,
-                    )
-                )
-        return found
-
     def _remove(self, session: Session, entries: Sequence[Entry]) -> None:
-        orphans = [entry for entry in entries if not entry.id]
-        for run in {entry.run for entry in orphans}:
-            adopt(self._engine, self._origins[run])
-        ids = self._engine.journal.intend(orphans)
+        new = [entry for entry in entries if not entry.id]
+        for run in {entry.run for entry in new}:
+            with self._records:
+                adopt(self._engine, self._origins[run])
+        ids = self._engine.journal.intend(new)
         entries = [entry for entry in entries if entry.id] + [
-            replace(entry, id=new) for entry, new in zip(orphans, ids)
+            replace(entry, id=number) for entry, number in zip(new, ids)
         ]
         # Without its managed object ID: what bears it may be another one's by now, if the server was set up anew. The
         # look at the VM's tree finds the one that bears our name.
@@ -231,21 +226,33 @@ class _Recovery:
             )
             for entry in entries
         ]
-        Release(session, self._engine.journal, Limits(), time.monotonic() + self._limit).run(removals)
-        missing: dict[str, set[str]] = {}  # run -> VMs
+        entry_of = {entry.id: entry for entry in entries}
+        Release(
+            session,
+            self._engine.journal,
+            Limits(),
+            time.monotonic() + self._limit,
+            missed=lambda missed: self._lower([entry_of[removal.entry] for removal in missed]),
+        ).run(removals)
         for entry, removal in zip(entries, removals):
             if not removal.gone:
                 self._leave([entry], removal.reason)
             elif removal.existed:
                 self._done.removed.append(_plain(entry, removal.reason))
-            elif entry.state in (INTENDED, CREATED):  # it went, if it ever came, and not by us: nobody knows when
-                missing.setdefault(entry.run, set()).add(entry.vm)
             if removal.watched:
                 self._done.watched.append(
                     _plain(entry, "it is not there, but may still come to be, or its VM come back")
                 )
+
+    def _lower(self, entries: Sequence[Entry]) -> None:
+        """Lower the records of what VMware snapshots were to hold that went, if they ever came, and not by us."""
+        missing: dict[str, set[str]] = {}  # run -> VMs
+        for entry in entries:
+            if entry.state in (INTENDED, CREATED):
+                missing.setdefault(entry.run, set()).add(entry.vm)
         for run, vms in missing.items():
-            self._done.lowered += lower_vms(self._engine, run, vms)
+            with self._records:
+                self._done.lowered += lower_vms(self._engine, run, vms)
 
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:
         now = states(session, [entry.vm for entry in entries])

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Callable, Sequence
 
-from ..errors import ConnectionFailed, VSphereError, VSphereFault
+from ..errors import ConnectionFailed, QuiesceError, VSphereError, VSphereFault
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import VmState
@@ -52,10 +52,21 @@ class Removal:
 
 
 class Release:
-    """Removes `removals` on one server until all are gone or `deadline` (monotonic) has come. Raises nothing."""
+    """Removes `removals` on one server until all are gone or `deadline` (monotonic) has come. Raises nothing.
 
-    def __init__(self, session: Session, journal: Journal, limits: Limits, deadline: float) -> None:
+    `missed` is told of those that nobody saw, before their entries are closed: they stay open where it raises.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        journal: Journal,
+        limits: Limits,
+        deadline: float,
+        missed: Callable[[Sequence[Removal]], None] = lambda removals: None,
+    ) -> None:
         self._session, self._journal, self._limits, self._deadline = session, journal, limits, deadline
+        self._missed = missed
 
     def run(self, removals: Sequence[Removal]) -> None:
         known = [removal for removal in removals if removal.snapshot]
@@ -107,6 +118,13 @@ class Release:
             for removal in left:
                 removal.reason = removal.reason or error.problem
             time.sleep(_RETRY)
+        missed = [removal for removal in removals if removal.gone and not removal.existed]
+        try:
+            self._missed(missed)
+        except QuiesceError as error:
+            for removal in missed:
+                removal.gone, removal.reason, removal.attempts = False, error.problem, _ATTEMPTS
+            left += missed
         seen = [removal for removal in removals if removal.gone]
         best_effort(lambda: self._journal.absent(removal.entry for removal in seen if removal.watched))
         best_effort(lambda: self._journal.gone({one.entry: one.reason for one in seen if not one.watched}))
@@ -120,6 +138,10 @@ class Release:
         removal.snapshot = found[0].moid if found else ""
         if found:
             removal.existed = True
+            return True
+        if state is not None and not state.connected:  # its tree is what the server remembers, or empty
+            removal.reason = "its host is not connected to vCenter, so whether it is there cannot be seen"
+            removal.attempts = _ATTEMPTS  # that may take long: it is left to the next recovery
             return True
         if state is None:
             moved = (

@@ -15,6 +15,7 @@ from .consistency import lowest
 from .plan import Plan
 from .quiesce import Hold
 
+_NOT_RECORDED: dict[str, Any] = {"power": None, "action": None, "spans": []}  # of a VM: what no restore has to know
 _OF_A_WAVE = ("run_id", "zfs_snapshots", "created", "consistency", "complete", "hold_window_seconds")
 
 
@@ -48,7 +49,7 @@ def _of_record(zfs: Zfs, names: Sequence[str]) -> dict[str, Any]:
         "consistency": taken.consistency,
         "complete": taken.complete,
         "problems": taken.problems,
-        "vms": [{**vm, "hold_seconds": None} for vm in taken.vms],
+        "vms": [{**_NOT_RECORDED, **vm, "hold_seconds": None} for vm in taken.vms],
     }
 
 

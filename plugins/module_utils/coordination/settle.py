@@ -11,11 +11,11 @@ from typing import Any, Callable, Container, Iterable, Mapping
 from ..errors import QuiesceError
 from ..zfs import snapshots
 from ..zfs.datasets import list_datasets
-from . import record
+from . import identity, record
 from .consistency import CRASH, STILL
 from .engine import Engine
 from .identity import Origin
-from .journal import ENDED, GONE, LOST, QUIESCING, RELEASING, REMOVING, SNAPSHOTTING, RunRecord, best_effort
+from .journal import ENDED, GONE, LOST, QUIESCING, RELEASING, REMEMBERED, REMOVING, SNAPSHOTTING, RunRecord, best_effort
 
 _FORGET_AFTER = timedelta(days=7)  # a ZFS snapshot whose command did not return is not expected any longer
 _LOOK_SECONDS = 15.0  # a pool that hangs must not keep VMs from being released
@@ -64,12 +64,18 @@ def _settle_one(engine: Engine, run: RunRecord) -> list[str]:
     return lowered
 
 
+def is_forgotten(run: str) -> bool:
+    """Whether the run began so long ago that the journal need not know it any more, though it had been settled."""
+    begun = identity.begun(run)
+    return begun is not None and begun < datetime.now(timezone.utc) - REMEMBERED
+
+
 def adopt(engine: Engine, origin: Origin) -> None:
     """Enter a run that the journal has lost: its ZFS snapshots, also those still to come, are no better than crash.
 
     To be done before its VMs are released. They may be of any dataset below the one that is known.
     """
-    if engine.journal.run(origin.run) is not None:
+    if engine.journal.run(origin.run) is not None or is_forgotten(origin.run):
         return
     dataset, _unused, name = origin.snapshot.partition("@")
     try:
@@ -96,7 +102,7 @@ def lower_younger(engine: Engine) -> tuple[list[str], list[str]]:
             for names in _too_good(engine, snapshots.facts(engine.zfs, [pool], keys, record.PREFIX)):
                 taken = record.read(engine.zfs, names[0])
                 if taken is not None:
-                    snapshots.set_properties(engine.zfs, names, taken.replacement())
+                    record.rewrite(engine.zfs, names, taken)
                     lowered += names
         except QuiesceError as error:
             problems.append(f"Which ZFS snapshots of the pool {pool} came too late is not known: {error}")
@@ -129,7 +135,8 @@ def _lower(
 ) -> list[str]:
     """Lower the record of the ZFS snapshots that a run took, for the VMs that it `concerns`, where it says more."""
     found = snapshots.existing(engine.zfs, run.snapshots, timeout=_LOOK_SECONDS)
-    found = snapshots.bearing(engine.zfs, found, record.PREFIX + "run", run.id)
+    bearing = set(snapshots.bearing(engine.zfs, found, record.PREFIX + "run", run.id))
+    found = [name for name in run.snapshots if name in bearing]
     taken = record.read(engine.zfs, found[0], as_written=True) if found else None
     if taken is None:
         return []
@@ -137,5 +144,5 @@ def _lower(
     if not vms and (taken.vms or (taken.consistency == CRASH and not taken.complete)):
         return []
     record.lower(taken, problem, vms)
-    snapshots.set_properties(engine.zfs, found, taken.replacement())
+    record.rewrite(engine.zfs, found, taken)
     return found

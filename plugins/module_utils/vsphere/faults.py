@@ -16,6 +16,13 @@ QUIESCE_FAULTS = frozenset(
 )
 # The VM or the server is busy with something else: worth another try within the VM's time limit.
 BUSY_FAULTS = frozenset({"TaskInProgress", "ConcurrentAccess", "ResourceInUse", "LimitExceeded"})
+# The server lost sight of the host that was carrying a task out, so that its end says nothing about the deed.
+UNSEEN_FAULTS = frozenset(
+    {
+        "HostCommunication", "HostNotConnected", "HostNotReachable", "InvalidHostConnectionState", "RequestCanceled",
+        "SystemError",
+    }
+)  # fmt: skip
 GONE_FAULTS = frozenset({"ManagedObjectNotFound"})
 
 

@@ -35,6 +35,7 @@ class VmState:
     consolidation_needed: bool
     snapshots: tuple[VmSnapshot, ...]
     instance_uuid: str = ""
+    connected: bool = True  # otherwise all of this is what the server remembers, or nothing
 
     def named(self, name: str) -> list[VmSnapshot]:
         return [snapshot for snapshot in self.snapshots if snapshot.name == name]
@@ -42,6 +43,7 @@ class VmState:
 
 _STATE_PATHS = (
     "runtime.powerState",
+    "runtime.connectionState",
     "runtime.consolidationNeeded",
     "snapshot.rootSnapshotList",
     "config.instanceUuid",
@@ -117,6 +119,7 @@ class Bearer:
     moid: str
     name: str
     instance_uuid: str
+    power: str
 
 
 @understands
@@ -124,11 +127,16 @@ def search(session: Session, prefix: str) -> list[tuple[Bearer, VmSnapshot]]:
     """Every VMware snapshot of the server whose name begins with `prefix`. Reads the whole inventory: for recovery
     only.
     """
-    paths = ["name", "config.instanceUuid", "snapshot.rootSnapshotList"]
+    paths = ["name", "config.instanceUuid", "runtime.powerState", "snapshot.rootSnapshotList"]
     found = inventory.read_all(session, sdk.vim.VirtualMachine, paths, "search the snapshots of all VMs")
     return [
         (
-            Bearer(moid, inventory.unescape(properties.get("name", "")), properties.get("config.instanceUuid", "")),
+            Bearer(
+                moid,
+                inventory.unescape(properties.get("name", "")),
+                properties.get("config.instanceUuid", ""),
+                str(properties.get("runtime.powerState", "poweredOn")),
+            ),
             snapshot,
         )
         for moid, properties in found.items()
@@ -187,6 +195,7 @@ def _state(properties: inventory.Properties) -> VmState:
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
         snapshots=tuple(_flatten(properties.get("snapshot.rootSnapshotList", ()))),
         instance_uuid=str(properties.get("config.instanceUuid") or ""),
+        connected=str(properties.get("runtime.connectionState", "connected")) == "connected",
     )
 
 
