@@ -15,7 +15,9 @@ from .text import printable
 
 
 class QuiesceError(Exception):
-    """Base of all errors. `problem` says what is wrong, `remedy` what to do next; neither ends with a full stop."""
+    """Base of all errors. `problem` says what is wrong, `remedy` what to do next: sentences without their full stop,
+    which the text makes one of.
+    """
 
     def __init__(self, problem: str, remedy: str = "", **details: Any) -> None:
         self.problem = problem
@@ -24,7 +26,8 @@ class QuiesceError(Exception):
         super().__init__(problem, remedy)
 
     def __str__(self) -> str:
-        return printable(f"{self.problem}; {self.remedy}." if self.remedy else f"{self.problem}.", 4000)
+        remedy = f"; {self.remedy[:1].lower()}{self.remedy[1:]}" if self.remedy else ""
+        return printable(f"{self.problem}{remedy}.", 4000)
 
 
 class InputError(QuiesceError):

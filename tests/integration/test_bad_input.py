@@ -61,16 +61,16 @@ def sentence(result: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"dataset": "tank/none"}, "The dataset 'tank/none' does not exist on this storage host; Check the name with"),
+        ({"dataset": "tank/none"}, "The dataset 'tank/none' does not exist on this storage host; check the name with"),
         ({"dataset": "-r"}, "'-r' cannot be a dataset's name"),
         ({"dataset": "tank/-x"}, "a component begins with a dash"),
         ({"dataset": "tank@one"}, "'tank@one' cannot be a dataset's name"),
         ({"dataset": ""}, "'' cannot be a dataset's name"),
-        ({"name": "-r"}, "'-r' cannot be a snapshot's name: it begins with a dash; Choose another name."),
+        ({"name": "-r"}, "'-r' cannot be a snapshot's name: it begins with a dash; choose another name."),
         ({"name": "a@b"}, "'a@b' cannot be a snapshot's name"),
         ({"name": ""}, "cannot be a snapshot's name: it is empty"),
         ({"name": "a" * 250}, "characters and ZFS takes 255"),
-        ({"naming_schema": "auto-%Y-%m-%d"}, "lacks %H %M: two snapshots could get one name; Add them"),
+        ({"naming_schema": "auto-%Y-%m-%d"}, "lacks %H %M: two snapshots could get one name; add them"),
         ({"naming_schema": "nightly"}, "lacks %Y %m %d %H %M"),
         ({"naming_schema": "-%Y-%m-%d_%H-%M"}, "it begins with a dash"),
         ({"naming_schema": "%Y-%m-%d_%H-%M-%Q"}, "holds %Q"),
@@ -106,7 +106,7 @@ def test_an_unknown_dataset_is_refused_by_the_survey_and_in_check_mode_too(
 def test_no_credential_for_the_dataset(scene: Scene, vcenter: Simulator, unchanged: None) -> None:
     for module in MODULES:
         said = refused(module, {"dataset": "tank/other", "aliases": [GUEST]})
-        assert "No credential is stored for" in said and "Store one with vmware_cred" in said
+        assert "No credential is stored for" in said and "store one with vmware_cred" in said
 
 
 @pytest.mark.parametrize("trouble", ["password", "host", "port", "certificate", "thumbprint", "ca_path"])
@@ -125,11 +125,11 @@ def test_a_server_that_cannot_be_logged_in_to(
         "ca_path": {"ca_path": "/no/such/file.pem"},
     }[trouble]
     expected = {
-        "password": [f"refused the login of '{vcenter.user}'", "Check username and password"],
-        "host": ["no-such-host.invalid", "cannot be reached", "Check the name"],
+        "password": [f"refused the login of '{vcenter.user}'", "check username and password"],
+        "host": ["no-such-host.invalid", "cannot be reached", "check the name"],
         "port": [f"127.0.0.2:{closed} cannot be reached", "refused"],
-        "certificate": ["cannot be verified", "Give ca_path or thumbprint"],
-        "thumbprint": ["AB:" * 31 + "AB", vcenter.thumbprint, "If the certificate was replaced on purpose"],
+        "certificate": ["cannot be verified", "give ca_path or thumbprint"],
+        "thumbprint": ["AB:" * 31 + "AB", vcenter.thumbprint, "if the certificate was replaced on purpose"],
         "ca_path": ["'/no/such/file.pem' cannot be used as certificate authorities"],
     }[trouble]
     inline = {
@@ -228,7 +228,7 @@ def test_a_missing_pyvmomi(
     for module in MODULES:
         said = sentence(answer(start_module(module, {"dataset": tree})))
         assert f"{bare_python} on this host lacks the Python library pyvmomi and cryptography" in said
-        assert "Apply the role quiesce.vmware_zfs.runtime" in said
+        assert "apply the role quiesce.vmware_zfs.runtime" in said
 
 
 def test_a_missing_zfs(
@@ -237,7 +237,7 @@ def test_a_missing_zfs(
     with monkeypatch.context() as environment:
         environment.setenv("PATH", "/no/such/folder")
         said = refused("vmware_coordinated_snapshot", {"dataset": tree})
-    assert "The command 'zfs' cannot be run" in said and "Install OpenZFS 2.1 or later" in said
+    assert "The command 'zfs' cannot be run" in said and "install OpenZFS 2.1 or later" in said
 
 
 def test_a_password_is_in_no_argument_no_environment_and_no_core_dump(

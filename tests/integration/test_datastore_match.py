@@ -157,7 +157,7 @@ def test_an_unknown_dataset_is_one_sentence_and_asks_nobody(run: Run, vcenter: S
     vcenter.clear_trace()
     result = run(**inline(vcenter), dataset="tank/none")
     assert result["msg"] == (
-        "The dataset 'tank/none' does not exist on this storage host; Check the name with 'zfs list'."
+        "The dataset 'tank/none' does not exist on this storage host; check the name with 'zfs list'."
     )
     assert vcenter.trace() == []
 

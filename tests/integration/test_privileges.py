@@ -111,7 +111,7 @@ def test_the_role_is_what_it_is_to_be(server: Simulator) -> None:
 
     # It is not taken from others in passing.
     said = run_module("vmware_vsphere_role", login(server, state="absent", principal=ACCOUNT))["msg"]
-    assert "is given to 'VSPHERE.LOCAL\\snapshots'; Take it from them first" in said
+    assert "is given to 'VSPHERE.LOCAL\\snapshots'; take it from them first" in said
     assert run_module("vmware_vsphere_role", login(server, state="absent"))["msg"].count("and 1 more time") == 1
     role(server, principal=ACCOUNT, path="DC0", name="another")
     gone = role(server, state="absent", principal=ACCOUNT)
@@ -123,7 +123,7 @@ def test_the_role_is_what_it_is_to_be(server: Simulator) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"privileges": ["VirtualMachine.State.Create"]}, "knows no privilege 'VirtualMachine.State.Create'; Give its"),
+        ({"privileges": ["VirtualMachine.State.Create"]}, "knows no privilege 'VirtualMachine.State.Create'; give its"),
         ({"name": "ReadOnly"}, "The role 'ReadOnly' belongs to the server itself"),
         ({"principal": ACCOUNT, "path": "DC0/none"}, "Nothing is at 'DC0/none'"),
         ({"password": "canary-4711"}, "refused the login"),
@@ -142,11 +142,11 @@ def test_a_missing_privilege_is_named_with_its_vm(scene: Scene, server: Simulato
     role(server, principal=ACCOUNT, privileges=[CREATE])
     said = store(server, tree)["msg"]
     assert f"The account '{ACCOUNT}' on {server.host}:{server.port} lacks the privilege {REMOVE}" in said
-    assert "on the VMs 'app', 'db', 'web'; Give it a role" in said
+    assert "on the VMs 'app', 'db', 'web'; give it a role" in said
     role(server, principal=ACCOUNT)
     server.deny(CREATE, "db")
     refused = store(server, tree)
-    assert f"lacks the privilege {CREATE} on the VM 'db'; Give it a role" in refused["msg"]
+    assert f"lacks the privilege {CREATE} on the VM 'db'; give it a role" in refused["msg"]
     assert refused["lacking"] == [{"privilege": CREATE, "vm": "db"}]
     server.deny("System.Read", "app")
     assert "lacks the privilege System.Read on the VM 'app'" in store(server, tree)["msg"]
@@ -172,7 +172,7 @@ def test_the_question_costs_a_handful_of_calls_however_many_vms(
     assert calls(server)["HasPrivilegeOnEntities"] == 3 and sum(calls(server).values()) < 20, calls(server)
     server.deny(REMOVE)
     said = store(server, tree, ca_path="", thumbprint=server.thumbprint)["msg"]
-    assert "on the VMs 'web-0001', 'web-0002', 'web-0003' and 1197 more VMs; Give" in said
+    assert "on the VMs 'web-0001', 'web-0002', 'web-0003' and 1197 more VMs; give" in said
 
 
 def test_where_nobody_can_be_asked_the_credential_is_stored(

@@ -350,5 +350,5 @@ def test_a_task_that_cannot_be_meant_is_refused(scene: Scene, units: Path, optio
 def test_without_the_runtime_no_task_is_stored(scene: Scene, units: Path) -> None:
     next(units.iterdir()).unlink()
     answer = run_module("vmware_snapshot_task", {"dataset": scene.tree})
-    assert answer["failed"] and "Apply the role quiesce.vmware_zfs.runtime first" in answer["msg"]
+    assert answer["failed"] and "apply the role quiesce.vmware_zfs.runtime first" in answer["msg"]
     assert not scene.engine.tasks.list_all()

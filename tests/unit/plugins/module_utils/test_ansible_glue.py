@@ -82,6 +82,6 @@ def test_without_the_libraries_a_module_says_what_brings_them(tmp_path: Path, ru
     python = bare_python(tmp_path / "bare")
     other = bare_python(tmp_path / "other") if runtime == "bare as well" else str(tmp_path / "none")
     said = str(run_module(python, other, tmp_path)["msg"])
-    assert "lacks the Python library pyvmomi; Apply the role quiesce.vmware_zfs.runtime" in said
+    assert "lacks the Python library pyvmomi; apply the role quiesce.vmware_zfs.runtime" in said
     assert said.startswith(python if runtime == "none" else other)
     assert "\n" not in said

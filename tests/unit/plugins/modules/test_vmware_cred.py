@@ -216,14 +216,14 @@ def test_verify_login_false_mends_while_the_server_is_down(host: Host) -> None:
     [
         ({**CREATE, "filesystem": "tank/none"}, "The dataset 'tank/none' does not exist"),
         ({**CREATE, "filesystem": "-rf"}, "cannot be a dataset's name"),
-        ({**CREATE, "filesystem": "tank/volume"}, "'tank/volume' is a volume; Name the file system"),
+        ({**CREATE, "filesystem": "tank/volume"}, "'tank/volume' is a volume; name the file system"),
         ({**CREATE, "hostname": "https://vcenter"}, "is no host name"),
         ({**CREATE, "thumbprint": "AB"}, "is not a SHA-256 thumbprint"),
-        ({**CREATE, "connect_timeout": 0}, "connect_timeout is 0; Give a number of seconds above zero"),
+        ({**CREATE, "connect_timeout": 0}, "connect_timeout is 0; give a number of seconds above zero"),
         (VCENTER, "A new credential needs a password"),
-        ({"password": CANARY, "filesystem": "tank/vmware"}, "not clear without hostname and username; Give id, or"),
+        ({"password": CANARY, "filesystem": "tank/vmware"}, "not clear without hostname and username; give id, or"),
         ({"state": "absent", "hostname": "a"}, "not clear without username and filesystem"),
-        ({"id": 7, "password": CANARY}, "There is no credential with the id 7; List them with vmware_cred_info"),
+        ({"id": 7, "password": CANARY}, "There is no credential with the id 7; list them with vmware_cred_info"),
     ],
 )
 def test_bad_input_gets_a_sentence(host: Host, options: dict[str, Any], sentence: str) -> None:
@@ -261,9 +261,9 @@ def test_the_key_is_replaced_and_check_mode_only_says_so(host: Host) -> None:
     for value in (secret, host.paths.key_file.read_text().split()[1]):
         assert value not in json.dumps([predicted, done]), "a key is shown"
     assert not host.run(vmware_cred_key, {"max_age": 30})["changed"]
-    assert "max_age is -1; Give a number of days" in host.run(vmware_cred_key, {"max_age": -1})["msg"]
+    assert "max_age is -1; give a number of days" in host.run(vmware_cred_key, {"max_age": -1})["msg"]
     host.paths.key_file.write_text("damaged")
-    assert "is damaged; Restore the key file" in host.run(vmware_cred_key, {})["msg"]
+    assert "is damaged; restore the key file" in host.run(vmware_cred_key, {})["msg"]
 
 
 def test_the_environment_names_the_server(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

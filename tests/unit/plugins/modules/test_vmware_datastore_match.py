@@ -163,26 +163,26 @@ def test_the_filesystem_finds_what_is_stored(lab: Lab, stored: Credential) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "It is not said where to log in; Give id, or hostname and username with password or filesystem."),
+        ({}, "It is not said where to log in; give id, or hostname and username with password or filesystem."),
         (
             {"hostname": "vcenter.lab", "username": "admin"},
-            "There is no password; Give password, or the filesystem of a stored credential.",
+            "There is no password; give password, or the filesystem of a stored credential.",
         ),
-        ({"id": 7}, "There is no credential with the id 7; List them with vmware_cred_info."),
+        ({"id": 7}, "There is no credential with the id 7; list them with vmware_cred_info."),
         (
             {"hostname": "vcenter.lab", "username": "admin", "filesystem": "tank/vmware"},
             "There is no credential of admin on vcenter.lab for tank/vmware; "
-            "List them with vmware_cred_info, or give a password.",
+            "list them with vmware_cred_info, or give a password.",
         ),
         (
             {**INLINE, "dataset": "tank/none"},
-            "The dataset 'tank/none' does not exist on this storage host; Check the name with 'zfs list'.",
+            "The dataset 'tank/none' does not exist on this storage host; check the name with 'zfs list'.",
         ),
         (
             {**INLINE, "aliases": ["10.0.2.0/24"]},
-            "The alias '10.0.2.0/24' is neither a host name nor an address; Give one name or one address each.",
+            "The alias '10.0.2.0/24' is neither a host name nor an address; give one name or one address each.",
         ),
-        ({**INLINE, "call_timeout": 0}, "call_timeout is 0; Give a number of seconds above zero."),
+        ({**INLINE, "call_timeout": 0}, "call_timeout is 0; give a number of seconds above zero."),
     ],
 )
 def test_bad_input_gets_one_sentence(lab: Lab, options: dict[str, Any], message: str) -> None:

@@ -135,7 +135,7 @@ def test_when_exportfs_refuses_the_old_file_is_put_back(host: Host, before: bool
     table = (host.folder / "etab").read_text() if before else ""
     said = host.refused(security=["krb5p"])
     assert said.startswith("exportfs refuses the share: exportfs: etc/exports.d/quiesce.vmware_zfs-")
-    assert said.endswith('unknown keyword "bad"; Mend what it names; the exports are what they were.')
+    assert said.endswith('unknown keyword "bad"; mend what it names; the exports are what they were.')
     assert {file.name: file.read_text() for file in host.files.glob("*")} == was
     assert (host.folder / "etab").read_text() == table
 
@@ -160,7 +160,7 @@ def test_a_contradicting_entry_is_named_with_its_place_and_so_is_the_share(host:
         f"{host.folder}/etc/exports line 3 says '{host.path} 10.1.0.0/16(ro,sync)', which contradicts "
         f"'{host.path} 10.0.0.0/8(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' of {host.files}/quiesce"
     )
-    assert said.endswith(".exports line 3; Remove that entry, or ask for the same options.")
+    assert said.endswith(".exports line 3; remove that entry, or ask for the same options.")
     assert host.share(networks=["192.168.0.0/16"])["changed"]
 
 
@@ -177,7 +177,7 @@ def test_sharenfs_is_refused(host: Host) -> None:
     host.sharenfs("on")
     said = host.refused()
     assert "The property sharenfs of tank/vmware is 'on'" in said and said.endswith(
-        "Run 'zfs set sharenfs=off tank/vmware'."
+        "run 'zfs set sharenfs=off tank/vmware'."
     )
     host.write("exports.d/zfs.exports", f"{host.path} *(sec=sys,rw,crossmnt)\n")
     assert "zfs.exports line 1 says" in host.refused() and "'zfs set sharenfs=off tank/vmware'" in host.refused()
@@ -188,13 +188,13 @@ def test_a_file_of_somebody_elses_is_left_alone(host: Host) -> None:
     (file,) = host.files.iterdir()
     file.write_text("/srv *(rw)\n")
     for options in ({}, {"state": "absent"}):
-        assert host.refused(**options) == f"{file} was not written by vmware_nfs_share; Move it away."
+        assert host.refused(**options) == f"{file} was not written by vmware_nfs_share; move it away."
     assert file.read_text() == "/srv *(rw)\n"
 
 
 def test_a_host_without_an_nfs_server_is_told_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.shutil, "which", lambda *given, **more: None)
-    assert "no command exportfs; Install its NFS server" in host.refused() and not list(host.files.iterdir())
+    assert "no command exportfs; install its NFS server" in host.refused() and not list(host.files.iterdir())
 
 
 def test_esxi_cannot_work_without_root(host: Host) -> None:

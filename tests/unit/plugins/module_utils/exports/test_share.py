@@ -123,7 +123,7 @@ def test_what_is_refused(options: dict[str, Any], said: str) -> None:
     "path", ["tank/vmware", "", "/", "/tank/vmware/", "/tank//vmware", "/tank/../etc", "/tank/a\nb"]
 )
 def test_what_is_no_path(path: str) -> None:
-    with pytest.raises(InputError, match="is not the path of a directory to share; Give one such as /"):
+    with pytest.raises(InputError, match="is not the path of a directory to share; give one such as /"):
         shares.check_path(path)
 
 
@@ -163,7 +163,7 @@ def test_the_dataset_of_a_path(tmp_path: Path) -> None:
     assert "lies on a ext4 file system" in refused("")
     assert "There is no directory" in refused("tank/none")
     assert refused("tank/link/win").endswith(
-        f"symbolic link to '{tmp_path}/tank/vmware/win'; Give {tmp_path}/tank/vmware/win."
+        f"symbolic link to '{tmp_path}/tank/vmware/win'; give {tmp_path}/tank/vmware/win."
     )
 
 

@@ -87,14 +87,14 @@ def test_a_key_can_be_replaced(cipher: Cipher) -> None:
     assert stat.S_IMODE(cipher.key_file.stat().st_mode) == 0o600
     assert list(cipher.key_file.parent.iterdir()) == [cipher.key_file]
     assert cipher.decrypt(new, "x") == CANARY
-    with pytest.raises(RegistryError, match=r"The key that encrypted the password is not in .*; Restore the key file"):
+    with pytest.raises(RegistryError, match=r"The key that encrypted the password is not in .*; restore the key file"):
         cipher.decrypt(old, "x")
 
 
 def test_a_lost_key_is_never_mistaken_for_a_new_one(cipher: Cipher) -> None:
     ciphertext = cipher.encrypt(CANARY, "x")
     cipher.key_file.unlink()
-    with pytest.raises(RegistryError, match="is missing, so the stored passwords cannot be read; Restore the key file"):
+    with pytest.raises(RegistryError, match="is missing, so the stored passwords cannot be read; restore the key file"):
         cipher.decrypt(ciphertext, "x")
     cipher.encrypt(CANARY, "y")
     with pytest.raises(RegistryError, match="The key that encrypted the password is not in"):
@@ -105,7 +105,7 @@ def test_a_lost_key_is_never_mistaken_for_a_new_one(cipher: Cipher) -> None:
 def test_a_damaged_key_file_says_so(cipher: Cipher, content: str) -> None:
     cipher.encrypt(CANARY, "x")
     cipher.key_file.write_text(content, encoding="utf-8")
-    with pytest.raises(RegistryError, match="is damaged; Restore the key file"):
+    with pytest.raises(RegistryError, match="is damaged; restore the key file"):
         cipher.encrypt(CANARY, "x")
     assert cipher.key_file.read_text(encoding="utf-8") == content
 
@@ -114,12 +114,12 @@ def test_a_key_open_to_others_is_refused(cipher: Cipher) -> None:
     ciphertext = cipher.encrypt(CANARY, "x")
     cipher.key_file.chmod(0o644)
     for attempt in (lambda: cipher.decrypt(ciphertext, "x"), lambda: cipher.encrypt(CANARY, "x")):
-        with pytest.raises(RegistryError, match=r"open to other users \(mode 0644\); Run 'chmod 0600"):
+        with pytest.raises(RegistryError, match=r"open to other users \(mode 0644\); run 'chmod 0600"):
             attempt()
 
 
 def test_a_missing_library_says_what_brings_it(cipher: Cipher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "IMPORT_TRACEBACK", "Traceback ...")
-    with pytest.raises(DependencyError, match="cryptography is missing on this host; Install cryptography"):
+    with pytest.raises(DependencyError, match="cryptography is missing on this host; install cryptography"):
         cipher.encrypt(CANARY, "x")
     assert not cipher.key_file.exists()

@@ -55,7 +55,7 @@ def test_reading_leaves_no_file_behind_and_cannot_write(paths: Paths) -> None:
     before = paths.database.read_bytes()
     with Database.open(paths, read_only=True) as opened:
         assert hosts(opened) == ["a"]
-        with pytest.raises(RegistryError, match="it is read-only; Make its file system"):
+        with pytest.raises(RegistryError, match="it is read-only; make its file system"):
             add(opened, "b")
     assert [path.name for path in paths.state_dir.iterdir()] == ["state.db"]
     assert paths.database.read_bytes() == before
@@ -90,13 +90,13 @@ def test_a_database_open_to_others_is_refused(paths: Paths, granted: int, read_o
     paths.database.chmod(granted)
     with pytest.raises(RegistryError) as caught:
         Database.open(paths, read_only)
-    assert f"open to other users (mode {granted:04o}); Run 'chmod 0600 {paths.database}'" in str(caught.value)
+    assert f"open to other users (mode {granted:04o}); run 'chmod 0600 {paths.database}'" in str(caught.value)
 
 
 def test_a_folder_in_which_others_write_is_refused(paths: Paths) -> None:
     paths.state_dir.mkdir(parents=True)
     paths.state_dir.chmod(0o777)
-    with pytest.raises(RegistryError, match="Run 'chmod 0700"):
+    with pytest.raises(RegistryError, match="run 'chmod 0700"):
         Database.open(paths)
     assert list(paths.state_dir.iterdir()) == []
 
@@ -141,7 +141,7 @@ def test_a_database_of_a_newer_release_is_refused(paths: Paths, read_only: bool)
     with sqlite3.connect(paths.database) as connection:
         connection.execute("PRAGMA user_version = 999")
     connection.close()
-    with pytest.raises(RegistryError, match=r"written by a newer release \(schema 999.*Update the collection"):
+    with pytest.raises(RegistryError, match=r"written by a newer release \(schema 999.*update the collection"):
         Database.open(paths, read_only)
 
 
@@ -187,7 +187,7 @@ def test_a_block_that_raises_changes_nothing(paths: Paths) -> None:
 
 
 def test_a_locked_database_says_so(paths: Paths) -> None:
-    refused = pytest.raises(RegistryError, match="is locked by another process; Try again when it has ended")
+    refused = pytest.raises(RegistryError, match="is locked by another process; try again when it has ended")
     with Database.open(paths) as first, Database.open(paths, busy_timeout=0) as second:
         with first.transaction(), refused:
             add(second, "b")
@@ -216,7 +216,7 @@ def test_a_full_disk_says_so_and_changes_nothing(paths: Paths) -> None:
         add(opened, "a")
         pages = opened.rows("PRAGMA page_count")[0][0]
         opened.rows(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(RegistryError, match="no room on its file system; Free some; nothing was changed"):
+        with pytest.raises(RegistryError, match="no room on its file system; free some; nothing was changed"):
             add(opened, "b" * 100_000)
         assert hosts(opened) == ["a"]
         opened.rows(f"PRAGMA max_page_count = {pages * 100}")
@@ -229,7 +229,7 @@ def test_something_else_in_its_place_is_left_alone(paths: Paths) -> None:
     paths.database.write_text("a letter to my heirs\n" * 100)
     paths.database.chmod(0o600)
     for read_only in (False, True):
-        with pytest.raises(RegistryError, match="is not a database; Restore it from a backup"):
+        with pytest.raises(RegistryError, match="is not a database; restore it from a backup"):
             Database.open(paths, read_only)
     assert paths.database.read_text().startswith("a letter to my heirs")
 
@@ -241,7 +241,7 @@ def test_a_damaged_database_says_so(paths: Paths) -> None:
     content = bytearray(paths.database.read_bytes())
     content[4096:] = b"\xa5" * (len(content) - 4096)
     paths.database.write_bytes(content)
-    with Database.open(paths, read_only=True) as opened, pytest.raises(RegistryError, match="is damaged; Restore it"):
+    with Database.open(paths, read_only=True) as opened, pytest.raises(RegistryError, match="is damaged; restore it"):
         hosts(opened)
 
 

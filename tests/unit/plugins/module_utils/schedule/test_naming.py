@@ -44,4 +44,4 @@ def test_names(schema: str, name: str) -> None:
 def test_schemas_that_could_give_two_minutes_one_name(schema: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
         check_schema(schema)
-    assert (said in str(caught.value) and "Use" in str(caught.value)) or "Add" in str(caught.value)
+    assert (said in str(caught.value) and "use" in str(caught.value)) or "add" in str(caught.value)

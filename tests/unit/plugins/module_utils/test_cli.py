@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `vmware-zfs run` says of a turn, and what it ends with."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
+
+Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)
+
+VM = {"name": "db", "server": "vc.lab", "level": "crash", "reason": "VMware Tools are not running"}
+PLAN = {"vms": [VM], "problems": [], "refusals": [], "zfs_snapshots": ["tank/a@1"], "consistency": "crash"}
+RETIRED = {"destroyed": ["tank/a@0"], "kept": [{"name": "tank/a@old", "reason": "it is held"}]}
+PROBLEM = "vc2.lab cannot be reached."
+REFUSED = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
+NOT_ALLOWED = (
+    "no snapshot would be taken: the policy does not allow it; mend that, exclude the VM with exclude_vms, or relax "
+    "on_vm_failure or on_quiesce_failure"
+)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command, with this turn in the place of a real one."""
+
+    def run(snapshot: dict[str, Any], *options: str) -> tuple[int, list[str]]:
+        engine = SimpleNamespace(tasks=SimpleNamespace(get=lambda number: None))
+        turn = {"task": 1, "skipped": "", "snapshot": snapshot, "retired": RETIRED}
+        monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+        monkeypatch.setattr(cli, "take_turn", lambda *_arguments: turn)
+        code = cli.main(["run", "1", *options])
+        return code, capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_a_dry_run_that_the_policy_forbids_says_so_and_fails(run: Command) -> None:
+    code, said = run({**REFUSED, "problems": [PROBLEM]}, "--dry-run")
+    assert code == 1 and said[-3:] == [PROBLEM, *REFUSED["refusals"], NOT_ALLOWED]
+    assert not [line for line in said if "would take" in line or "would destroy" in line or "would keep" in line]
+
+
+def test_what_is_a_problem_and_a_refusal_is_said_once(run: Command) -> None:
+    _code, said = run({**PLAN, "problems": [PROBLEM], "refusals": [PROBLEM]}, "--dry-run")
+    assert said[-2:] == [PROBLEM, NOT_ALLOWED] and said.count(PROBLEM) == 1
+
+
+def test_a_dry_run_that_is_refused_promises_no_retention_in_its_data_either(run: Command) -> None:
+    code, said = run(REFUSED, "--dry-run", "--json")
+    told = json.loads("\n".join(said))
+    assert code == 1 and told["retired"] is None and told["snapshot"]["refusals"] == REFUSED["refusals"]
+
+
+def test_a_dry_run_that_nothing_forbids_says_what_it_would_do(run: Command) -> None:
+    assert run(PLAN, "--dry-run") == (
+        0,
+        [
+            "the VM 'db' on vc.lab: crash VMware Tools are not running",
+            "would take tank/a@1",
+            "would destroy tank/a@0",
+            "would keep tank/a@old: it is held",
+        ],
+    )
+
+
+def test_the_last_lines_of_a_run_with_problems_are_the_problems(run: Command) -> None:
+    taken = {key: value for key, value in PLAN.items() if key != "refusals"}  # which a run raises
+    code, said = run({**taken, "problems": [PROBLEM, "Another."]})
+    assert code == 1 and said[-2:] == [PROBLEM, "Another."]
+    assert "took tank/a@1, which is crash" in said and "destroyed tank/a@0" in said
+    assert run(taken)[0] == 0
