@@ -125,7 +125,7 @@ TARGETS = (
         "CPU per VM, ms, from 100 VMs on", 6,
         lambda found: max(figures["cpu_ms_per_vm"] for _unused, figures in found.engine(100)),
     ),
-    # Milliseconds are the machine's as much as the engine's, and processors differ by a factor of two and more. Where the
+    # Milliseconds are the machine's as much as the engine's, and processors differ by a factor of two. Where the
     # engine took 4 ms, one after the other took 29.
     Target(
         "one after the other / engine, CPU: 100 VMs at 2 s with 32 in flight", 29 / 6,

@@ -46,6 +46,9 @@ options:
       - SHA-256 thumbprint of the server's certificate, which is then the only certificate that is accepted.
       - Colons, spaces and case do not matter. Read it with C(openssl x509 -noout -fingerprint -sha256).
     type: str
+notes:
+  - The environment variables are read where the module runs, which is the storage host and not the controller, unless
+    the task runs elsewhere. A task sets them with C(environment).
 """
 
     # For modules that log in with a stored credential too; the argument spec is LOGIN

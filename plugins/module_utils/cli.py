@@ -154,29 +154,38 @@ def _run(options: argparse.Namespace) -> int:
     report = (lambda step: None) if options.json else _say
     with open_engine(Paths.from_environment(), read_only=options.dry_run, report=report) as engine:
         turn = take_turn(engine, engine.tasks.get(options.task), options.scheduled, options.dry_run)
+    taken = turn["snapshot"] or {}
+    if taken.get("refusals"):
+        turn["retired"] = None  # a run that is refused ends before anything is destroyed
     if options.json:
         _print_json(turn)
     else:
         _print_turn(turn, options.dry_run)
-    return 1 if turn["snapshot"] and turn["snapshot"].get("problems") else 0
+    return 1 if taken.get("problems") or taken.get("refusals") else 0
 
 
 def _print_turn(turn: dict[str, Any], dry: bool) -> None:
-    taken, retired = turn["snapshot"], turn["retired"] or {"destroyed": [], "kept": []}
+    """What is wrong comes last, as the command's help says."""
+    taken, retired = turn["snapshot"] or {}, turn["retired"] or {"destroyed": [], "kept": []}
+    refusals = taken.get("refusals", [])
     if turn["skipped"]:
         _say(f"no snapshot is taken: {turn['skipped']}")
-    if taken:
-        for vm in taken.get("vms", ()):
-            _say(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']} {vm['reason']}".rstrip())
-        for problem in taken.get("problems", ()):
-            _say(problem)
-        for name in taken["zfs_snapshots"]:
-            _say(f"would take {name}" if dry else f"took {name}, which is {taken['consistency']}")
+    for vm in taken.get("vms", ()):
+        _say(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']} {vm['reason']}".rstrip())
+    for name in () if refusals else taken.get("zfs_snapshots", ()):
+        _say(f"would take {name}" if dry else f"took {name}, which is {taken['consistency']}")
     for name in retired["destroyed"]:
         _say(f"{'would destroy' if dry else 'destroyed'} {name}")
     for kept in retired["kept"]:
         if dry or kept["reason"] != ALIVE:
             _say(f"{'would keep' if dry else 'kept'} {kept['name']}: {kept['reason']}")
+    for problem in dict.fromkeys([*taken.get("problems", ()), *refusals]):
+        _say(problem)
+    if refusals:
+        _say(
+            "no snapshot would be taken: the policy does not allow it; mend that, exclude the VM with exclude_vms, or"
+            " relax on_vm_failure or on_quiesce_failure"
+        )
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -171,7 +171,7 @@ created:
   type: bool
   sample: true
 run_id:
-  description: The run that took them, empty in check mode.
+  description: The run that took them, empty in check mode and when the run was refused.
   returned: success, or failure after the plan was made
   type: str
   sample: 20260131T020000-1f2e3d4c
@@ -203,7 +203,9 @@ refusals:
   elements: str
   sample: []
 hold_window_seconds:
-  description: Seconds from the first request for a VMware snapshot to the end of the last removal.
+  description:
+    - Seconds from the first request for a VMware snapshot to the end of the last removal.
+    - V(null) in check mode, when the run was refused, and for a snapshot that was there already.
   returned: success, or failure after the plan was made
   type: float
   sample: 4.2
@@ -216,7 +218,7 @@ waves:
   elements: dict
   contains:
     run_id:
-      description: The run of the wave.
+      description: The run of the wave, empty in check mode.
       type: str
       sample: 20260131T020000-1f2e3d4c-2
     zfs_snapshots:
@@ -229,7 +231,7 @@ waves:
       type: bool
       sample: true
     consistency:
-      description: How consistent the VMs of the wave are.
+      description: How consistent the VMs of the wave are, as in RV(consistency).
       type: str
       sample: application
     complete:
@@ -237,7 +239,7 @@ waves:
       type: bool
       sample: true
     hold_window_seconds:
-      description: How long the wave held its VMs.
+      description: How long the wave held its VMs, as in RV(hold_window_seconds).
       type: float
       sample: 4.2
 vmware_snapshots_left:
@@ -284,12 +286,20 @@ vms:
       description: Its configuration file.
       type: str
       sample: "[vmware] mail/mail.vmx"
+    vmware_snapshot_moid:
+      description:
+        - Managed object ID of the VMware snapshot that was taken of it, to which a restored VM has to be reverted.
+        - Empty when there was none, as in check mode.
+      type: str
+      sample: snapshot-214
     power:
-      description: V(poweredOn), V(poweredOff) or V(suspended).
+      description: V(poweredOn), V(poweredOff) or V(suspended); V(null) for a snapshot that was there already.
       type: str
       sample: poweredOn
     action:
-      description: What was planned, V(quiesce), V(snapshot) (without quiescing) or V(nothing).
+      description:
+        - What was planned, V(quiesce), V(snapshot) (without quiescing) or V(nothing); V(null) for a snapshot that was
+          there already.
       type: str
       sample: quiesce
     level:
@@ -301,12 +311,16 @@ vms:
       type: str
       sample: ""
     spans:
-      description: Other datasets and datastores that hold disks of it, which this snapshot does not.
+      description:
+        - Other datasets and datastores that hold disks of it, which this snapshot does not. Empty, because it is not
+          recorded, for a snapshot that was there already.
       type: list
       elements: str
       sample: []
     hold_seconds:
-      description: Seconds from the request for its VMware snapshot to its removal, V(null) if there was none.
+      description:
+        - Seconds from the request for its VMware snapshot to its removal.
+        - V(null) if there was none or it is left, in check mode, and for a snapshot that was there already.
       type: float
       sample: 3.9
 """

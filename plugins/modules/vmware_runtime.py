@@ -34,8 +34,8 @@ options:
   state:
     description:
       - V(present) has the runtime as this collection brings it.
-      - V(absent) removes virtual environment, engine and command. It refuses while the journal knows of VMware
-        snapshots that may be left, because nobody on this host could remove them any more.
+      - V(absent) removes virtual environment, engine and command. It refuses while a run is alive, and while the
+        journal knows of VMware snapshots that may be left, because nobody on this host could remove them any more.
     type: str
     choices: [present, absent]
     default: present
@@ -49,7 +49,8 @@ options:
       - When left out they come from the index that pip on that host is configured for.
     type: path
   force:
-    description: Whether O(state=absent) also removes it while VMware snapshots may be left.
+    description:
+      - Whether O(state=absent) also removes it while VMware snapshots may be left. While a run is alive it never does.
     type: bool
     default: false
 seealso:
@@ -160,6 +161,7 @@ def present(module, environment, copy):
 
 
 def absent(module, environment, copy):
+    refuse_while_alive(Locks(Paths.from_environment().lock_dir))  # the role asks so before it stops the first timer
     if not module.params["force"]:
         refuse_while_left()
     there = {"environment": ENVIRONMENT.exists(), "engine": ENGINE.exists(), "command": COMMAND.exists()}
@@ -181,12 +183,16 @@ def nobody_at_work():
     """Change what processes import only while no run is alive, and keep recovery from starting meanwhile."""
     locks = Locks(Paths.from_environment().lock_dir)
     with locks.recovery(timeout=60.0):
-        for holder in locks.holders():
-            raise InputError(
-                f"The run {holder.run} (process {holder.pid}) works on {holder.dataset} since {holder.since}",
-                "Try again when it has ended; 'vmware-zfs status' tells",
-            )
+        refuse_while_alive(locks)
         yield
+
+
+def refuse_while_alive(locks):
+    for holder in locks.holders():
+        raise InputError(
+            f"The run {holder.run} (process {holder.pid}) works on {holder.dataset} since {holder.since}",
+            "Try again when it has ended; 'vmware-zfs status' tells",
+        )
 
 
 def refuse_while_left():

@@ -226,6 +226,7 @@ task:
     key:
       description:
         - What the ZFS snapshots of the task carry in the property C(quiesce.vmware_zfs:task).
+        - V(null) when check mode would create it.
       type: str
       sample: 3f0c4e6b9a5d2871
     dataset:

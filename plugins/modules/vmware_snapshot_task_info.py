@@ -175,7 +175,12 @@ tasks:
           type: str
           sample: "2026-01-31T02:00:00.412+00:00"
         state:
-          description: How far it came; V(ended) when it did all it could.
+          description:
+            - How far it came. V(ended) when it did all it could.
+            - V(quiescing), V(snapshotting) and V(releasing) while it is under way, or when it was interrupted there and
+              nobody has recovered it yet.
+            - V(lost) when its VMs were released while it was not known whether the ZFS snapshot would still be taken,
+              which the recovery finds out.
           type: str
           sample: ended
         zfs_snapshot:
@@ -187,15 +192,19 @@ tasks:
           type: bool
           sample: true
         consistency:
-          description: How consistent it was then; what the ZFS snapshot itself carries may have been lowered since.
+          description:
+            - How consistent it was then; what the ZFS snapshot itself carries may have been lowered since.
+            - V(null) when no ZFS snapshot was taken, and as long as the run has not ended.
           type: str
           sample: filesystem
         complete:
-          description: Whether every VM that was to be quiesced was.
+          description: Whether every VM that was to be quiesced was; V(null) as long as the run has not ended.
           type: bool
           sample: true
         hold_window_seconds:
-          description: Seconds from the first request for a VMware snapshot to the end of the last removal.
+          description:
+            - Seconds from the first request for a VMware snapshot to the end of the last removal.
+            - V(null) with RV(tasks[].vmware_sync=false), and as long as the run has not ended.
           type: float
           sample: 4.2
 """

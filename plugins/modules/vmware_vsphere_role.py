@@ -14,7 +14,7 @@ description:
     of the inventory.
   - By default the role is what coordinated snapshots need and no more, C(VirtualMachine.State.CreateSnapshot) and
     C(VirtualMachine.State.RemoveSnapshot). To mount datastores the account needs C(Host.Config.Storage) on the hosts as
-    well; better give that to another account.
+    well, which covers all of their storage; take it away again when they are mounted.
   - Reading (C(System.Anonymous), C(System.View), C(System.Read)) is in every role.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
@@ -138,6 +138,7 @@ role:
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
     CONNECTION,
+    ENVIRONMENT,
     ArgumentSpec,
     endpoint,
     run_module,
@@ -166,8 +167,10 @@ def run(module):
     parameters = module.params
     missing = [name for name in ("hostname", "username", "password") if not parameters[name]]
     if missing:
+        variables = " and ".join(ENVIRONMENT[name] for name in missing)
         raise InputError(
-            f"Where to log in is not clear without {' and '.join(missing)}", "Give them, or their variables"
+            f"Where to log in is not clear without {' and '.join(missing)}",
+            f"Give {'it' if len(missing) == 1 else 'them'}, or set {variables} in the module's environment",
         )
     grant = None
     if parameters["principal"]:

@@ -50,6 +50,7 @@ class Core:
     series: str
     requirement: str
     minors: tuple[int, ...]  # the Python versions that run it, the first one found is used
+    units: bool = True  # whether the unit tests run on it too; those of the lowest and of the newest stand for the rest
 
     def python(self) -> str:
         """Raises NoPython."""
@@ -72,6 +73,7 @@ CORES = {
     for core in (
         Core("2.18", "ansible-core==2.18.*", (11, 12, 13)),
         Core("2.19", "ansible-core==2.19.*", (11, 12, 13)),
+        Core("2.20", "ansible-core==2.20.*", (12, 13, 14), units=False),
         Core("newest", "ansible-core>=2.21", (14, 13, 12)),
     )
 }

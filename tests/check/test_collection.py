@@ -8,10 +8,11 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 import yaml
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime import python_environment
 
 from ..lab.installed import LOWEST_CORE
 from .ansible_test import CORES
@@ -103,6 +104,35 @@ def test_a_modules_documentation_says_what_reviewers_ask_for(module: str) -> Non
 def test_the_lowest_ansible_core_is_one_that_is_tested() -> None:
     assert yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"] == f">={LOWEST_CORE}.0"
     assert LOWEST_CORE in CORES
+
+
+def test_every_series_of_ansible_core_from_the_lowest_on_is_tested() -> None:
+    minors = sorted(int(re.findall(r"2\.(\d+)", core.requirement)[0]) for core in CORES.values())
+    assert minors == list(range(int(LOWEST_CORE.partition(".")[2]), minors[-1] + 1))
+    assert [core.series for core in CORES.values() if ">=" in core.requirement] == ["newest"]
+    assert all(core.units for core in (CORES[LOWEST_CORE], CORES["newest"]))
+
+
+def test_the_libraries_have_no_upper_bound() -> None:
+    """Certification forbids one. Where a Python cannot have the newest, the storage host's environment knows it."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    wanted = dict(line.split(">=") for line in lines if line and not line.startswith("#"))
+    assert wanted.keys() == python_environment.REQUIRED.keys()
+    assert [version for version in wanted.values() if not re.fullmatch(r"[0-9.]+", version)] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_roles_passwords_are_marked_as_such(role: str) -> None:
+    """Ansible shows the values that a role is refused for."""
+    points = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    assert [option for point in points.values() for option in unmarked(point["options"])] == []
+
+
+def unmarked(options: dict[str, Any]) -> Iterator[str]:
+    for name, option in options.items():
+        if name.rpartition("_")[2] == "password" and "choices" not in option and not option.get("no_log"):
+            yield name
+        yield from unmarked(option.get("options", {}))
 
 
 def test_no_finding_of_sanity_is_ignored() -> None:

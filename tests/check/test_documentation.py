@@ -63,6 +63,13 @@ def test_a_wrong_command_is_noticed() -> None:
     assert [command for command in wrong if not check_command(command)] == []
 
 
+@pytest.mark.parametrize(
+    "command", ["read -rs SECRET", "git clone https://example.com/a.git", "sudo apt install a", "apt-get update"]
+)
+def test_a_program_of_others_may_be_used(command: str) -> None:
+    assert check_command(command) == ""
+
+
 @pytest.mark.parametrize("block", YAML, ids=str)
 def test_the_options_and_variables_of_a_yaml_block_exist(block: Block, tmp_path: Path) -> None:
     data = yaml.safe_load(block.text)

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbooks and roles call the modules with, and what they refuse before they call any."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .stand_in import StandIn
+from .tools import ROOT
+
+FRESH = {"vmware_runtime": {"changed": True, "missing": ["pyVmomi>=8.0.3", "cryptography>=3.4"]}}
+THERE = {"vmware_runtime": {"missing": []}}
+NEW = {"vmware_cred": {"changed": True}}
+SERVER = {"hostname": "vc.lab", "username": "u", "filesystem": "tank/a"}
+SITE = {
+    "credentials_credentials": [{**SERVER, "password": "secret"}],
+    "nfs_datastore_datastores": [{**SERVER, "name": "a", "servers": ["nfs"], "path": "/tank/a"}],
+    "snapshot_task_tasks": [{"dataset": "tank/a"}],
+}
+ALL = ["vmware_runtime", "vmware_cred", "vmware_nfs_datastore", "vmware_snapshot_task"]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> StandIn:
+    return StandIn(tmp_path)
+
+
+# ---- site.yml
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "left_out", "reason"),
+    [
+        ("--check", FRESH, ["credentials", "datastores"], "to bring what logs in (pyVmomi>=8.0.3, cryptography>=3.4)."),
+        ("--check", {**THERE, **NEW}, ["datastores"], "they may need a credential that is yet to be stored"),
+        ("--check", THERE, [], ""),
+        ("--diff", {**FRESH, **NEW}, [], ""),  # carried out, nothing is a prediction
+    ],
+)
+def test_check_mode_leaves_out_what_rests_on_a_prediction_says_so_and_goes_on(
+    stand_in: StandIn, options: str, answers: dict[str, Any], left_out: list[str], reason: str
+) -> None:
+    said = stand_in.play("site", options, answers=answers, **SITE)
+    modules = {"credentials": "vmware_cred", "datastores": "vmware_nfs_datastore"}
+    assert stand_in.called == [name for name in ALL if name not in {modules[each] for each in left_out}]
+    assert {check for _name, check, _options in stand_in.calls} == {options == "--check"}
+    assert re.findall(r"The (\w+) were not looked at: ", said) == left_out and reason in said
+
+
+# ---- Variables that a playbook needs
+
+
+@pytest.mark.parametrize(
+    ("playbook", "variables", "sentence"),
+    [
+        ("snapshot_now", {}, "Set snapshot_dataset to the dataset to snapshot, as 'zfs list' shows it."),
+        ("snapshot_now", {"snapshot_dataset": ""}, "Set snapshot_dataset to the dataset to snapshot"),
+        ("require_consistency", {}, "this job belongs behind one of snapshot_now"),
+        ("require_consistency", {"vmware_zfs_consistency": "crash"}, "this job belongs behind one of snapshot_now"),
+    ],
+)
+def test_a_playbook_says_what_it_needs(
+    stand_in: StandIn, playbook: str, variables: dict[str, Any], sentence: str
+) -> None:
+    said = stand_in.play(playbook, fails=True, **variables)
+    assert sentence in said and "undefined" not in said
+    assert stand_in.calls == []
+
+
+def test_the_vsphere_role_can_be_had_without_what_is_below(stand_in: StandIn) -> None:
+    stand_in.play("vsphere_role", vsphere_role_principal="u@lab", vsphere_role_propagate=False)
+    assert stand_in.calls == [("vmware_vsphere_role", False, {"principal": "u@lab", "propagate": False})]
+
+
+# ---- Roles
+
+
+@pytest.mark.parametrize(
+    ("default", "own"), [({"cluster": "all"}, {"hosts": ["esx1"]}), ({"hosts": ["esx1"]}, {"cluster": "all"})]
+)
+def test_the_scope_of_a_datastore_takes_the_place_of_the_defaults(
+    stand_in: StandIn, default: dict[str, Any], own: dict[str, Any]
+) -> None:
+    entry = {"servers": ["nfs"], "path": "/tank/a"}
+    stand_in.play(
+        "nfs_datastore",
+        nfs_datastore_defaults={**SERVER, **default, "datacenter": "DC0"},
+        nfs_datastore_datastores=[{**entry, "name": "a"}, {**entry, "name": "b", **own}, {**entry, "name": "c"}],
+        nfs_datastore_purge=True,
+    )
+    scopes = [
+        {name: value for name, value in options.items() if name in ("name", "state", "cluster", "hosts", "datacenter")}
+        for _name, _check, options in stand_in.calls
+    ]
+    assert scopes == [
+        {"name": "a", **default, "datacenter": "DC0"},
+        {"name": "b", **own, "datacenter": "DC0"},
+        {"name": "c", **default, "datacenter": "DC0"},
+        {"state": "purged", **default, "datacenter": "DC0"},
+        {"state": "purged", **own, "datacenter": "DC0"},
+    ]
+    assert all(options["hostname"] == "vc.lab" for _name, _check, options in stand_in.calls)
+
+
+@pytest.mark.parametrize(
+    ("default", "own"),
+    [({}, {"cluster": "all", "hosts": ["esx1"]}), ({"cluster": "all", "hosts": ["esx1"]}, {})],
+)
+def test_two_scopes_in_one_place_are_refused(stand_in: StandIn, default: dict[str, Any], own: dict[str, Any]) -> None:
+    entry = {"name": "a", "servers": ["nfs"], "path": "/tank/a", **own}
+    said = stand_in.play(
+        "nfs_datastore", fails=True, nfs_datastore_defaults={**SERVER, **default}, nfs_datastore_datastores=[entry]
+    )
+    assert "has both cluster and hosts; give one of them" in said and stand_in.calls == []
+
+
+def test_a_delay_that_systemd_would_not_understand_is_refused(stand_in: StandIn) -> None:
+    said = stand_in.play("runtime", fails=True, runtime_recover_randomized_delay="2 minuets")
+    assert "runtime_recover_randomized_delay is '2 minuets'; give it a time span of systemd, such as 2min" in said
+    assert stand_in.calls == []
+
+
+@pytest.mark.parametrize(
+    ("span", "understood"),
+    [
+        ("2min", True), ("1h 30min", True), ("1h30min", True), ("0", True), ("90", True), ("1.5 hours", True),
+        ("2 M", True), ("500ms", True), ("1 30", True),
+        ("", False), ("soon", False), ("2 minuets", False), ("-1", False), ("min", False), ("1..5h", False),
+        ("2min\nExecStart=/bin/false", False), ("1" * 40 + "x", False),
+    ],
+)  # fmt: skip
+def test_a_time_span_is_what_systemd_takes_for_one(span: str, understood: bool) -> None:
+    (task, *_unused) = yaml.safe_load((ROOT / "roles" / "runtime" / "tasks" / "preflight.yml").read_text())
+    assert bool(re.match(task["vars"]["runtime_time_span"], span)) is understood
