@@ -141,7 +141,7 @@ class Release:
             return True
         if state is not None and not state.connected:  # its tree is what the server remembers, or empty
             removal.reason = "its host is not connected to vCenter, so whether it is there cannot be seen"
-            removal.attempts = _ATTEMPTS  # that may take long: it is left to the next recovery
+            removal.attempts += 1  # for a moment, or for so long that it is left to the next recovery
             return True
         if state is None:
             moved = (
