@@ -14,7 +14,7 @@ from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL
 from .quiesce import Hold
 from .sites import Site
 
-_OUT_OF_SIGHT = "its host is not connected to vCenter any more, so nobody sees its state"
+_OUT_OF_SIGHT = "its host is not connected to vCenter any more, or its snapshots cannot be read"
 
 
 def confirm(
@@ -49,7 +49,7 @@ def not_held(site: Site, holds: Sequence[Hold], name: str) -> dict[str, str]:
     found = {}
     for hold in held:
         state = now.get(hold.member.moid)
-        if state is not None and not state.connected:
+        if state is not None and not state.seen:
             found[hold.member.moid] = _OUT_OF_SIGHT
         elif hold.level == STILL:
             if state is None or state.power == "poweredOn":
@@ -60,7 +60,7 @@ def not_held(site: Site, holds: Sequence[Hold], name: str) -> dict[str, str]:
 
 
 def _confirm_one(hold: Hold, state: VmState | None, name: str) -> None:
-    if state is not None and not state.connected and hold.level != CRASH:
+    if state is not None and not state.seen and hold.level != CRASH:
         _lower(hold, "vm", _OUT_OF_SIGHT)
     elif hold.level == STILL:
         if state is not None and state.power == "poweredOn":

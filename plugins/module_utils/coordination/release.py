@@ -139,8 +139,8 @@ class Release:
         if found:
             removal.existed = True
             return True
-        if state is not None and not state.connected:  # its tree is what the server remembers, or empty
-            removal.reason = "its host is not connected to vCenter, so whether it is there cannot be seen"
+        if state is not None and not state.seen:  # its tree is what the server remembers, or empty
+            removal.reason = "its host is not connected to vCenter, or its snapshots cannot be read, so it may be there"
             removal.attempts += 1  # for a moment, or for so long that it is left to the next recovery
             return True
         if state is None:

@@ -22,7 +22,9 @@ _LONGEST = 1024  # characters of a text; vSphere takes 80 for a name
 PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
 _MOST = 200_000  # objects in all pages of an answer; a vCenter takes 45,000 VMs
 
-Properties = dict[str, Any]  # dotted path -> value; a path that is unset or may not be read is absent
+# dotted path -> value; a path that is unset or could not be read is absent, and named under UNREAD in the second case
+Properties = dict[str, Any]
+UNREAD = "(unread)"
 
 
 @understands
@@ -98,7 +100,9 @@ def _retrieve(
         for item in page.objects:
             _refuse_unreadable(session, item, purpose)
             seen.add(item.obj._moId)
-            yield item.obj._moId, {prop.name: _bounded(prop.val) for prop in item.propSet}
+            found = {prop.name: _bounded(prop.val) for prop in item.propSet}
+            unread = frozenset(missing.path for missing in item.missingSet or ())
+            yield item.obj._moId, {**found, UNREAD: unread} if unread else found
         if not page.token:
             return
         if not before < len(seen) <= _MOST:  # a page that brings nothing new may be followed by as many as one likes

@@ -35,7 +35,7 @@ class VmState:
     consolidation_needed: bool
     snapshots: tuple[VmSnapshot, ...]
     instance_uuid: str = ""
-    connected: bool = True  # otherwise all of this is what the server remembers, or nothing
+    seen: bool = True  # otherwise all of this is what the server remembers, or nothing
 
     def named(self, name: str) -> list[VmSnapshot]:
         return [snapshot for snapshot in self.snapshots if snapshot.name == name]
@@ -195,7 +195,8 @@ def _state(properties: inventory.Properties) -> VmState:
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
         snapshots=tuple(_flatten(properties.get("snapshot.rootSnapshotList", ()))),
         instance_uuid=str(properties.get("config.instanceUuid") or ""),
-        connected=str(properties.get("runtime.connectionState", "connected")) == "connected",
+        seen=str(properties.get("runtime.connectionState", "connected")) == "connected"
+        and "snapshot.rootSnapshotList" not in properties.get(inventory.UNREAD, ()),
     )
 
 

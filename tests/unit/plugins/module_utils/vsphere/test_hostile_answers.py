@@ -112,6 +112,19 @@ def test_more_objects_than_any_server_has_are_no_answer(monkeypatch: pytest.Monk
     assert session.calls == 6
 
 
+@pytest.mark.parametrize("path", ["snapshot.rootSnapshotList", "config.instanceUuid"])
+def test_a_tree_that_could_not_be_read_is_not_taken_for_one_without_snapshots(path: str) -> None:
+    collector = vmodl.query.PropertyCollector
+    trouble = vmodl.LocalizedMethodFault(fault=vmodl.fault.SystemError(reason="busy"))
+    machine = collector.ObjectContent(
+        obj=vim.VirtualMachine("vm-1", None),
+        missingSet=[vmodl.query.PropertyCollector.MissingProperty(path=path, fault=trouble)],
+    )
+    session = Odd(collector.RetrieveResult(objects=[machine]))
+    session.content.propertyCollector = collector("collector", None)
+    assert vm_snapshots.states(session, ["vm-1"])["vm-1"].seen is (path != "snapshot.rootSnapshotList")
+
+
 def test_what_the_engine_itself_refuses_goes_through() -> None:
     @understands
     def refuse(session: Session) -> None:
