@@ -26,7 +26,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.jo
     LOST,
     SNAPSHOTTING,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record, read
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import TOO_LATE, Record, read
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.settle import adopt, settle
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ZfsTimeout
@@ -171,14 +171,18 @@ def test_a_scan_lowers_what_came_after_its_hold(scene: Scene, vcenter: Simulator
     here = scene.engine.host.id
     late = Record("20260131T020000-1f2e3d4c", here, "filesystem", True, int(time.time()) - 2, vms=[{"level": "still"}])
     kinds = {"younger": late, "others": replace(late, host="0123456789ab"), "held": replace(late, held_until=2**40)}
+    # The whole is crash already, for some other VM; what it says of this one is what a restore reads.
+    kinds["partly"] = replace(late, run="20260131T020001-1f2e3d4c", consistency="crash", complete=False)
     for name, said in kinds.items():
         create(scene.engine.zfs, [f"{scene.tree}@{name}"], said.properties(), timeout=60)
     assert run_module(RECOVER, SOON)["lowered"] == []
     assert f"{scene.tree}@younger" in run_module(RECOVER, {**SOON, "scan": True})["lowered"]
     written = {name: read(scene.engine.zfs, f"{scene.tree}@{name}", as_written=True) for name in kinds}
     assert {name: found and found.consistency for name, found in written.items()} == {
-        "younger": "crash", "others": "filesystem", "held": "filesystem",
+        "younger": "crash", "others": "filesystem", "held": "filesystem", "partly": "crash",
     }  # fmt: skip
+    partly = written["partly"]
+    assert partly and [vm["level"] for vm in partly.vms] == ["crash"] and partly.problems == [TOO_LATE]
     assert run_module(RECOVER, {**SOON, "scan": True})["lowered"] == []
 
 

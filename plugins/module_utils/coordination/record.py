@@ -29,6 +29,7 @@ from .consistency import CRASH, LEVELS
 
 PREFIX = "quiesce.vmware_zfs:"
 RUN = PREFIX + "run"
+TOO_LATE = "the snapshot was taken after its VMs had been released"
 _VERSION = 1
 _MOST_BYTES = 64 * 2**20  # of a manifest; 100,000 VMs take half of it
 
@@ -114,7 +115,7 @@ def read(zfs: Zfs, snapshot: str, as_written: bool = False) -> Record | None:
     if record.consistency not in LEVELS:
         lower(record, "the record of the snapshot is damaged")
     if not as_written and not _was_held(found):
-        lower(record, "the snapshot was taken after its VMs had been released")
+        lower(record, TOO_LATE)
     return record
 
 
@@ -136,11 +137,15 @@ def is_complete(values: Mapping[str, str]) -> bool:
     )
 
 
+def came_too_late(values: Mapping[str, str]) -> bool:
+    """Whether a snapshot's own properties (with its `creation`) are a record that may say nothing better than crash."""
+    return PREFIX + "run" in values and not _was_held(values)
+
+
 def says_too_much(values: Mapping[str, str]) -> bool:
-    """Whether the record in a snapshot's own properties (with its `creation`) says more than crash, and may not."""
-    if PREFIX + "run" not in values or _was_held(values):
-        return False
-    return values.get(PREFIX + "complete") == "yes" or values.get(PREFIX + "consistency") != CRASH
+    """Whether such a record says more than that of the whole. What it says of each VM is in its manifest."""
+    better = values.get(PREFIX + "complete") == "yes" or values.get(PREFIX + "consistency") != CRASH
+    return better and came_too_late(values)
 
 
 def _was_held(values: Mapping[str, str]) -> bool:

@@ -99,9 +99,14 @@ def lower_younger(engine: Engine) -> tuple[list[str], list[str]]:
         return [], [str(error)]
     for pool in pools:
         try:
-            for names in _too_good(engine, snapshots.facts(engine.zfs, [pool], keys, record.PREFIX)):
-                taken = record.read(engine.zfs, names[0])
-                if taken is not None:
+            found = snapshots.facts(engine.zfs, [pool], keys, record.PREFIX)
+            for names in _too_late(engine, found):
+                taken = record.read(engine.zfs, names[0], as_written=True)
+                if taken is None:
+                    continue
+                better = any(vm["level"] != CRASH for vm in taken.vms)  # also where the whole is crash, for another VM
+                if better or any(record.says_too_much(found[name]) for name in names):
+                    record.lower(taken, record.TOO_LATE)
                     record.rewrite(engine.zfs, names, taken)
                     lowered += names
         except QuiesceError as error:
@@ -109,11 +114,11 @@ def lower_younger(engine: Engine) -> tuple[list[str], list[str]]:
     return lowered, problems
 
 
-def _too_good(engine: Engine, found: Mapping[str, Mapping[str, str]]) -> Iterable[list[str]]:
-    """The snapshots of this host that say more than they may, those of a dead run together: they bear one record."""
+def _too_late(engine: Engine, found: Mapping[str, Mapping[str, str]]) -> Iterable[list[str]]:
+    """The snapshots of this host that are younger than their hold, those of a dead run together, with one record."""
     runs: dict[str, list[str]] = {}
     for name, values in found.items():
-        if values.get(record.PREFIX + "host") == engine.host.id and record.says_too_much(values):
+        if values.get(record.PREFIX + "host") == engine.host.id and record.came_too_late(values):
             runs.setdefault(values[record.PREFIX + "run"], []).append(name)
     return [names for run, names in runs.items() if not engine.locks.is_alive(run)]
 
