@@ -106,8 +106,12 @@ def _load_authorities(context: ssl.SSLContext, ca_path: str) -> None:
 
 
 def normalise_thumbprint(thumbprint: str) -> str:
-    """A SHA-256 thumbprint as 32 upper-case pairs with colons; InputError for anything else (SHA-1 is refused)."""
-    digits = re.sub(r"[:\s-]", "", thumbprint).upper()
+    """A SHA-256 thumbprint as 32 upper-case pairs with colons; InputError for anything else (SHA-1 is refused).
+
+    Also in the line that openssl prints: `sha256 Fingerprint=53:75:...`.
+    """
+    told = re.sub(r"(?i)^\s*sha-?256 fingerprint=", "", thumbprint)
+    digits = re.sub(r"[:\s-]", "", told).upper()
     if not re.fullmatch(r"[0-9A-F]{64}", digits):
         raise InputError(
             f"The thumbprint '{thumbprint[:100]}' is not a SHA-256 thumbprint (64 hexadecimal digits)",

@@ -159,7 +159,16 @@ def test_every_request_has_the_whole_limit(server: Server, certificate: Path) ->
             assert answer.read(4) == expected
 
 
-@pytest.mark.parametrize("text", ["ab" * 32, "AB:" * 31 + "ab", " ".join(["aB"] * 32), "ab-" * 31 + "AB"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ab" * 32,
+        "AB:" * 31 + "ab",
+        " ".join(["aB"] * 32),
+        "ab-" * 31 + "AB",
+        "sha256 Fingerprint=" + "AB:" * 31 + "AB\n",
+    ],
+)
 def test_thumbprints_are_read_in_every_common_form(text: str) -> None:
     assert tls.normalise_thumbprint(text) == ":".join(["AB"] * 32)
 
