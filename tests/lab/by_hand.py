@@ -21,13 +21,17 @@ def folder(lab: StorageHost) -> Path:
     return BUILD / ("lab" if lab.name == default_lab_name() else f"lab-{lab.name}")
 
 
+def _vcenter(lab: StorageHost) -> Path:
+    return BUILD / "vcenter" / lab.name  # not among the storage hosts: what lies there is shown as one
+
+
 def start(lab: StorageHost) -> tuple[Simulator, Path]:
     """A new vCenter without any NFS datastore, and the inventory. It stays until `end`."""
     if not lab.running():
         raise LabError("No storage host runs; start one with `tests/lab/lab up`")
     end(lab)
     simulator = Simulator.start(
-        INVENTORY, directory=folder(lab) / "vcenter", create_seconds=1.0, remove_seconds=1.0, detached=True
+        INVENTORY, directory=_vcenter(lab), create_seconds=1.0, remove_seconds=1.0, detached=True
     )
     collections_path()
     variables = {
@@ -45,11 +49,11 @@ def start(lab: StorageHost) -> tuple[Simulator, Path]:
 
 def deploy(lab: StorageHost, datastore: str, names: Sequence[str]) -> None:
     """Put running VMs on a datastore."""
-    if not (folder(lab) / "vcenter" / RECORD).exists():
+    if not (_vcenter(lab) / RECORD).exists():
         raise LabError("No vCenter runs; start one with `tests/lab/lab vcenter`")
-    Simulator.attach(folder(lab) / "vcenter").deploy(datastore, *({"name": name} for name in names))
+    Simulator.attach(_vcenter(lab)).deploy(datastore, *({"name": name} for name in names))
 
 
 def end(lab: StorageHost) -> None:
     """End the lab's vCenter, if there is one."""
-    end_stray(folder(lab) / "vcenter")
+    end_stray(_vcenter(lab))
