@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import S
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
 
 from .memory import peak_mb
+from .timed_zfs import TimedZfs
 
 
 def main() -> None:
@@ -46,11 +48,13 @@ def _measure(engine: Engine, job: dict[str, Any]) -> dict[str, float]:
     sdk.require()  # loads pyVmomi
     step = run.preview if "--plan" in sys.argv else run.execute
     begun, cpu = time.monotonic(), time.process_time()
-    step(engine, request)
+    zfs = TimedZfs()
+    step(replace(engine, zfs=zfs), request)
     return {
         "seconds": time.monotonic() - begun,
         "cpu_seconds": time.process_time() - cpu,
         "peak_mb": peak_mb(),
+        "zfs_snapshot_seconds": zfs.seconds("snapshot"),
     }
 
 

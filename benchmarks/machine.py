@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.lab.places import ROOT
 
+from .interpreter import storage_host_python
+
 
 def facts() -> dict[str, str]:
     """Plain data; nothing in it tells whose machine it is."""
@@ -26,10 +28,17 @@ def facts() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "memory_gib": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f}",
         "kernel": platform.release(),
-        "python": platform.python_version(),
-        "pyvmomi": importlib.metadata.version("pyVmomi"),
+        "python": _of_python("import platform; print(platform.python_version())"),
+        "pyvmomi": _of_python("import importlib.metadata as m; print(m.version('pyVmomi'))"),
         "ansible_core": importlib.metadata.version("ansible-core"),
     }
+
+
+def _of_python(question: str) -> str:
+    """What the Python answers that is measured in."""
+    return subprocess.run(
+        [str(storage_host_python()), "-c", question], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _processor() -> str:

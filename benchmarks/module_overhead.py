@@ -19,6 +19,8 @@ from pathlib import Path
 
 from tests.collection_path import collections_path
 
+from .interpreter import storage_host_python
+
 PING = "ansible.builtin.ping"
 OURS = "quiesce.vmware_zfs.vmware_coordinated_snapshot"
 CONNECTING = "quiesce.vmware_zfs.vmware_nfs_datastore"
@@ -57,7 +59,7 @@ def _play(module: str, calls: int, folder: Path) -> float:
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_PYTHON_INTERPRETER": str(storage_host_python()),
         "PYTHONDONTWRITEBYTECODE": "",
         "VMWARE_ZFS_STATE_DIR": str(folder / "state"),
         "VMWARE_ZFS_KEY_FILE": str(folder / "etc" / "secret.key"),

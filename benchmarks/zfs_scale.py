@@ -39,12 +39,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import S
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import table
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snapshots as zfs_snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
 
 from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
+
+from .timed_zfs import TimedZfs
 
 VMS = 10
 POOL = "scale"  # a pool of its own is destroyed at once, with all that is in it
@@ -73,21 +74,6 @@ for number in $(seq 0 "$(($2 - 1))"); do
 done
 """
 _REMOVE = "zpool destroy -f scale 2>/dev/null || true; rm -f /var/tmp/scale.img"
-
-
-class TimedZfs(Zfs):
-    """zfs that is never hurried and keeps how long each process took, by what it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken: list[tuple[str, float]] = []
-
-    def run(self, *arguments: str, **how: Any) -> str:
-        begun = time.monotonic()
-        try:
-            return super().run(*arguments, **{**how, "timeout": _PATIENCE})
-        finally:
-            self.taken.append((arguments[0], time.monotonic() - begun))
 
 
 def measure(host: StorageHost, datasets: int = 1000, snapshots: int = 10) -> dict[str, Any]:
@@ -119,7 +105,7 @@ def _inventory() -> dict[str, Any]:
 @contextmanager
 def _engine(folder: Path) -> Iterator[tuple[Engine, TimedZfs]]:
     with open_engine(Paths(folder / "state", folder / "key", folder / "run")) as engine:
-        zfs = TimedZfs()
+        zfs = TimedZfs(_PATIENCE)
         yield replace(engine, zfs=zfs), zfs
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab.python_environments import virtual_environment
+from tests.lab.python_environments import distribution_python, virtual_environment
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
 def peers_environment() -> Path:
     """The folder of the virtual environment; the first time it takes some minutes."""
-    return virtual_environment("peers", REQUIREMENTS)
+    return virtual_environment("peers", REQUIREMENTS, python=distribution_python())
 
 
 if __name__ == "__main__":

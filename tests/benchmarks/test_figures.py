@@ -76,7 +76,7 @@ def test_every_target_has_its_case() -> None:
     """With all cases run no target is without a value, so that a case that is renamed is not lost silently."""
     fields = [
         "hold_window_seconds", "of_limit", "vm_hold_median_seconds", "requests", "waits_per_quiet_second",
-        "plan_seconds", "seconds", "peak_mb", "cpu_ms_per_vm", "turn_processes",
+        "plan_seconds", "seconds", "peak_mb", "cpu_ms_per_vm", "turn_processes", "of_limit_without_zfs",
     ]  # fmt: skip
     everything = dict.fromkeys(fields, 1.0)
     results = [

@@ -1,0 +1,31 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's zfs, which keeps how long each process took: on an emulated storage host that is no share of ours."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+
+
+class TimedZfs(Zfs):
+    """`taken` are (what it was asked for, seconds) of each process. With `patience` (seconds) it is never hurried."""
+
+    def __init__(self, patience: float = 0.0) -> None:
+        super().__init__()
+        self.taken: list[tuple[str, float]] = []
+        self._patience = patience
+
+    def run(self, *arguments: str, **how: Any) -> str:
+        begun = time.monotonic()
+        try:
+            return super().run(*arguments, **{**how, **({"timeout": self._patience} if self._patience else {})})
+        finally:
+            self.taken.append((arguments[0], time.monotonic() - begun))
+
+    def seconds(self, verb: str) -> float:
+        """What all processes that were asked for `verb` took."""
+        return sum(seconds for asked, seconds in self.taken if asked == verb)
