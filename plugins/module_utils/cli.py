@@ -19,7 +19,7 @@ from .errors import InputError, QuiesceError
 from .registry.database import Paths
 from .schedule.retention import ALIVE
 from .secret import leave_no_core_dump
-from .text import printable, table, vm_on
+from .text import counted, printable, table, vm_on
 
 _LONGEST_LINE = 4000
 DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
@@ -176,8 +176,11 @@ def _print_turn(turn: dict[str, Any], dry: bool) -> None:
         _say(f"would take {name}" if dry else f"took {name}, which is {taken['consistency']}")
     for name in retired["destroyed"]:
         _say(f"{'would destroy' if dry else 'destroyed'} {name}")
+    alive = sum(kept["reason"] == ALIVE for kept in retired["kept"])
+    if dry and alive:
+        _say(f"would keep {counted(alive, 'ZFS snapshot')} whose lifetime is not over")
     for kept in retired["kept"]:
-        if dry or kept["reason"] != ALIVE:
+        if kept["reason"] != ALIVE:
             _say(f"{'would keep' if dry else 'kept'} {kept['name']}: {kept['reason']}")
     for problem in dict.fromkeys([*taken.get("problems", ()), *refusals]):
         _say(problem)

@@ -33,6 +33,7 @@ GOOD = {
     "vms": [{"name": "web", "level": "filesystem", "reason": ""}],
 }
 REFUSED = {**CRASH, "created": False, "msg": "The policy does not allow this run."}
+NOTHING = "No ZFS snapshot was taken: out of space; the VMs have been released."
 LEFT = {**GOOD, "msg": "1 VMware snapshot may still be there.", "vmware_snapshots_left": 1}
 
 
@@ -52,9 +53,10 @@ def with_fake(tmp_path: Path, playbook: str, replaced: str, task: dict[str, Any]
     [
         ([GOOD, CRASH], "successful", "crash", False, "a@1 is filesystem; VMware snapshots left: 0"),
         ([GOOD, GOOD], "successful", "filesystem", True, "web: filesystem"),
-        ([GOOD, REFUSED], "failed", "none", False, "No ZFS snapshot was taken"),
+        ([GOOD, REFUSED], "failed", "none", False, "No ZFS snapshot was taken: The policy does not allow this run."),
         ([LEFT], "failed", "filesystem", True, "a@1 is filesystem; VMware snapshots left: 1"),
-        ([{"msg": "There is no dataset a."}], "failed", "none", False, "No ZFS snapshot was taken"),
+        ([{"msg": NOTHING}], "failed", "none", False, NOTHING),
+        ([{"msg": "There is no dataset a."}], "failed", "none", False, f"{NOTHING[:27]}There is no dataset a."),
     ],
 )
 def test_of_several_storage_hosts_the_worst_is_handed_on(
@@ -68,6 +70,7 @@ def test_of_several_storage_hosts_the_worst_is_handed_on(
     done = launch(awx, tmp_path, template, hosts, answers, project=project)
     assert (done.status, done.artifacts["vmware_zfs_consistency"]) == (status, consistency), done.stdout
     assert done.artifacts["vmware_zfs_complete"] is complete and said in done.lines
+    assert "taken: No ZFS snapshot was taken" not in done.lines, "the reason says it already"
     assert all(each["msg"] in done.lines for each in taken if "msg" in each)
 
 

@@ -126,11 +126,11 @@ class Session:
                 return  # another thread was faster
             self.stub.SetSessionId(None)
             instance = self.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
-            purpose = "read what the server is"
+            purpose = "log in"
             self.content = self._call_once(purpose, instance.RetrieveServiceContent)
             if any(getattr(self.content, part, None) is None for part in _PARTS):
                 raise self.no_answer(purpose, ValueError("a part is missing"))
-            self._call_once("log in", self._send_login)
+            self._call_once(purpose, self._send_login)
             self.logins += 1
 
     def _send_login(self) -> None:

@@ -12,12 +12,18 @@ from typing import Any, Callable
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import ALIVE
 
 Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)
 
 VM = {"name": "db", "server": "vc.lab", "level": "crash", "reason": "VMware Tools are not running"}
 PLAN = {"vms": [VM], "problems": [], "refusals": [], "zfs_snapshots": ["tank/a@1"], "consistency": "crash"}
-RETIRED = {"destroyed": ["tank/a@0"], "kept": [{"name": "tank/a@old", "reason": "it is held"}]}
+KEPT = [
+    {"name": "tank/a@old", "reason": "it is held"},
+    {"name": "tank/a@1", "reason": ALIVE},
+    {"name": "tank/a@2", "reason": ALIVE},
+]
+RETIRED = {"destroyed": ["tank/a@0"], "kept": KEPT}
 PROBLEM = "vc2.lab cannot be reached."
 REFUSED = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
 NOT_ALLOWED = (
@@ -65,6 +71,7 @@ def test_a_dry_run_that_nothing_forbids_says_what_it_would_do(run: Command) -> N
             "the VM 'db' on vc.lab: crash VMware Tools are not running",
             "would take tank/a@1",
             "would destroy tank/a@0",
+            "would keep 2 ZFS snapshots whose lifetime is not over",
             "would keep tank/a@old: it is held",
         ],
     )
