@@ -18,6 +18,6 @@ def test_the_small_benchmark_meets_its_targets() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((BUILD / "bench.json").read_text(encoding="utf-8"))
+    found = json.loads((BUILD / "bench-small.json").read_text(encoding="utf-8"))
     assert found["targets"] and all(verdict["met"] for verdict in found["targets"].values()), found["targets"]
     assert {case["system"] for case in found["cases"]} == {"quiesce.vmware_zfs", "one after the other"}
