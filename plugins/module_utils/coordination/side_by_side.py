@@ -29,7 +29,7 @@ class SideBySide:
         futures: dict[Future[None], Site] = {thread.submit(work, site): site for site, thread in self._threads}
         for future in futures:
             while not future.done() and not until():
-                # wait() of concurrent.futures takes half as long again, which a minute of holds makes a fifth of all CPU.
+                # Not by wait() of concurrent.futures, which costs half as much again.
                 with suppress(NotYet):
                     future.exception(timeout=_LOOK)
         for future in futures:
