@@ -82,7 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="REGEX", help="the cases whose names match")
     parser.add_argument("--systems", default="", metavar="REGEX", help="the systems whose names match")
     parser.add_argument("--keep", action="store_true", help="keep what was measured before of the others")
-    parser.add_argument("--runs", type=int, default=3, help="runs of the engine in a case of less than 20 s; the median counts")
+    parser.add_argument("--runs", type=int, default=3, help="runs of the engine in each short case; the median counts")
     return parser.parse_args()
 
 

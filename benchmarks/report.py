@@ -41,8 +41,8 @@ with the same eyes.
 
 Measured on {date} at commit {commit}: {processor}, {cores} cores, {memory_gib} GiB, Linux {kernel}, Python {python}
 (the distribution's, as on a storage host), pyVmomi {pyvmomi}, ansible-core {ansible_core}. The simulator and the
-storage host, which is emulated, share these cores with what is measured. Figures of the engine are medians of {runs} runs
-or more; those of the others, and of cases whose limit is 20 s or more, are of one.
+storage host, which is emulated, share these cores with what is measured. Figures of the engine are medians of {runs}
+or more runs; those of the others, and of cases whose limit is 20 s or more, are of one.
 
 Two figures say more of this machine than of what is measured, and have others beside them. The emulated storage host
 takes {zfs:.2f} s for the ZFS snapshot of 100 VMs, many times as long as a real one: so the hold window is shown without

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Callable, Generator, Iterable, Union
 
@@ -140,8 +140,13 @@ class Drive:
     def _start(self, callers: ThreadPoolExecutor) -> None:
         """Start the tasks that flows wait for, side by side, and wait until all are started."""
         wishes, self._wishes = self._wishes, []
-        calls = callers.map if len(wishes) > 1 else map
-        for (flow, wish), started in zip(wishes, calls(self._call, [wish for _unused, wish in wishes])):
+        if len(wishes) > 1:
+            calls = [callers.submit(self._call, wish) for _unused, wish in wishes]
+            wait(calls)  # once for all: this thread would take turns with theirs for each
+            answers = [call.result() for call in calls]
+        else:
+            answers = [self._call(wish) for _unused, wish in wishes]
+        for (flow, wish), started in zip(wishes, answers):
             if isinstance(started, Outcome):
                 self._resume(flow, started)
             elif started in self._tasks:
