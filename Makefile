@@ -32,7 +32,7 @@ fleet: setup ## simulate 1,000 storage hosts, for docs/scaling.md
 docs: setup ## the documentation as a site, in build/docs/html
 	@$(VENV)/bin/python -m tests.check.site
 
-bench: setup ## measure beside others, into docs/benchmarks.md; takes about half an hour
+bench: setup ## measure beside others, into docs/benchmarks.md; takes one to two hours
 	@$(VENV)/bin/python -m benchmarks
 
 lab-up: setup ## have a storage host running
