@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the collection importable under its full name, here and in what the tests start, from any checkout; and lets a
-test that calls a module in this process see what a process of its own would show."""
+test that calls a module in this process see what a process of its own would show. Two halves of the tests can run side
+by side, with `-n 2 --dist loadgroup`."""
 
 from __future__ import annotations
 
@@ -27,6 +28,16 @@ _COLLECTIONS = str(collections_path())
 sys.path.insert(0, _COLLECTIONS)
 _prepend("PYTHONPATH", _COLLECTIONS)
 _prepend("ANSIBLE_COLLECTIONS_PATH", _COLLECTIONS)
+
+_TESTS = Path(__file__).parent
+_BUSY = ("check", "unit")  # keep a processor busy, while most of the others wait for the lab
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        busy = item.path.relative_to(_TESTS).parts[0] in _BUSY
+        item.add_marker(pytest.mark.xdist_group("busy" if busy else "waiting"))
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     rows: dict[str, Row] = {}
     for result in ("passed", "failed", "skipped", "error"):
         for report in terminalreporter.stats.get(result, ()):
-            where, _colons, test = report.nodeid.partition("::")
+            where, _line, test = report.location
             if not where.startswith("tests/check/"):
                 continue
             function, _bracket, parameter = test.removesuffix("]").partition("[")
