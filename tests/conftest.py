@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the collection importable under its full name, here and in what the tests start, from any checkout; and lets a
-test that calls a module in this process see what a process of its own would show. Two halves of the tests can run side
-by side, with `-n 2 --dist loadgroup`."""
+test that calls a module in this process see what a process of its own would show. With `-n 2 --dist loadgroup` two
+halves of the tests run side by side."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
@@ -29,15 +29,21 @@ sys.path.insert(0, _COLLECTIONS)
 _prepend("PYTHONPATH", _COLLECTIONS)
 _prepend("ANSIBLE_COLLECTIONS_PATH", _COLLECTIONS)
 
-_TESTS = Path(__file__).parent
-_BUSY = ("check", "unit")  # keep a processor busy, while most of the others wait for the lab
+_BUSY = ("tests/check/", "tests/unit/")  # keep a processor busy, while most of the others wait for the lab
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        busy = item.path.relative_to(_TESTS).parts[0] in _BUSY
-        item.add_marker(pytest.mark.xdist_group("busy" if busy else "waiting"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Two halves, each of which one process runs in its order: tests of one half share their lab."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Halves(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "busy" if nodeid.startswith(_BUSY) else "waiting"
+
+    return Halves(config, log)
 
 
 @pytest.fixture(autouse=True)

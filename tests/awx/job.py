@@ -90,6 +90,7 @@ def launch(
         playbook=item["playbook"],
         ident="1",
         quiet=True,
+        cancel_callback=lambda: False,  # without one it keeps SIGINT and SIGTERM, and nothing stops pytest any more
         envvars={"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
     )
     events = list(run.events)
