@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import (
     NAME_PREFIX,
+    Origin,
     StorageHost,
     description,
 )
@@ -166,6 +167,14 @@ def test_a_zfs_snapshot_whose_run_the_journal_lost_is_crash(scene: Scene, vcente
     assert scene.record(f"{scene.tree}@{name}").consistency == "filesystem"
 
 
+def test_a_wave_that_the_journal_lost_is_looked_for_on_every_dataset(scene: Scene, vcenter: Simulator) -> None:
+    """Its VMware snapshots name the first of its ZFS snapshots, and the others lie beside that."""
+    first, second = f"{scene.tree}/ds1@wave", f"{scene.tree}/ds10@wave"
+    adopt(scene.engine, Origin("20261101T000000-00000000-2", first))
+    run = scene.engine.journal.run("20261101T000000-00000000-2")
+    assert run is not None and run.snapshots[0] == first and second in run.snapshots
+
+
 def test_a_scan_lowers_what_came_after_its_hold(scene: Scene, vcenter: Simulator) -> None:
     """The run gave up on zfs and released its VMs, its database was lost, and then the ZFS snapshot appeared."""
     here = scene.engine.host.id
@@ -296,6 +305,46 @@ def test_the_credentials_of_today_are_used(scene: Scene, vcenter: Simulator) -> 
     assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
 
 
+def test_another_account_of_the_server_does_not_stand_in_for_the_one_that_took_it(
+    scene: Scene, vcenter: Simulator
+) -> None:
+    kill_run(scene, vcenter)
+    (entry, *_others) = scene.engine.journal.open_entries()
+    assert entry.username == vcenter.user
+    vcenter.add_user("looker@vsphere.local")
+    (own,) = scene.engine.credentials.list_all()
+    scene.engine.credentials.delete(own.id)
+    scene.enrol(vcenter, f"{scene.tree}/nested", username="looker@vsphere.local")  # which may not remove anything
+    assert names(run_module(RECOVER, SOON), "left") == ["app", "db", "web"]
+    scene.enrol(vcenter)
+    assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
+
+
+def test_one_vm_that_may_not_be_read_keeps_no_other_waiting(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    vcenter.deny("System.Read", "db")
+    result = run_module(RECOVER, SOON)
+    assert result["failed"] and names(result, "removed") == ["app", "web"] and names(result, "left") == ["db"]
+    let_time_pass(scene)
+    assert names(run_module(RECOVER, SOON), "left") == ["db"], "nor is it taken for absent after half an hour"
+    vcenter.grant_all()
+    assert names(run_module(RECOVER, SOON), "removed") == ["db"] and ours(vcenter) == []
+
+
+def test_a_server_with_another_name_is_found_by_a_scan(scene: Scene, vcenter: Simulator) -> None:
+    kill_run(scene, vcenter)
+    with scene.engine.journal._database.transaction() as connection:
+        connection.execute("UPDATE vm_snapshot SET hostname = 'vc-old.example'")
+    result = run_module(RECOVER, SOON)
+    assert names(result, "left") == ["app", "db", "web"]
+    assert "No credential for vc-old.example" in result["msg"] and "recover --scan" in result["msg"]
+    listed = run_module(RECOVER, {**SOON, "scan": True}, check=True)
+    assert names(listed, "removed") == ["app", "db", "web"] and listed["left"] == []
+    found = run_module(RECOVER, {**SOON, "scan": True})
+    assert names(found, "removed") == ["app", "db", "web"] and found["left"] == [] and ours(vcenter) == []
+    assert scene.engine.journal.open_entries() == []
+
+
 def test_a_removal_that_fails_is_left_with_its_reason(scene: Scene, vcenter: Simulator) -> None:
     kill_run(scene, vcenter)
     vcenter.rule(method="RemoveSnapshot_Task", vm="db", effect="task_fault", fault="GenericVmConfigFault")
@@ -333,6 +382,22 @@ def test_a_task_that_vcenter_lost_sight_of_is_watched(scene: Scene, vcenter: Sim
     with scene.engine.connect(endpoint_of(scene.engine.credentials.list_all()[0]), vcenter.user,
                               Secret(vcenter.password)) as session:  # fmt: skip
         take(session, vcenter, "web", entry.name)
+    assert names(run_module(RECOVER, SOON), "removed") == ["web"] and ours(vcenter) == []
+
+
+def test_a_quiesced_creation_that_comes_after_the_one_without_was_removed_is_found(
+    scene: Scene, vcenter: Simulator, session: Session
+) -> None:
+    """vCenter says that the guest took too long, and the host goes on."""
+    vcenter.rule(
+        method="CreateSnapshot.*", vm="web", effect="task_fault", fault="SystemError", count=1,
+        message="The operation timed out while quiescing the guest.",
+    )  # fmt: skip
+    result = scene.take(on_quiesce_failure="crash_consistent")
+    assert vm_of(result, "web")["level"] == "crash" and calls(vcenter)["CreateSnapshotEx_Task"] == 4
+    (entry,) = scene.engine.journal.open_entries()
+    assert (entry.vm_name, entry.state, entry.twice) == ("web", ABSENT, True)
+    take(session, vcenter, "web", entry.name)
     assert names(run_module(RECOVER, SOON), "removed") == ["web"] and ours(vcenter) == []
 
 

@@ -62,16 +62,17 @@ class HoldRun:
     def _quiesce(self) -> None:
         """Hold every VM that the plan holds. All intents are on disk before the first VMware snapshot is asked for."""
         to_hold = [hold for hold in self._holds if hold.member.action != NOTHING]
-        endpoints = {credential.id: site.session.endpoint for site in self._sites for credential in site.credentials}
+        logins = {one.id: (site.session.endpoint, one.username) for site in self._sites for one in site.credentials}
         entries = [
             Entry(
                 run=self._id,
-                hostname=endpoints[hold.member.credential].hostname,
-                port=endpoints[hold.member.credential].port,
+                hostname=logins[hold.member.credential][0].hostname,
+                port=logins[hold.member.credential][0].port,
                 vm=hold.member.moid,
                 instance_uuid=hold.member.instance_uuid,
                 vm_name=hold.member.name,
                 name=self._name,
+                username=logins[hold.member.credential][1],
             )
             for hold in to_hold
         ]
@@ -153,7 +154,7 @@ class HoldRun:
 
         def look(site: Site) -> None:
             try:
-                found = not_held(site, self._holds_of(site), self._name)
+                found = not_held(site, self._plan.datasets, self._holds_of(site), self._name)
                 worse.update({(site.server, moid): reason for moid, reason in found.items()})
             except VSphereError as error:
                 unknown(site, error.problem)

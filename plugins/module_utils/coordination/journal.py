@@ -32,7 +32,8 @@ REMEMBERED = timedelta(days=90)  # how long a run stays here; what it took says 
 class Entry:
     """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known.
 
-    `changed` is when its state changed last, UTC in ISO 8601. `twice`: two may come to be, of one name.
+    `changed` is when its state changed last, UTC in ISO 8601. `twice`: two may come to be, of one name. `username` is
+    the account that it was asked for with, "" where that is not known.
     """
 
     run: str
@@ -47,6 +48,7 @@ class Entry:
     note: str = ""
     changed: str = ""
     twice: bool = False
+    username: str = ""
     id: int = 0
 
 
@@ -92,8 +94,9 @@ class Journal:
         with self._lock, self._database.transaction() as connection:
             for entry in entries:
                 cursor = connection.execute(
-                    "INSERT INTO vm_snapshot (run, hostname, port, vm, instance_uuid, vm_name, name, state, changed)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO vm_snapshot"
+                    " (run, hostname, port, vm, instance_uuid, vm_name, name, username, state, changed)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         entry.run,
                         entry.hostname,
@@ -102,6 +105,7 @@ class Journal:
                         entry.instance_uuid,
                         entry.vm_name,
                         entry.name,
+                        entry.username,
                         INTENDED,
                         _now(),
                     ),
@@ -110,8 +114,15 @@ class Journal:
         return ids
 
     def repeat(self, entry: int) -> None:
-        """The creation is about to be asked for again, and nobody saw how it ended the first time."""
+        """The creation is about to be asked for again, and the first one may still come to be."""
         self._write("UPDATE vm_snapshot SET twice = 1 WHERE id = ?", [(entry,)])
+
+    def move(self, entries: Iterable[Entry]) -> None:
+        """These were found on the server, the VM and by the account that they name now."""
+        self._write(
+            "UPDATE vm_snapshot SET hostname = ?, port = ?, vm = ?, username = ? WHERE id = ?",
+            [(entry.hostname, entry.port, entry.vm, entry.username, entry.id) for entry in entries],
+        )
 
     def created(self, snapshots: Mapping[int, str]) -> None:
         """These VMware snapshots exist: entry -> managed object ID."""
@@ -191,7 +202,9 @@ class Journal:
         ]
 
     def _entries(self, where: str, value: str) -> list[Entry]:
-        columns = "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, twice, id"
+        columns = (
+            "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, twice, username, id"
+        )
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
         return [Entry(**{**dict(row), "twice": bool(row["twice"])}) for row in rows]

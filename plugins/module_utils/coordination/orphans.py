@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Collection
 
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import Bearer, search
@@ -16,10 +17,19 @@ from .settle import is_forgotten
 
 
 @dataclass(frozen=True)
-class Orphan:
-    """One of them, as an entry that is not in the journal yet, and where it comes from.
+class Place:
+    """A server by the name that the credentials have for it, and the account that it is searched with."""
 
-    `restored`: its run was seen to its end and its VM is off, as one is that was registered from a clone of the ZFS
+    hostname: str
+    port: int
+    username: str
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """One of them, as an entry that is not in the journal yet, or under another server's name, and where it comes from.
+
+    `restored`: its run was seen to its end and its VM is off, as one that was registered from a clone of the ZFS
     snapshot. Such a VM has yet to be reverted to it.
     """
 
@@ -28,32 +38,41 @@ class Orphan:
     restored: bool
 
 
-def find(engine: Engine, session: Session, hostname: str, port: int) -> list[Orphan]:
-    """The orphans on a server (by the name that the credentials have for it) of this storage host's dead runs.
+def find(engine: Engine, session: Session, place: Place, homeless: Collection[Entry]) -> list[Orphan]:
+    """The orphans on a server of this storage host's dead runs; `homeless` are entries whose server nobody names.
 
-    The database was lost or restored, a VM came back, or was restored itself.
+    The database was lost or restored, a VM came back, or was restored itself, or the server has another name today.
     """
-    known = {(entry.vm, entry.name) for entry in engine.journal.open_entries()}
+    here = [one for one in engine.journal.open_entries() if (one.hostname, one.port) == (place.hostname, place.port)]
+    known = {(vm, entry.name) for entry in here for vm in (entry.vm, entry.instance_uuid) if vm}
     alive = {holder.run for holder in engine.locks.holders()}  # before the search: they may end during it
     found = []
     for vm, snapshot in search(session, NAME_PREFIX):
         origin = origin_of(engine.host, snapshot.name, snapshot.description)
         if origin is None or origin.run in alive or engine.locks.is_alive(origin.run):
             continue
-        if (vm.moid, snapshot.name) not in known:
-            entry = Entry(
-                origin.run,
-                hostname,
-                port,
-                vm.moid,
-                vm.instance_uuid,
-                vm.name,
-                snapshot.name,
-                snapshot.moid,
-                CREATED,
-            )
-            found.append(Orphan(entry, origin, _is_restored(engine, origin, vm)))
+        if (vm.moid, snapshot.name) in known or (vm.instance_uuid, snapshot.name) in known:
+            continue
+        moved = next((one for one in homeless if _is_of(one, vm) and one.name == snapshot.name), None)
+        if moved is not None:
+            found.append(Orphan(replace(moved, vm=vm.moid, **asdict(place)), origin, restored=False))
+            continue
+        entry = Entry(
+            origin.run,
+            vm=vm.moid,
+            instance_uuid=vm.instance_uuid,
+            vm_name=vm.name,
+            name=snapshot.name,
+            snapshot=snapshot.moid,
+            state=CREATED,
+            **asdict(place),
+        )
+        found.append(Orphan(entry, origin, _is_restored(engine, origin, vm)))
     return found
+
+
+def _is_of(entry: Entry, vm: Bearer) -> bool:
+    return bool(vm.instance_uuid) and entry.instance_uuid == vm.instance_uuid
 
 
 def _is_restored(engine: Engine, origin: Origin, vm: Bearer) -> bool:

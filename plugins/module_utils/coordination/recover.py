@@ -16,12 +16,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Callable, Sequence
 
-from ..errors import LoginRefused, QuiesceError, RunFailed
-from ..registry.credentials import Credential
-from ..secret import Secret
+from ..errors import QuiesceError, RunFailed
 from ..text import counted, vm_on
 from ..vsphere.session import Session
-from ..vsphere.vm_snapshots import find_by_instance_uuid, states
+from ..vsphere.vm_snapshots import states
 from . import orphans
 from .engine import Engine
 from .identity import Origin
@@ -29,7 +27,7 @@ from .journal import ABSENT, CREATED, INTENDED, REMEMBERED, Entry, best_effort
 from .release import Release, Removal
 from .request import Limits
 from .settle import adopt, lower_vms, lower_younger, settle
-from .sites import endpoint_of
+from .visit import Server, Visit, Work, vm_of
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
 _PATIENT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
@@ -92,21 +90,13 @@ def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout:
         return done
 
 
-@dataclass
-class _Server:
-    """A server with what has to be removed there, and the accounts of today that can log in."""
-
-    hostname: str
-    port: int
-    accounts: list[tuple[Credential, Secret]]
-    entries: list[Entry] = field(default_factory=list)
-
-
 class _Recovery:
     def __init__(self, engine: Engine, tries: int, limit: float) -> None:
         self._engine, self._tries, self._limit = engine, tries, limit
         self._done = Recovery()
         self._origins: dict[str, Origin] = {}  # of what a scan found
+        self._found: set[tuple[str, int, str, str]] = set()  # by a scan: server, VM and VMware snapshot
+        self._homeless: list[Entry] = []  # whose server no credential names, until a scan finds them
         self._records = threading.Lock()  # read, changed and written by one server's thread at a time
 
     def run(self, scan: bool = False) -> Recovery:
@@ -130,79 +120,80 @@ class _Recovery:
         self._at_each(scan, self._show)
         return self._done
 
-    def _at_each(self, scan: bool, work: Any) -> None:
+    def _at_each(self, scan: bool, work: Work) -> None:
+        """Do the work on every server with what is to be removed there; with `scan` also with what is found there."""
         servers = self._servers(scan)
-        if not servers:
-            return
+        if servers:
+            with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+                list(pool.map(lambda server: self._visit(server, scan, work), servers))
+        for entry in self._homeless:
+            self._leave([entry], _no_credential(entry))
 
-        def at(server: _Server) -> None:
-            session = self._reach(server)
-            if session is None:
-                return
-            with session:
-                self._guarded(server, lambda: work(session, server.entries), server.entries)
-                if scan:
-                    found: list[Entry] = []
-                    self._guarded(server, lambda: found.extend(self._orphans(session, server)))
-                    self._guarded(server, lambda: work(session, found), found)
+    def _visit(self, server: Server, scan: bool, work: Work) -> None:
+        def look_further(username: str, session: Session) -> None:
+            place = orphans.Place(server.hostname, server.port, username)
+            found: list[Entry] = []
+            self._guarded(lambda: found.extend(self._orphans(session, place)))
+            self._guarded(lambda: work(session, found), found)
 
-        with ThreadPoolExecutor(max_workers=len(servers)) as pool:
-            list(pool.map(at, servers))
+        visit = Visit(server, work, self._guarded, look_further if scan else None)
+        visit.run(self._engine.connect, _BACKOFF[: self._tries])
+        for entry in visit.left:
+            reason = server.failed.get(entry.username) or next(iter(server.failed.values()), _no_credential(server))
+            self._leave([entry], reason)
+        if scan and not visit.left:
+            self._done.problems += server.failed.values()
 
-    def _orphans(self, session: Session, server: _Server) -> list[Entry]:
+    def _orphans(self, session: Session, place: orphans.Place) -> list[Entry]:
         """Those that can go; what a restored VM has to be reverted to is left to people."""
-        found = orphans.find(self._engine, session, server.hostname, server.port)
+        found = []
+        for orphan in orphans.find(self._engine, session, place, list(self._homeless)):
+            if _place_of(orphan.entry) not in self._found:  # by another account
+                self._found.add(_place_of(orphan.entry))
+                found.append(orphan)
+        ids = {orphan.entry.id for orphan in found}
+        self._homeless = [entry for entry in self._homeless if entry.id not in ids]
         self._origins.update({orphan.origin.run: orphan.origin for orphan in found})
         self._leave([orphan.entry for orphan in found if orphan.restored], _RESTORED)
         return [orphan.entry for orphan in found if not orphan.restored]
 
-    def _guarded(self, server: _Server, work: Callable[[], None], entries: Sequence[Entry] = ()) -> None:
+    def _guarded(self, work: Callable[[], None], entries: Sequence[Entry] = ()) -> bool:
+        """Whether the work succeeded; otherwise the entries are left."""
         try:
             work()
         except QuiesceError as error:
             self._leave(entries, str(error))
             if not entries:
                 self._done.problems.append(str(error))
+            return False
+        return True
 
-    def _servers(self, scan: bool) -> list[_Server]:
+    def _servers(self, scan: bool) -> list[Server]:
         """The servers to visit. Passwords are read here: the credentials are those of today, not of the dead run."""
-        servers: dict[tuple[str, int], _Server] = {}
+        servers: dict[tuple[str, int], Server] = {}
+        stored: set[tuple[str, int]] = set()
         for entry in self._engine.journal.open_entries():
             if not self._engine.locks.is_alive(entry.run):
                 key = (entry.hostname, entry.port)
-                servers.setdefault(key, _Server(*key, accounts=[])).entries.append(entry)
+                servers.setdefault(key, Server(*key)).entries.append(entry)
         for credential in self._engine.credentials.list_all():
             key = (credential.hostname, credential.port)
+            stored.add(key)
             if scan:
-                servers.setdefault(key, _Server(*key, accounts=[]))
+                servers.setdefault(key, Server(*key))
             if key in servers:
                 try:
-                    servers[key].accounts.append((credential, self._engine.credentials.password(credential)))
+                    servers[key].add(credential, self._engine.credentials.password(credential))
                 except QuiesceError as error:
+                    servers[key].failed[credential.username] = str(error)
                     self._done.problems.append(str(error))
+        if scan:  # the server may have another name today, and be found by that
+            for key in servers.keys() - stored:
+                self._homeless += servers.pop(key).entries
         return list(servers.values())
 
-    def _reach(self, server: _Server) -> Session | None:
-        """A session by the first account that can log in, or None with the reason noted."""
-        reason = f"No credential for {server.hostname}:{server.port} is stored any more; store one with vmware_cred."
-        refused: set[tuple[str, Secret]] = set()
-        for delay in _BACKOFF[: self._tries]:
-            time.sleep(delay if len(refused) < len(server.accounts) else 0.0)
-            for credential, password in server.accounts:
-                if (credential.username, password) in refused:
-                    continue
-                try:
-                    return self._engine.connect(endpoint_of(credential), credential.username, password)
-                except QuiesceError as error:
-                    reason = str(error)
-                    if isinstance(error, LoginRefused):  # to try again would get it locked
-                        refused.add((credential.username, password))
-        self._leave(server.entries, reason)
-        if not server.entries:
-            self._done.problems.append(reason)
-        return None
-
     def _remove(self, session: Session, entries: Sequence[Entry]) -> None:
+        self._engine.journal.move(one for one in entries if one.id and _place_of(one) in self._found)
         new = [entry for entry in entries if not entry.id]
         for run in {entry.run for entry in new}:
             with self._records:
@@ -257,15 +248,24 @@ class _Recovery:
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:
         now = states(session, [entry.vm for entry in entries])
         for entry in entries:
-            state = now.get(entry.vm)
-            if entry.instance_uuid and (state is None or state.instance_uuid != entry.instance_uuid):
-                moved = find_by_instance_uuid(session, entry.instance_uuid)
-                state = states(session, [moved]).get(moved) if moved else None
+            vm = vm_of(session, entry, now.get(entry.vm))
+            state = now.get(entry.vm) if vm == entry.vm else states(session, [vm]).get(vm) if vm else None
             if state is not None and state.named(entry.name):
                 self._done.removed.append(_plain(entry, ""))
 
     def _leave(self, entries: Sequence[Entry], reason: str) -> None:
         self._done.left += [_plain(entry, reason) for entry in entries]
+
+
+def _place_of(entry: Entry) -> tuple[str, int, str, str]:
+    return entry.hostname, entry.port, entry.vm, entry.name
+
+
+def _no_credential(place: Server | Entry) -> str:
+    return (
+        f"No credential for {place.hostname}:{place.port} is stored any more; store one with vmware_cred, or run "
+        "'vmware-zfs recover --scan' if the server has another name today."
+    )
 
 
 def _is_overdue(entry: Entry) -> bool:

@@ -100,4 +100,9 @@ BY_TASK_AND_STATE = (
     "CREATE INDEX run_state ON run (state, started)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS, TWICE, BY_TASK_AND_STATE)
+ACCOUNT = (
+    # the account that it was asked for with, '' where that is not known: another may not see the VM
+    "ALTER TABLE vm_snapshot ADD COLUMN username TEXT NOT NULL DEFAULT ''",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS, TWICE, BY_TASK_AND_STATE, ACCOUNT)

@@ -28,12 +28,17 @@ UNREAD = "(unread)"
 
 
 @understands
-def read(session: Session, objects: Sequence[Any], paths: Sequence[str], purpose: str) -> dict[str, Properties]:
-    """The properties `paths` of `objects` of one type, by managed object ID; objects that are gone are absent."""
+def read(
+    session: Session, objects: Sequence[Any], paths: Sequence[str], purpose: str, patient: bool = False
+) -> dict[str, Properties]:
+    """The properties `paths` of `objects` of one type, by managed object ID; objects that are gone are absent.
+
+    Raises PermissionDenied for an object that may not be read; when `patient`, its properties are merely unread.
+    """
     if not objects:
         return {}
     object_set = [sdk.vmodl.query.PropertyCollector.ObjectSpec(obj=item) for item in objects]
-    return dict(_retrieve(session, object_set, type(objects[0]), paths, purpose))
+    return dict(_retrieve(session, object_set, type(objects[0]), paths, purpose, patient))
 
 
 @understands
@@ -82,7 +87,7 @@ def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str) 
 
 
 def _retrieve(
-    session: Session, object_set: list[Any], kind: Any, paths: Sequence[str], purpose: str
+    session: Session, object_set: list[Any], kind: Any, paths: Sequence[str], purpose: str, patient: bool = False
 ) -> Iterator[tuple[str, Properties]]:
     collector = session.content.propertyCollector
     types = sdk.vmodl.query.PropertyCollector
@@ -98,7 +103,8 @@ def _retrieve(
     while page is not None:
         before = len(seen)
         for item in page.objects:
-            _refuse_unreadable(session, item, purpose)
+            if not patient:
+                _refuse_unreadable(session, item, purpose)
             seen.add(item.obj._moId)
             found = {prop.name: _bounded(prop.val) for prop in item.propSet}
             unread = frozenset(missing.path for missing in item.missingSet or ())

@@ -96,9 +96,11 @@ def start_consolidate(session: Session, vm: str) -> str:
 
 @understands
 def states(session: Session, vms: Sequence[str]) -> dict[str, VmState]:
-    """The state of VMs by managed object ID, in one bulk read; a VM that is gone is absent."""
+    """The state of VMs by managed object ID, in one bulk read; a VM that is gone is absent, one that may not be read is
+    not `seen`.
+    """
     machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
-    found = inventory.read(session, machines, _STATE_PATHS, "read the snapshots of VMs")
+    found = inventory.read(session, machines, _STATE_PATHS, "read the snapshots of VMs", patient=True)
     return {moid: _state(properties) for moid, properties in found.items()}
 
 

@@ -17,7 +17,8 @@ import (
 
 // Privileges: the administrator has all of them, further users those of the role that they have been given on an object or above
 // it. Denied ones nobody has, everywhere or on objects whose name matches. Calls that need a privilege that is missing are
-// refused, and the authorization manager says so when it is asked. What may be seen is not restricted.
+// refused, and the authorization manager says so when it is asked. What may be seen is not restricted,
+// but for the properties of objects on which System.Read is denied.
 
 type authorization struct {
 	simulator.AuthorizationManager
@@ -103,16 +104,20 @@ var needed = map[string]string{
 	"SetEntityPermissions": "Authorization.ModifyPermissions", "RemoveEntityPermission": "Authorization.ModifyPermissions",
 }
 
-// granted looks at the name of the entity only; denials on a folder are not inherited.
-func granted(user, privilege string, entity ref) bool {
+// denied looks at the name of the entity only; denials on a folder are not inherited.
+func denied(privilege string, entity ref) bool {
 	denials.Lock()
 	defer denials.Unlock()
 	for _, d := range denials.list {
 		if d.Privilege == privilege && matches(d.Object, nameOf(entity)) {
-			return false
+			return true
 		}
 	}
-	return user == sessions.user || authority.grants(user, privilege, entity)
+	return false
+}
+
+func granted(user, privilege string, entity ref) bool {
+	return !denied(privilege, entity) && (user == sessions.user || authority.grants(user, privilege, entity))
 }
 
 // nameOf reads a name without world: it is called with and without it held. Machines are looked up by their record.

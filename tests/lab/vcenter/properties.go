@@ -340,6 +340,17 @@ func propertyFault(err error) *soap.Fault {
 	return soapFault(&types.InvalidArgument{InvalidProperty: "specSet"}, err.Error())
 }
 
+// unreadable says of each path that it may not be read.
+func unreadable(obj ref, paths []string) (set []types.MissingProperty) {
+	for _, path := range paths {
+		set = append(set, types.MissingProperty{Path: path, Fault: types.LocalizedMethodFault{
+			Fault:            &types.NoPermission{Object: obj, PrivilegeId: "System.Read"},
+			LocalizedMessage: "Permission to perform this operation was denied.",
+		}})
+	}
+	return set
+}
+
 func (r reader) retrieve(specs []types.PropertyFilterSpec) ([]types.ObjectContent, *soap.Fault) {
 	world.RLock()
 	defer world.RUnlock()
@@ -359,6 +370,10 @@ func (r reader) retrieve(specs []types.PropertyFilterSpec) ([]types.ObjectConten
 				continue
 			}
 			if paths, about := r.paths(v, spec); about {
+				if denied("System.Read", obj) {
+					out = append(out, types.ObjectContent{Obj: obj, MissingSet: unreadable(obj, paths)})
+					continue
+				}
 				set, err := r.read(obj, v, paths)
 				if err != nil {
 					return nil, propertyFault(err)
