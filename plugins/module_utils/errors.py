@@ -63,10 +63,12 @@ class PermissionDenied(VSphereError):
 
 
 class VSphereFault(VSphereError):
-    """The server answered with a fault; `kind` is the vSphere fault type's name, e.g. ApplicationQuiesceFault."""
+    """The server answered with a fault; `kind` is the vSphere fault type's name, e.g. ApplicationQuiesceFault, `said`
+    the server's own words.
+    """
 
-    def __init__(self, kind: str, problem: str, remedy: str = "", **details: Any) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, problem: str, remedy: str = "", said: str = "", **details: Any) -> None:
+        self.kind, self.said = kind, said
         super().__init__(problem, remedy, **details)
 
 

@@ -33,7 +33,8 @@ class Match:
     "bind" (a bind mount), "symlink" (a path through a symbolic link), or "" where nothing matched.
 
     A `doubt` says what could not be found out and what to do about it: the datastore may lie on the datasets `might`
-    all the same, or with none there on any. Without a doubt the verdict is certain.
+    all the same, or with none there on any. Without a doubt the verdict is certain. `vague`: it lies on the datasets,
+    but which of its folders lies on which is not known.
     """
 
     datastore: Datastore
@@ -44,6 +45,7 @@ class Match:
     warnings: tuple[str, ...] = ()
     doubt: str = ""
     might: tuple[str, ...] = ()
+    vague: bool = False
 
     # Asked for every disk, of a datastore that may have a thousand folders.
     @cached_property
@@ -102,7 +104,7 @@ def disk_datasets(match: Match, file: str) -> tuple[str, ...]:
     any of them.
     """
     within = path_of(file)
-    if within.startswith(("/", "ds:")):
+    if match.vague or within.startswith(("/", "ds:")):
         return match.datasets
     on_the_way = reversed(list(ancestors(clean_path(within))))
     return tuple(dict.fromkeys(match.mounted[step] for step in on_the_way if step in match.mounted))

@@ -78,7 +78,8 @@ options:
     type: str
   datastores:
     description:
-      - Names of the datastores that lie on O(filesystem).
+      - Names of the datastores that lie on O(filesystem). The VMs of such a datastore count as lying on every dataset
+        that is mounted below it as well, because which folder lies on which is not known.
       - When left out, or an empty list, the datastores are found anew at each run, so that renaming one loses nothing.
     type: list
     elements: str

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Iterable, Sequence
 
 from ..text import counted, printable
-from ..vsphere.vm_snapshots import VmState, states, states_on
+from ..vsphere.vm_snapshots import VmState, states_on
 from . import consistency
 from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL
 from .quiesce import Hold
 from .sites import Site
 
+_GONE = "it was removed, or its files left the datastores, during the run"
 _OUT_OF_SIGHT = "its host is not connected to vCenter any more, or its snapshots cannot be read"
 
 
@@ -39,29 +40,31 @@ def confirm(
     return []
 
 
-def not_held(site: Site, holds: Sequence[Hold], name: str) -> dict[str, str]:
+def not_held(site: Site, datasets: Iterable[str], holds: Sequence[Hold], name: str) -> dict[str, str]:
     """Those of `holds` that did not last, with why, by the VM's managed object ID: read after the ZFS snapshot.
 
-    A VMware snapshot that was there before it and is there after it was there all the time. Raises VSphereError.
+    A VMware snapshot that was there before it and is there after it was there all the time, and so was a VM on the
+    datastores. Raises VSphereError.
     """
-    held = [hold for hold in holds if hold.level != CRASH]
-    now = states(site.session, [hold.member.moid for hold in held])
+    now = states_on(site.session, site.carrying(datasets))
     found = {}
-    for hold in held:
+    for hold in (hold for hold in holds if hold.level != CRASH):
         state = now.get(hold.member.moid)
-        if state is not None and not state.seen:
+        if state is None:
+            found[hold.member.moid] = _GONE
+        elif not state.seen:
             found[hold.member.moid] = _OUT_OF_SIGHT
         elif hold.level == STILL:
-            if state is None or state.power == "poweredOn":
-                found[hold.member.moid] = "it was powered on during the run" if state else "it went away during the run"
-        elif not any(snapshot.moid == hold.snapshot for snapshot in (state.named(name) if state else ())):
+            if state.power == "poweredOn":
+                found[hold.member.moid] = "it was powered on during the run"
+        elif not any(snapshot.moid == hold.snapshot for snapshot in state.named(name)):
             found[hold.member.moid] = "somebody else removed its VMware snapshot during the run"
     return found
 
 
 def _confirm_one(hold: Hold, state: VmState | None, name: str) -> None:
-    if state is not None and not state.seen and hold.level != CRASH:
-        _lower(hold, "vm", _OUT_OF_SIGHT)
+    if hold.level != CRASH and (state is None or not state.seen):
+        _lower(hold, "vm", _OUT_OF_SIGHT if state else _GONE)
     elif hold.level == STILL:
         if state is not None and state.power == "poweredOn":
             _lower(hold, "vm", "it was powered on during the run")

@@ -31,7 +31,7 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
     """
     datasets = list_datasets(zfs)
     site = Site(session, [credential], list_datastores(session))
-    site.judge(match_here(site.datastores, datasets))
+    site.judge(match_here(site.datastores, datasets), datasets)
     carrying = site.carrying(one.name for one in datasets if is_within(one.name, credential.filesystem))
     found = inventory.read_referenced(
         session,

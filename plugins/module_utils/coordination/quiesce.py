@@ -106,12 +106,8 @@ class Quiesce:
                 if hold.uncertain or hold.twice:
                     self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
                     return
-                try:
-                    self.journal.repeat(hold.entry)
-                except RegistryError as failure:  # two that nobody knows of must never come to be
-                    self._fail(hold, failure.problem)
+                if not self._may_ask_again(hold):
                     return
-                hold.twice = True
             elif error is None:
                 self._succeed(hold, outcome.result or "")
                 return
@@ -131,6 +127,18 @@ class Quiesce:
                     _leave_behind(hold, error.problem)
                     return
                 yield from self._remove_half(hold, deadline)
+                if not self._may_ask_again(hold):
+                    return
+
+    def _may_ask_again(self, hold: Hold) -> bool:
+        """Whether the journal has it that two may come to be, of which one may be late: nobody would know of it."""
+        try:
+            self.journal.repeat(hold.entry)
+        except RegistryError as failure:
+            self._fail(hold, failure.problem)
+            return False
+        hold.twice = True
+        return True
 
     def _begin(self, hold: Hold, deadline: float) -> str:
         return vm_snapshots.start_create(
@@ -177,8 +185,9 @@ class Quiesce:
                 creations = vm_snapshots.creations(self.session, hold.member.moid)
                 if not creations.running:
                     state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
-                    found = next((one.moid for one in (state.named(self.name) if state else ())), "")
-                    return found, found in creations.made
+                    if state is None or state.seen:
+                        found = next((one.moid for one in (state.named(self.name) if state else ())), "")
+                        return found, found in creations.made
             except VSphereError as error:
                 hold.reason = error.problem
             stopped = yield Pause(_RETRY)
@@ -193,6 +202,4 @@ def _leave_behind(hold: Hold, reason: str) -> None:
 
 def _is_quiesce_failure(error: VSphereError) -> bool:
     """Whether the guest is why the creation failed. Some releases report it as a generic fault whose text says so."""
-    return isinstance(error, VSphereFault) and (
-        error.kind in faults.QUIESCE_FAULTS or "quiesc" in error.problem.lower()
-    )
+    return isinstance(error, VSphereFault) and (error.kind in faults.QUIESCE_FAULTS or "quiesc" in error.said.lower())

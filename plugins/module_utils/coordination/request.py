@@ -33,7 +33,7 @@ class Policy:
     exclude_vms: tuple[str, ...] = ()
     vm_timeout: float = 300.0
     max_hold: float = 900.0
-    wave_size: int = 0  # VMs that are held at the same time, 0: all of them
+    wave_size: int = 0  # VMs of a wave, as far as datasets can be parted; 0: one instant for all
     limits: Limits = field(default_factory=Limits)
 
     def check(self) -> None:

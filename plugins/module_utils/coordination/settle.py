@@ -73,13 +73,15 @@ def is_forgotten(run: str) -> bool:
 def adopt(engine: Engine, origin: Origin) -> None:
     """Enter a run that the journal has lost: its ZFS snapshots, also those still to come, are no better than crash.
 
-    To be done before its VMs are released. They may be of any dataset below the one that is known.
+    To be done before its VMs are released. They may be of any dataset of the pool: a wave's are of some, and its
+    VMware snapshots name but one.
     """
     if engine.journal.run(origin.run) is not None or is_forgotten(origin.run):
         return
     dataset, _unused, name = origin.snapshot.partition("@")
     try:
-        names = [f"{found.name}@{name}" for found in list_datasets(engine.zfs, dataset)]
+        names = [f"{found.name}@{name}" for found in list_datasets(engine.zfs, dataset.partition("/")[0])]
+        names.sort(key=lambda found: found != origin.snapshot)
     except QuiesceError:  # it is gone, or its pool hangs
         names = [origin.snapshot]
     engine.journal.open_run(origin.run, "", dataset, names, LOST)

@@ -43,14 +43,16 @@ class Site:
     def server(self) -> str:
         return str(self.session.endpoint)
 
-    def judge(self, verdicts: Iterable[Match]) -> list[str]:
+    def judge(self, verdicts: Iterable[Match], datasets: Sequence[Dataset]) -> list[str]:
         """Take the verdicts on its datastores, and what the credentials say of them; what is wrong, in words.
+
+        `datasets` are all of this storage host.
 
         A datastore that may lie on a credential's filesystem, for all that is known, is wrong as well: nobody can say
         that the VMs on it were left out with reason.
         """
         self.matches = {match.datastore.moid: match for match in verdicts}
-        problems = [problem for credential in self.credentials for problem in _apply(credential, self)]
+        problems = [problem for credential in self.credentials for problem in _apply(credential, self, datasets)]
         return list(dict.fromkeys(problems))
 
     def carrying(self, datasets: Iterable[str]) -> list[str]:
@@ -105,11 +107,11 @@ def open_sites(
     for site in sites:
         # Verdicts come in the order of the datastores that were asked about.
         mine, found = found[: len(site.datastores)], found[len(site.datastores) :]
-        problems += site.judge(mine)
+        problems += site.judge(mine, datasets)
     return sites, problems
 
 
-def _apply(credential: Credential, site: Site) -> Iterable[str]:
+def _apply(credential: Credential, site: Site, datasets: Sequence[Dataset]) -> Iterable[str]:
     """What the credential itself says of its datastores, and what is wrong with that."""
     for name in credential.datastores:
         named = [moid for moid, match in site.matches.items() if match.datastore.name == name]
@@ -121,9 +123,7 @@ def _apply(credential: Credential, site: Site) -> Iterable[str]:
         for moid in named:
             match = site.matches[moid]
             if not match.datasets:  # the person who named it knows more than the addresses tell
-                site.matches[moid] = Match(
-                    match.datastore, "named by the credential", relation="root", folders=(("", credential.filesystem),)
-                )
+                site.matches[moid] = _named(match.datastore, credential.filesystem, datasets)
     doubts = [match for match in site.matches.values() if match.doubt and _may_concern(match, credential)]
     for match in doubts:
         yield (
@@ -135,6 +135,21 @@ def _apply(credential: Credential, site: Site) -> Iterable[str]:
             f"No datastore of {site.server} lies on {credential.filesystem} (credential {credential.id}); "
             "vmware_datastore_match says why, and aliases or datastores mend it."
         )
+
+
+def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -> Match:
+    """The verdict on a datastore that a credential names: its files lie on the filesystem, or on any that is mounted
+    below it.
+    """
+    below = [dataset.name for dataset in datasets if dataset.mounted and is_within(dataset.name, filesystem)]
+    folders = {filesystem: "", **{name: name for name in below if name != filesystem}}
+    return Match(
+        datastore,
+        "named by the credential",
+        relation="root",
+        folders=tuple((folder, name) for name, folder in folders.items()),
+        vague=len(folders) > 1,
+    )
 
 
 def _may_concern(match: Match, credential: Credential) -> bool:

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stop that is asked for from outside: SIGTERM and SIGINT end a run, but only after it has released its VMs."""
+"""A stop that is asked for from outside: SIGTERM and SIGINT end a run, but only after it has released its VMs.
+
+A run that is merely suspended (Ctrl-Z) would hold its VMs for as long, and count as alive.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from types import FrameType
 from typing import Iterator
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SUSPENSIONS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Stop:
@@ -30,8 +34,9 @@ class Stop:
 
 @contextmanager
 def on_signals(stop: Stop) -> Iterator[None]:
-    """Turn termination signals into `stop` until the block ends. Signals belong to the main thread: elsewhere nothing
-    changes.
+    """Until the block ends turn termination signals into `stop`, and pass over those of a terminal that suspend.
+
+    Signals belong to the main thread: elsewhere nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -41,6 +46,7 @@ def on_signals(stop: Stop) -> Iterator[None]:
         stop.ask(f"it was interrupted by {signal.Signals(number).name}")
 
     before = {number: signal.signal(number, ask) for number in _SIGNALS}
+    before.update({number: signal.signal(number, signal.SIG_IGN) for number in _SUSPENSIONS})
     try:
         yield
     finally:

@@ -19,7 +19,8 @@ from .plan import NOTHING, Member, Plan
 def cut(plan: Plan, size: int) -> list[Plan]:
     """`plan` as waves of at most `size` VMs that are to be held; with 0 it stays whole.
 
-    A wave is larger only when its datasets share VMs. Whatever may lie on any dataset lowers every wave.
+    A wave is larger only where one dataset, or those that share VMs, carry more. Whatever may lie on any dataset lowers
+    every wave.
     """
     if not size:
         return [plan]

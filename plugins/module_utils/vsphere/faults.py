@@ -20,7 +20,7 @@ BUSY_FAULTS = frozenset({"TaskInProgress", "ConcurrentAccess", "ResourceInUse", 
 UNSEEN_FAULTS = frozenset(
     {
         "HostCommunication", "HostNotConnected", "HostNotReachable", "InvalidHostConnectionState", "RequestCanceled",
-        "SystemError",
+        "SystemError", "Timedout",
     }
 )  # fmt: skip
 GONE_FAULTS = frozenset({"ManagedObjectNotFound"})
@@ -58,6 +58,7 @@ def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSph
             privilege=privilege,
             object=target,
         )
+    said = text_of(fault)
     return VSphereFault(
-        kind, f"{server} could not {purpose}: {text_of(fault)} ({kind})", "See the server's events for the cause"
+        kind, f"{server} could not {purpose}: {said} ({kind})", "See the server's events for the cause", said=said
     )

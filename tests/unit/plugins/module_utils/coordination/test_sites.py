@@ -10,11 +10,21 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import Site
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import Match
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import Match, disk_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import Dataset
 
 CREDENTIAL = Credential("vcenter.lab", "root", "tank/vmware", id=7)
+DATASETS = [
+    Dataset(name, "filesystem", f"/{name}" if mounted else None, mounted)
+    for name, mounted in (
+        ("tank/vmware", True),
+        ("tank/vmware/vm1", True),
+        ("tank/vmware/off", False),
+        ("tank/other", True),
+    )
+]
 DOUBT = "the server nas was not resolved in time: check the name servers"
 
 
@@ -30,7 +40,7 @@ GOOD = match("good", "tank/vmware")
 def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[Site, list[str]]:
     session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
     site = Site(session, list(credentials))
-    return site, site.judge(matches)
+    return site, site.judge(matches, DATASETS)
 
 
 def test_a_datastore_that_lies_elsewhere_is_no_problem() -> None:
@@ -64,6 +74,14 @@ def test_one_that_lies_here_as_far_as_is_known_is_a_problem_as_well() -> None:
 def test_who_names_it_has_decided() -> None:
     site, problems = judged(match("unsure", doubt=DOUBT), credentials=(replace(CREDENTIAL, datastores=("unsure",)),))
     assert problems == [] and site.carrying(["tank/vmware"]) == ["ds-unsure"]
+
+
+def test_one_that_is_named_may_reach_every_dataset_below() -> None:
+    """Which of its folders lies on which, only who mounted it knows; a run of one of them must not overlook its VMs."""
+    site, problems = judged(match("nat"), credentials=(replace(CREDENTIAL, datastores=("nat",)),))
+    assert problems == [] and site.carrying(["tank/vmware/vm1"]) == ["ds-nat"]
+    assert disk_datasets(site.matches["ds-nat"], "[nat] web/web.vmdk") == ("tank/vmware", "tank/vmware/vm1")
+    assert site.carrying(["tank/vmware/off"]) == [] == site.carrying(["tank/other"])
 
 
 def test_two_credentials_tell_one_doubt_once() -> None:
