@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: every case with every system, into build/bench.json and docs/benchmarks.md.
+"""`make bench`: every case with every system, into build/bench.json, docs/benchmarks.md and docs/scaling.md.
 
     python -m benchmarks [--small] [--only REGEX] [--systems REGEX] [--keep] [--runs N]
 
-It can be made in parts: with --keep what build/bench.json holds of other cases and systems stays, and the page is
-written once there is something of all. Exit status 1 says that a target is missed. --small is what CI runs, into
-build/bench-small.json: its targets are requests and ratios alone, never seconds.
+It can be made in parts: with --keep what build/bench.json holds of other cases and systems stays, if it was measured
+here and at this commit, and the page is written once there is something of all. Exit status 1 says that a target is
+missed. --small is what CI runs, into build/bench-small.json: its targets are requests and ratios alone, never seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -27,8 +28,9 @@ from tests.lab.places import BUILD
 from tests.lab.storage_host import StorageHost
 
 from . import machine, module_overhead, report, stage, targets, zfs_scale
-from .cases import ENGINE, FULL, PEERS, SEQUENTIAL, SMALL, Case
+from .cases import ENGINE, FULL, PEERS, SCALE, SEQUENTIAL, SMALL, Case
 from .figures import Figures
+from .targets import YARDSTICK
 
 RESULTS = BUILD / "bench.json"
 SMALL_RESULTS = BUILD / "bench-small.json"  # CI's must not replace those that took an hour
@@ -42,25 +44,38 @@ def main() -> int:
     options = _options()
     host = StorageHost("bench")
     host.up()
-    results: dict[tuple[str, str], targets.Result] = {}
-    if options.keep:
-        results = {
-            (one["name"], one["system"]): one for one in json.loads(RESULTS.read_text(encoding="utf-8"))["cases"]
-        }
     BUILD.mkdir(exist_ok=True)
     facts = machine.facts()
-    for name, system, measure in _measurements(options, host):
+    measurements = list(_measurements(options, host))
+    wanted = [(name, system) for name, system, _unused in measurements]
+    results = _kept(facts, options, wanted) if options.keep else {}
+    for name, system, measure in measurements:
         if re.search(options.only, name) and re.search(options.systems, system):
             print(f"{name}: {system} ...", flush=True)
             results[name, system] = {"name": name, "system": system, **measure()}
             _write(facts, options, results)  # each time: it takes an hour, and --keep goes on from here
     found = _write(facts, options, results)
-    whole = all(verdict["met"] is not None for verdict in found["targets"].values())
-    if whole and not options.small:  # a page with holes would be committed some day
+    if set(wanted) == results.keys() and not options.small:  # a page with holes would be committed some day
         report.write(found)
     missed = [name for name, verdict in found["targets"].items() if verdict["met"] is False]
     print(report.target_table(found["targets"]))
     return 1 if missed else 0
+
+
+def _kept(
+    facts: dict[str, str], options: argparse.Namespace, wanted: list[tuple[str, str]]
+) -> dict[tuple[str, str], targets.Result]:
+    """What was measured before of the cases and systems that there are."""
+    before = json.loads(_results_file(options).read_text(encoding="utf-8"))
+    other = [name for name in facts if name != "date" and facts[name] != before["machine"][name]]
+    if other:
+        sys.exit(f"What was measured before has another {' and '.join(other)}: measure all, without --keep.")
+    found = {(one["name"], one["system"]): one for one in before["cases"]}
+    return {key: found[key] for key in wanted if key in found}
+
+
+def _results_file(options: argparse.Namespace) -> Path:
+    return SMALL_RESULTS if options.small else RESULTS
 
 
 def _write(
@@ -72,7 +87,7 @@ def _write(
         "cases": list(results.values()),
         "targets": targets.verdicts(results.values(), small=options.small),
     }
-    (SMALL_RESULTS if options.small else RESULTS).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    _results_file(options).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return found
 
 
@@ -92,7 +107,7 @@ Measurement = Callable[[], dict[str, Any]]
 def _measurements(options: argparse.Namespace, host: StorageHost) -> Iterator[tuple[str, str, Measurement]]:
     """Everything that can be measured: case, system, and how. What needs a quiet machine most comes first."""
     cases = SMALL if options.small else FULL
-    for system in (ENGINE, *PEERS, SEQUENTIAL):
+    for system in (ENGINE, SEQUENTIAL, *PEERS):
         for case in cases:
             if system in case.systems:
                 yield case.name, system, partial(_case, case, system, host, options.runs)
@@ -100,13 +115,13 @@ def _measurements(options: argparse.Namespace, host: StorageHost) -> Iterator[tu
             for module in (module_overhead.OURS, module_overhead.CONNECTING, module_overhead.PING):
                 yield "a module's call", module, partial(_overhead, module)
     if not options.small:
-        yield "1,000 datasets, 10,000 ZFS snapshots", ENGINE, lambda: _beside(zfs_scale.measure(host)["figures"])
+        yield SCALE, ENGINE, lambda: _beside(zfs_scale.measure(host)["figures"])
 
 
 def _case(case: Case, system: str, host: StorageHost, runs: int) -> dict[str, Any]:
     if case.sequential_limit > _LONGEST.get(system, math.inf):
         return {"figures": {"hold_window_seconds": case.sequential_limit}, "case": asdict(case), "computed": True}
-    times = runs if system == ENGINE and case.limit < _LONG else 1
+    times = runs if (system == ENGINE and case.limit < _LONG) or (case.name, system) == YARDSTICK else 1
     measured = [stage.run_once(case, system, host) for _unused in range(times)]
     figures = {key: median(one[key] for one in measured) for key in measured[0]}
     return {"figures": figures, "case": asdict(case), "computed": False, "runs": times}

@@ -6,7 +6,7 @@
 A play over hosts that are all this machine: its processor time and, again and again, the memory of ansible-playbook and
 its forks (proportional set size: shared pages count once). Once with a command that costs nothing, which leaves the
 controller's own share, and once with a module of ours, which then runs here too. ssh's own share is not in it.
-Writes build/controller.json.
+docs/scaling.md gets its table.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from . import scaling_page
+from .interpreter import storage_host_python
+
 importlib.import_module("tests.conftest")  # makes the collection importable, by ansible-playbook too
 
-ROOT = Path(__file__).resolve().parents[1]
 PLAY = "- hosts: all\n  gather_facts: false\n  tasks:\n    - {task}\n      ignore_errors: true\n"
 COMMAND = "ansible.builtin.raw: sleep {seconds}"
 # Refused for its input, after everything is imported.
@@ -45,7 +47,8 @@ def main() -> None:
         "command_cpu_seconds_per_host": (command[1]["cpu_seconds"] - command[0]["cpu_seconds"]) / 40,
         "module_cpu_seconds_per_host": (module[1]["cpu_seconds"] - module[0]["cpu_seconds"]) / 40,
     }
-    (ROOT / "build" / "controller.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (scaling_page.RESULTS / "controller.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    scaling_page.write()
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
@@ -57,7 +60,8 @@ def play(task: str, hosts: int, forks: int) -> dict[str, Any]:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts", "-c", "local", "play.yml"]
         environment = {
             **os.environ,
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_PYTHON_INTERPRETER": str(storage_host_python()),
+            "PYTHONDONTWRITEBYTECODE": "",
             "VMWARE_ZFS_STATE_DIR": str(Path(folder, "state")),
         }
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

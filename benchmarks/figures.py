@@ -39,9 +39,9 @@ def of_traces(traces: Sequence[Sequence[dict[str, Any]]], vms: int) -> Figures:
 
 
 def _holds(trace: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
-    """When each VM's creation began and its removal ended, on the simulator's clock."""
-    begun = _tasks(trace, "CreateSnapshot", "started")
-    ended = _tasks(trace, "RemoveSnapshot", "finished")
+    """When each VM's first creation began and its last removal ended, on the simulator's clock."""
+    begun = dict(reversed(_tasks(trace, "CreateSnapshot", "started")))
+    ended = dict(_tasks(trace, "RemoveSnapshot", "finished"))
     return [(begun[vm], ended[vm]) for vm in begun.keys() & ended.keys()]
 
 
@@ -63,12 +63,13 @@ def _quiet_waits(trace: Sequence[dict[str, Any]]) -> float:
     return sum(entry.get("method") in WAITS and begin < entry["time"] < begin + seconds for entry in trace) / seconds
 
 
-def _tasks(trace: Sequence[dict[str, Any]], method: str, event: str) -> dict[str, float]:
-    return {
-        entry["vm"]: entry["time"]
+def _tasks(trace: Sequence[dict[str, Any]], method: str, event: str) -> list[tuple[str, float]]:
+    """VM and time of each."""
+    return [
+        (entry["vm"], entry["time"])
         for entry in trace
         if entry["kind"] == "task"
         and entry["event"] == event
         and entry["method"].startswith(method)
         and not entry.get("fault")
-    }
+    ]

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m benchmarks.fleet`: simulate a fleet of 1,000 storage hosts and write what comes out.
 
-build/fleet.json has everything, second by second; docs/scaling.md gets its tables and picture, also those of what was
-measured (build/bench.json, build/controller.json) where that is there. A seed repeats a simulation.
+build/fleet.json has everything, second by second; docs/scaling.md gets its tables and picture. A seed repeats a
+simulation.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import importlib
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
+
+from tests.lab.places import ROOT
 
 importlib.import_module("tests.conftest")  # makes the collection importable
 
-ROOT = Path(__file__).resolve().parents[1]
 JITTERS = (0, 30, 120, 300, 600, 1200, 3600)
 SHOWN = (0, 30, 300, 1200)  # in the picture
 SLOW = 3.0  # times as long, for VMs that are
@@ -26,7 +26,7 @@ NIGHTS = 5
 
 
 def main() -> None:
-    from . import fleet_page
+    from . import scaling_page
     from .fleet_simulation import Fleet, assumptions, most_by_rule, rule, simulate, summary
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description="Simulate a fleet.")
@@ -53,14 +53,10 @@ def main() -> None:
         "simulations": simulations,
     }
     (ROOT / "build" / "fleet.json").write_text(json.dumps(found), encoding="utf-8")
-    fleet_page.draw(found, SHOWN, ROOT / "docs" / "images" / "fleet.svg")
-    tables = fleet_page.tables(found)
-    for name, table in (("bench", fleet_page.engine_table), ("controller", fleet_page.controller_table)):
-        measured = ROOT / "build" / f"{name}.json"
-        if measured.exists():
-            tables[name] = table(json.loads(measured.read_text(encoding="utf-8")))
-    page = ROOT / "docs" / "scaling.md"
-    page.write_text(fleet_page.fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    scaling_page.draw(found, SHOWN, ROOT / "docs" / "images" / "fleet.svg")
+    kept = {name: value for name, value in found.items() if name != "simulations"}
+    (scaling_page.RESULTS / "fleet.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    scaling_page.write()
     sys.stdout.write(json.dumps({name: found[name] for name in ("summaries", "rule")}, indent=1) + "\n")
 
 

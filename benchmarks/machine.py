@@ -21,9 +21,7 @@ def facts() -> dict[str, str]:
     """Plain data; nothing in it tells whose machine it is."""
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "commit": _commit(),
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "memory_gib": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f}",
@@ -32,6 +30,11 @@ def facts() -> dict[str, str]:
         "pyvmomi": _of_python("import importlib.metadata as m; print(m.version('pyVmomi'))"),
         "ansible_core": importlib.metadata.version("ansible-core"),
     }
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _of_python(question: str) -> str:

@@ -5,7 +5,8 @@
 
 A play calls the module once and then many times; the difference is what one more call costs. Beside it stands
 ansible.builtin.ping, which does nothing else. Of our modules one is refused for its input, and one by a port at which
-nobody answers, after pyVmomi is loaded.
+nobody answers, after pyVmomi is loaded. As on a storage host, Ansible runs the distribution's Python, and what needs
+pyVmomi starts that of the role `runtime` in its place.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 
 from tests.collection_path import collections_path
+from tests.lab.python_environments import distribution_python
 
 from .interpreter import storage_host_python
 
@@ -59,7 +61,8 @@ def _play(module: str, calls: int, folder: Path) -> float:
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
-        "ANSIBLE_PYTHON_INTERPRETER": str(storage_host_python()),
+        "ANSIBLE_PYTHON_INTERPRETER": distribution_python(),
+        "VMWARE_ZFS_PYTHON": str(storage_host_python()),
         "PYTHONDONTWRITEBYTECODE": "",
         "VMWARE_ZFS_STATE_DIR": str(folder / "state"),
         "VMWARE_ZFS_KEY_FILE": str(folder / "etc" / "secret.key"),

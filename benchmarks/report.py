@@ -1,27 +1,29 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/benchmarks.md from the figures: tables and charts, with ratios where two systems are compared."""
+"""docs/benchmarks.md from the figures: tables and charts, with ratios where two systems are compared.
+
+    python -m benchmarks.report
+
+writes the page again, with its pictures and the tables of docs/scaling.md, from the results that it was written from
+last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import json
 from typing import Any
-
-import matplotlib
-
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
 
 from tests.lab.places import ROOT
 
-from .cases import ENGINE, PEERS, SEQUENTIAL
+from . import charts, module_overhead, scaling_page
+from .cases import ENGINE, PEERS, SCALE, SEQUENTIAL
 from .figures import Figures
-from .targets import SEQUENTIAL_MS, YARDSTICK
+from .markdown import table
+from .targets import SEQUENTIAL_MS, YARDSTICK, Results, verdicts
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-IMAGES = ROOT / "docs" / "images"
+RESULTS = scaling_page.RESULTS / "bench.json"  # what the pages tell; build/bench.json is newer, or a part
 _TEXT = """\
 <!--
 Copyright: (c) 2026, the quiesce.vmware_zfs authors
@@ -35,20 +37,23 @@ SPDX-License-Identifier: GPL-3.0-or-later
 What a coordinated snapshot costs is the time that VMs run on delta files: the *hold window*, from the first creation
 of a VMware snapshot to the end of the last removal. It cannot be shorter than `ceil(VMs / in flight)` creations after
 each other, plus as many removals: that is its *limit*. `make bench` measures this collection, and others that do the
-same job, against the same simulated vCenter (tests/lab/vcenter) in one run, with real ZFS, and writes this page and
-`build/bench.json`. Hold windows and requests are read from the simulator's own trace, so that each system is measured
-with the same eyes.
+same job, against the same simulated vCenter (tests/lab/vcenter) in one run, with real ZFS, into `build/bench.json`;
+this page is made of that by a script. Hold windows and requests are read from the simulator's own trace, so that each
+system is measured with the same eyes.
 
 Measured on {date} at commit {commit}: {processor}, {cores} cores, {memory_gib} GiB, Linux {kernel}, Python {python}
 (the distribution's, as on a storage host), pyVmomi {pyvmomi}, ansible-core {ansible_core}. The simulator and the
 storage host, which is emulated, share these cores with what is measured. Figures of the engine are medians of {runs}
-or more runs; those of the others, and of cases whose limit is 20 s or more, are of one.
+or more runs; those of the others, of cases whose limit is 20 s or more, and of many datasets, are of one.
+
+Each simulated vCenter has 16 ESXi hosts, and answers a call at once unless a case says "calls take"; a real one takes
+some 20 ms, which lengthens the window most when 100 are in flight.
 
 Two figures say more of this machine than of what is measured, and have others beside them. The emulated storage host
 takes {zfs:.2f} s for the ZFS snapshot of 100 VMs, many times as long as a real one: so the hold window is shown without
-it as well. And processors of one name differ by a factor of two: so CPU time is judged at the speed at which
-*{sequential}* takes {sequential_ms:g} ms for each of 100 VMs, as it did where the target was first measured; here it
-took {sequential_here:.0f}.
+it as well. And processors of one name differ by a factor of five: so CPU time is judged at the speed at which
+*{sequential}* takes {sequential_ms:g} ms for each of 100 VMs, as it did where the target was first measured. Here it
+took {sequential_here:.1f} ms, and the engine {raw:.1f} ms in the worst case.
 
 ## Targets
 
@@ -65,7 +70,8 @@ took {sequential_here:.0f}.
 How many times as long as this collection the others hold the VMs in the same case. *{sequential}* is a coordinator
 written for this comparison that does what TrueNAS's does: one VM at a time, one property per call. The modules are
 called from a playbook, in a loop and with `async`, around a `zfs snapshot`. Where a figure stands as "over", that
-system was not run: it cannot be shorter than all its tasks after each other.
+system was not run: it cannot be shorter than all its tasks after each other. An empty cell was not measured: the
+playbooks run with 10 VMs, and with 100 at 2 s.
 
 ![Hold window beside others](images/benchmarks-peers.svg)
 
@@ -75,47 +81,90 @@ system was not run: it cannot be shorter than all its tasks after each other.
 
 {costs}
 
-A wait is a call that vCenter answers when something has happened, at most one per second while nothing does: {waits}
-in the case of the straggler, in which nothing happens for half a minute.
+Waits are counted apart from requests, for every system: a wait is a call that vCenter answers when something has
+happened, at most one per second while nothing does: {waits} in the case of the straggler, in which nothing
+happens for half a minute.
 
-## Planning, retention, start
+## Planning
 
-{beside}
+The time of a dry run: log in, match, read the VMs, decide. It grows with the VMs on the datastore, not with the
+inventory.
+
+{plans}
+
+## The start of a module
+
+What a call costs before the module's work begins, Ansible's own share included: `{connecting}` has
+loaded pyVmomi by then, in the Python of the role `runtime` that it has started for that.
+
+{calls}
+
+## Many datasets
+
+1,000 datasets with 10,000 ZFS snapshots, on the emulated storage host, where `zfs` takes some hundredths of a second
+for each: what counts are the processes, and how little the engine adds to the time of `zfs`.
+
+{scale}
+
+Within a turn, what retention has to know of all ZFS snapshots is read in {facts:.0f} s, by one process, before and
+after the snapshot; a process for each dataset would take {apart:.2f} times as long. 1,000 ZFS snapshots are destroyed
+in {destroy:.0f} s. The record makes the ZFS snapshot take {recorded:.2f} times as long as without.
 """
 
 
 def write(found: dict[str, Any]) -> None:
-    """Write the page and its charts, from the results of all cases."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    results = {(result["name"], result["system"]): result for result in found["cases"]}
-    engine = {name: result["figures"] for (name, system), result in results.items() if system == ENGINE}
-    held = {name: figures for name, figures in engine.items() if figures.get("of_limit")}
-    _limit_chart(held)
-    _peer_chart(results)
-    straggler = engine.get("a straggler of 30 s among 100 VMs", {}).get("waits_per_quiet_second", 0.0)
-    PAGE.write_text(
-        _TEXT.format(
-            **found["machine"],
-            runs=min((one["runs"] for one in results.values() if one.get("runs", 1) > 1), default=1),
-            targets=target_table(found["targets"]),
-            limits=_limit_table(results, held),
-            sequential=SEQUENTIAL,
-            sequential_ms=SEQUENTIAL_MS,
-            sequential_here=results[YARDSTICK, SEQUENTIAL]["figures"]["cpu_ms_per_vm"],
-            zfs=engine[YARDSTICK]["zfs_snapshot_seconds"],
-            peers=_peer_table(results),
-            costs=_cost_table(results, engine),
-            waits=f"{straggler:.2f} per second",
-            beside=_beside(engine, results),
-        ),
-        encoding="utf-8",
+    """Write the pages and their pictures, from the results of all cases, which are kept beside the benchmarks."""
+    found = {**found, "targets": verdicts(found["cases"])}
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    results = _results(found)
+    charts.limit_chart(_held(results))
+    charts.peer_chart(results)
+    PAGE.write_text(page(found), encoding="utf-8")
+    scaling_page.write()
+
+
+def page(found: dict[str, Any]) -> str:
+    """docs/benchmarks.md."""
+    results = _results(found)
+    engine = _engine(results)
+    straggler = engine["a straggler of 30 s among 100 VMs"]["waits_per_quiet_second"]
+    return _TEXT.format(
+        **found["machine"],
+        runs=min((one["runs"] for one in results.values() if one.get("runs", 1) > 1), default=1),
+        targets=target_table(found["targets"]),
+        limits=_limit_table(results),
+        sequential=SEQUENTIAL,
+        sequential_ms=SEQUENTIAL_MS,
+        sequential_here=results[YARDSTICK]["figures"]["cpu_ms_per_vm"],
+        raw=Results(found["cases"]).cpu_ms_per_vm(),
+        connecting=module_overhead.CONNECTING.rpartition(".")[2],
+        zfs=engine[YARDSTICK[0]]["zfs_snapshot_seconds"],
+        peers=_peer_table(results),
+        costs=_cost_table(results),
+        waits=f"{straggler:.2f} per second",
+        plans=_plan_table(engine),
+        calls=_call_table(results),
+        scale=_scale_table(engine[SCALE]),
+        facts=engine[SCALE]["facts_seconds"],
+        apart=engine[SCALE]["facts_one_by_one_seconds"] / engine[SCALE]["facts_seconds"],
+        destroy=engine[SCALE]["turn_destroy_seconds"],
+        recorded=engine[SCALE]["snapshot_of_bare"],
     )
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns after the first are numbers."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _results(found: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """By case and system."""
+    return {(result["name"], result["system"]): result for result in found["cases"]}
+
+
+def _engine(results: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Figures]:
+    """The engine's figures by case."""
+    return {name: result["figures"] for (name, system), result in results.items() if system == ENGINE}
+
+
+def _held(results: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Figures]:
+    """The same of the cases that have a limit."""
+    return {name: figures for name, figures in _engine(results).items() if figures.get("of_limit")}
 
 
 def target_table(targets: dict[str, dict[str, Any]]) -> str:
@@ -127,7 +176,7 @@ def target_table(targets: dict[str, dict[str, Any]]) -> str:
     return table(["target", "measured", "wanted", "met"], rows)
 
 
-def _limit_table(results: dict[Any, Any], held: dict[str, Figures]) -> str:
+def _limit_table(results: dict[Any, Any]) -> str:
     rows = [
         [
             name,
@@ -138,7 +187,7 @@ def _limit_table(results: dict[Any, Any], held: dict[str, Figures]) -> str:
             f"{figures['vm_hold_median_seconds']:.1f} s",
             f"{figures['vm_hold_p99_seconds']:.1f} s",
         ]
-        for name, figures in held.items()
+        for name, figures in _held(results).items()
     ]
     head = ["case", "in flight", "limit", "hold window / limit", "without the ZFS snapshot", "hold of a VM, median"]
     return table([*head, "99th percentile"], rows)
@@ -156,14 +205,15 @@ def _peer_table(results: dict[Any, Any]) -> str:
             if other is None:
                 row.append("")
                 continue
-            row.append(f"{'over ' * other['computed']}{other['figures']['hold_window_seconds'] / ours:.0f} x")
+            ratio = other["figures"]["hold_window_seconds"] / ours
+            row.append(f"{'over ' * other['computed']}{ratio:.{0 if ratio >= 10 else 1}f} x")
         rows.append(row)
     return table(["case", SEQUENTIAL, *PEERS], rows)
 
 
-def _cost_table(results: dict[Any, Any], engine: dict[str, Figures]) -> str:
+def _cost_table(results: dict[Any, Any]) -> str:
     rows = []
-    for name, figures in engine.items():
+    for name, figures in _engine(results).items():
         if "requests" not in figures:
             continue
         sequential = results.get((name, SEQUENTIAL))
@@ -173,61 +223,53 @@ def _cost_table(results: dict[Any, Any], engine: dict[str, Figures]) -> str:
                 name,
                 f"{figures['requests_per_vm']:.2f}",
                 f"{beside['requests_per_vm']:.0f}" if beside else "",
+                f"{figures['waits'] / results[name, ENGINE]['case']['vms']:.2f}",
                 f"{figures['cpu_ms_per_vm']:.1f}",
                 f"{beside['cpu_ms_per_vm']:.0f}" if beside else "",
                 f"{figures['peak_mb']:.0f}",
             ]
         )
-    head = ["case", "requests per VM", SEQUENTIAL, "CPU per VM, ms", SEQUENTIAL, "peak memory, MB"]
+    head = ["case", "requests per VM", SEQUENTIAL, "waits per VM", "CPU per VM, ms", SEQUENTIAL, "peak memory, MB"]
     return table(head, rows)
 
 
-def _beside(engine: dict[str, Figures], results: dict[Any, Any]) -> str:
+def _plan_table(engine: dict[str, Figures]) -> str:
     rows = [
-        [f"planning: {name}", f"{figures['plan_seconds']:.2f} s"]
+        [name, f"{figures['plan_seconds']:.2f} s"]
         for name, figures in engine.items()
         if "plan_seconds" in figures and ("inventory" in name or "at 0 s" in name or "credentials" in name)
     ]
-    for (name, system), result in results.items():
-        if name == "a module's call":
-            rows.append([f"a module's call before its work: {system}", f"{result['figures']['seconds']:.2f} s"])
-    scale = engine.get("1,000 datasets, 10,000 ZFS snapshots", {})
-    rows += [
-        [f"1,000 datasets, 10,000 ZFS snapshots: {key.replace('_', ' ')}", f"{value:g}"] for key, value in scale.items()
+    return table(["case", "planning"], rows)
+
+
+def _call_table(results: dict[Any, Any]) -> str:
+    rows = [
+        [f"`{system}`", f"{result['figures']['seconds']:.2f} s"]
+        for (name, system), result in results.items()
+        if name == "a module's call"
     ]
-    return table(["", ""], rows)
+    return table(["module", "before its work begins"], rows)
 
 
-def _limit_chart(held: dict[str, Figures]) -> None:
-    names = list(held)
-    figure, axes = plt.subplots(figsize=(8, 0.35 * len(names) + 1))
-    axes.barh(names, [held[name]["of_limit"] for name in names], color="#3a7ca5")
-    axes.axvline(1.0, color="#444444", linewidth=1)
-    axes.invert_yaxis()
-    axes.set_xlabel("hold window / limit")
-    _save(figure, "benchmarks-limit.svg")
-
-
-def _peer_chart(results: dict[Any, Any]) -> None:
-    names = [name for (name, system), result in results.items() if system == SEQUENTIAL and not result["computed"]]
-    systems = [system for system in (ENGINE, SEQUENTIAL, *PEERS) if any((name, system) in results for name in names)]
-    figure, axes = plt.subplots(figsize=(8, 0.6 * len(names) + 1.5))
-    height = 0.85 / max(1, len(systems))
-    for number, system in enumerate(systems):
-        at = [place + number * height for place, name in enumerate(names) if (name, system) in results]
-        seconds = [
-            results[name, system]["figures"]["hold_window_seconds"] for name in names if (name, system) in results
+def _scale_table(figures: Figures) -> str:
+    steps = {
+        "list": "list the datasets",
+        "match": "match a datastore with each",
+        "plan": "plan a run",
+        "snapshot": "take the ZFS snapshot of all, with its record",
+        "turn": "a turn of a task without VMware: snapshot, judge, destroy one of each",
+    }
+    rows = [
+        [
+            step,
+            f"{figures[f'{key}_processes']:.0f}",
+            f"{figures[f'{key}_seconds']:.1f} s",
+            f"{figures[f'{key}_of_zfs']:.2f}" if f"{key}_of_zfs" in figures else "",
         ]
-        axes.barh(at, seconds, height, label=system)
-    axes.set_yticks([place + 0.4 for place in range(len(names))], names)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_xlabel("hold window, seconds (logarithmic)")
-    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3)
-    _save(figure, "benchmarks-peers.svg")
+        for key, step in steps.items()
+    ]
+    return table(["step", "`zfs` processes", "time", "time / that of `zfs`"], rows)
 
 
-def _save(figure: Any, name: str) -> None:
-    figure.tight_layout()
-    figure.savefig(Path(IMAGES, name), metadata={"Date": None})
-    plt.close(figure)
+if __name__ == "__main__":
+    write(json.loads(RESULTS.read_text(encoding="utf-8")))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.collection_path import collections_path
-from tests.lab.places import GUEST
+from tests.lab.places import GUEST, ROOT
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
@@ -24,7 +24,6 @@ from .cases import ENGINE, SEQUENTIAL, Case
 from .interpreter import storage_host_python
 
 HOSTS = 16  # ESXi hosts of each vCenter
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
@@ -64,7 +63,7 @@ def _command(system: str) -> list[str]:
 
 def _start(command: list[str], job: dict[str, Any], host: StorageHost) -> figures.Figures:
     """What the system itself says of its cost."""
-    paths = [str(collections_path()), str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(collections_path()), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,
         "PATH": f"{host.path_dir}:{os.environ['PATH']}",
@@ -73,7 +72,7 @@ def _start(command: list[str], job: dict[str, Any], host: StorageHost) -> figure
     }
     done = subprocess.run(
         [str(storage_host_python()), "-m", *command],
-        input=json.dumps(job), capture_output=True, text=True, env=environment, cwd=_ROOT, check=False,
+        input=json.dumps(job), capture_output=True, text=True, env=environment, cwd=ROOT, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
@@ -138,7 +137,7 @@ def _job(case: Case, root: str, children: Sequence[str], simulators: Sequence[Si
         "filesystems": list(children) if several else [root],
         "aliases": [GUEST],
         "vms": [f"vm{number}-{vm:04}" for number in range(len(children)) for vm in range(1, each + 1)],
-        "limits": {"per_vcenter": case.in_flight, "per_host": 1000},
+        "limits": {"per_vcenter": case.in_flight},
         "policy": {
             **({"wave_size": case.wave_size} if case.wave_size else {}),
             **({"vm_timeout": case.vm_timeout} if case.vm_timeout else {}),

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import module_overhead
-from .cases import ENGINE, SEQUENTIAL
+from .cases import ENGINE, SCALE, SEQUENTIAL
 from .figures import Figures
 
-# The case that tells how fast a processor is, and the CPU per VM (ms) that the sequential coordinator took in it on the
-# machine that the targets were first measured on.
-YARDSTICK = "100 VMs at 2 s"
+# The case and system that tell how fast processor and interpreter are, and the CPU per VM (ms) that this took where the
+# targets were first measured.
+YARDSTICK = ("100 VMs at 2 s", SEQUENTIAL)
 SEQUENTIAL_MS = 29.0
 
 Result = dict[str, Any]  # {"name", "system", "figures", "case": {...}}
@@ -68,7 +68,7 @@ class Results:
         ]
 
     def lead(self) -> float:
-        """How many times shorter the engine's hold window is than that of the best peer, in the narrowest case."""
+        """How many times shorter the engine's hold window is than the shortest of all others, in the narrowest case."""
         return min(
             result["figures"]["hold_window_seconds"] / self.of(result["name"])["hold_window_seconds"]
             for result in self.all
@@ -76,18 +76,25 @@ class Results:
         )
 
     def cpu_ms_per_vm(self) -> float:
-        """The most CPU that a VM costs the engine where each vCenter has 100 or more, in ms of the yardstick's machine.
-
-        Processors of one name differ by a factor of two, so the sequential coordinator tells how fast this one is.
-        """
-        speed = SEQUENTIAL_MS / self.of(YARDSTICK, SEQUENTIAL)["cpu_ms_per_vm"]
-        return speed * max(
+        """The most CPU (ms) that a VM costs the engine where each vCenter has 100 or more."""
+        return max(
             figures["cpu_ms_per_vm"] for case, figures in self.engine(100) if case["vms"] >= 100 * case["vcenters"]
         )
 
+    def cpu_at_yardstick(self) -> float:
+        """The same at the speed that the target was set at: processors of one name differ by a factor of five."""
+        return self.cpu_ms_per_vm() * SEQUENTIAL_MS / self.of(*YARDSTICK)["cpu_ms_per_vm"]
+
+    def waits(self) -> float:
+        """Waits per second while nothing changes. Raises ValueError when there was no such time."""
+        waits = self.of("a straggler of 30 s among 100 VMs")["waits_per_quiet_second"]
+        if not waits:
+            raise ValueError("it was never quiet")
+        return waits
+
 
 def _requests(case: dict[str, Any], figures: Figures) -> float:
-    """Requests per VM beyond the 40 that a vCenter may cost."""
+    """Requests per VM beyond the 40 that a vCenter may cost; waits are counted apart."""
     return (figures["requests"] - 40 * case["vcenters"]) / case["vms"]
 
 
@@ -111,15 +118,12 @@ TARGETS = (
         / found.of("100 VMs at 2 s")["hold_window_seconds"],
         at_least=True,
     ),
-    Target("best peer / engine, hold window, in the narrowest case", 1, Results.lead, at_least=True),
+    Target("shortest of all others / engine, hold window, in the narrowest case", 1, Results.lead, at_least=True),
     Target(
-        "requests per VM beyond 40 per vCenter, in the worst case", 2.5,
+        "requests per VM beyond 40 per vCenter, waits apart, in the worst case", 2.5,
         lambda found: max(_requests(case, figures) for case, figures in found.engine()),
     ),
-    Target(
-        "waits per second while nothing changes", 1.05,
-        lambda found: found.of("a straggler of 30 s among 100 VMs")["waits_per_quiet_second"],
-    ),
+    Target("waits per second while nothing changes", 1.05, Results.waits),
     Target(
         "planning 100 VMs: inventory of 10,000 / inventory of 100", 1.5,
         lambda found: found.of("100 VMs of an inventory of 10,000")["plan_seconds"]
@@ -138,10 +142,10 @@ TARGETS = (
         "peak memory, MB", 150,
         lambda found: max(figures["peak_mb"] for _unused, figures in found.engine(1000)),
     ),
-    Target("CPU per VM, ms, at the speed of the processor that the target was set on", 6, Results.cpu_ms_per_vm),
+    Target("CPU per VM, ms, at the speed that the target was set at, in the worst case", 6, Results.cpu_at_yardstick),
     Target(
-        "a straggler with vm_timeout 5 s: median hold / (5 s + limit)", 1.1,
-        lambda found: found.of("a straggler of 30 s, vm_timeout 5 s")["vm_hold_median_seconds"] / (5 + 4),
+        "a straggler with vm_timeout 5 s: median hold / (5 s + the removals)", 1.1,
+        lambda found: found.of("a straggler of 30 s, vm_timeout 5 s")["vm_hold_median_seconds"] / (5 + 2),
     ),
     Target(
         "a straggler: median hold in four waves / in one", 0.5,
@@ -149,8 +153,8 @@ TARGETS = (
         / found.of("a straggler of 30 s among 100 VMs")["vm_hold_median_seconds"],
     ),
     Target(
-        "zfs processes for a turn with 1,000 datasets", 25,
-        lambda found: found.of("1,000 datasets, 10,000 ZFS snapshots")["turn_processes"],
+        "zfs processes for a turn with 1,000 datasets, without VMware", 25,
+        lambda found: found.of(SCALE)["turn_processes"],
     ),
     Target(
         "a module's own overhead, pyVmomi loaded, s", 1,
@@ -159,12 +163,11 @@ TARGETS = (
 )  # fmt: skip
 
 
-# For CI, whose machine is busy: a doubled hold window is a fault, a tenth more is not.
+# For CI, whose machine is busy: only what a busy machine does not change, or changes for both sides alike.
 SMALL_TARGETS = (
-    Target("hold window / limit", 2, lambda found: found.of("20 VMs at 0.5 s")["of_limit"]),
     Target("one after the other / engine, hold window", 5, Results.lead, at_least=True),
     Target(
-        "requests per VM beyond 40 per vCenter, in the worst case", 2.5,
+        "requests per VM beyond 40 per vCenter, waits apart, in the worst case", 2.5,
         lambda found: max(_requests(case, figures) for case, figures in found.engine()),
     ),
     Target(

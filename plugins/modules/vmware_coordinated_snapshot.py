@@ -97,8 +97,9 @@ options:
     description:
       - Take O(dataset) and those below it in waves of at most so many VMs, one after the other. The VMs of a wave are
         released before the next wave holds any, so that a slow VM holds up those of its wave alone.
-      - The snapshots of different waves show different instants, so datasets that share a VM are never parted; a wave
-        is larger than this where they share more VMs. Every wave is a run of its own in the journal, with O(max_hold).
+      - The snapshots of different waves show different instants, so no dataset is ever cut, and datasets that share a
+        VM are never parted; a wave is larger than this where they carry more VMs. Every wave is a run of its own in the
+        journal, with O(max_hold).
       - With V(0) all VMs are held at the same time and one atomic ZFS snapshot shows a single instant.
     type: int
     default: 0

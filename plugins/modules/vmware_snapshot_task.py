@@ -139,7 +139,7 @@ options:
     type: float
   wave_size:
     description:
-      - Take the datasets in waves of at most so many VMs, each with an instant of its own; see
+      - Take the datasets in waves of at most so many VMs, each with an instant of its own; no dataset is ever cut. See
         M(quiesce.vmware_zfs.vmware_coordinated_snapshot). V(0) by default, which means one instant for all.
     type: int
   limit_per_vcenter:

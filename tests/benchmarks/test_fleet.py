@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.calendar import Schedule
 
-from benchmarks import controller, fleet_page
+from benchmarks import controller, markdown, scaling_page
 from benchmarks.fleet_simulation import Fleet, assumptions, most_by_rule, rule, simulate, summary
 
 SMALL = Fleet(vms=(2_000, 300), operations=160)  # 20 and 3 storage hosts
@@ -60,6 +60,13 @@ def test_a_seed_repeats_it() -> None:
     assert simulate(tiny, 60, seed=7) == simulate(tiny, 60, seed=7) != simulate(tiny, 60, seed=8)
 
 
+def test_the_page_is_what_the_script_makes_of_the_results_of_this_fleet() -> None:
+    found = json.loads((scaling_page.RESULTS / "fleet.json").read_text(encoding="utf-8"))
+    assert found["assumptions"] == json.loads(json.dumps(assumptions(Fleet()))), "`make fleet` has to be run again"
+    page = scaling_page.PAGE.read_text(encoding="utf-8")
+    assert page == scaling_page.page(page)
+
+
 def test_a_jitter_that_a_task_could_not_have_is_refused() -> None:
     with pytest.raises(InputError, match="300 s apart"):
         simulate(SMALL, 300, schedule=Schedule("*/5"))
@@ -74,14 +81,14 @@ def test_picture_and_tables_come_from_the_figures(tmp_path: Path) -> None:
         "rule": [{"vms": 400, "jitter": j, "most_in_flight": 5 + j, "slow": j > 9} for j in (9, 27)],
     }  # fmt: skip
     for name in ("first.svg", "second.svg"):
-        fleet_page.draw(json.loads(json.dumps(found)), (0, 60), tmp_path / name)
+        scaling_page.draw(json.loads(json.dumps(found)), (0, 60), tmp_path / name)
     assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
     page = "".join(
         f"<!-- {name}: written by a script -->\nyesterday\n<!-- {name}: end -->\n" for name in ("fleet", "rule")
     )
-    filled = fleet_page.fill(page, fleet_page.tables(found))
+    filled = markdown.fill(page, scaling_page.tables(found))
     assert "yesterday" not in filled and f"| none | {found['summaries'][0]['most_in_flight']} | 0 |" in filled
     assert "| 400 | 9 | 14 | 27 | 32 |" in filled
-    assert fleet_page.fill(filled, fleet_page.tables(found)) == filled
+    assert markdown.fill(filled, scaling_page.tables(found)) == filled
     with pytest.raises(ValueError, match="0 places for the table fleet"):
-        fleet_page.fill("", fleet_page.tables(found))
+        markdown.fill("", scaling_page.tables(found))

@@ -1,15 +1,35 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture and the tables of docs/scaling.md, from what the benchmarks found."""
+"""The picture and the tables of docs/scaling.md, from what the benchmarks found and keep in benchmarks/results/."""
 
 from __future__ import annotations
 
-import re
+import json
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from tests.lab.places import ROOT
+
+from .markdown import fill, table
+
+PAGE = ROOT / "docs" / "scaling.md"
+RESULTS = ROOT / "benchmarks" / "results"
+
 COLOURS = ("#b2182b", "#ef8a62", "#67a9cf", "#2166ac")  # told apart by who sees no red or green, too
+
+
+def write() -> None:
+    """Write the tables again, from all results."""
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def page(text: str) -> str:
+    """`text` with the tables as they are to be."""
+    bench, controller, fleet = (
+        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("bench", "controller", "fleet")
+    )
+    return fill(text, {"bench": engine_table(bench), "controller": controller_table(controller), **tables(fleet)})
 
 
 def draw(found: Mapping[str, Any], jitters: Sequence[int], path: Path) -> None:
@@ -60,7 +80,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def engine_table(bench: Mapping[str, Any]) -> str:
-    """What a run costs a storage host, from build/bench.json."""
+    """What a run costs a storage host, from the results of all cases."""
     figures = {case["name"]: case["figures"] for case in bench["cases"] if case["system"] == "quiesce.vmware_zfs"}
     hundred, thousand = figures["100 VMs at 2 s"], figures["1000 VMs at 0.5 s"]
     rows = [
@@ -77,7 +97,7 @@ def engine_table(bench: Mapping[str, Any]) -> str:
 
 
 def controller_table(found: Mapping[str, Any]) -> str:
-    """What a controller pays for hosts and forks, from build/controller.json."""
+    """What a controller pays for hosts and forks, from what controller.py found."""
     rows = [
         ["memory of ansible-playbook without forks, MB", f"{found['mb_without_forks']:.0f}"],
         ["memory of each fork, MB", f"{found['mb_per_fork']:.0f}"],
@@ -85,21 +105,6 @@ def controller_table(found: Mapping[str, Any]) -> str:
         ["the same with the module's own, s", f"{found['module_cpu_seconds_per_host']:.2f}"],
     ]
     return table(("ansible-playbook", ""), rows)
-
-
-def fill(page: str, named: Mapping[str, str]) -> str:
-    """The page with each table between its two markers. Raises ValueError for a table that has no place."""
-    for name, table in named.items():
-        place = re.compile(rf"(<!-- {name}: written by a script -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
-        page, places = place.subn(lambda marks, table=table: marks[1] + table + marks[2], page)  # type: ignore[misc]
-        if places != 1:
-            raise ValueError(f"the page has {places} places for the table {name}")
-    return page
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
 
 
 def _by_jitter(found: Mapping[str, Any]) -> str:
