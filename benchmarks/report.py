@@ -51,9 +51,9 @@ some 20 ms, which lengthens the window most when 100 are in flight.
 
 Two figures say more of this machine than of what is measured, and have others beside them. The emulated storage host
 takes {zfs:.2f} s for the ZFS snapshot of 100 VMs, many times as long as a real one: so the hold window is shown without
-it as well. And processors of one name differ by a factor of five: so CPU time is judged at the speed at which
-*{sequential}* takes {sequential_ms:g} ms for each of 100 VMs, as it did where the target was first measured. Here it
-took {sequential_here:.1f} ms, and the engine {raw:.1f} ms in the worst case.
+it as well. And processors of one name differ by a factor of five: so CPU time on a slower machine is judged at the
+speed at which *{sequential}* takes {sequential_ms:g} ms for each of 100 VMs, as it did where the target was first
+measured. Here it took {sequential_here:.1f} ms, and the engine {raw:.1f} ms in the worst case.
 
 ## Targets
 
