@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.lab.python_environments import distribution_python
+
 from . import scaling_page
 from .interpreter import storage_host_python
 
@@ -60,7 +62,8 @@ def play(task: str, hosts: int, forks: int) -> dict[str, Any]:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts", "-c", "local", "play.yml"]
         environment = {
             **os.environ,
-            "ANSIBLE_PYTHON_INTERPRETER": str(storage_host_python()),
+            "ANSIBLE_PYTHON_INTERPRETER": distribution_python(),
+            "VMWARE_ZFS_PYTHON": str(storage_host_python()),
             "PYTHONDONTWRITEBYTECODE": "",
             "VMWARE_ZFS_STATE_DIR": str(Path(folder, "state")),
         }
