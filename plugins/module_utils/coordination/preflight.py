@@ -40,6 +40,7 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
         sdk.vim.VirtualMachine,
         ["name"],
         "list the VMs of the datastores",
+        patient=True,  # which of them may not be read is told below
     )
     names = {moid: inventory.unescape(properties.get("name", moid)) for moid, properties in found.items()}
     lacking = lacking_on_vms(session, names, COORDINATE)

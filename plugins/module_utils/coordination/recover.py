@@ -97,7 +97,8 @@ class _Recovery:
         self._origins: dict[str, Origin] = {}  # of what a scan found
         self._found: set[tuple[str, int, str, str]] = set()  # by a scan: server, VM and VMware snapshot
         self._homeless: list[Entry] = []  # whose server no credential names, until a scan finds them
-        self._records = threading.Lock()  # read, changed and written by one server's thread at a time
+        # What stands above, and the records of ZFS snapshots, are read, changed and written by one thread at a time.
+        self._alone = threading.Lock()
 
     def run(self, scan: bool = False) -> Recovery:
         """Settle what became of ZFS snapshots first: that has to be known before the VMs are released."""
@@ -146,14 +147,13 @@ class _Recovery:
 
     def _orphans(self, session: Session, place: orphans.Place) -> list[Entry]:
         """Those that can go; what a restored VM has to be reverted to is left to people."""
-        found = []
-        for orphan in orphans.find(self._engine, session, place, list(self._homeless)):
-            if _place_of(orphan.entry) not in self._found:  # by another account
-                self._found.add(_place_of(orphan.entry))
-                found.append(orphan)
-        ids = {orphan.entry.id for orphan in found}
-        self._homeless = [entry for entry in self._homeless if entry.id not in ids]
-        self._origins.update({orphan.origin.run: orphan.origin for orphan in found})
+        found = orphans.find(self._engine, session, place, list(self._homeless))
+        with self._alone:
+            found = [orphan for orphan in found if _place_of(orphan.entry) not in self._found]  # by another account
+            self._found.update(_place_of(orphan.entry) for orphan in found)
+            ids = {orphan.entry.id for orphan in found}
+            self._homeless = [entry for entry in self._homeless if entry.id not in ids]
+            self._origins.update({orphan.origin.run: orphan.origin for orphan in found})
         self._leave([orphan.entry for orphan in found if orphan.restored], _RESTORED)
         return [orphan.entry for orphan in found if not orphan.restored]
 
@@ -196,7 +196,7 @@ class _Recovery:
         self._engine.journal.move(one for one in entries if one.id and _place_of(one) in self._found)
         new = [entry for entry in entries if not entry.id]
         for run in {entry.run for entry in new}:
-            with self._records:
+            with self._alone:
                 adopt(self._engine, self._origins[run])
         ids = self._engine.journal.intend(new)
         entries = [entry for entry in entries if entry.id] + [
@@ -242,7 +242,7 @@ class _Recovery:
             if entry.state in (INTENDED, CREATED):
                 missing.setdefault(entry.run, set()).add(entry.vm)
         for run, vms in missing.items():
-            with self._records:
+            with self._alone:
                 self._done.lowered += lower_vms(self._engine, run, vms)
 
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:

@@ -94,8 +94,8 @@ class Visit:
         with ExitStack() as stack:
             for username, session in self._server.sessions(connect, stack, pauses):
                 opened[username] = session
+                others = [one for one in self.left if one.username != username and one.username in accounts]
                 own = [one for one in self.left if one.username == username or one.username not in accounts]
-                others = [one for one in self.left if one not in own]
                 self.left = others + self._see_to(session, own)
                 if self._look_further is not None:
                     self._look_further(username, session)
@@ -108,7 +108,7 @@ class Visit:
 
     def _see_to(self, session: Session, entries: Sequence[Entry]) -> list[Entry]:
         """Do the work for those whose VM the session sees; returns the others."""
-        seen: list[Entry] = []
+        seen: dict[Entry, None] = {}
 
         def look_and_work() -> None:
             now = states(session, [entry.vm for entry in entries])
@@ -117,9 +117,9 @@ class Visit:
                 if state is not None and not state.seen:
                     self._unread[entry] = session
                 elif vm_of(session, entry, state):
-                    seen.append(entry)
+                    seen[entry] = None
             if seen:
-                self._work(session, seen)
+                self._work(session, list(seen))
 
         if entries and not self._guarded(look_and_work, entries):
             return []

@@ -43,17 +43,21 @@ def read(
 
 @understands
 def read_referenced(
-    session: Session, sources: Sequence[Any], reference: str, kind: Any, paths: Sequence[str], purpose: str
+    session: Session,
+    sources: Sequence[Any],
+    reference: str,
+    kind: Any,
+    paths: Sequence[str],
+    purpose: str,
+    patient: bool = False,
 ) -> dict[str, Properties]:
-    """The properties `paths` of all `kind` objects that the property `reference` of any of `sources` lists, in one
-    call.
-    """
+    """The same of all `kind` objects that the property `reference` of any of `sources` lists, in one call."""
     if not sources:
         return {}
     collector = sdk.vmodl.query.PropertyCollector
     step = collector.TraversalSpec(name=reference, type=type(sources[0]), path=reference, skip=False)
     object_set = [collector.ObjectSpec(obj=source, skip=True, selectSet=[step]) for source in sources]
-    return dict(_retrieve(session, object_set, kind, paths, purpose))
+    return dict(_retrieve(session, object_set, kind, paths, purpose, patient))
 
 
 def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
@@ -122,7 +126,7 @@ def _refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
     """
     for missing in item.missingSet or ():
         if faults.kind_of(missing.fault) == "NoPermission":
-            raise faults.translate(missing.fault, str(session.endpoint), purpose)
+            raise faults.translate(missing.fault, str(session.endpoint), purpose, session.username)
 
 
 def _bounded(value: Any) -> Any:

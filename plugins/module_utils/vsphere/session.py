@@ -59,7 +59,7 @@ class Session:
     def __init__(self, endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts) -> None:
         sdk.require()
         self.endpoint = endpoint
-        self._username, self._password = username, password
+        self.username, self._password = username, password
         self._lock = threading.Lock()
         context = tls.make_context(
             str(endpoint), endpoint.validate_certs, endpoint.ca_path, endpoint.thumbprint, timeouts.call
@@ -134,7 +134,7 @@ class Session:
             self.logins += 1
 
     def _send_login(self) -> None:
-        self.content.sessionManager.Login(userName=self._username, password=self._password.reveal())
+        self.content.sessionManager.Login(userName=self.username, password=self._password.reveal())
 
     def _send_logout(self) -> None:
         self.content.sessionManager.Logout()
@@ -145,7 +145,7 @@ class Session:
         except QuiesceError:
             raise
         except sdk.vmodl.MethodFault as fault:
-            raise faults.translate(fault, str(self.endpoint), purpose, self._username) from None
+            raise faults.translate(fault, str(self.endpoint), purpose, self.username) from None
         except ssl.SSLCertVerificationError as error:
             raise CertificateUntrusted(
                 f"The certificate of {self.endpoint} cannot be verified: {error.verify_message}",

@@ -131,7 +131,10 @@ class TaskWaiter:
             return (TaskEnd(task, result=getattr(known.get("info.result"), "_moId", None)),)
         return (
             TaskEnd(
-                task, error=faults.translate(known.get("info.error"), str(self._session.endpoint), "carry out the task")
+                task,
+                error=faults.translate(
+                    known.get("info.error"), str(self._session.endpoint), "carry out the task", self._session.username
+                ),
             ),
         )
 
