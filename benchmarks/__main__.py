@@ -30,7 +30,6 @@ from tests.lab.storage_host import StorageHost
 from . import machine, module_overhead, report, stage, targets, zfs_scale
 from .cases import ENGINE, FULL, PEERS, SCALE, SEQUENTIAL, SMALL, Case
 from .figures import Figures
-from .targets import YARDSTICK
 
 RESULTS = BUILD / "bench.json"
 SMALL_RESULTS = BUILD / "bench-small.json"  # CI's must not replace those that took an hour
@@ -121,7 +120,7 @@ def _measurements(options: argparse.Namespace, host: StorageHost) -> Iterator[tu
 def _case(case: Case, system: str, host: StorageHost, runs: int) -> dict[str, Any]:
     if case.sequential_limit > _LONGEST.get(system, math.inf):
         return {"figures": {"hold_window_seconds": case.sequential_limit}, "case": asdict(case), "computed": True}
-    times = runs if (system == ENGINE and case.limit < _LONG) or (case.name, system) == YARDSTICK else 1
+    times = runs if system == ENGINE and case.limit < _LONG else 1
     measured = [stage.run_once(case, system, host) for _unused in range(times)]
     figures = {key: median(one[key] for one in measured) for key in measured[0]}
     return {"figures": figures, "case": asdict(case), "computed": False, "runs": times}
