@@ -62,17 +62,17 @@ class HoldRun:
     def _quiesce(self) -> None:
         """Hold every VM that the plan holds. All intents are on disk before the first VMware snapshot is asked for."""
         to_hold = [hold for hold in self._holds if hold.member.action != NOTHING]
-        logins = {one.id: (site.session.endpoint, one.username) for site in self._sites for one in site.credentials}
+        sessions = {credential.id: site.session for site in self._sites for credential in site.credentials}
         entries = [
             Entry(
                 run=self._id,
-                hostname=logins[hold.member.credential][0].hostname,
-                port=logins[hold.member.credential][0].port,
+                hostname=sessions[hold.member.credential].endpoint.hostname,
+                port=sessions[hold.member.credential].endpoint.port,
                 vm=hold.member.moid,
                 instance_uuid=hold.member.instance_uuid,
                 vm_name=hold.member.name,
                 name=self._name,
-                username=logins[hold.member.credential][1],
+                username=sessions[hold.member.credential].username,
             )
             for hold in to_hold
         ]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Collection
 
 from ..vsphere.session import Session
@@ -14,15 +14,6 @@ from .engine import Engine
 from .identity import NAME_PREFIX, Origin, origin_of
 from .journal import CREATED, ENDED, Entry
 from .settle import is_forgotten
-
-
-@dataclass(frozen=True)
-class Place:
-    """A server by the name that the credentials have for it, and the account that it is searched with."""
-
-    hostname: str
-    port: int
-    username: str
 
 
 @dataclass(frozen=True)
@@ -38,12 +29,14 @@ class Orphan:
     restored: bool
 
 
-def find(engine: Engine, session: Session, place: Place, homeless: Collection[Entry]) -> list[Orphan]:
-    """The orphans on a server of this storage host's dead runs; `homeless` are entries whose server nobody names.
+def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> list[Orphan]:
+    """The orphans on the session's server of this storage host's dead runs; `homeless` are entries whose server nobody
+    names.
 
     The database was lost or restored, a VM came back, or was restored itself, or the server has another name today.
     """
-    here = [one for one in engine.journal.open_entries() if (one.hostname, one.port) == (place.hostname, place.port)]
+    hostname, port = session.endpoint.hostname, session.endpoint.port
+    here = [one for one in engine.journal.open_entries() if (one.hostname, one.port) == (hostname, port)]
     known = {(vm, entry.name) for entry in here for vm in (entry.vm, entry.instance_uuid) if vm}
     alive = {holder.run for holder in engine.locks.holders()}  # before the search: they may end during it
     found = []
@@ -54,20 +47,19 @@ def find(engine: Engine, session: Session, place: Place, homeless: Collection[En
         if (vm.moid, snapshot.name) in known or (vm.instance_uuid, snapshot.name) in known:
             continue
         moved = next((one for one in homeless if _is_of(one, vm) and one.name == snapshot.name), None)
-        if moved is not None:
-            found.append(Orphan(replace(moved, vm=vm.moid, **asdict(place)), origin, restored=False))
-            continue
-        entry = Entry(
+        entry = moved or Entry(
             origin.run,
-            vm=vm.moid,
-            instance_uuid=vm.instance_uuid,
-            vm_name=vm.name,
-            name=snapshot.name,
-            snapshot=snapshot.moid,
-            state=CREATED,
-            **asdict(place),
+            hostname,
+            port,
+            vm.moid,
+            vm.instance_uuid,
+            vm.name,
+            snapshot.name,
+            snapshot.moid,
+            CREATED,
         )
-        found.append(Orphan(entry, origin, _is_restored(engine, origin, vm)))
+        entry = replace(entry, hostname=hostname, port=port, vm=vm.moid, username=session.username)
+        found.append(Orphan(entry, origin, moved is None and _is_restored(engine, origin, vm)))
     return found
 
 

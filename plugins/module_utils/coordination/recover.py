@@ -131,10 +131,9 @@ class _Recovery:
             self._leave([entry], _no_credential(entry))
 
     def _visit(self, server: Server, scan: bool, work: Work) -> None:
-        def look_further(username: str, session: Session) -> None:
-            place = orphans.Place(server.hostname, server.port, username)
+        def look_further(session: Session) -> None:
             found: list[Entry] = []
-            self._guarded(lambda: found.extend(self._orphans(session, place)))
+            self._guarded(lambda: found.extend(self._orphans(session)))
             self._guarded(lambda: work(session, found), found)
 
         visit = Visit(server, work, self._guarded, look_further if scan else None)
@@ -145,9 +144,9 @@ class _Recovery:
         if scan and not visit.left:
             self._done.problems += server.failed.values()
 
-    def _orphans(self, session: Session, place: orphans.Place) -> list[Entry]:
+    def _orphans(self, session: Session) -> list[Entry]:
         """Those that can go; what a restored VM has to be reverted to is left to people."""
-        found = orphans.find(self._engine, session, place, list(self._homeless))
+        found = orphans.find(self._engine, session, list(self._homeless))
         with self._alone:
             found = [orphan for orphan in found if _place_of(orphan.entry) not in self._found]  # by another account
             self._found.update(_place_of(orphan.entry) for orphan in found)

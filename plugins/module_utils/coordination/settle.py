@@ -11,6 +11,7 @@ from typing import Any, Callable, Container, Iterable, Mapping
 from ..errors import QuiesceError
 from ..zfs import snapshots
 from ..zfs.datasets import list_datasets
+from ..zfs.names import pool_of
 from . import identity, record
 from .consistency import CRASH, STILL
 from .engine import Engine
@@ -80,7 +81,7 @@ def adopt(engine: Engine, origin: Origin) -> None:
         return
     dataset, _unused, name = origin.snapshot.partition("@")
     try:
-        names = [f"{found.name}@{name}" for found in list_datasets(engine.zfs, dataset.partition("/")[0])]
+        names = [f"{found.name}@{name}" for found in list_datasets(engine.zfs, pool_of(dataset))]
         names.sort(key=lambda found: found != origin.snapshot)
     except QuiesceError:  # it is gone, or its pool hangs
         names = [origin.snapshot]

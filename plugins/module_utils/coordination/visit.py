@@ -41,7 +41,7 @@ class Server:
     def add(self, credential: Credential, password: Secret) -> None:
         self.accounts.setdefault(credential.username, {}).setdefault(password, credential)
 
-    def sessions(self, connect: Connect, stack: ExitStack, pauses: tuple[float, ...]) -> Iterator[tuple[str, Session]]:
+    def sessions(self, connect: Connect, stack: ExitStack, pauses: tuple[float, ...]) -> Iterator[Session]:
         """Log in with one account after the other, those first that entries were made by; `stack` logs out.
 
         An account that cannot log in is tried again after each of the `pauses` (seconds), unless it was refused.
@@ -57,7 +57,7 @@ class Server:
                 if session is not None:
                     stack.callback(session.close)
                     self.failed.pop(username, None)
-                    yield username, session
+                    yield session
                 if session is not None or not passwords:
                     del waiting[username]
 
@@ -82,23 +82,22 @@ class Visit:
     """
 
     def __init__(
-        self, server: Server, work: Work, guarded: Guarded, look_further: Callable[[str, Session], None] | None
+        self, server: Server, work: Work, guarded: Guarded, look_further: Callable[[Session], None] | None
     ) -> None:
         self._server, self._work, self._guarded, self._look_further = server, work, guarded, look_further
         self._unread: dict[Entry, Session] = {}  # who has its VM in the inventory, but does not see what it bears
         self.left = server.entries
 
     def run(self, connect: Connect, pauses: tuple[float, ...]) -> None:
-        accounts = self._server.accounts
         opened: dict[str, Session] = {}
         with ExitStack() as stack:
-            for username, session in self._server.sessions(connect, stack, pauses):
-                opened[username] = session
-                others = [one for one in self.left if one.username != username and one.username in accounts]
-                own = [one for one in self.left if one.username == username or one.username not in accounts]
-                self.left = others + self._see_to(session, own)
+            for session in self._server.sessions(connect, stack, pauses):
+                opened[session.username] = session
+                others = self._server.accounts.keys() - {session.username}
+                own = [one for one in self.left if one.username not in others]
+                self.left = [one for one in self.left if one.username in others] + self._see_to(session, own)
                 if self._look_further is not None:
-                    self._look_further(username, session)
+                    self._look_further(session)
                 elif not self.left:
                     return
             for session in opened.values():

@@ -44,15 +44,17 @@ class World:
         sees = self.sees[username]
         if isinstance(sees, QuiesceError):
             raise sees
-        return type("Session", (), {"name": username, "sees": sees, "close": lambda me: self.closed.append(username)})()
+        return type(
+            "Session", (), {"username": username, "sees": sees, "close": lambda me: self.closed.append(username)}
+        )()
 
-    def run(self, *entries: Entry, further: Callable[[str, Any], None] | None = None, tries: int = 1) -> Visit:
+    def run(self, *entries: Entry, further: Callable[[Any], None] | None = None, tries: int = 1) -> Visit:
         server = Server("vc", 443, entries=list(entries))
         for number, username in enumerate(self.sees, 1):
             server.add(Credential("vc", username, "tank", id=number), Secret(username))
 
         def work(session: Any, given: Sequence[Entry]) -> None:
-            self.done += [(session.name, one.vm) for one in given]
+            self.done += [(session.username, one.vm) for one in given]
 
         def guarded(task: Callable[[], None], given: Sequence[Entry]) -> bool:
             task()
@@ -111,5 +113,5 @@ def test_nothing_is_absent_while_an_account_cannot_look(monkeypatch: pytest.Monk
 def test_every_account_looks_further(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, a={"vm-1": SEEN}, b={})
     looked: list[str] = []
-    world.run(entry(1, "vm-1", "a"), further=lambda username, session: looked.append(username))
+    world.run(entry(1, "vm-1", "a"), further=lambda session: looked.append(session.username))
     assert looked == ["a", "b"] and world.done == [("a", "vm-1")]
