@@ -22,10 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.lab.python_environments import distribution_python
-
 from . import scaling_page
-from .interpreter import storage_host_python
+from .interpreter import module_environment
 
 importlib.import_module("tests.conftest")  # makes the collection importable, by ansible-playbook too
 
@@ -62,9 +60,7 @@ def play(task: str, hosts: int, forks: int) -> dict[str, Any]:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts", "-c", "local", "play.yml"]
         environment = {
             **os.environ,
-            "ANSIBLE_PYTHON_INTERPRETER": distribution_python(),
-            "VMWARE_ZFS_PYTHON": str(storage_host_python()),
-            "PYTHONDONTWRITEBYTECODE": "",
+            **module_environment(),
             "VMWARE_ZFS_STATE_DIR": str(Path(folder, "state")),
         }
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -17,3 +17,12 @@ def storage_host_python() -> Path:
     """The interpreter; the first time its virtual environment is made."""
     place = virtual_environment("measured", ROOT / "requirements.txt", python=distribution_python())
     return place / "bin" / "python"
+
+
+def module_environment() -> dict[str, str]:
+    """What has Ansible run modules as on a storage host: in the distribution's Python, with the runtime's beside it."""
+    return {
+        "ANSIBLE_PYTHON_INTERPRETER": distribution_python(),
+        "VMWARE_ZFS_PYTHON": str(storage_host_python()),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }

@@ -19,9 +19,8 @@ import time
 from pathlib import Path
 
 from tests.collection_path import collections_path
-from tests.lab.python_environments import distribution_python
 
-from .interpreter import storage_host_python
+from .interpreter import module_environment
 
 PING = "ansible.builtin.ping"
 OURS = "quiesce.vmware_zfs.vmware_coordinated_snapshot"
@@ -61,9 +60,7 @@ def _play(module: str, calls: int, folder: Path) -> float:
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
-        "ANSIBLE_PYTHON_INTERPRETER": distribution_python(),
-        "VMWARE_ZFS_PYTHON": str(storage_host_python()),
-        "PYTHONDONTWRITEBYTECODE": "",
+        **module_environment(),
         "VMWARE_ZFS_STATE_DIR": str(folder / "state"),
         "VMWARE_ZFS_KEY_FILE": str(folder / "etc" / "secret.key"),
         "VMWARE_ZFS_LOCK_DIR": str(folder / "run"),
