@@ -93,13 +93,15 @@ def _recover(options: argparse.Namespace) -> int:
         verb = "would remove" if options.dry_run else "removed"
         for item in done.removed:
             _say(f"{verb} {_snapshot(item)}")
+        for name in done.sealed:
+            _say(f"wrote the record of {name}, which its run had finished")
         for name in done.lowered:
-            _say(f"lowered the record of {name}: it said more than is known")
+            _say(f"lowered the record of {name}, which release 1.0.0 had left unfinished")
         for problem in done.problems:
             _say(problem)
         for item in done.left:
             _say(f"left {_snapshot(item)}: {item['reason']}")
-        if not (done.removed or done.lowered or done.problems or done.left):
+        if not (done.removed or done.sealed or done.lowered or done.problems or done.left):
             _say("nothing is left of interrupted runs")
     done.require_clean()
     return 1 if done.problems else 0
@@ -233,7 +235,7 @@ def _print_status(found: dict[str, Any]) -> None:
             [
                 run["started"][:19],
                 run["zfs_snapshot"],
-                (run["consistency"] or "no snapshot") if run["state"] in ("ended", "lost") else run["state"],
+                (run["consistency"] or "no snapshot") if run["state"] == "ended" else run["state"],
                 {True: "complete", False: "not complete", None: ""}[run["complete"]],
                 _seconds(run["hold_window_seconds"]),
                 run["run_id"],

@@ -110,6 +110,10 @@ class RunFailed(QuiesceError):
     """A coordinated run did not reach its end; `details` carries the run's result as far as it came."""
 
 
+class PolicyRefused(RunFailed):
+    """A policy of the run (on_vm_failure, on_quiesce_failure) does not allow what it would have recorded."""
+
+
 class ExportRefused(QuiesceError):
     """The NFS server cannot be told to export something, or refuses to; the text carries what exportfs said."""
 

@@ -10,10 +10,11 @@ module: vmware_coordinated_snapshot
 short_description: Take a ZFS snapshot of a dataset while the VMs on it are quiesced
 version_added: 1.0.0
 description:
-  - Takes a VMware snapshot of every running VM that has a disk on the dataset, then one atomic ZFS snapshot, then
+  - Takes a VMware snapshot of every running VM that has files on the dataset, then one atomic ZFS snapshot, then
     removes the VMware snapshots again, whatever happened in between.
-  - How consistent each VM is in the ZFS snapshot is read from vSphere and recorded on the ZFS snapshot itself, in user
-    properties that begin with C(quiesce.vmware_zfs:).
+  - How consistent each VM is in the ZFS snapshot is read from vSphere, before and after the ZFS snapshot is taken.
+    It is recorded on the ZFS snapshot of each dataset, in user properties that begin with C(quiesce.vmware_zfs:).
+    Until both are done, and after an interrupted run, the record says V(crash).
   - VMware snapshots are removed by managed object ID and without their children, so a snapshot that an administrator or
     a backup product takes in the meantime stays. They never include memory.
   - The servers to talk to are those of the stored credentials whose O(ignore:filesystem) concerns the dataset. Only
@@ -64,7 +65,8 @@ options:
       - What to do with a VM that cannot be quiesced.
       - V(crash_consistent) takes its VMware snapshot without quiescing.
       - V(skip) takes no VMware snapshot of it; the ZFS snapshot holds it as after a power cut.
-      - V(fail) takes no ZFS snapshot at all.
+      - V(fail) fails the run and leaves no ZFS snapshot. One that turns out to hold less after it was taken is
+        destroyed again, together with those of earlier waves. One that exists already with such a record is refused.
     type: str
     choices: [crash_consistent, skip, fail]
     default: crash_consistent
@@ -72,7 +74,7 @@ options:
     description:
       - What to do when no VMware snapshot can be taken of a VM, or when a server or datastore cannot be asked.
       - V(continue) takes the ZFS snapshot all the same, with a record that says so.
-      - V(fail) takes no ZFS snapshot at all.
+      - V(fail) fails the run and leaves no ZFS snapshot, as with O(on_quiesce_failure).
     type: str
     choices: [continue, fail]
     default: continue
@@ -260,9 +262,9 @@ recovery:
       returns it.
   returned: when a ZFS snapshot was taken
   type: dict
-  sample: {removed: [], left: [], lowered: [], problems: []}
+  sample: {removed: [], left: [], watched: [], sealed: [], lowered: [], problems: []}
 vms:
-  description: Every VM with a disk on the datasets.
+  description: Every VM with files on the datasets, which are its configuration, disks, deltas, snapshots and swap file.
   returned: success, or failure after the plan was made
   type: list
   elements: dict
@@ -313,8 +315,8 @@ vms:
       sample: ""
     spans:
       description:
-        - Other datasets and datastores that hold disks of it, which this snapshot does not. Empty, because it is not
-          recorded, for a snapshot that was there already.
+        - Other datasets and datastores that hold files of it, which this snapshot does not.
+        - Empty for a snapshot that release 1.0.0 took.
       type: list
       elements: str
       sample: []

@@ -72,7 +72,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 has_vms:
-  description: Whether any VM, running or not, has a disk on the dataset.
+  description: Whether any VM, running or not, has files on the dataset.
   returned: success
   type: bool
   sample: true
@@ -178,6 +178,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     run_module,
     timeouts,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import texts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import open_sites
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.survey import survey
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, VSphereError
@@ -213,8 +214,8 @@ def run(module):
             partial(connect, timeouts=timeouts(options)),
         )
         if problems and len(sites) < len({(one.hostname, one.port, one.username) for one in credentials}):
-            raise VSphereError(" ".join(problems).rstrip("."))
-        for problem in problems:
+            raise VSphereError(" ".join(texts(problems)).rstrip("."))
+        for problem in texts(problems):
             module.warn(problem)
         vms = survey(sites, names)
     return {"changed": False, "has_vms": bool(vms), "vms": vms}

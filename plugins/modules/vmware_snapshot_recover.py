@@ -35,7 +35,6 @@ options:
     description:
       - Whether to search every VM of the stored credentials' servers for VMware snapshots that carry this storage
         host's mark, for after the state database was lost.
-      - ZFS snapshots that came after their VMs had been released are searched for as well, and their records lowered.
     type: bool
     default: false
   lock_timeout:
@@ -105,8 +104,18 @@ watched:
   type: list
   elements: dict
   contains: *item
+sealed:
+  description:
+    - ZFS snapshots whose consistency record was written now.
+    - The interrupted run had finished the record, and kept it in the journal.
+  returned: success or failure
+  type: list
+  elements: str
+  sample: []
 lowered:
-  description: ZFS snapshots whose consistency record was lowered because it said more than is known.
+  description:
+    - ZFS snapshots of release 1.0.0 whose consistency record was lowered because it said more than is known.
+    - This release never lowers a record of its own.
   returned: success or failure
   type: list
   elements: str
@@ -144,7 +153,7 @@ def run(module):
         done = recover(engine, options["scan"], dry=module.check_mode, lock_timeout=options["lock_timeout"])
     for problem in done.problems:
         module.warn(problem)
-    return {"changed": bool(done.removed or done.lowered), **done.require_clean()}
+    return {"changed": bool(done.removed or done.sealed or done.lowered), **done.require_clean()}
 
 
 def main():

@@ -71,6 +71,7 @@ kept:
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTasks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
@@ -79,11 +80,11 @@ SPEC = ArgumentSpec({"id": {"type": "int"}})
 
 
 def run(module):
-    zfs = Zfs()
-    with SnapshotTasks.open(Paths.from_environment(), read_only=True) as stored:
+    zfs, paths = Zfs(), Paths.from_environment()
+    with SnapshotTasks.open(paths, read_only=True) as stored:
         tasks = stored.list_all() if module.params["id"] is None else [stored.get(module.params["id"])]
     found = retire.facts(zfs, [task.dataset for task in tasks])
-    retired = retire.retire(zfs, tasks, found, module.check_mode)
+    retired = retire.retire(zfs, tasks, found, module.check_mode, Locks(paths.lock_dir).is_alive)
     return {
         **retired,
         "changed": bool(retired["destroyed"]),

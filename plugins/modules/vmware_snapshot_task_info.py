@@ -177,10 +177,8 @@ tasks:
         state:
           description:
             - How far it came. V(ended) when it did all it could.
-            - V(quiescing), V(snapshotting) and V(releasing) while it is under way, or when it was interrupted there and
-              nobody has recovered it yet.
-            - V(lost) when its VMs were released while it was not known whether the ZFS snapshot would still be taken,
-              which the recovery finds out.
+            - V(quiescing) and V(releasing) while it is under way, or when it was interrupted there and no recovery has
+              ended it yet.
           type: str
           sample: ended
         zfs_snapshot:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import threading
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -14,7 +16,7 @@ import pytest
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
-from .scene import Scene, nfs, open_scene
+from .scene import Scene, meanwhile, nfs, open_scene
 
 StartVcenter = Callable[..., Simulator]
 
@@ -75,3 +77,32 @@ def vcenter(tree: str, start_vcenter: StartVcenter, scene: Scene) -> Simulator:
     simulator = start_vcenter(nfs("vmware", tree, {"name": "web"}, {"name": "db", "guest": "windows"}, {"name": "app"}))
     scene.enrol(simulator)
     return simulator
+
+
+@pytest.fixture
+def before_zfs(tmp_path: Path, scene: Scene) -> Callable[[str], Path]:
+    """Puts a shell script before the engine's zfs: it runs on every call and knows the real one as "$zfs"."""
+    real = scene.engine.zfs.binary
+
+    def put(script: str) -> Path:
+        path = tmp_path / "zfs"
+        path.write_text(f"#!/bin/sh\nzfs={real}\ncd {tmp_path}\n{script}\n", encoding="ascii")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        scene.engine.zfs.binary = str(path)
+        return tmp_path
+
+    return put
+
+
+def during_zfs(before_zfs: Callable[[str], Path], event: Callable[[], Any]) -> threading.Thread:
+    """Have `event` happen when the last look is over and just before ZFS takes its snapshot, which waits for it."""
+    folder = before_zfs('[ "$1" = snapshot ] && { echo >reached; read line <go; }\nexec $zfs "$@"')
+    for name in ("reached", "go"):
+        os.mkfifo(folder / name)
+
+    def work() -> None:
+        (folder / "reached").read_text()
+        event()
+        (folder / "go").write_text("\n")
+
+    return meanwhile(work)

@@ -142,9 +142,9 @@ class Scene:
 
     def record(self, snapshot: str) -> record.Record:
         """The consistency record of a ZFS snapshot, which must be there."""
-        found = record.read(self.engine.zfs, snapshot)
-        assert found is not None, f"{snapshot} carries no record"
-        return found
+        found = record.read(self.engine.zfs, [snapshot])
+        assert snapshot in found, f"{snapshot} carries no record"
+        return found[snapshot]
 
     def exists(self, *snapshots: str) -> bool:
         """Whether any of the ZFS snapshots exists."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import threading
 import time
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -24,7 +22,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snap
 
 from tests.lab.simulator import Simulator
 
-from .conftest import StartVcenter
+from .conftest import StartVcenter, during_zfs
 from .scene import (
     GUEST,
     Scene,
@@ -44,35 +42,6 @@ from .scene import (
 CREATE = "CreateSnapshot.*"
 REMOVE = "RemoveSnapshot_Task"
 BEST = {"web": "filesystem", "db": "application", "app": "filesystem"}
-
-
-@pytest.fixture
-def before_zfs(tmp_path: Path, scene: Scene) -> Callable[[str], Path]:
-    """Puts a shell script before the engine's zfs: it runs on every call and knows the real one as "$zfs"."""
-    real = scene.engine.zfs.binary
-
-    def put(script: str) -> Path:
-        path = tmp_path / "zfs"
-        path.write_text(f"#!/bin/sh\nzfs={real}\ncd {tmp_path}\n{script}\n", encoding="ascii")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-        scene.engine.zfs.binary = str(path)
-        return tmp_path
-
-    return put
-
-
-def during_zfs(before_zfs: Callable[[str], Path], event: Callable[[], Any]) -> threading.Thread:
-    """Have `event` happen when the last look is over and just before ZFS takes its snapshot, which waits for it."""
-    folder = before_zfs('[ "$1" = snapshot ] && { echo >reached; read line <go; }\nexec $zfs "$@"')
-    for name in ("reached", "go"):
-        os.mkfifo(folder / name)
-
-    def work() -> None:
-        (folder / "reached").read_text()
-        event()
-        (folder / "go").write_text("\n")
-
-    return meanwhile(work)
 
 
 def until(vcenter: Simulator, event: str, method: str = "", vm: str = "") -> Callable[[], Any]:
@@ -478,33 +447,6 @@ def test_somebody_removes_ours_between_the_last_look_and_the_zfs_snapshot(
     scene.assert_released(vcenter)
 
 
-def test_a_record_that_cannot_be_lowered_is_lowered_by_the_next_run(
-    scene: Scene, vcenter: Simulator, before_zfs: Any
-) -> None:
-    folder = before_zfs(
-        '[ "$1" = snapshot ] && { echo >reached; read line <go; }\n'
-        '[ "$1" = program ] && { echo "pool I/O is suspended" >&2; exit 1; }\nexec $zfs "$@"'
-    )
-    for name in ("reached", "go"):
-        os.mkfifo(folder / name)
-
-    def work() -> None:
-        (folder / "reached").read_text()
-        remove_ours(scene, vcenter, "web")
-        (folder / "go").write_text("\n")
-
-    event = meanwhile(work)
-    error = scene.fail(snapshot="too-good")
-    event.join()
-    assert "says more than is true and could not be lowered" in str(error) and "I/O is suspended" in str(error)
-    assert scene.record(f"{scene.tree}@too-good").consistency == "filesystem"
-    scene.assert_released(vcenter)
-    scene.engine.zfs.binary = "zfs"
-    result = scene.take()
-    assert result["recovery"]["lowered"] == [f"{scene.tree}@too-good"]
-    assert scene.record(f"{scene.tree}@too-good").consistency == "crash"
-
-
 @pytest.mark.parametrize("when", ["before the last look", "after it"])
 def test_what_vcenter_lost_sight_of_during_the_run_is_crash(
     scene: Scene, vcenter: Simulator, before_zfs: Any, when: str
@@ -619,16 +561,16 @@ def test_zfs_refuses_and_the_vms_are_released(scene: Scene, vcenter: Simulator, 
     scene.assert_released(vcenter)
 
 
-def test_zfs_that_is_killed_may_have_taken_it_and_the_record_is_lowered(
+def test_zfs_that_is_killed_may_have_taken_it_and_a_listing_shows_that(
     scene: Scene, vcenter: Simulator, before_zfs: Any
 ) -> None:
     before_zfs('[ "$1" = snapshot ] && { $zfs "$@"; kill -9 $$; }\nexec $zfs "$@"')
-    error = scene.fail(snapshot="in-doubt")
-    assert "'zfs snapshot' was ended by signal 9" in str(error)
+    assert levels(scene.take(snapshot="seen")) == BEST and scene.record(f"{scene.tree}@seen").complete
+    before_zfs('[ "$1" = snapshot ] && kill -9 $$\nexec $zfs "$@"')
+    error = scene.fail(snapshot="not-taken")
+    assert "No ZFS snapshot was taken: 'zfs snapshot' was ended by signal 9" in str(error)
+    assert not scene.exists(f"{scene.tree}@not-taken")
     scene.assert_released(vcenter)
-    scene.engine.zfs.binary = "zfs"
-    assert scene.take()["recovery"]["lowered"] == [f"{scene.tree}@in-doubt"]
-    assert scene.record(f"{scene.tree}@in-doubt").consistency == "crash"
 
 
 def test_a_name_that_is_taken(scene: Scene, vcenter: Simulator, tree: str, before_zfs: Any) -> None:

@@ -9,7 +9,7 @@ import time
 from typing import Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire, settle, snapshot_task
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, retire, snapshot_task
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTask
 
 from tests.lab.storage_host import StorageHost
@@ -54,11 +54,11 @@ def test_many_datasets_take_as_many_processes_as_one(
     assert len(taken) == 1 + CHILDREN and done["snapshot"]["complete"]
     assert len(retired["destroyed"]) == (1 + CHILDREN) * SNAPSHOTS
     assert sorted(kept["name"] for kept in retired["kept"]) == sorted(taken)
-    # datasets, facts; datasets, existing, all datasets, snapshot; facts, destroy
-    assert zfs.processes == 8
+    # datasets, facts; datasets, existing, all datasets, snapshot, their createtxg, seal; facts, destroy
+    assert zfs.processes == 10
     scene.assert_released(vcenter)
 
     before = zfs.processes
-    assert settle.lower_vms(scene.engine, done["snapshot"]["run_id"], {vcenter.machines()[0]["moid"]}) == taken
-    assert zfs.processes - before == 4  # existing, of this run, the record, set
-    assert scene.record(taken[0]).consistency == scene.record(taken[-1]).consistency == "crash"
+    records = record.read(zfs, taken)
+    assert zfs.processes - before == 2 and all(one.sealed for one in records.values())
+    assert [one.consistency for one in records.values()] == ["filesystem", *["still"] * CHILDREN]

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import (
     NAME_PREFIX,
-    Origin,
     StorageHost,
     description,
 )
@@ -24,19 +22,14 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.jo
     ABSENT,
     CREATED,
     INTENDED,
-    LOST,
-    SNAPSHOTTING,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import TOO_LATE, Record, read
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.settle import adopt, settle
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ZfsTimeout
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create, start_remove
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import program
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.snapshots import create
 
+from tests import records_v1
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
@@ -149,50 +142,6 @@ def test_a_scan_finds_what_a_lost_database_knew(scene: Scene, vcenter: Simulator
     assert names(listed, "removed") == ["app", "db", "web"] and scene.engine.journal.open_entries() == []
     found = run_module(RECOVER, {**SOON, "scan": True})
     assert found["changed"] and names(found, "removed") == ["app", "db", "web"] and ours(vcenter) == []
-
-
-def test_a_zfs_snapshot_whose_run_the_journal_lost_is_crash(scene: Scene, vcenter: Simulator) -> None:
-    """Also when it appears after its VMs were released: whether they were held then is not known any more."""
-    name = kill_run(scene, vcenter)
-    (run,) = scene.engine.journal.runs(limit=1)
-    with scene.engine.journal._database.transaction() as connection:
-        connection.execute("DELETE FROM vm_snapshot")
-        connection.execute("DELETE FROM run")
-    assert names(run_module(RECOVER, {**SOON, "scan": True}), "removed") == ["app", "db", "web"] and ours(vcenter) == []
-    said = Record(run.id, "", "filesystem", True, held_until=2**40, vms=[{"moid": "vm-1", "level": "filesystem"}])
-    create(scene.engine.zfs, [f"{scene.tree}/nested@{name}"], said.properties(), timeout=60)
-    create(scene.engine.zfs, [f"{scene.tree}@{name}"], replace(said, run="another's").properties(), timeout=60)
-    assert run_module(RECOVER, SOON)["lowered"] == [f"{scene.tree}/nested@{name}"]
-    assert scene.record(f"{scene.tree}/nested@{name}").consistency == "crash"
-    assert scene.record(f"{scene.tree}@{name}").consistency == "filesystem"
-
-
-def test_a_wave_that_the_journal_lost_is_looked_for_on_every_dataset(scene: Scene, vcenter: Simulator) -> None:
-    """Its VMware snapshots name the first of its ZFS snapshots, and the others lie beside that."""
-    first, second = f"{scene.tree}/ds1@wave", f"{scene.tree}/ds10@wave"
-    adopt(scene.engine, Origin("20261101T000000-00000000-2", first))
-    run = scene.engine.journal.run("20261101T000000-00000000-2")
-    assert run is not None and run.snapshots[0] == first and second in run.snapshots
-
-
-def test_a_scan_lowers_what_came_after_its_hold(scene: Scene, vcenter: Simulator) -> None:
-    """The run gave up on zfs and released its VMs, its database was lost, and then the ZFS snapshot appeared."""
-    here = scene.engine.host.id
-    late = Record("20260131T020000-1f2e3d4c", here, "filesystem", True, int(time.time()) - 2, vms=[{"level": "still"}])
-    kinds = {"younger": late, "others": replace(late, host="0123456789ab"), "held": replace(late, held_until=2**40)}
-    # The whole is crash already, for some other VM; what it says of this one is what a restore reads.
-    kinds["partly"] = replace(late, run="20260131T020001-1f2e3d4c", consistency="crash", complete=False)
-    for name, said in kinds.items():
-        create(scene.engine.zfs, [f"{scene.tree}@{name}"], said.properties(), timeout=60)
-    assert run_module(RECOVER, SOON)["lowered"] == []
-    assert f"{scene.tree}@younger" in run_module(RECOVER, {**SOON, "scan": True})["lowered"]
-    written = {name: read(scene.engine.zfs, f"{scene.tree}@{name}", as_written=True) for name in kinds}
-    assert {name: found and found.consistency for name, found in written.items()} == {
-        "younger": "crash", "others": "filesystem", "held": "filesystem", "partly": "crash",
-    }  # fmt: skip
-    partly = written["partly"]
-    assert partly and [vm["level"] for vm in partly.vms] == ["crash"] and partly.problems == [TOO_LATE]
-    assert run_module(RECOVER, {**SOON, "scan": True})["lowered"] == []
 
 
 def test_a_run_that_is_alive_is_left_alone(scene: Scene, vcenter: Simulator) -> None:
@@ -396,7 +345,7 @@ def test_a_quiesced_creation_that_comes_after_the_one_without_was_removed_is_fou
     result = scene.take(on_quiesce_failure="crash_consistent")
     assert vm_of(result, "web")["level"] == "crash" and calls(vcenter)["CreateSnapshotEx_Task"] == 4
     (entry,) = scene.engine.journal.open_entries()
-    assert (entry.vm_name, entry.state, entry.twice) == ("web", ABSENT, True)
+    assert (entry.vm_name, entry.state, entry.creation) == ("web", ABSENT, Creation.REPEATED)
     take(session, vcenter, "web", entry.name)
     assert names(run_module(RECOVER, SOON), "removed") == ["web"] and ours(vcenter) == []
 
@@ -420,94 +369,36 @@ def test_a_run_that_the_journal_may_forget_keeps_its_record(scene: Scene, vcente
     """A VM was restored from a ZFS snapshot of long ago, and powered on as it was."""
     run = "20200131T020000-1f2e3d4c"
     name = f"{scene.tree}@old"
-    said = Record(run, scene.engine.host.id, "filesystem", True, held_until=2**40, vms=[{"level": "filesystem"}])
-    create(scene.engine.zfs, [name], said.properties(), timeout=60)
+    said = records_v1.properties(run, scene.engine.host.id, vms=[{"level": "filesystem"}])
+    create(scene.engine.zfs, [name], said, timeout=60)
     take(session, vcenter, "web", f"{NAME_PREFIX}{run}", description(scene.engine.host, run, name))
     result = run_module(RECOVER, {**SOON, "scan": True})
     assert names(result, "removed") == ["web"] and result["lowered"] == [] and ours(vcenter) == []
     assert scene.record(name).consistency == "filesystem"
 
 
-def test_an_entry_is_open_until_the_record_is_lowered(
-    scene: Scene, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody removed the VMware snapshot of a run that was killed, and the pool hangs when that comes out."""
-    name = kill_run(scene, vcenter)
-    (run,) = scene.engine.journal.runs(limit=1)
-    vms = [{"moid": machine["moid"], "level": "filesystem"} for machine in vcenter.machines()]
-    said = Record(run.id, scene.engine.host.id, "filesystem", True, held_until=2**40, vms=vms)
-    create(scene.engine.zfs, [f"{scene.tree}@{name}"], said.properties(), timeout=60)
-    scene.engine.journal.set_state(run.id, SNAPSHOTTING)
-    with scene.engine.connect(endpoint_of(scene.engine.credentials.list_all()[0]), vcenter.user,
-                              Secret(vcenter.password)) as session:  # fmt: skip
-        (web,) = [machine for machine in vcenter.machines() if machine["name"] == "web"]
-        start_remove(session, web["snapshots"][0]["moid"])
-    finished(vcenter, "RemoveSnapshot", "web")
-
-    def hang(*arguments: Any) -> None:
-        raise ZfsTimeout("'zfs program' did not end within 60 seconds", "Check the pool")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(recover, "lower_vms", hang)
-        result = run_module(RECOVER, SOON)
-    assert result["failed"] and names(result, "left") == ["web"] and "did not end" in result["left"][0]["reason"]
-    assert names(result, "removed") == ["app", "db"]
-    assert scene.record(f"{scene.tree}@{name}").consistency == "filesystem"
-    assert run_module(RECOVER, SOON)["lowered"] == [f"{scene.tree}@{name}"]
-    assert scene.record(f"{scene.tree}@{name}").consistency == "crash"
-    assert [entry for entry in scene.engine.journal.open_entries() if entry.state != ABSENT] == []
-
-
-def test_lowering_that_was_cut_short_is_done_again(
-    scene: Scene, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The records of a run's ZFS snapshots are lowered some at a time, and the host loses power in between."""
-    names = [f"{scene.tree}@cut-short", f"{scene.tree}/nested@cut-short"]
-    said = Record("20260131T020000-1f2e3d4c", "", "filesystem", True, held_until=2**40, vms=[{"level": "filesystem"}])
-    create(scene.engine.zfs, names, said.properties(), timeout=60)
-    scene.engine.journal.open_run(said.run, "", scene.tree, names, LOST)
-    run_zfs, programs = scene.engine.zfs.run, count(1)
-
-    def cut(*arguments: str, **more: Any) -> str:
-        if arguments[0] == "program" and next(programs) == 2:
-            raise ZfsTimeout("'zfs program' was ended", "Look why")
-        return run_zfs(*arguments, **more)
-
-    monkeypatch.setattr(program, "_BATCH", 1)
-    monkeypatch.setattr(scene.engine.zfs, "run", cut)
-    _lowered, problems = settle(scene.engine)
-    assert problems and next(programs) == 3
-    assert sorted(scene.record(name).consistency for name in names) == ["crash", "filesystem"]
-    assert set(recover.recover(scene.engine).lowered) == set(names)
-    assert [scene.record(name).consistency for name in names] == ["crash", "crash"]
-
-
-def test_records_are_changed_for_one_server_at_a_time(
-    scene: Scene, vcenter: Simulator, start_vcenter: StartVcenter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two servers with VMs of one run that the journal lost."""
-    other = start_vcenter(nfs("other", scene.tree, {"name": "far"}))
-    scene.enrol(other)
-    result = scene.take()
-    run, mark = result["run_id"], description(scene.engine.host, result["run_id"], result["zfs_snapshots"][0])
-    with scene.engine.journal._database.transaction() as connection:
-        connection.execute("DELETE FROM run")
-    for server, vm in ((vcenter, "web"), (other, "far")):
-        endpoint = next(endpoint_of(one) for one in scene.engine.credentials.list_all() if one.port == server.port)
-        with scene.engine.connect(endpoint, server.user, Secret(server.password)) as session:
-            take(session, server, vm, f"{NAME_PREFIX}{run}", mark)
-    at_work, most = [0], [0]
-
-    def slowly(engine: Any, origin: Any) -> None:
-        at_work[0] += 1
-        most[0] = max(most[0], at_work[0])
-        time.sleep(0.3)
-        adopt(engine, origin)
-        at_work[0] -= 1
-
-    monkeypatch.setattr(recover, "adopt", slowly)
-    found = run_module(RECOVER, {**SOON, "scan": True})
-    assert names(found, "removed") == ["far", "web"] and ours(vcenter) == ours(other) == [] and most == [1]
+def test_runs_that_1_0_0_left_unfinished_are_settled_once(scene: Scene, vcenter: Simulator) -> None:
+    """Their records may say more than is known: of the one that gave up waiting, and of the one that died at work."""
+    vms = [{"moid": "vm-1", "level": "filesystem"}, {"moid": "vm-2", "level": "still"}]
+    for run, state in (("gave-up", "lost"), ("died", "snapshotting"), ("came", "lost")):
+        names = [f"{scene.tree}@{run}", f"{scene.tree}/nested@{run}"]
+        scene.engine.journal.open_run(run, "", scene.tree, names, state)
+        if run != "came":
+            create(scene.engine.zfs, names, records_v1.properties(run, vms=vms), timeout=60)
+    result = run_module(RECOVER, SOON)
+    lowered = [f"{scene.tree}{child}@{run}" for run in ("died", "gave-up") for child in ("", "/nested")]
+    assert sorted(result["lowered"]) == sorted(lowered) and result["changed"] and not result["problems"]
+    said = {run: scene.record(f"{scene.tree}/nested@{run}") for run in ("died", "gave-up")}
+    assert {run: [vm["level"] for vm in record.vms] for run, record in said.items()} == {
+        "died": ["filesystem", "crash"], "gave-up": ["crash", "crash"],
+    }  # fmt: skip
+    assert {(record.consistency, record.complete) for record in said.values()} == {("crash", False)}
+    assert run_module(RECOVER, SOON)["lowered"] == []
+    assert {run.state for run in scene.engine.journal.runs()} == {"ended"}
+    # What comes later is younger than its hold, and says so itself.
+    late = records_v1.properties("came", held_until=1, vms=vms)
+    create(scene.engine.zfs, [f"{scene.tree}@came"], late, timeout=60)
+    assert scene.record(f"{scene.tree}@came").consistency == "crash"
 
 
 def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Scene, vcenter: Simulator) -> None:
@@ -544,7 +435,7 @@ def test_a_first_creation_that_comes_after_the_second_was_removed_is_found(scene
     result = run_module(RECOVER, SOON)
     assert names(result, "removed") == ["app", "db", "web"] and names(result, "watched") == ["web"]
     (entry,) = scene.engine.journal.open_entries()
-    assert ours(vcenter) == [] and (entry.vm_name, entry.state, entry.twice) == ("web", ABSENT, True)
+    assert ours(vcenter) == [] and (entry.vm_name, entry.state, entry.creation) == ("web", ABSENT, Creation.REPEATED)
     vcenter.clear_trace()
     vcenter.clear_rules()
     finished(vcenter, "CreateSnapshot", "web")
@@ -576,7 +467,7 @@ def test_two_recoveries_at_once(scene: Scene, vcenter: Simulator) -> None:
     vcenter.wait_for(lambda entry: (entry.get("event"), entry["method"]) == ("started", "RemoveSnapshot_Task"))
     refused = run_module(RECOVER, {**SOON, "lock_timeout": 0.5})
     assert refused["failed"] and "Another recovery did not end within 0.5 seconds" in refused["msg"]
-    assert recover.before_run(scene.engine).removed == []  # a run does not wait for it
+    assert recover.before_run(scene.engine, "tank").removed == []  # a run does not wait for it
     threading.Timer(0.5, vcenter.release).start()
     second = run_module(RECOVER, SOON)
     assert names(answer(first), "removed") == ["app", "db", "web"] and not second["changed"] and ours(vcenter) == []

@@ -50,13 +50,20 @@ def test_all_datasets_in_one_atomic_step_with_their_record(
     ours = [(snapshot, source) for snapshot, key, source in rows if key == "quiesce.vmware_zfs:consistency"]
     assert sorted(ours) == sorted((snapshot, "local") for snapshot in result["zfs_snapshots"])
 
-    # The record tells what the trace tells.
-    record = scene.record(f"{tree}/nested@{name}")
-    assert (record.run, record.consistency, record.complete) == (result["run_id"], "filesystem", True)
-    assert {vm["name"]: vm["level"] for vm in record.vms} == levels(result)
+    # The records say what the trace says, each of the VMs on its own dataset.
+    records = {dataset: scene.record(f"{dataset}@{name}") for dataset in (tree, f"{tree}/ds1", f"{tree}/nested")}
+    for record in records.values():
+        assert record.sealed and record.run == result["run_id"] and record.complete and record.run_complete
+        assert (record.consistency, record.run_consistency) == ("filesystem", "filesystem")
+    assert {dataset: {vm["name"]: vm["level"] for vm in record.vms} for dataset, record in records.items()} == {
+        tree: {"web": "filesystem", "db": "application"},
+        f"{tree}/ds1": {"one": "filesystem"},
+        f"{tree}/nested": {"50%/app": "filesystem"},
+    }
     created = {entry["snapshot"]: entry for entry in ended(vcenter, "CreateSnapshot")}
-    assert {vm["vmware_snapshot_moid"] for vm in record.vms} == set(created)
-    for vm in record.vms:
+    vms = [vm for record in records.values() for vm in record.vms]
+    assert {vm["vmware_snapshot_moid"] for vm in vms} == set(created)
+    for vm in vms:
         entry = created[vm["vmware_snapshot_moid"]]
         assert (entry["vm_name"], entry["vm"], entry["quiesced"]) == (vm["name"], vm["moid"], True)
         assert (
@@ -377,10 +384,12 @@ def test_waves_hold_one_after_the_other(scene: Scene, in_parts: Simulator, tree:
     assert result["consistency"] == "filesystem" and result["complete"] and result["created"]
     assert result["hold_window_seconds"] == max(wave["hold_window_seconds"] for wave in result["waves"])
 
-    records = [scene.record(wave["zfs_snapshots"][-1]) for wave in result["waves"]]
-    assert [{vm["name"] for vm in record.vms} for record in records] == [{"first", "both", "tenth"}, {"nested"}]
-    assert [record.consistency for record in records] == ["filesystem", "application"]
-    assert [record.run for record in records] == [result["run_id"], f"{result['run_id']}-2"]
+    records = {name: scene.record(name) for wave in result["waves"] for name in wave["zfs_snapshots"]}
+    assert [{vm["name"] for vm in record.vms} for record in records.values()] == [
+        set(), {"first", "both"}, {"both", "tenth"}, {"nested"},
+    ]  # fmt: skip
+    assert [record.consistency for record in records.values()] == ["still", "filesystem", "filesystem", "application"]
+    assert [record.run for record in records.values()] == [*[result["run_id"]] * 3, f"{result['run_id']}-2"]
     scene.assert_released(in_parts)
 
     again = scene.take(recursive=True, wave_size=2, snapshot="waves")
@@ -388,14 +397,25 @@ def test_waves_hold_one_after_the_other(scene: Scene, in_parts: Simulator, tree:
     assert [wave["zfs_snapshots"] for wave in again["waves"]] == parts
 
 
-def test_a_wave_that_fails_is_the_last(scene: Scene, in_parts: Simulator, tree: str) -> None:
+def test_a_wave_that_the_policy_refuses_takes_the_earlier_ones_with_it(
+    scene: Scene, in_parts: Simulator, tree: str
+) -> None:
     in_parts.rule(method="CreateSnapshot.*", vm="nested", effect="task_fault", fault="SnapshotFault")
     error = scene.fail(recursive=True, wave_size=2, snapshot="part", on_vm_failure="fail")
     assert str(error).startswith("In wave 2 of 2: No ZFS snapshot was taken: The VM 'nested'")
+    assert not error.details["created"] and not error.details["complete"] and error.details["consistency"] is None
+    assert [wave["created"] for wave in error.details["waves"]] == [False, False]
+    assert not scene.exists(f"{tree}@part", f"{tree}/ds1@part", f"{tree}/ds10@part", f"{tree}/nested@part")
+    scene.assert_released(in_parts)
+
+
+def test_a_wave_that_fails_is_the_last(scene: Scene, in_parts: Simulator, tree: str, before_zfs: Any) -> None:
+    before_zfs(f'case "$*" in snapshot*{tree}/nested@part) echo "out of space" >&2; exit 1;; esac\nexec $zfs "$@"')
+    error = scene.fail(recursive=True, wave_size=2, snapshot="part")
+    assert str(error).startswith("In wave 2 of 2: No ZFS snapshot was taken: 'zfs snapshot' failed: out of space")
     assert error.details["created"] and not error.details["complete"]
     assert [wave["created"] for wave in error.details["waves"]] == [True, False]
-    assert scene.exists(f"{tree}/ds1@part") and not scene.exists(f"{tree}/nested@part")
-    assert scene.record(f"{tree}/ds1@part").complete
+    assert scene.record(f"{tree}/ds1@part").complete and not scene.exists(f"{tree}/nested@part")
     scene.assert_released(in_parts)
 
 

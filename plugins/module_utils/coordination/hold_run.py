@@ -1,34 +1,43 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the first VMware snapshot to the last removal: hold the VMs, take the ZFS snapshot, release the VMs.
+"""From the first VMware snapshot to the sealed record: hold the VMs, take the ZFS snapshot, release the VMs, raise its
+record.
 
-Whatever happens in between, the removals are carried out; what cannot be removed stays in the journal for recovery.
+Whatever happens in between, the removals are carried out; what cannot be removed stays in the journal for recovery. No
+record claims anything before it is proven, and nothing about a record keeps a VM on hold.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Sequence
 
-from ..errors import QuiesceError, RunFailed, VSphereError, ZfsTimeout
+from ..errors import PolicyRefused, QuiesceError, RunFailed, VSphereError, ZfsTimeout
 from ..text import counted, printable, vm_on
 from ..zfs import snapshots
-from . import identity, record, result
-from .confirm import confirm, not_held
-from .consistency import CRASH, lowest
+from . import identity, result
+from .consistency import CRASH
 from .engine import Engine
-from .journal import ENDED, LOST, RELEASING, SNAPSHOTTING, Entry, best_effort
+from .journal import ENDED, RELEASING, Entry, best_effort
+from .look import Look, first_look, second_look
 from .plan import NOTHING, Plan
+from .problem import Problem, texts
 from .quiesce import Hold, Quiesce
+from .record import Record
 from .release import Release, Removal
 from .request import Request
-from .side_by_side import SideBySide
+from .seal import records, seal
+from .side_by_side import Pending, SideBySide
 from .sites import Site
 from .stop import Stop
+from .taken import Taken
 
+_READ_AHEAD = 100  # VMs of a server that are read while others are being held
 _LEAST_ZFS_TIME = 2.0  # seconds that have to be left for the ZFS snapshot; with less the run gives up before it
-_LEAST_LOOK_TIME = 2.0  # seconds that servers have to show what became of the VMs, also when all the time is used up
+_LOOK_TIME = 10.0  # seconds that a server has, once the ZFS snapshot was seen, to show what became of the VMs ...
+_LEAST_LOOK_TIME = 2.0  # ... and that it has when all the time of the hold is used up
 
 
 class HoldRun:
@@ -38,45 +47,44 @@ class HoldRun:
         self, engine: Engine, request: Request, run: str, plan: Plan, sites: Sequence[Site], stop: Stop
     ) -> None:
         self._engine, self._request, self._id, self._plan = engine, request, run, plan
-        self._sites, self._stop = sites, stop
-        self._policy = request.policy
+        self._stop, self._policy = stop, request.policy
         self._deadline = time.monotonic() + self._policy.max_hold
         self._name = identity.snapshot_name(run)
-        self._holds = [Hold(member, level=member.level, reason=member.reason) for member in plan.members]
-        self._taken: record.Record | None = None
-        self._state = ENDED
+        self._datasets = frozenset(plan.datasets)
+        self._holds = [Hold.planned(member) for member in plan.members]
+        self._problems = list(plan.problems)
+        self._refused = ""  # why the policy does not let the run go on
+        self._first: dict[int, Look] = {}  # of each site, by its identity in this process
+        self._taken = Taken(Record(run, engine.host.id, request.task, vmware_snapshot=self._name), plan.snapshots)
+        self._sites = {credential.id: site for site in sites for credential in site.credentials}
+        self._unread: dict[int, int] = {}  # VMs of each site whose new state was not read yet
         self._work = SideBySide(sites)
 
     def execute(self) -> dict[str, Any]:
         failure: QuiesceError | None = None
+        left: list[str] = []
         try:
-            self._quiesce()
-            self._take()
-        except QuiesceError as error:
-            failure = error
+            try:
+                self._quiesce()
+                self._look_first()
+                self._take()
+            except QuiesceError as error:
+                failure = error
+            finally:
+                releases = self._begin_release()
+            if self._taken.seen:
+                failure = self._conclude()
         finally:
-            left = self._release()
-        self._work.close()
+            left = self._end_release(releases)
+            self._work.close()
         return self._finish(failure, left)
+
+    # ---- Holding the VMs
 
     def _quiesce(self) -> None:
         """Hold every VM that the plan holds. All intents are on disk before the first VMware snapshot is asked for."""
         to_hold = [hold for hold in self._holds if hold.member.action != NOTHING]
-        sessions = {credential.id: site.session for site in self._sites for credential in site.credentials}
-        entries = [
-            Entry(
-                run=self._id,
-                hostname=sessions[hold.member.credential].endpoint.hostname,
-                port=sessions[hold.member.credential].endpoint.port,
-                vm=hold.member.moid,
-                instance_uuid=hold.member.instance_uuid,
-                vm_name=hold.member.name,
-                name=self._name,
-                username=sessions[hold.member.credential].username,
-            )
-            for hold in to_hold
-        ]
-        for hold, entry in zip(to_hold, self._engine.journal.intend(entries)):
+        for hold, entry in zip(to_hold, self._engine.journal.intend([self._entry(hold) for hold in to_hold])):
             hold.entry = entry
         self._engine.report(f"Quiescing {counted(len(to_hold), 'VM')}")
         description = identity.description(self._engine.host, self._id, self._plan.snapshots[0])
@@ -89,118 +97,136 @@ class HoldRun:
                 name=self._name,
                 description=description,
                 deadline=self._deadline - _LEAST_ZFS_TIME,
-                give_up=self._stop.ask,
+                give_up=self._give_up,
                 stopped=self._stop.asked,
                 holds=[hold for hold in self._holds_of(site) if hold.entry],
+                made=partial(self._read_ahead, site),
             ).run()
 
         # A server that does not answer must not keep the VMs of the others on hold.
-        self._work.run(quiesce, until=lambda: self._stop.asked() or time.monotonic() >= self._deadline)
+        self._work.work(quiesce).wait(until=lambda: self._stop.asked() or time.monotonic() >= self._deadline)
         self._go_on()
+
+    def _read_ahead(self, site: Site, made: int) -> None:
+        """Read what many VMs have become while others are still waited for: the first look has less to read then."""
+        self._unread[id(site)] = self._unread.get(id(site), 0) + made
+        if self._unread[id(site)] >= _READ_AHEAD and site.watch is not None:
+            self._unread[id(site)] = 0
+            self._work.look_at(site, site.watch.states)
+
+    def _give_up(self, reason: str) -> None:
+        self._refused = self._refused or reason
+        self._stop.ask(reason)
+
+    def _entry(self, hold: Hold) -> Entry:
+        session = self._sites[hold.member.credential].session
+        return Entry(
+            run=self._id,
+            hostname=session.endpoint.hostname,
+            port=session.endpoint.port,
+            vm=hold.member.moid,
+            instance_uuid=hold.member.instance_uuid,
+            vm_name=hold.member.name,
+            name=self._name,
+            username=session.username,
+        )
+
+    def _look_first(self) -> None:
+        """Find out what each VM has reached, and raise RunFailed when the policy forbids that."""
+        looks = self._work.look(lambda site: self._look(site, None))
+        for site, look in looks.wait(until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
+            if look is None:
+                look = self._no_answer(site, f"{site.server} did not answer when the VMs were looked at last")
+            self._first[id(site)] = look
+            self._apply(site, look, look.failure)
+        self._go_on()
+        self._refuse()
+
+    def _look(self, site: Site, first: Look | None) -> Look:
+        """One look at the VMs of a site, the second one when it is given what the `first` has found."""
+        holds, members = self._holds_of(site), self._plan.members
+        try:
+            assert site.watch is not None, "the plan was made with it"
+            now = site.watch.states()
+        except VSphereError as error:
+            return Look(failure=error.problem, problems=[Problem(str(error), self._carried(site))])
+        if first is None:
+            return first_look(site, now, self._datasets, holds, members, self._name)
+        return second_look(site, now, self._datasets, holds, members, self._name, first)
+
+    def _no_answer(self, site: Site, reason: str) -> Look:
+        text = f"{site.server} did not answer when the VMs were looked at: VMs may have come that are not known."
+        return Look(failure=reason, problems=[Problem(text, self._carried(site))])
+
+    def _carried(self, site: Site) -> frozenset[str] | None:
+        return self._datasets & site.carried or None
+
+    def _apply(self, site: Site, look: Look, failure: str) -> None:
+        self._problems += look.problems
+        for hold in self._holds_of(site):
+            hold.was_seen_on(look.datasets.get(hold.member.moid, frozenset()))
+            if failure:
+                if hold.level != CRASH:
+                    hold.leave_behind("vm", failure)
+            elif hold.member.moid in look.findings:
+                finding = look.findings[hold.member.moid]
+                hold.level, hold.reason, hold.hindrance = finding.level, finding.reason, finding.hindrance
+
+    # ---- The ZFS snapshot
 
     def _take(self) -> None:
-        """One atomic ZFS snapshot, which carries what the last look at the VMs has shown."""
-        problems = list(self._plan.problems)
-
-        def look(site: Site) -> None:
-            known = {moid for server, moid in self._plan.bystanders if server == site.session.server_id}
-            known.update(hold.member.moid for hold in self._holds if hold.member.server_id == site.session.server_id)
-            try:
-                problems.extend(confirm(site, self._plan.datasets, self._holds_of(site), known, self._name))
-            except VSphereError as error:
-                problems.append(str(error))
-                for hold in self._holds_of(site):
-                    hold.level, hold.reason = CRASH, error.problem
-
-        for site in self._work.run(look, until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
-            reason = f"{site.server} did not answer when the VMs were looked at last"
-            problems.append(reason)
-            for hold in self._holds_of(site):
-                hold.level, hold.reason = CRASH, reason
-        self._go_on()
-        self._refuse(problems[len(self._plan.problems) :])
-        taken = record.Record(
-            run=self._id,
-            host=self._engine.host.id,
-            consistency=lowest([CRASH] * bool(problems) + [hold.level for hold in self._holds]),
-            complete=not problems and all(hold.level != CRASH for hold in self._holds if hold.member.wanted),
-            held_until=record.last_second_before(time.time() + self._deadline - time.monotonic()),
-            task=self._request.task,
-            vmware_snapshot=self._name,
-            vms=[result.vm_facts(hold) for hold in self._holds],
-            problems=list(problems),  # a site that answers too late must not write to it
-        )
+        """One atomic ZFS snapshot that claims nothing. It counts once it was seen, and only while the VMs are held."""
         self._engine.report(f"Taking {counted(len(self._plan.snapshots), 'ZFS snapshot')}")
-        self._engine.journal.set_state(self._id, SNAPSHOTTING)
-        self._go_on()  # unless the journal was slow
+        zfs, names, limit = self._engine.zfs, self._plan.snapshots, self._deadline - time.monotonic()
         try:
-            zfs, limit = self._engine.zfs, taken.held_until + 1 - time.time()
-            snapshots.create(zfs, self._plan.snapshots, taken.properties(), timeout=limit, hurry=self._stop.asked)
+            snapshots.create(zfs, names, self._taken.record.first(), timeout=limit, hurry=self._stop.asked)
         except ZfsTimeout:
-            # It may still be taken, after the VMs are released: recovery lowers its record when it appears.
-            self._state = LOST
-            best_effort(lambda: self._engine.journal.set_state(self._id, LOST))
-            raise
-        self._taken = taken
-        self._see_through(taken)
-        best_effort(lambda: self._engine.journal.set_state(self._id, RELEASING))
+            # It may have been taken all the same. One that is first seen after the VMs are released stays crash.
+            if not self._taken.find(zfs, _LEAST_LOOK_TIME):
+                raise
+        self._taken.seen = True
 
-    def _see_through(self, taken: record.Record) -> None:
-        """Lower the record by what a look after the ZFS snapshot shows. Raises RunFailed when it cannot be lowered.
+    # ---- Releasing the VMs, each server's as soon as it was looked at again
 
-        The VMs are still held: once this is done the record is final, whatever becomes of the run.
-        """
-        worse: dict[tuple[str, str], str] = {}
+    def _begin_release(self) -> Pending[dict[int, Removal]]:
+        now = time.monotonic()
+        self._look_until = now + min(_LOOK_TIME, max(_LEAST_LOOK_TIME, self._deadline - now))
+        self._second: Pending[Look] | None = None
+        if self._taken.seen:
+            self._second = self._work.look(lambda site: self._look(site, self._first[id(site)]))
+        return self._work.work(partial(self._release, deadline=now + self._policy.max_hold))
 
-        def look(site: Site) -> None:
-            try:
-                found = not_held(site, self._plan.datasets, self._holds_of(site), self._name)
-                worse.update({(site.server, moid): reason for moid, reason in found.items()})
-            except VSphereError as error:
-                unknown(site, error.problem)
+    def _look_is_over(self) -> bool:
+        return time.monotonic() >= self._look_until
 
-        def unknown(site: Site, problem: str) -> None:
-            reason = f"whether it was held until the ZFS snapshot was taken is not known: {problem}"
-            worse.update({(site.server, hold.member.moid): reason for hold in self._holds_of(site)})
+    def _release(self, site: Site, deadline: float) -> dict[int, Removal]:
+        """Remove every VMware snapshot of the site that exists or may exist; by hold, what became of each."""
+        if self._second is not None:
+            self._second.wait_at(site, until=self._look_is_over)
+        # What to remove is decided here, in the site's own thread: by now nothing is created there any more.
+        removals = {id(hold): self._removal(hold) for hold in self._holds_of(site) if hold.started is not None}
+        if removals:
+            Release(site.session, self._engine.journal, self._policy.limits, deadline).run(list(removals.values()))
+        unasked = [hold.entry for hold in self._holds_of(site) if hold.entry and hold.started is None]
+        best_effort(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
+        return removals
 
-        limit = max(self._deadline, time.monotonic() + _LEAST_LOOK_TIME)
-        for site in self._work.run(look, until=lambda: time.monotonic() >= limit):
-            unknown(site, f"{site.server} did not answer")
-        new = [vm for vm in taken.vms if vm["level"] != CRASH and (vm["server"], vm["moid"]) in worse]
-        for vm in new:
-            record.lower(taken, f"The VM '{printable(vm['name'], 80)}': {worse[vm['server'], vm['moid']]}", [vm])
-        for hold in self._holds:
-            reason = worse.get((hold.member.server, hold.member.moid))
-            if reason is not None and hold.level != CRASH:
-                hold.level, hold.reason = CRASH, reason
-        if not new:
-            return
-        try:
-            left = max(_LEAST_ZFS_TIME, limit - time.monotonic())
-            record.rewrite(self._engine.zfs, self._plan.snapshots, taken, timeout=left)
-        except QuiesceError as error:
-            self._state = LOST  # recovery lowers the record
-            raise RunFailed(
-                f"The record of {self._plan.snapshots[0]} says more than is true and could not be lowered: "
-                f"{error.problem}",
-                "Take it for crash-consistent; the next run or 'vmware-zfs recover' lowers its record",
-            ) from error
+    def _removal(self, hold: Hold) -> Removal:
+        return Removal(
+            entry=hold.entry,
+            vm=hold.member.moid,
+            name=self._name,
+            instance_uuid=hold.member.instance_uuid,
+            host=hold.member.host,
+            snapshot=hold.snapshot,
+            creation=hold.creation,
+        )
 
-    def _release(self) -> list[str]:
-        """Remove every VMware snapshot that exists or may exist; return in words those that are still there."""
+    def _end_release(self, releases: Pending[dict[int, Removal]]) -> list[str]:
+        """Wait until all is removed that can be; return in words what is still there."""
         removals: dict[int, Removal] = {}
-        deadline = time.monotonic() + self._policy.max_hold
-
-        def release(site: Site) -> None:
-            # What to remove is looked at here, in the site's own thread: by now nothing is created there any more.
-            mine = {id(hold): self._removal(hold) for hold in self._holds_of(site) if hold.started is not None}
-            removals.update(mine)
-            if mine:
-                Release(site.session, self._engine.journal, self._policy.limits, deadline).run(list(mine.values()))
-            unasked = [hold.entry for hold in self._holds_of(site) if hold.entry and hold.started is None]
-            best_effort(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
-
-        self._work.run(release)
+        for _unused, found in releases.wait():
+            removals.update(found or {})
         self._engine.report(f"Released {counted(len(removals), 'VM')}")
         left = []
         for hold in self._holds:
@@ -215,28 +241,49 @@ class HoldRun:
                 hold.reason = "; ".join(filter(None, (hold.reason, removal.reason)))
         return left
 
-    def _removal(self, hold: Hold) -> Removal:
-        return Removal(
-            entry=hold.entry,
-            vm=hold.member.moid,
-            name=self._name,
-            instance_uuid=hold.member.instance_uuid,
-            host=hold.member.host,
-            snapshot=hold.snapshot,
-            uncertain=hold.uncertain or not hold.snapshot,
-            unanswered=hold.unanswered,
-            twice=hold.twice,
-        )
+    # ---- The record, beside the release
+
+    def _conclude(self) -> QuiesceError | None:
+        """Raise the record to what both looks have shown, or destroy what the policy forbids; return what failed."""
+        assert self._second is not None
+        if not self._taken.createtxgs:
+            self._taken.find(self._engine.zfs, _LOOK_TIME)
+        better = [hold for hold in self._holds if hold.level != CRASH]
+        for site, look in self._second.wait(until=self._look_is_over):
+            if look is None:
+                look = self._no_answer(site, f"{site.server} did not answer")
+            unknown = "whether it was held until the ZFS snapshot was taken is not known: "
+            self._apply(site, look, look.failure and unknown + look.failure)
+        lost = [hold for hold in better if hold.level == CRASH]
+        best_effort(lambda: self._engine.journal.set_state(self._id, RELEASING))
+        try:
+            self._refuse()
+        except PolicyRefused as error:
+            self._taken.destroy(self._engine.zfs, _LOOK_TIME)
+            return error
+        self._problems += [self._problem_of(hold) for hold in lost]
+        self._taken.records = records(self._taken.record, self._plan.snapshots, self._holds, self._problems)
+        self._taken.unsealed, unwritten = seal(self._engine, self._id, self._taken.records, self._taken.createtxgs)
+        if unwritten:
+            self._taken.notes.append(f"The records were set, but could not be written to the journal: {unwritten}.")
+        return self._taken.failure()
+
+    def _problem_of(self, hold: Hold) -> Problem:
+        """A VM that did not last until the second look, named where people look first."""
+        text = f"The VM '{printable(hold.member.name, 80)}': {hold.reason}"
+        return Problem(text, hold.datasets)
+
+    # ---- The end
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
-        done = result.of_run(self._id, self._plan, self._holds, self._taken, left)
-        best_effort(lambda: self._engine.journal.end_run(self._id, done, self._state))
+        done = result.of_run(self._id, self._plan, self._holds, self._problems, self._taken, left)
+        best_effort(lambda: self._engine.journal.end_run(self._id, done, ENDED))
         if left:
             done["problems"].append(f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}")
         if failure is not None:
-            what = f"No ZFS snapshot was taken: {failure.problem}" if self._taken is None else failure.problem
             released = "; the VMs have been released" if not left else f"; {done['problems'][-1]}"
-            raise RunFailed(what + released, failure.remedy, **done) from failure
+            kind = PolicyRefused if isinstance(failure, PolicyRefused) else RunFailed
+            raise kind(self._taken.what_happened(failure.problem) + released, failure.remedy, **done) from failure
         if left:
             raise RunFailed(
                 done["problems"][-1],
@@ -248,24 +295,28 @@ class HoldRun:
     def _go_on(self) -> None:
         """Raise RunFailed when the run was asked to stop, or when its time is up."""
         if self._stop.asked():
-            raise RunFailed(self._stop.reason, "Mend its cause and run it again")
+            kind = PolicyRefused if self._stop.reason == self._refused else RunFailed
+            raise kind(self._stop.reason, "Mend its cause and run it again")
         if time.monotonic() >= self._deadline - _LEAST_ZFS_TIME:
             raise RunFailed(
                 f"the VMs were not ready within max_hold ({self._policy.max_hold:g} seconds)",
                 "Raise max_hold, lower vm_timeout so that slow VMs are left behind, or raise the limits",
             )
 
-    def _refuse(self, problems: Sequence[str]) -> None:
-        """Raise RunFailed when the policy forbids what the last look has shown."""
+    def _refuse(self) -> None:
+        """Raise PolicyRefused when the policy forbids what the looks have shown."""
         forbidden = self._policy.forbidden()
-        refusals = list(problems) if "vm" in forbidden else []
+        new = self._problems[len(self._plan.problems) :]
+        refusals = texts(new) if "vm" in forbidden else []
         refusals += [
             f"the {vm_on(hold.member.name, hold.member.server)}: {hold.reason}"
             for hold in self._holds
             if hold.hindrance in forbidden
         ]
         if refusals:
-            raise RunFailed("; ".join(refusals).rstrip("."), "Mend it, or relax on_vm_failure or on_quiesce_failure")
+            raise PolicyRefused(
+                "; ".join(refusals).rstrip("."), "Mend it, or relax on_vm_failure or on_quiesce_failure"
+            )
 
     def _holds_of(self, site: Site) -> list[Hold]:
         mine = {credential.id for credential in site.credentials}

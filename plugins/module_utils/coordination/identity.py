@@ -46,6 +46,11 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + secrets.token_hex(4)
 
 
+def run_id_at(instant: datetime) -> str:
+    """What is less than the ids of all runs that began after then, and no less than those of all others."""
+    return instant.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%S")
+
+
 def begun(run: str) -> datetime | None:
     """When the run with this id began, None for what is no id of ours."""
     try:

@@ -18,10 +18,11 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..errors import RegistryError
 from ..registry.database import Database
-from .identity import whole_of
+from ..zfs.properties import Assignment
+from .creation import Creation
+from .identity import run_id_at, whole_of
 
-# A run's states. `lost`: its VMs were released while it was not known whether the ZFS snapshot would still be taken.
-QUIESCING, SNAPSHOTTING, RELEASING, LOST, ENDED = "quiescing", "snapshotting", "releasing", "lost", "ended"
+QUIESCING, RELEASING, ENDED = "quiescing", "releasing", "ended"  # a run's states
 # An entry's states. `absent`: it was not there when it was looked for, but its creation, whose answer nobody saw, may
 # still be on its way; only when it is not there either after a while is it `gone`.
 INTENDED, CREATED, REMOVING, ABSENT, GONE = "intended", "created", "removing", "absent", "gone"
@@ -32,8 +33,8 @@ REMEMBERED = timedelta(days=90)  # how long a run stays here; what it took says 
 class Entry:
     """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known.
 
-    `changed` is when its state changed last, UTC in ISO 8601. `twice`: two may come to be, of one name. `username` is
-    the account that it was asked for with, "" where that is not known.
+    `changed` is when its state changed last, UTC in ISO 8601. `username` is the account that it was asked for with, ""
+    where that is not known.
     """
 
     run: str
@@ -47,7 +48,7 @@ class Entry:
     state: str = INTENDED
     note: str = ""
     changed: str = ""
-    twice: bool = False
+    creation: Creation = Creation.ASKED
     username: str = ""
     id: int = 0
 
@@ -115,7 +116,7 @@ class Journal:
 
     def repeat(self, entry: int) -> None:
         """The creation is about to be asked for again, and the first one may still come to be."""
-        self._write("UPDATE vm_snapshot SET twice = 1 WHERE id = ?", [(entry,)])
+        self._write("UPDATE vm_snapshot SET creation = ? WHERE id = ?", [(Creation.REPEATED, entry)])
 
     def move(self, entries: Iterable[Entry]) -> None:
         """These were found on the server, the VM and by the account that they name now."""
@@ -125,8 +126,12 @@ class Journal:
         )
 
     def created(self, snapshots: Mapping[int, str]) -> None:
-        """These VMware snapshots exist: entry -> managed object ID."""
-        self._advance(CREATED, "snapshot", snapshots)
+        """The creation of these VMware snapshots succeeded: entry -> managed object ID."""
+        self._write(
+            "UPDATE vm_snapshot SET state = ?, changed = ?, snapshot = ?,"
+            " creation = CASE creation WHEN ? THEN creation ELSE ? END WHERE id = ?",
+            [(CREATED, _now(), moid, Creation.REPEATED, Creation.MADE, entry) for entry, moid in snapshots.items()],
+        )
 
     def removing(self, snapshots: Mapping[int, str]) -> None:
         """The removal of these VMware snapshots (entry -> managed object ID) is about to be asked for."""
@@ -151,9 +156,33 @@ class Journal:
         """Why these VMware snapshots are still there (entry -> reason); their entries stay open."""
         self._write("UPDATE vm_snapshot SET note = ? WHERE id = ?", [(note, entry) for entry, note in notes.items()])
 
+    def keep_seals(self, run: str, seals: Iterable[Assignment]) -> None:
+        """Write the finished records of the run's ZFS snapshots before they are set there, all in one transaction."""
+        self._write(
+            "INSERT OR REPLACE INTO seal (run, snapshot, createtxg, properties) VALUES (?, ?, ?, ?)",
+            [(run, one.snapshot, one.createtxg, json.dumps(one.properties)) for one in seals],
+        )
+
+    def drop_seals(self, run: str, snapshots: Iterable[str]) -> None:
+        """The records of these ZFS snapshots are set, or the snapshots are gone."""
+        self._write("DELETE FROM seal WHERE run = ? AND snapshot = ?", [(run, snapshot) for snapshot in snapshots])
+
+    def seals(self, run: str) -> list[Assignment]:
+        """The records of the run that are not known to be set, in the run's order."""
+        with self._lock:
+            rows = self._database.rows(
+                "SELECT snapshot, createtxg, properties FROM seal WHERE run = ? ORDER BY rowid", (run,)
+            )
+        return [Assignment(row[0], row[1], tuple((key, value) for key, value in json.loads(row[2]))) for row in rows]
+
+    def unsealed_runs(self) -> list[str]:
+        """The runs with records that are not known to be set, oldest first."""
+        with self._lock:
+            return [row[0] for row in self._database.rows("SELECT run FROM seal GROUP BY run ORDER BY min(rowid)")]
+
     def forget(self, before: datetime) -> None:
         """Forget the runs that ended and began before then, but for the newest of each task, which tells what it did
-        last, and for those of which a VMware snapshot may be left.
+        last, and for those of which a VMware snapshot may be left; and every record that could not be set since then.
         """
         with self._lock, self._database.transaction() as connection:
             newest = connection.execute("SELECT id, max(started) FROM run WHERE task != '' GROUP BY task")
@@ -163,6 +192,7 @@ class Journal:
             old = [(row["id"],) for row in ended if whole_of(row["id"]) not in kept]
             connection.executemany("DELETE FROM vm_snapshot WHERE run = ?", old)
             connection.executemany("DELETE FROM run WHERE id = ?", old)
+            connection.execute("DELETE FROM seal WHERE run < ?", (run_id_at(before),))  # its pool is gone for good
 
     def open_entries(self) -> list[Entry]:
         """Every VMware snapshot that exists or may exist, oldest first."""
@@ -203,11 +233,12 @@ class Journal:
 
     def _entries(self, where: str, value: str) -> list[Entry]:
         columns = (
-            "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, twice, username, id"
+            "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, creation, username,"
+            " id"
         )
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
-        return [Entry(**{**dict(row), "twice": bool(row["twice"])}) for row in rows]
+        return [Entry(**{**dict(row), "creation": Creation(row["creation"])}) for row in rows]
 
     def _advance(self, state: str, column: str, values: Mapping[int, str]) -> None:
         self._write(

@@ -6,26 +6,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import Collection
 
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import Bearer, search
+from .creation import Creation
 from .engine import Engine
-from .identity import NAME_PREFIX, Origin, origin_of
-from .journal import CREATED, ENDED, Entry
-from .settle import is_forgotten
+from .identity import NAME_PREFIX, Origin, begun, origin_of
+from .journal import CREATED, ENDED, REMEMBERED, Entry
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """One of them, as an entry that is not in the journal yet, or under another server's name, and where it comes from.
+    """One of them, as an entry that is not in the journal yet, or under another server's name.
 
     `restored`: its run was seen to its end and its VM is off, as one that was registered from a clone of the ZFS
     snapshot. Such a VM has yet to be reverted to it.
     """
 
     entry: Entry
-    origin: Origin
     restored: bool
 
 
@@ -57,9 +57,10 @@ def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> list[
             snapshot.name,
             snapshot.moid,
             CREATED,
+            creation=Creation.MADE,
         )
         entry = replace(entry, hostname=hostname, port=port, vm=vm.moid, username=session.username)
-        found.append(Orphan(entry, origin, moved is None and _is_restored(engine, origin, vm)))
+        found.append(Orphan(entry, moved is None and _is_restored(engine, origin, vm)))
     return found
 
 
@@ -71,4 +72,10 @@ def _is_restored(engine: Engine, origin: Origin, vm: Bearer) -> bool:
     if vm.power != "poweredOff":
         return False
     run = engine.journal.run(origin.run)
-    return is_forgotten(origin.run) if run is None else run.state == ENDED
+    return _is_forgotten(origin.run) if run is None else run.state == ENDED
+
+
+def _is_forgotten(run: str) -> bool:
+    """Whether the run began so long ago that the journal need not know it any more, though it came to its end."""
+    when = begun(run)
+    return when is not None and when < datetime.now(timezone.utc) - REMEMBERED

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
 from ..matching import Match, disk_datasets
 from ..text import printable, vm_on
-from ..vsphere.vms import Disk, Vm, list_vms
+from ..vsphere.vm_watch import VmWatch
+from ..vsphere.vms import Disk, Vm, datastore_of
+from ..zfs.names import dataset_of
 from .consistency import APPLICATION, CRASH, FILESYSTEM, STILL, lowest
+from .problem import Problem
 from .request import Policy, Request
 from .sites import Site
 
@@ -22,7 +25,7 @@ QUIESCE, SNAPSHOT, NOTHING = "quiesce", "snapshot", "nothing"  # what is done to
 
 @dataclass(frozen=True)
 class Member:
-    """A VM with a disk on the datasets. `level` is the best that it can reach, `reason` says why no better.
+    """A VM with files on the datasets. `level` is the best that it can reach, `reason` says why no better.
 
     `wanted` is false for a VM that was excluded: it lowers the consistency of the whole, but nobody asked for more.
     """
@@ -40,33 +43,37 @@ class Member:
     action: str
     level: str
     reason: str = ""
-    datasets: tuple[str, ...] = ()  # those of the run that hold its disks; none when its disks cannot be read
-    spans: tuple[str, ...] = ()  # datasets and foreign datastores that hold more of its disks
+    datasets: tuple[str, ...] = ()  # those of the run that hold files of it; none when its disks cannot be read
+    spans: tuple[str, ...] = ()  # datasets and foreign datastores that hold more of its files
     wanted: bool = True
     hindrance: str = ""  # "quiesce" or "vm": which failure this already is before anything is tried
+    disks: tuple[PlacedDisk, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlacedDisk:
+    """A disk as the plan saw it: its chain, the name of the datastore that holds the file in use, and the datasets of
+    this host that hold any of its files.
+    """
+
+    disk: Disk
+    datastore: str
+    datasets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run.
-
-    `bystanders` are VMs (server's ID, managed object ID) on the datastores without a disk on the datasets. `seen_on`
-    tells of every VM, by the same key, the datastores that it was seen on; `carriers` of every datastore that lies on
-    datasets of the run (server's ID, managed object ID) which ones those are.
-    """
+    """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run."""
 
     dataset: str
     snapshots: tuple[str, ...]
     members: tuple[Member, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
     refusals: tuple[str, ...]
-    bystanders: frozenset[tuple[str, str]] = frozenset()
-    seen_on: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
-    carriers: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return tuple(name.split("@")[0] for name in self.snapshots)
+        return tuple(map(dataset_of, self.snapshots))
 
     def best(self) -> str:
         """The level that the whole can reach at best."""
@@ -76,26 +83,23 @@ class Plan:
         return not self.problems and all(member.level != CRASH for member in self.members if member.wanted)
 
 
-def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], problems: Sequence[str]) -> Plan:
+def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], problems: Sequence[Problem]) -> Plan:
     """Plan the snapshot of `datasets` (by name); `problems` are those that opening the sites met."""
     targets = frozenset(datasets)
     problems = list(problems)
     members: dict[tuple[str, str], Member] = {}
-    bystanders: set[tuple[str, str]] = set()
-    seen_on: dict[tuple[str, str], frozenset[str]] = {}
     with ThreadPoolExecutor(max_workers=max(1, len(sites))) as pool:
         for site, found in zip(sites, pool.map(lambda site: _read(site, targets), sites)):
             if isinstance(found, VSphereError):
-                problems.append(str(found))
+                problems.append(Problem(str(found), targets & site.carried or None))
                 continue
             for vm in found:
                 key = (site.session.server_id, vm.moid)  # two accounts, or two names of a server, show the same VM
-                seen_on[key] = seen_on.get(key, frozenset()) | vm.datastores
-                lies_on = [places(disk, site.matches) for disk in vm.disks]
-                if vm.readable and targets.isdisjoint(set().union(*lies_on)):
-                    bystanders.add(key)
-                elif key not in members:
-                    members[key] = _member(site, vm, lies_on, targets, request.policy)
+                if key in members:
+                    continue
+                everywhere = places_of(vm, site)
+                if not vm.readable or not targets.isdisjoint(everywhere):
+                    members[key] = _member(site, vm, everywhere, targets, request.policy)
     ordered = tuple(sorted(members.values(), key=lambda member: (member.server, member.name, member.moid)))
     return Plan(
         dataset=request.dataset,
@@ -103,43 +107,53 @@ def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], 
         members=ordered,
         problems=tuple(problems),
         refusals=tuple(_refusals(ordered, problems, request.policy)),
-        bystanders=frozenset(bystanders),
-        seen_on=seen_on,
-        carriers=_carriers(sites, targets),
     )
-
-
-def _carriers(sites: Iterable[Site], targets: frozenset[str]) -> dict[tuple[str, str], frozenset[str]]:
-    """Each datastore (server's ID, managed object ID) that lies on any of `targets`, with those."""
-    found: dict[tuple[str, str], frozenset[str]] = {}
-    for site in sites:
-        for moid in site.carrying(targets):
-            key = (site.session.server_id, moid)
-            found[key] = found.get(key, frozenset()) | targets.intersection(site.matches[moid].datasets)
-    return found
 
 
 def _read(site: Site, targets: Iterable[str]) -> list[Vm] | VSphereError:
     try:
-        return list_vms(site.session, site.carrying(targets))
+        site.watch = VmWatch(site.session, site.carrying(targets))
+        return site.watch.vms()
     except VSphereError as error:
         return error
 
 
 def places(disk: Disk, matches: Mapping[str, Match]) -> set[str]:
     """Where the disk's files lie: names of datasets, or "the datastore X" for one that lies on none of this host."""
-    found_on: set[str] = set()
+    found: set[str] = set()
     for datastore, path in disk.files:
-        match = matches.get(datastore)
-        found = disk_datasets(match, path) if match else ()
-        name = printable(match.datastore.name if match else datastore or "of another kind", 80)
-        found_on.update(found or [f"the datastore {name}"])
-    return found_on
+        found |= places_of_file(datastore, path, matches)
+    return found
 
 
-def _member(site: Site, vm: Vm, lies_on: Sequence[set[str]], targets: frozenset[str], policy: Policy) -> Member:
+def places_of(vm: Vm, site: Site) -> set[str]:
+    """Where all of its files lie: the .vmx, each disk with its parents, and its snapshot, delta and swap files.
+
+    An image in a drive is no file of it. What else it has on a datastore, such as a swap file that was placed there,
+    may lie on any dataset of that datastore.
+    """
+    found = set().union(*(places(disk, site.matches) for disk in vm.disks))
+    accounted = {datastore for disk in vm.disks for datastore, _unused in disk.files} | vm.images
+    for file in filter(None, (vm.vmx_path, vm.snapshot_directory)):
+        named = site.called(datastore_of(file))
+        for moid in named & vm.datastores or named:
+            accounted.add(moid)
+            found |= places_of_file(moid, file, site.matches)
+    for moid in vm.datastores - accounted:
+        if moid in site.matches:
+            found.update(site.matches[moid].datasets)
+    return found
+
+
+def places_of_file(datastore: str, path: str, matches: Mapping[str, Match]) -> set[str]:
+    """The same of a file on a datastore (managed object ID)."""
+    match = matches.get(datastore)
+    name = printable(match.datastore.name if match else datastore or "of another kind", 80)
+    return set(disk_datasets(match, path) if match else ()) or {f"the datastore {name}"}
+
+
+def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], policy: Policy) -> Member:
     verdict = _verdict(vm, policy)
-    everywhere: set[str] = set().union(*lies_on)
     member = Member(
         server=site.server,
         server_id=site.session.server_id,
@@ -151,17 +165,26 @@ def _member(site: Site, vm: Vm, lies_on: Sequence[set[str]], targets: frozenset[
         host=vm.host,
         guest=vm.guest,
         power=vm.power,
-        datasets=tuple(sorted(everywhere & targets)),
+        datasets=tuple(sorted(everywhere & targets)) if vm.readable else (),
         spans=tuple(sorted(everywhere - targets)),
+        disks=tuple(_placed(disk, site) for disk in vm.disks),
         **asdict(verdict),
     )
     left_out = [
-        disk.label for disk, place in zip(vm.disks, lies_on) if disk.independent and targets.intersection(place)
+        placed.disk.label
+        for placed in member.disks
+        if placed.disk.independent and targets.intersection(placed.datasets)
     ]
     if verdict.action != NOTHING and left_out and verdict.level != CRASH:
         what = f"its independent disk {', '.join(left_out)} is left out of VMware snapshots"
         return replace(member, level=CRASH, reason=what)
     return member
+
+
+def _placed(disk: Disk, site: Site) -> PlacedDisk:
+    match = site.matches.get(disk.files[0][0]) if disk.files else None
+    datasets = places(disk, site.matches) & site.carried
+    return PlacedDisk(disk, match.datastore.name if match else "", tuple(sorted(datasets)))
 
 
 @dataclass(frozen=True)
@@ -192,11 +215,11 @@ def _verdict(vm: Vm, policy: Policy) -> _Verdict:
     return _Verdict(QUIESCE, APPLICATION if vm.guest == "windows server" else FILESYSTEM)
 
 
-def _refusals(members: Sequence[Member], problems: Sequence[str], policy: Policy) -> Iterable[str]:
+def _refusals(members: Sequence[Member], problems: Sequence[Problem], policy: Policy) -> Iterable[str]:
     """What the policy does not let pass, known before anything is changed."""
     forbidden = policy.forbidden()
     if "vm" in forbidden:
-        yield from problems
+        yield from (problem.text for problem in problems)
     for member in members:
         if member.hindrance in forbidden:
             yield f"The {vm_on(member.name, member.server)}: {member.reason}"

@@ -14,6 +14,7 @@ from ..text import vm_on
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from .consistency import CRASH
+from .creation import Creation
 from .drive import Drive, Flow, Job, Outcome, Pause, Task
 from .journal import Journal, best_effort
 from .plan import QUIESCE, Member
@@ -26,24 +27,41 @@ _RETRY = 1.0  # seconds before a busy VM is asked again
 class Hold:
     """What a run did with one VM. Times are on the monotonic clock, None until they come.
 
-    `uncertain`: a creation may still be under way or have succeeded unseen, so that its absence has to be proved.
-    `unanswered`: nobody saw how a creation ended, so that it may even come to be after its absence was seen; `twice`:
-    and it was asked for again.
+    `snapshot` is the managed object ID of its VMware snapshot; by `creation` it may be half of one.
+    `datasets` are those of the run that hold files of it, by the plan and by each look; None: it may have some on any.
+    `hindrance` ("quiesce" or "vm") says what has gone wrong with it, "" if nothing has.
     """
 
     member: Member
     entry: int = 0
+    creation: Creation = Creation.UNASKED
     snapshot: str = ""
     quiesced: bool = False  # asked for; whether it happened is read from the tree
-    uncertain: bool = False
-    unanswered: bool = False
-    twice: bool = False
-    failed: bool = False
-    hindrance: str = ""  # "quiesce" or "vm": what the last look at it has shown to have gone wrong
+    datasets: frozenset[str] | None = None
+    hindrance: str = ""
     level: str = CRASH
     reason: str = ""
     started: float | None = None
     released: float | None = None
+
+    @classmethod
+    def planned(cls, member: Member) -> Hold:
+        """Of a VM with which nothing was done yet."""
+        datasets = frozenset(member.datasets) or None
+        return cls(member, datasets=datasets, level=member.level, reason=member.reason, hindrance=member.hindrance)
+
+    def was_seen_on(self, datasets: frozenset[str]) -> None:
+        """Its files were found on these datasets, too."""
+        if self.datasets is not None:
+            self.datasets |= datasets
+
+    def is_on(self, dataset: str) -> bool:
+        """Whether it has files on the dataset, or may have."""
+        return self.datasets is None or dataset in self.datasets
+
+    def leave_behind(self, hindrance: str, reason: str) -> None:
+        """The run goes on without it."""
+        self.level, self.hindrance, self.reason = CRASH, hindrance, reason
 
 
 @dataclass
@@ -51,7 +69,8 @@ class Quiesce:
     """The first half of a run on one server: creates the VMware snapshot of every hold, within the policy's limits.
 
     `name` and `description` are those of every VMware snapshot of the run; `deadline` is when the run's hold must end;
-    `give_up` tells the whole run that it has failed; `stopped` is true once the run is to be ended.
+    `give_up` tells the whole run that it has failed; `stopped` is true once the run is to be ended; `made` is told how
+    many more VMware snapshots there are.
     """
 
     session: Session
@@ -63,6 +82,7 @@ class Quiesce:
     give_up: Callable[[str], None]
     stopped: Callable[[], bool]
     holds: list[Hold] = field(default_factory=list)
+    made: Callable[[int], None] = lambda count: None
     _created: dict[int, str] = field(default_factory=dict)  # entry -> snapshot, not yet in the journal
 
     def run(self) -> None:
@@ -83,27 +103,32 @@ class Quiesce:
         deadline = min(hold.started + self.policy.vm_timeout, self.deadline)
         hold.quiesced = hold.member.action == QUIESCE
         while True:
+            before = hold.creation
+            _learn(hold, Creation.ASKED)
             outcome = yield Task(lambda: self._begin(hold, deadline), deadline)
             error = outcome.error
             if outcome.unfinished and not outcome.began:
+                hold.creation = before
                 self._fail(hold, "the run ended before its VMware snapshot was asked for")
                 return
             if outcome.unfinished:
-                hold.uncertain = hold.unanswered = True
+                _learn(hold, Creation.UNANSWERED)
                 self._fail(
                     hold, f"its VMware snapshot was not ready within {time.monotonic() - hold.started:.0f} seconds"
                 )
                 return
             if outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
                 # The answer is lost, not the deed: look before the creation is repeated.
-                hold.unanswered = True
-                found, known = yield from self._look_for(hold, deadline)
-                if found:
-                    self._succeed(hold, found)
-                    if not known:  # it may be half a snapshot
-                        self._fail(hold, "its VMware snapshot is there, but nobody saw whether its creation succeeded")
+                _learn(hold, Creation.UNANSWERED)
+                look = yield from self._look_for(hold, deadline)
+                if look.made:
+                    self._succeed(hold, look.made)
                     return
-                if hold.uncertain or hold.twice:
+                if look.found:
+                    hold.snapshot = look.found
+                    self._fail(hold, "its VMware snapshot is there, but nobody saw whether its creation succeeded")
+                    return
+                if not look.absent or hold.creation is Creation.REPEATED:
                     self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
                     return
                 if not self._may_ask_again(hold):
@@ -112,19 +137,22 @@ class Quiesce:
                 self._succeed(hold, outcome.result or "")
                 return
             elif isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS:
+                _learn(hold, Creation.FAILED)
                 stopped = yield Pause(_RETRY)
                 if stopped.unfinished or time.monotonic() >= deadline:
                     self._fail(hold, error.problem)
                     return
             else:
-                hold.uncertain = True  # a failed creation has been seen to leave half a snapshot: release looks for it
+                # A failed creation has been seen to leave half a snapshot: release looks for it.
                 if isinstance(error, VSphereFault) and error.kind in faults.UNSEEN_FAULTS:
-                    hold.unanswered = True
+                    _learn(hold, Creation.UNANSWERED)
+                else:
+                    _learn(hold, Creation.FAILED)
                 if not (hold.quiesced and _is_quiesce_failure(error)):
                     self._fail(hold, error.problem)
                     return
                 if not self._go_on_unquiesced(hold, error):
-                    _leave_behind(hold, error.problem)
+                    hold.leave_behind("quiesce", error.problem)
                     return
                 yield from self._remove_half(hold, deadline)
                 if not self._may_ask_again(hold):
@@ -137,7 +165,8 @@ class Quiesce:
         except RegistryError as failure:
             self._fail(hold, failure.problem)
             return False
-        hold.twice = True
+        if hold.creation is Creation.UNANSWERED:
+            hold.creation = Creation.REPEATED
         return True
 
     def _begin(self, hold: Hold, deadline: float) -> str:
@@ -147,13 +176,15 @@ class Quiesce:
 
     def _succeed(self, hold: Hold, snapshot: str) -> None:
         hold.snapshot = self._created[hold.entry] = snapshot
+        _learn(hold, Creation.MADE)
 
     def _note_created(self) -> None:
         created, self._created = self._created, {}
         best_effort(lambda: self.journal.created(created))
+        self.made(len(created))
 
     def _fail(self, hold: Hold, reason: str) -> None:
-        _leave_behind(hold, reason)
+        hold.leave_behind("vm", reason)
         if self.policy.on_vm_failure == "fail":
             self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be snapshotted: {reason}")
 
@@ -163,7 +194,7 @@ class Quiesce:
             self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be quiesced: {error.problem}")
         if self.policy.on_quiesce_failure != "crash_consistent":
             return False
-        hold.quiesced, hold.reason = False, f"quiescing failed: {error.problem}"
+        hold.quiesced, hold.hindrance, hold.reason = False, "quiesce", f"quiescing failed: {error.problem}"
         return True
 
     def _remove_half(self, hold: Hold, deadline: float) -> Flow:
@@ -175,29 +206,39 @@ class Quiesce:
         for half in state.named(self.name) if state else ():
             yield Task(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
 
-    def _look_for(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, tuple[str, bool]]:
-        """The snapshot of a creation whose answer was lost, and whether that is known to have succeeded.
-
-        "" and not `uncertain` once its absence is proved.
-        """
+    def _look_for(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, _Look]:
+        """What came of a creation whose answer was lost."""
         while True:
             try:
                 creations = vm_snapshots.creations(self.session, hold.member.moid)
                 if not creations.running:
                     state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
                     if state is None or state.seen:
-                        found = next((one.moid for one in (state.named(self.name) if state else ())), "")
-                        return found, found in creations.made
+                        found = [one.moid for one in (state.named(self.name) if state else ())]
+                        made = next((moid for moid in found if moid in creations.made), "")
+                        return _Look(made=made, found=next(iter(found), ""), absent=not found)
             except VSphereError as error:
                 hold.reason = error.problem
             stopped = yield Pause(_RETRY)
             if stopped.unfinished or time.monotonic() >= deadline:
-                hold.uncertain = True
-                return "", False
+                return _Look()
 
 
-def _leave_behind(hold: Hold, reason: str) -> None:
-    hold.failed, hold.level, hold.reason = True, CRASH, reason
+@dataclass(frozen=True)
+class _Look:
+    """A look for a VMware snapshot: the managed object ID of one whose creation succeeded, or of one that may be half
+    of one, or whether none is there.
+    """
+
+    made: str = ""
+    found: str = ""
+    absent: bool = False
+
+
+def _learn(hold: Hold, creation: Creation) -> None:
+    """Note what is known of the creation. Once two may come to be, whatever one of them does says too little."""
+    if hold.creation is not Creation.REPEATED:
+        hold.creation = creation
 
 
 def _is_quiesce_failure(error: VSphereError) -> bool:

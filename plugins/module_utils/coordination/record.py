@@ -1,181 +1,198 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The consistency record: what a ZFS snapshot tells of itself, in user properties set in the same step as the snapshot.
+"""The consistency record: what a ZFS snapshot reports of itself, in user properties.
 
-    quiesce.vmware_zfs:run          the run that took it
-    quiesce.vmware_zfs:task         the snapshot task that asked for it, absent when a person did
-    quiesce.vmware_zfs:host         the storage host, by its id
-    quiesce.vmware_zfs:consistency  the level that every VM in it reached: crash, filesystem, application, still
-    quiesce.vmware_zfs:complete     yes when every VM that was to be quiesced was, otherwise no
-    quiesce.vmware_zfs:held_until   seconds since 1970, the last whole second of the hold: a younger snapshot is crash
-    quiesce.vmware_zfs:manifest.0   base64 of zlib of JSON, continued in manifest.1 ... when it is long
+Set by the `zfs snapshot` command, equal on all datasets:
 
-The manifest tells of each VM what a restore has to know; a restored VM must be reverted to `vmware_snapshot` before
-it is powered on, because the ZFS snapshot holds the delta files that were open (Broadcom KB 2147276).
+    quiesce.vmware_zfs:run              the run (or the wave of a run) that took it
+    quiesce.vmware_zfs:host             the storage host, by its id
+    quiesce.vmware_zfs:task             the snapshot task that asked for it, absent when a person did
+    quiesce.vmware_zfs:mode             plain, when it was taken without VMware; otherwise absent
+    quiesce.vmware_zfs:consistency      crash
+    quiesce.vmware_zfs:complete         no
+
+Raised by the seal, once all of it is proven, in this order:
+
+    quiesce.vmware_zfs:manifest.0 ...   the manifest (manifest.py), in as many parts as it takes
+    quiesce.vmware_zfs:run_consistency  the level of all datasets of the run
+    quiesce.vmware_zfs:run_complete     yes when every VM of the run that was to be quiesced was, otherwise no
+    quiesce.vmware_zfs:consistency      the level that every VM with files on this dataset reached
+    quiesce.vmware_zfs:complete         yes when each of those that was to be quiesced was, otherwise no
+    quiesce.vmware_zfs:sealed           2:<parts>:<digest of the manifest>:<digest of the others and of that digest>
+
+A record without a seal that matches it reads as crash and not complete. Nothing lowers a record.
+
+The manifest lists the VMs with files on the dataset, and what a restore has to know of each. A restored VM must be
+reverted to `vmware_snapshot` before it is powered on, because the ZFS snapshot holds the delta files that were open
+(Broadcom KB 2147276). The records of release 1.0.0 are version 1: see record_v1.py.
 """
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import json
-import zlib
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
 from ..zfs import snapshots
-from ..zfs.command import READ_TIMEOUT, Zfs
+from ..zfs.command import Zfs
+from . import record_v1
 from .consistency import CRASH, LEVELS
+from .manifest import DAMAGED, PART, PREFIX, decode, encode, parts_in
 
-PREFIX = "quiesce.vmware_zfs:"
-RUN = PREFIX + "run"
-TOO_LATE = "the snapshot was taken after its VMs had been released"
-_VERSION = 1
-_MOST_BYTES = 64 * 2**20  # of a manifest; 100,000 VMs take half of it
+RUN, TASK, MODE = PREFIX + "run", PREFIX + "task", PREFIX + "mode"
+PLAIN = "plain"
+_SEALED = PREFIX + "sealed"
+_VERSION = 2
+_SEAL = re.compile(r"2:([1-9][0-9]{0,2}):([0-9a-f]{64}):([0-9a-f]{64})\Z")
+_SHORT = ("run", "host", "task", "consistency", "complete", "run_consistency", "run_complete")
+# What tells whether a snapshot is complete, and of which run and task it is.
+KEYS = (*(PREFIX + name for name in _SHORT), _SEALED, record_v1.HELD_UNTIL)
+_UNSEALED = "its record was not finished: the run ended early, or the record could not be written"
+_DAMAGED = "the record of the snapshot is damaged"
+_PLAIN = "taken without VMware (vmware_sync is false)"
 
 
 @dataclass
 class Record:
-    """A consistency record. `vms` are plain data: name, instance_uuid, moid, server, vmx_path, vmware_snapshot_moid,
-    level, reason.
-    """
+    """A consistency record. `vms` are plain data (result.manifest_entry); `sealed`: it is finished and undamaged."""
 
     run: str
     host: str
-    consistency: str
-    complete: bool
-    held_until: int
     task: str = ""
+    consistency: str = CRASH
+    complete: bool = False
+    run_consistency: str = CRASH
+    run_complete: bool = False
     vmware_snapshot: str = ""
     vms: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    sealed: bool = False
+    version: int = _VERSION
 
-    def properties(self) -> dict[str, str]:
-        """The user properties to set."""
-        manifest = {
-            "version": _VERSION,
-            "vmware_snapshot": self.vmware_snapshot,
-            "vms": self.vms,
-            "problems": self.problems,
-        }
-        text = base64.b64encode(zlib.compress(json.dumps(manifest, separators=(",", ":")).encode(), 9)).decode()
-        size = snapshots.MAX_PROPERTY_VALUE
-        chunks = [text[at : at + size] for at in range(0, len(text), size)]
-        values = {
-            "run": self.run,
-            "host": self.host,
+    def first(self, plain: bool = False) -> dict[str, str]:
+        """The properties to set when the snapshot is taken: they claim nothing."""
+        values = {"run": self.run, "host": self.host, "task": self.task, "mode": PLAIN if plain else ""}
+        values.update(consistency=CRASH, complete="no")
+        return {PREFIX + name: value for name, value in values.items() if value}
+
+    def seal(self) -> tuple[tuple[str, str], ...]:
+        """The properties that raise the record, in the order in which they have to be set."""
+        manifest = {"version": _VERSION, "vmware_snapshot": self.vmware_snapshot}
+        parts = encode({**manifest, "vms": self.vms, "problems": self.problems})
+        raised = {
+            "run_consistency": self.run_consistency,
+            "run_complete": _yes(self.run_complete),
             "consistency": self.consistency,
-            "complete": "yes" if self.complete else "no",
-            "held_until": str(self.held_until),
-            **({"task": self.task} if self.task else {}),
-            **{f"manifest.{number}": chunk for number, chunk in enumerate(chunks)},
+            "complete": _yes(self.complete),
         }
-        return {PREFIX + name: value for name, value in values.items()}
-
-    def replacement(self) -> dict[str, str]:
-        """The user properties to set in place of an earlier record's: an empty one ends a manifest that was longer."""
-        values = self.properties()
-        count = sum(name.startswith(PREFIX + "manifest.") for name in values)
-        return {**values, f"{PREFIX}manifest.{count}": ""}
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+        of_manifest = f"{len(parts)}:{_digest(''.join(parts))}"
+        values = {"run": self.run, "host": self.host, "task": self.task, **raised}
+        whole = _digest_of_short({PREFIX + name: value for name, value in values.items()}, of_manifest)
+        return (
+            *((f"{PART}{number}", part) for number, part in enumerate(parts)),
+            *((PREFIX + name, value) for name, value in raised.items()),
+            (_SEALED, f"{_VERSION}:{of_manifest}:{whole}"),
+        )
 
 
-def rewrite(zfs: Zfs, names: Sequence[str], record: Record, timeout: float = READ_TIMEOUT) -> None:
-    """Replace the record on all ZFS snapshots of a run, which are told in the run's order. Raises ZfsError.
+def read(zfs: Zfs, names: Sequence[str]) -> dict[str, Record]:
+    """The records of those of the snapshots `names` that carry one. Two processes, or a few more where somebody's
+    property has line breaks or where records are of version 1.
 
-    The first is the one that is read, and the last that is written: while it says what it said, the work is not done.
+    What cannot be understood reads as crash: a damaged record must not look better than none. Raises DatasetNotFound
+    when one of the snapshots is not there.
     """
-    snapshots.set_properties(zfs, list(reversed(names)), record.replacement(), timeout)
-
-
-def read(zfs: Zfs, snapshot: str, as_written: bool = False) -> Record | None:
-    """The record of the ZFS snapshot, None if the snapshot does not exist or carries none.
-
-    What cannot be understood counts as crash: a damaged record must not look better than none. So does a snapshot that
-    is younger than the hold, unless it is wanted `as_written`.
-    """
-    found = snapshots.properties(zfs, snapshot, PREFIX)
-    if found is None or PREFIX + "run" not in found:
-        return None
-    values = {name[len(PREFIX) :]: value for name, value in found.items() if name.startswith(PREFIX)}
-    record = Record(
-        run=values["run"],
-        host=values.get("host", ""),
-        consistency=values.get("consistency", ""),
-        complete=values.get("complete") == "yes",
-        held_until=int(values["held_until"]) if values.get("held_until", "").isdecimal() else 0,
-        task=values.get("task", ""),
-    )
-    try:
-        record.vmware_snapshot, record.vms, record.problems = _manifest(values)
-    except (ValueError, zlib.error, RecursionError):
-        lower(record, "the manifest of the snapshot is damaged")
-    if record.consistency not in LEVELS:
-        lower(record, "the record of the snapshot is damaged")
-    if not as_written and not _was_held(found):
-        lower(record, TOO_LATE)
-    return record
-
-
-def last_second_before(instant: float) -> int:
-    """The last whole second that is over by an instant (seconds since 1970).
-
-    ZFS tells a snapshot's creation in whole seconds: in the second in which a hold ends, one that was taken during the
-    hold could not be told from one that was taken after it.
-    """
-    return int(instant) - 1
+    found = {name: values for name, values in snapshots.own_of_each(zfs, names, (*KEYS, MODE)).items() if RUN in values}
+    records = {name: _unsealed(values) for name, values in found.items()}
+    sealed = {name: seal for name, values in found.items() if (seal := _seal_of(values))}
+    most = max((seal.parts for seal in sealed.values()), default=0)
+    keys = [f"{PART}{number}" for number in range(most)]
+    manifests = snapshots.own_of_each(zfs, list(sealed), keys) if sealed else {}
+    for name, parts in manifests.items():
+        records[name] = _whole(found[name], parts, sealed[name])
+    old: dict[str, Record] = {}  # those of a run of 1.0.0 share one record
+    for name, values in found.items():
+        if record_v1.HELD_UNTIL in values:
+            if values[RUN] not in old:
+                old[values[RUN]] = _of_v1(snapshots.properties(zfs, name, PREFIX) or {})
+            records[name] = old[values[RUN]]
+    return records
 
 
 def is_complete(values: Mapping[str, str]) -> bool:
-    """Whether the record in a snapshot's own properties (with its `creation`) says that it is complete, and may."""
-    return (
-        values.get(PREFIX + "complete") == "yes"
-        and values.get(PREFIX + "consistency") in LEVELS[1:]
-        and _was_held(values)
-    )
+    """Whether a snapshot's own properties (KEYS and `creation`) are a record that may say complete, and does."""
+    if record_v1.HELD_UNTIL in values:
+        return values.get(PREFIX + "complete") == "yes" and record_v1.was_held(values)
+    return _seal_of(values) is not None and values.get(PREFIX + "complete") == "yes"
 
 
-def came_too_late(values: Mapping[str, str]) -> bool:
-    """Whether a snapshot's own properties (with its `creation`) are a record that may say nothing better than crash."""
-    return PREFIX + "run" in values and not _was_held(values)
+@dataclass(frozen=True)
+class _Seal:
+    parts: int
+    digest: str  # of the manifest
 
 
-def says_too_much(values: Mapping[str, str]) -> bool:
-    """Whether such a record says more than that of the whole. What it says of each VM is in its manifest."""
-    better = values.get(PREFIX + "complete") == "yes" or values.get(PREFIX + "consistency") != CRASH
-    return better and came_too_late(values)
+def _seal_of(values: Mapping[str, str]) -> _Seal | None:
+    """The seal among the properties, None unless it matches the short ones."""
+    match = _SEAL.match(values.get(_SEALED, ""))
+    if match is None or match[3] != _digest_of_short(values, f"{match[1]}:{match[2]}"):
+        return None
+    return _Seal(int(match[1]), match[2])
 
 
-def _was_held(values: Mapping[str, str]) -> bool:
-    held_until, creation = values.get(PREFIX + "held_until", ""), values.get("creation", "")
-    return held_until.isdecimal() and creation.isdecimal() and int(creation) <= int(held_until)
+def _unsealed(values: Mapping[str, str]) -> Record:
+    plain = values.get(MODE) == PLAIN
+    record = _frame(values)
+    record.problems = [_PLAIN if plain else _DAMAGED if _SEALED in values else _UNSEALED]
+    return record
 
 
-def lower(record: Record, problem: str, vms: Sequence[dict[str, Any]] | None = None) -> None:
-    """Lower the record to crash, and those of its VMs with it that are given (all by default)."""
-    record.consistency, record.complete = CRASH, False
-    record.problems.append(problem)
-    for vm in record.vms if vms is None else vms:
-        vm["level"], vm["reason"] = CRASH, problem
+def _whole(values: Mapping[str, str], parts: Mapping[str, str], seal: _Seal) -> Record:
+    """The record whose seal matches its short properties, if its manifest does so too."""
+    record = _frame(values)
+    text = "".join(parts_in(parts)[: seal.parts])
+    level = values.get(PREFIX + "consistency", "")
+    try:
+        if _digest(text) != seal.digest or level not in LEVELS:
+            raise ValueError("it does not match its seal")
+        manifest = decode(text, versions=(_VERSION,))
+    except DAMAGED:
+        record.problems = [_DAMAGED]
+        return record
+    record.vmware_snapshot, record.vms = manifest["vmware_snapshot"], manifest["vms"]
+    record.problems, record.sealed = manifest["problems"], True
+    record.consistency, record.complete = level, values.get(PREFIX + "complete") == "yes"
+    record.run_consistency = values.get(PREFIX + "run_consistency", CRASH)
+    record.run_complete = values.get(PREFIX + "run_complete") == "yes"
+    return record
 
 
-def _manifest(values: dict[str, str]) -> tuple[str, list[dict[str, Any]], list[str]]:
-    """The manifest's VMware snapshot, VMs and problems. Raises ValueError or zlib.error for one that is damaged."""
-    chunks: list[str] = []
-    while chunk := values.get(f"manifest.{len(chunks)}"):
-        chunks.append(chunk)
-    inflate = zlib.decompressobj()  # a snapshot may have been received from anywhere: it must not fill the memory
-    text = inflate.decompress(base64.b64decode("".join(chunks), validate=True), _MOST_BYTES)
-    if not inflate.eof:
-        raise ValueError("the manifest does not end, or is too long")
-    manifest = json.loads(text)
-    if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:
-        raise ValueError("no manifest of a known version")
-    name, vms, problems = (manifest.get(key) for key in ("vmware_snapshot", "vms", "problems"))
-    if not (isinstance(name, str) and isinstance(vms, list) and isinstance(problems, list)):
-        raise ValueError("the manifest lacks a part")
-    if not all(isinstance(vm, dict) and vm.get("level") in LEVELS for vm in vms):
-        raise ValueError("a VM in the manifest has no level")
-    return name, vms, [str(problem) for problem in problems]
+def _of_v1(values: Mapping[str, str]) -> Record:
+    record = _frame(values)
+    said = record_v1.parse(values)
+    record.consistency = record.run_consistency = said.consistency
+    record.complete = record.run_complete = said.complete
+    record.vmware_snapshot, record.vms, record.problems = said.vmware_snapshot, said.vms, said.problems
+    record.sealed, record.version = said.held, 1
+    return record
+
+
+def _frame(values: Mapping[str, str]) -> Record:
+    run, host, task = (values.get(PREFIX + name, "") for name in ("run", "host", "task"))
+    return Record(run, host, task)
+
+
+def _digest_of_short(values: Mapping[str, str], of_manifest: str) -> str:
+    said = {name: values.get(PREFIX + name, "") for name in _SHORT}
+    return _digest(json.dumps({**said, "manifest": of_manifest}, separators=(",", ":"), sort_keys=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

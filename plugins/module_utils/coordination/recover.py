@@ -20,13 +20,12 @@ from ..errors import QuiesceError, RunFailed
 from ..text import counted, vm_on
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import states
-from . import orphans
+from . import dead_runs, orphans, runs_v1
+from .creation import Creation
 from .engine import Engine
-from .identity import Origin
-from .journal import ABSENT, CREATED, INTENDED, REMEMBERED, Entry, best_effort
+from .journal import ABSENT, INTENDED, REMEMBERED, Entry, best_effort
 from .release import Release, Removal
 from .request import Limits
-from .settle import adopt, lower_vms, lower_younger, settle
 from .visit import Server, Visit, Work, vm_of
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
@@ -45,12 +44,14 @@ _RESTORED = (
 class Recovery:
     """What a recovery found and did, as plain data. Each item of `left` says in `reason` why it is still there.
 
-    `watched` are not there, but may still come to be: the next recovery looks for them again.
+    `watched` are not there, but may still come to be: the next recovery looks for them again. `sealed` are ZFS
+    snapshots whose finished record was set, `lowered` those of release 1.0.0 whose record said more than is known.
     """
 
     removed: list[dict[str, Any]] = field(default_factory=list)
     left: list[dict[str, Any]] = field(default_factory=list)
     watched: list[dict[str, Any]] = field(default_factory=list)
+    sealed: list[str] = field(default_factory=list)
     lowered: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -70,10 +71,12 @@ class Recovery:
         return self.as_dict()
 
 
-def before_run(engine: Engine) -> Recovery:
-    """What a run does first: one try at what earlier runs left. A recovery that is under way already is left to it."""
+def before_run(engine: Engine, pool: str) -> Recovery:
+    """What a run of a pool does first: one try at what earlier runs left. A recovery that is under way already is left
+    to it, and so are the records of other pools, which may hang.
+    """
     with engine.locks.recovery() as free:
-        return _Recovery(engine, tries=1, limit=_BRIEF).run() if free else Recovery()
+        return _Recovery(engine, tries=1, limit=_BRIEF, pool=pool).run() if free else Recovery()
 
 
 def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout: float = 60.0) -> Recovery:
@@ -91,30 +94,22 @@ def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout:
 
 
 class _Recovery:
-    def __init__(self, engine: Engine, tries: int, limit: float) -> None:
-        self._engine, self._tries, self._limit = engine, tries, limit
+    def __init__(self, engine: Engine, tries: int, limit: float, pool: str = "") -> None:
+        self._engine, self._tries, self._limit, self._pool = engine, tries, limit, pool
         self._done = Recovery()
-        self._origins: dict[str, Origin] = {}  # of what a scan found
         self._found: set[tuple[str, int, str, str]] = set()  # by a scan: server, VM and VMware snapshot
         self._homeless: list[Entry] = []  # whose server no credential names, until a scan finds them
-        # What stands above, and the records of ZFS snapshots, are read, changed and written by one thread at a time.
-        self._alone = threading.Lock()
+        self._alone = threading.Lock()  # what stands above is read and changed by one thread at a time
 
     def run(self, scan: bool = False) -> Recovery:
-        """Settle what became of ZFS snapshots first: that has to be known before the VMs are released."""
-        self._settle()
+        """The VMs first: what becomes of a record changes nothing for them."""
+        lowered, problems = runs_v1.settle(self._engine)
         self._at_each(scan, self._remove)
-        self._settle()
-        if scan:
-            self._note(*lower_younger(self._engine))
+        ended = dead_runs.end(self._engine, self._pool)
+        self._done.lowered += lowered
+        self._done.sealed += ended.sealed
+        self._done.problems += [*problems, *ended.problems]
         return self._done
-
-    def _settle(self) -> None:
-        self._note(*settle(self._engine))
-
-    def _note(self, lowered: Sequence[str], problems: Sequence[str]) -> None:
-        self._done.lowered += [name for name in lowered if name not in self._done.lowered]
-        self._done.problems += [problem for problem in problems if problem not in self._done.problems]
 
     def look(self, scan: bool) -> Recovery:
         """What `run` would remove: those of the journal's open entries that vSphere still shows."""
@@ -152,7 +147,6 @@ class _Recovery:
             self._found.update(_place_of(orphan.entry) for orphan in found)
             ids = {orphan.entry.id for orphan in found}
             self._homeless = [entry for entry in self._homeless if entry.id not in ids]
-            self._origins.update({orphan.origin.run: orphan.origin for orphan in found})
         self._leave([orphan.entry for orphan in found if orphan.restored], _RESTORED)
         return [orphan.entry for orphan in found if not orphan.restored]
 
@@ -194,9 +188,6 @@ class _Recovery:
     def _remove(self, session: Session, entries: Sequence[Entry]) -> None:
         self._engine.journal.move(one for one in entries if one.id and _place_of(one) in self._found)
         new = [entry for entry in entries if not entry.id]
-        for run in {entry.run for entry in new}:
-            with self._alone:
-                adopt(self._engine, self._origins[run])
         ids = self._engine.journal.intend(new)
         entries = [entry for entry in entries if entry.id] + [
             replace(entry, id=number) for entry, number in zip(new, ids)
@@ -209,21 +200,11 @@ class _Recovery:
                 entry.vm,
                 entry.name,
                 entry.instance_uuid,
-                uncertain=True,
-                unanswered=entry.twice or entry.state in (INTENDED, ABSENT),
-                twice=entry.twice,
-                overdue=_is_overdue(entry),
+                creation=_creation_of(entry),
             )
             for entry in entries
         ]
-        entry_of = {entry.id: entry for entry in entries}
-        Release(
-            session,
-            self._engine.journal,
-            Limits(),
-            time.monotonic() + self._limit,
-            missed=lambda missed: self._lower([entry_of[removal.entry] for removal in missed]),
-        ).run(removals)
+        Release(session, self._engine.journal, Limits(), time.monotonic() + self._limit).run(removals)
         for entry, removal in zip(entries, removals):
             if not removal.gone:
                 self._leave([entry], removal.reason)
@@ -233,16 +214,6 @@ class _Recovery:
                 self._done.watched.append(
                     _plain(entry, "it is not there, but may still come to be, or its VM come back")
                 )
-
-    def _lower(self, entries: Sequence[Entry]) -> None:
-        """Lower the records of what VMware snapshots were to hold that went, if they ever came, and not by us."""
-        missing: dict[str, set[str]] = {}  # run -> VMs
-        for entry in entries:
-            if entry.state in (INTENDED, CREATED):
-                missing.setdefault(entry.run, set()).add(entry.vm)
-        for run, vms in missing.items():
-            with self._alone:
-                self._done.lowered += lower_vms(self._engine, run, vms)
 
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:
         now = states(session, [entry.vm for entry in entries])
@@ -265,6 +236,14 @@ def _no_credential(place: Server | Entry) -> str:
         f"No credential for {place.hostname}:{place.port} is stored any more; store one with vmware_cred, or run "
         "'vmware-zfs recover --scan' if the server has another name today."
     )
+
+
+def _creation_of(entry: Entry) -> Creation:
+    """What to make of the creation; one that was looked for in vain before may come to be, whatever was known of it."""
+    if _is_overdue(entry):
+        return Creation.OVERDUE
+    looked_for = entry.state in (INTENDED, ABSENT)
+    return Creation.UNANSWERED if looked_for and entry.creation is Creation.MADE else entry.creation
 
 
 def _is_overdue(entry: Entry) -> bool:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Sequence
 
-from ..errors import ConnectionFailed, QuiesceError, VSphereError, VSphereFault
+from ..errors import ConnectionFailed, VSphereError, VSphereFault
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import VmState
+from .creation import Creation
 from .drive import Drive, Flow, Job, Pause, Task
 from .journal import Journal, best_effort
 from .request import Limits
@@ -25,9 +26,7 @@ _ATTEMPTS = 5  # refusals to remove one VMware snapshot, before it is left to th
 class Removal:
     """One VMware snapshot that has to go, known by its VM and its unique name.
 
-    `snapshot` is its managed object ID where that is known already. `uncertain`: it may also still be coming to be.
-    `unanswered`: even after its absence was seen; `twice`: even after one was seen, for two were asked for; `overdue`:
-    but by now it would have.
+    `snapshot` is its managed object ID where that is known already, `creation` what is known of its creation.
     What became of it: `existed` (it was seen), `gone`, `watched` (gone, but its entry stays open because it may come to
     be, or its VM come back), `released` (monotonic time), `reason` (why not).
     """
@@ -38,10 +37,7 @@ class Removal:
     instance_uuid: str = ""
     host: str = ""
     snapshot: str = ""
-    uncertain: bool = False
-    unanswered: bool = False
-    twice: bool = False
-    overdue: bool = False
+    creation: Creation = Creation.ASKED
     existed: bool = False
     gone: bool = False
     watched: bool = False
@@ -52,21 +48,10 @@ class Removal:
 
 
 class Release:
-    """Removes `removals` on one server until all are gone or `deadline` (monotonic) has come. Raises nothing.
+    """Removes `removals` on one server until all are gone or `deadline` (monotonic) has come. Raises nothing."""
 
-    `missed` is told of those that nobody saw, before their entries are closed: they stay open where it raises.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        journal: Journal,
-        limits: Limits,
-        deadline: float,
-        missed: Callable[[Sequence[Removal]], None] = lambda removals: None,
-    ) -> None:
+    def __init__(self, session: Session, journal: Journal, limits: Limits, deadline: float) -> None:
         self._session, self._journal, self._limits, self._deadline = session, journal, limits, deadline
-        self._missed = missed
 
     def run(self, removals: Sequence[Removal]) -> None:
         known = [removal for removal in removals if removal.snapshot]
@@ -118,20 +103,15 @@ class Release:
             for removal in left:
                 removal.reason = removal.reason or error.problem
             time.sleep(_RETRY)
-        missed = [removal for removal in removals if removal.gone and not removal.existed]
-        try:
-            self._missed(missed)
-        except QuiesceError as error:
-            for removal in missed:
-                removal.gone, removal.reason, removal.attempts = False, error.problem, _ATTEMPTS
-            left += missed
         seen = [removal for removal in removals if removal.gone]
         best_effort(lambda: self._journal.absent(removal.entry for removal in seen if removal.watched))
         best_effort(lambda: self._journal.gone({one.entry: one.reason for one in seen if not one.watched}))
         return left
 
-    def _is_left(self, removal: Removal, state: VmState | None) -> bool:
-        """Whether there is more to do about the removal, with what was found written to it."""
+    def _is_left(self, removal: Removal, state: VmState | None, ended: bool = False) -> bool:
+        """Whether there is more to do about the removal, with what was found written to it. `ended`: its creation was
+        seen not to be under way before the `state` was read.
+        """
         if state and removal.instance_uuid and state.instance_uuid not in ("", removal.instance_uuid):
             state = None  # the ID is another VM's by now: that of the journal was registered anew
         found = state.named(removal.name) if state else []
@@ -152,15 +132,19 @@ class Release:
             if moved is not None and moved != removal.vm:
                 removal.vm = moved
                 return True
-        elif removal.uncertain and vm_snapshots.creations(self._session, removal.vm).running:
-            removal.reason = "its creation is still under way"
-            return True
+        elif removal.creation.may_run() and not ended:
+            if vm_snapshots.creations(self._session, removal.vm).running:
+                removal.reason = "its creation is still under way"
+                return True
+            # It may have ended between the look at the tree and that at the tasks, and be in the tree by now.
+            state = vm_snapshots.states(self._session, [removal.vm]).get(removal.vm)
+            return self._is_left(removal, state, ended=True)
         elif state.consolidation_needed and not removal.consolidated:
             self._consolidate(removal)
         removal.gone = True
         removal.released = removal.released or time.monotonic()
-        may_come = removal.unanswered and (removal.twice or not removal.existed)
-        removal.watched = (may_come or state is None) and not removal.overdue
+        may_come = state is None or removal.creation.may_come(seen=removal.existed)
+        removal.watched = may_come and removal.creation is not Creation.OVERDUE
         return False
 
     def _consolidate(self, removal: Removal) -> None:

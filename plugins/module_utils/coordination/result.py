@@ -10,46 +10,72 @@ from typing import Any, Sequence
 from ..errors import SnapshotExists
 from ..zfs import snapshots
 from ..zfs.command import Zfs
+from ..zfs.names import dataset_of
 from . import record
-from .consistency import lowest
+from .consistency import CRASH, lowest
 from .plan import Plan
+from .problem import Problem, texts
 from .quiesce import Hold
+from .record import Record
+from .request import Policy
+from .taken import Taken
 
-_NOT_RECORDED: dict[str, Any] = {"power": None, "action": None, "spans": []}  # of a VM: what no restore has to know
+_NOT_RECORDED: dict[str, Any] = {"power": None, "action": None}  # of a VM: what no restore has to know
+_RECORDED_ALONE = ("disks", "hindrance")  # of a VM in a manifest: what results do not repeat
 _OF_A_WAVE = ("run_id", "zfs_snapshots", "created", "consistency", "complete", "hold_window_seconds")
+_LONGEST_REASON = 200  # characters in a manifest: it has to fit beside those of a thousand VMs
 
 
-def of_existing(zfs: Zfs, names: Sequence[str]) -> dict[str, Any] | None:
-    """The result of a snapshot that was taken before, None if none of its parts exists.
+def of_existing(zfs: Zfs, names: Sequence[str], policy: Policy) -> dict[str, Any] | None:
+    """The result of a snapshot that was taken before, by the records of all its datasets; None if none of it exists.
 
-    Raises SnapshotExists when only a part of it exists, or when it carries no consistency record.
+    Raises SnapshotExists when only a part of it exists, when it carries no record, or when the policy does not allow
+    what its records say.
     """
     found = snapshots.existing(zfs, names)
     if not found:
         return None
     if len(found) < len(names):
         raise _taken_otherwise(found[0], f"{len(names) - len(found)} of the others do not")
-    runs = snapshots.own(zfs, names, record.RUN)
-    parts: dict[str, list[str]] = {}
+    records = record.read(zfs, names)
+    parts: dict[str, dict[str, Record]] = {}
     for name in names:
-        if name not in runs:
+        if name not in records:
             raise _taken_otherwise(name, "carries no consistency record")
-        parts.setdefault(runs[name], []).append(name)
-    results = [_of_record(zfs, part) for part in parts.values()]
+        _require(name, records[name], policy)
+        parts.setdefault(records[name].run, {})[name] = records[name]
+    results = [_of_records(part) for part in parts.values()]
     return results[0] if len(results) == 1 else together(results, names)
 
 
-def _of_record(zfs: Zfs, names: Sequence[str]) -> dict[str, Any]:
-    """What the record says that a wave's ZFS snapshots share."""
-    taken = record.read(zfs, names[0])
-    if taken is None:
-        raise _taken_otherwise(names[0], "carries no consistency record")
+def _require(name: str, found: Record, policy: Policy) -> None:
+    """Raise SnapshotExists when the policy does not allow the record."""
+    forbidden = policy.forbidden()
+    too_little = [vm for vm in found.vms if vm.get("hindrance") in forbidden]
+    unproven = not found.sealed or ("vm" in forbidden and found.problems)
+    if forbidden and (too_little or unproven or (found.version == 1 and not found.complete)):
+        why = (found.problems or [vm["reason"] for vm in too_little] or ["it is not complete"])[0]
+        raise _taken_otherwise(name, f"its record says {found.consistency}, which the policy does not allow: {why}")
+
+
+def _of_records(found: dict[str, Record]) -> dict[str, Any]:
+    """What the records of a run's (or a wave's) ZFS snapshots say together."""
+    records = list(found.values())
+    vms = {(vm["server"], vm["moid"]): vm for one in records for vm in one.vms}
     return {
-        **_frame(names, created=False, run=taken.run),
-        "consistency": taken.consistency,
-        "complete": taken.complete,
-        "problems": taken.problems,
-        "vms": [{**_NOT_RECORDED, **vm, "hold_seconds": None} for vm in taken.vms],
+        **_frame(list(found), created=False, run=records[0].run),
+        "consistency": lowest(one.consistency for one in records),
+        "complete": all(one.complete for one in records),
+        "problems": list(dict.fromkeys(problem for one in records for problem in one.problems)),
+        "vms": [
+            {
+                "spans": [],
+                **_NOT_RECORDED,
+                **{key: value for key, value in vm.items() if key not in _RECORDED_ALONE},
+                "hold_seconds": None,
+            }
+            for vm in vms.values()
+        ],
     }
 
 
@@ -65,30 +91,37 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         **_frame(plan.snapshots, created=False, run=""),
         "consistency": plan.best(),
         "complete": plan.can_be_complete(),
-        "problems": list(plan.problems),
+        "problems": texts(plan.problems),
         "refusals": list(plan.refusals),
-        "vms": [_vm(Hold(member, level=member.level, reason=member.reason)) for member in plan.members],
+        "vms": [_vm(Hold.planned(member)) for member in plan.members],
     }
 
 
 def of_run(
-    run: str, plan: Plan, holds: Sequence[Hold], taken: record.Record | None, left: Sequence[str]
+    run: str, plan: Plan, holds: Sequence[Hold], problems: Sequence[Problem], taken: Taken, left: Sequence[str]
 ) -> dict[str, Any]:
-    """What a run did. `taken` is None when no ZFS snapshot came of it; `left` are VMware snapshots that are still
-    there.
-    """
+    """What a run did, with what its records say on disk. `left` are VMware snapshots that are still there."""
     begun = [hold.started for hold in holds if hold.started is not None]
     ended = [hold.released for hold in holds if hold.released is not None]
     return {
-        **_frame(plan.snapshots, created=taken is not None, run=run),
-        "consistency": taken.consistency if taken else None,
-        "complete": bool(taken and taken.complete),
-        "problems": list(taken.problems if taken else plan.problems),
-        "vms": [_vm(hold) for hold in holds],
+        **_frame(plan.snapshots, created=taken.exists, run=run),
+        "consistency": taken.level(),
+        "complete": taken.complete(),
+        "problems": [*texts(problems), *taken.notes],
+        "vms": [_recorded(hold, taken) for hold in holds],
         "hold_window_seconds": round(max(ended) - min(begun), 3) if begun and ended else 0.0,
         "vmware_snapshots_left": len(left),
         "left": list(left),
     }
+
+
+def _recorded(hold: Hold, taken: Taken) -> dict[str, Any]:
+    """A VM as its records say: without one it is crash, whatever was seen of it."""
+    vm = _vm(hold)
+    unsealed = next((name for name in taken.unsealed if hold.is_on(dataset_of(name))), None)
+    if unsealed is not None and vm["level"] != CRASH:
+        vm["level"], vm["reason"] = CRASH, f"the record of {unsealed} could not be written"
+    return vm
 
 
 def together(results: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
@@ -115,8 +148,27 @@ def together(results: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[st
     }
 
 
-def vm_facts(hold: Hold) -> dict[str, Any]:
-    """What the manifest keeps of a VM."""
+def manifest_entry(hold: Hold) -> dict[str, Any]:
+    """What a manifest keeps of a VM: also what a restore has to know of its disks, and what lies elsewhere."""
+    entry = {
+        **_facts(hold),
+        "reason": hold.reason[:_LONGEST_REASON],
+        "disks": [
+            {
+                "key": placed.disk.key,
+                "label": placed.disk.label,
+                "path": placed.disk.files[0][1] if placed.disk.files else "",
+                "datastore": placed.datastore,
+                "datasets": list(placed.datasets),
+            }
+            for placed in hold.member.disks
+        ],
+        "spans": list(hold.member.spans),
+    }
+    return {**entry, "hindrance": hold.hindrance} if hold.hindrance else entry
+
+
+def _facts(hold: Hold) -> dict[str, Any]:
     member = hold.member
     return {
         "name": member.name,
@@ -133,7 +185,7 @@ def vm_facts(hold: Hold) -> dict[str, Any]:
 def _vm(hold: Hold) -> dict[str, Any]:
     held = hold.started is not None and hold.released is not None
     return {
-        **vm_facts(hold),
+        **_facts(hold),
         "power": hold.member.power,
         "action": hold.member.action,
         "spans": list(hold.member.spans),

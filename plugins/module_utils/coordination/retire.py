@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from ..registry.snapshot_tasks import SnapshotTask
 from ..schedule.retention import Taken, judge, lifetime
@@ -14,17 +14,11 @@ from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.destroy import destroy
 from ..zfs.names import is_within
-from .record import PREFIX, is_complete
+from .manifest import PREFIX
+from .record import KEYS, RUN, TASK, is_complete
 
-TASK = PREFIX + "task"
-_PROPERTIES = (
-    "creation",
-    "createtxg",
-    "userrefs",
-    "clones",
-    TASK,
-    *(PREFIX + it for it in ("complete", "consistency", "held_until")),
-)
+_PROPERTIES = ("creation", "createtxg", "userrefs", "clones", *KEYS)
+_UNFINISHED = "its run has not ended"
 
 
 def facts(zfs: Zfs, datasets: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -33,12 +27,16 @@ def facts(zfs: Zfs, datasets: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def retire(
-    zfs: Zfs, tasks: Sequence[SnapshotTask], found: Mapping[str, Mapping[str, str]], dry: bool
+    zfs: Zfs,
+    tasks: Sequence[SnapshotTask],
+    found: Mapping[str, Mapping[str, str]],
+    dry: bool,
+    is_alive: Callable[[str], bool] = lambda run: False,
 ) -> dict[str, Any]:
     """Destroy those of `found` (as `facts` returns them) that one of `tasks` took and whose lifetime is over.
 
-    Plain data: `destroyed` (or, with `dry`, those that would be) are names; `kept` are name and reason of the tasks'
-    other snapshots.
+    Those of a run that `is_alive` stay: their records are not finished. Plain data: `destroyed` (or, with `dry`, those
+    that would be) are names; `kept` are name and reason of the tasks' other snapshots.
     """
     now = time.time()
     taken: dict[str, list[Taken]] = {}
@@ -51,7 +49,13 @@ def retire(
     doomed = {
         verdict.snapshot.name: found[verdict.snapshot.name]["createtxg"] for verdict in verdicts if verdict.destroy
     }
-    refused = {} if dry or not doomed else destroy(zfs, doomed)
+    runs = {name: found[name].get(RUN, "") for name in doomed}
+    living = {run for run in set(runs.values()) if run and is_alive(run)}
+    refused = {name: _UNFINISHED for name, run in runs.items() if run in living}
+    for name in refused:
+        del doomed[name]
+    if doomed and not dry:
+        refused.update(destroy(zfs, doomed))
     return {
         "destroyed": [name for name in doomed if name not in refused],
         "kept": [

@@ -5,29 +5,34 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Sequence
 
-from ..errors import InputError, RunFailed
+from ..errors import InputError, PolicyRefused, RunFailed
 from ..zfs import snapshots
+from ..zfs.command import READ_TIMEOUT
 from ..zfs.datasets import list_datasets, select
-from ..zfs.names import check_dataset, check_snapshot
+from ..zfs.names import check_dataset, check_snapshot, pool_of
 from . import identity, recover, result, waves
-from .consistency import CRASH
 from .engine import Engine
 from .hold_run import HoldRun
 from .journal import ENDED, best_effort
 from .plan import Plan, make_plan
+from .problem import Problem
 from .record import Record
 from .request import Request
+from .seal import check_room
 from .sites import Site, open_sites
 from .stop import Stop, on_signals
+from .taken import Taken
 
 
 def preview(engine: Engine, request: Request) -> dict[str, Any]:
     """What `execute` would do, without doing it: the result of a snapshot that exists already, or the plan."""
     names = _check(engine, request)
-    existing = result.of_existing(engine.zfs, names)
+    existing = result.of_existing(engine.zfs, names, request.policy)
     if existing:
         return existing
     with ExitStack() as stack:
@@ -48,13 +53,13 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
         stack.enter_context(engine.locks.run(run, request.dataset, request.lock_timeout))
         stop = Stop()
         stack.enter_context(on_signals(stop))
-        recovery = recover.before_run(engine)
-        existing = result.of_existing(engine.zfs, names)
+        recovery = recover.before_run(engine, pool_of(request.dataset))
+        existing = result.of_existing(engine.zfs, names, request.policy)
         if existing:
             return existing
         sites, plan, parts = _plan(engine, request, stack)
         if plan.refusals:
-            raise RunFailed(
+            raise PolicyRefused(
                 f"The policy does not allow this run: {'; '.join(plan.refusals)}",
                 "Mend it, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
                 **result.of_plan(plan),
@@ -70,6 +75,8 @@ def _hold(
     names = identity.wave_ids(run, len(parts))
     done: list[dict[str, Any]] = []
     with ExitStack() as stack:
+        gc.freeze()  # Python would walk through all of pyVmomi's types again and again while VMs are held
+        stack.callback(gc.unfreeze)
         for name, wave in zip(names, parts):
             if name != run:  # which is alive already
                 stack.enter_context(engine.locks.alive(name, request.dataset))
@@ -81,13 +88,26 @@ def _hold(
                 done.append(HoldRun(engine, request, name, wave, sites, stop).execute())
             except RunFailed as error:
                 for unbegun in names[number:]:
-                    best_effort(lambda unbegun=unbegun: engine.journal.set_state(unbegun, ENDED))  # type: ignore[misc]
+                    best_effort(partial(engine.journal.set_state, unbegun, ENDED))
                 if not request.policy.wave_size:
                     raise
+                if isinstance(error, PolicyRefused):
+                    _destroy(engine, names, done)
                 before = f"In wave {number} of {len(parts)}: " if len(parts) > 1 else ""
                 details = result.together([*done, error.details], plan.snapshots)
                 raise RunFailed(before + error.problem, error.remedy, **details) from error
     return result.together(done, plan.snapshots) if request.policy.wave_size else done[0]
+
+
+def _destroy(engine: Engine, names: Sequence[str], done: list[dict[str, Any]]) -> None:
+    """Destroy what earlier waves took of a run that the policy does not allow, and say so in their results."""
+    for name, wave in zip(names, done):
+        taken = Taken(Record(name, engine.host.id), wave["zfs_snapshots"], seen=wave["created"])
+        taken.destroy(engine.zfs, READ_TIMEOUT)
+        if not taken.exists:
+            wave.update(created=False, consistency=None, complete=False)
+        wave["problems"] += [f"{snapshot} is still there: {reason}." for snapshot, reason in (taken.left or {}).items()]
+        best_effort(partial(engine.journal.end_run, name, wave))
 
 
 def _check(engine: Engine, request: Request) -> list[str]:
@@ -111,21 +131,13 @@ def _plan(engine: Engine, request: Request, stack: ExitStack) -> tuple[list[Site
         stack, credentials, engine.credentials.password, everything, request.aliases, engine.connect
     )
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
-        problems.append(f"{_no_credential(request)}; store one with vmware_cred.")
+        problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
     plan = make_plan(request, names, sites, problems)
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
-        _check_room(wave)
+        snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())
+        check_room(wave)
     return sites, plan, parts
-
-
-def _check_room(plan: Plan) -> None:
-    """Raise InputError, before any VM is held, where the one command that takes all ZFS snapshots would be too long."""
-    vms = result.of_plan(plan)["vms"]  # more of each VM than the record will tell
-    likely = Record(
-        run="", host="", consistency=CRASH, complete=False, held_until=0, vms=vms, problems=[*plan.problems]
-    )
-    snapshots.check_room(plan.snapshots, likely.properties())
 
 
 def _no_credential(request: Request) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Callable, Iterable, Sequence
 
 from ..errors import QuiesceError
@@ -17,8 +18,10 @@ from ..secret import Secret
 from ..text import printable
 from ..vsphere.datastores import Datastore, list_datastores
 from ..vsphere.session import Endpoint, Session
+from ..vsphere.vm_watch import VmWatch
 from ..zfs.datasets import Dataset
 from ..zfs.names import is_within
+from .problem import Problem, related
 
 Connect = Callable[[Endpoint, str, Secret], Session]
 
@@ -32,19 +35,22 @@ def endpoint_of(credential: Credential) -> Endpoint:
 
 @dataclass
 class Site:
-    """One login on one server. `matches` holds the verdict on each of its datastores, by managed object ID."""
+    """One login on one server. `matches` holds the verdict on each of its datastores, by managed object ID; `watch` are
+    the VMs on those that carry datasets of the run, once it is planned.
+    """
 
     session: Session
     credentials: list[Credential]
     datastores: list[Datastore] = field(default_factory=list)
     matches: dict[str, Match] = field(default_factory=dict)
+    watch: VmWatch | None = None
 
     @property
     def server(self) -> str:
         return str(self.session.endpoint)
 
-    def judge(self, verdicts: Iterable[Match], datasets: Sequence[Dataset]) -> list[str]:
-        """Take the verdicts on its datastores, and what the credentials say of them; what is wrong, in words.
+    def judge(self, verdicts: Iterable[Match], datasets: Sequence[Dataset]) -> list[Problem]:
+        """Take the verdicts on its datastores, and what the credentials say of them; return what is wrong.
 
         `datasets` are all of this storage host.
 
@@ -60,6 +66,22 @@ class Site:
         wanted = set(datasets)
         return [moid for moid, match in self.matches.items() if wanted.intersection(match.datasets)]
 
+    def called(self, name: str) -> set[str]:
+        """The datastores (managed object IDs) of this name; two datacenters may each have one."""
+        return self._by_name.get(name, set())
+
+    @cached_property
+    def _by_name(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for moid, match in self.matches.items():
+            found.setdefault(match.datastore.name, set()).add(moid)
+        return found
+
+    @cached_property
+    def carried(self) -> frozenset[str]:
+        """The datasets that its datastores lie on."""
+        return frozenset(name for match in self.matches.values() for name in match.datasets)
+
 
 def open_sites(
     stack: ExitStack,
@@ -68,10 +90,10 @@ def open_sites(
     datasets: Sequence[Dataset],
     aliases: Sequence[str],
     connect: Connect,
-) -> tuple[list[Site], list[str]]:
+) -> tuple[list[Site], list[Problem]]:
     """Log in everywhere side by side and match what is found there with `datasets` (all of this host).
 
-    `stack` logs out when it closes. Returns the sites, and in words what went wrong with the others: a server that is
+    `stack` logs out when it closes. Returns the sites, and what went wrong with the others: a server that is
     away must not stop the snapshot of the VMs on the rest. Credentials with the same account share a login.
     """
     accounts: dict[tuple[str, int, str], list[Credential]] = {}
@@ -80,28 +102,32 @@ def open_sites(
     if not accounts:
         return [], []
 
-    def open_one(group: list[Credential]) -> Site | str:
+    def problem_of(group: list[Credential], error: QuiesceError) -> Problem:
+        names = [dataset.name for dataset in datasets]
+        return Problem(str(error), frozenset().union(*(related(names, one.filesystem) for one in group)) or None)
+
+    def open_one(group: list[Credential]) -> Site | Problem:
         try:
             session = connect(endpoint_of(group[0]), group[0].username, password_of[group[0].id])
         except QuiesceError as error:
-            return str(error)
+            return problem_of(group, error)
         stack.callback(session.close)
         try:
             return Site(session, group, list_datastores(session))
         except QuiesceError as error:
-            return str(error)
+            return problem_of(group, error)
 
-    problems: list[str] = []
+    problems: list[Problem] = []
     password_of: dict[int, Secret] = {}
     for key, group in list(accounts.items()):
         try:  # the database is for one thread
             password_of[group[0].id] = password(group[0])
         except QuiesceError as error:
-            problems.append(str(error))
+            problems.append(problem_of(group, error))
             del accounts[key]
     with ThreadPoolExecutor(max_workers=max(1, len(accounts))) as pool:
         opened = list(pool.map(open_one, accounts.values()))
-    problems += [site for site in opened if isinstance(site, str)]
+    problems += [site for site in opened if isinstance(site, Problem)]
     sites = [site for site in opened if isinstance(site, Site)]
     found = match_here([datastore for site in sites for datastore in site.datastores], datasets, aliases)
     for site in sites:
@@ -111,29 +137,34 @@ def open_sites(
     return sites, problems
 
 
-def _apply(credential: Credential, site: Site, datasets: Sequence[Dataset]) -> Iterable[str]:
+def _apply(credential: Credential, site: Site, datasets: Sequence[Dataset]) -> Iterable[Problem]:
     """What the credential itself says of its datastores, and what is wrong with that."""
+    names = [dataset.name for dataset in datasets]
+    concerned = related(names, credential.filesystem)
     for name in credential.datastores:
         named = [moid for moid, match in site.matches.items() if match.datastore.name == name]
         if not named:
-            yield (
+            yield Problem(
                 f"The credential {credential.id} names the datastore '{printable(name, 80)}', which {site.server} "
-                "does not have; name those it has, or leave datastores out to have them matched."
+                "does not have; name those it has, or leave datastores out to have them matched.",
+                concerned or None,
             )
         for moid in named:
             match = site.matches[moid]
             if not match.datasets:  # the person who named it knows more than the addresses tell
                 site.matches[moid] = _named(match.datastore, credential.filesystem, datasets)
-    doubts = [match for match in site.matches.values() if match.doubt and _may_concern(match, credential)]
+    doubts = [match for match in site.matches.values() if match.doubt and _may_concern(match, concerned)]
     for match in doubts:
-        yield (
+        yield Problem(
             f"Whether the datastore '{printable(match.datastore.name, 80)}' of {site.server} lies on "
-            f"{credential.filesystem} is not known: {match.doubt}."
+            f"{credential.filesystem} is not known: {match.doubt}.",
+            concerned.union(match.might) or None,
         )
-    if not doubts and not any(_related(match.datasets, credential) for match in site.matches.values()):
-        yield (
+    if not doubts and not any(concerned.intersection(match.datasets) for match in site.matches.values()):
+        yield Problem(
             f"No datastore of {site.server} lies on {credential.filesystem} (credential {credential.id}); "
-            "vmware_datastore_match says why, and aliases or datastores mend it."
+            "vmware_datastore_match says why, and aliases or datastores mend it.",
+            concerned or None,
         )
 
 
@@ -152,12 +183,6 @@ def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -
     )
 
 
-def _may_concern(match: Match, credential: Credential) -> bool:
-    """Whether a datastore of which something is not known may lie on the credential's filesystem."""
-    return not match.might or _related(match.might, credential)
-
-
-def _related(datasets: Iterable[str], credential: Credential) -> bool:
-    return any(
-        is_within(dataset, credential.filesystem) or is_within(credential.filesystem, dataset) for dataset in datasets
-    )
+def _may_concern(match: Match, datasets: frozenset[str]) -> bool:
+    """Whether a datastore of which something is not known may lie on any of the datasets."""
+    return not match.might or not datasets.isdisjoint(match.might)

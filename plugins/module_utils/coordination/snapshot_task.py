@@ -129,12 +129,12 @@ def _turn(engine: Engine, task: SnapshotTask, instant: _Instant, dry: bool) -> d
         turn["snapshot"] = _snapshot(engine, task, name, datasets, dry)
         if not dry:
             found = retire.facts(engine.zfs, [task.dataset])
-    turn["retired"] = retire.retire(engine.zfs, [task], found, dry)
+    turn["retired"] = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive)
     return turn
 
 
 def _of_turn(task: SnapshotTask, values: Mapping[str, str], instant: _Instant) -> bool:
-    mine = values.get(retire.TASK) == task.key
+    mine = values.get(record.TASK) == task.key
     return mine and instant.since is not None and _creation(values) >= int(instant.since)
 
 
@@ -165,7 +165,7 @@ def _newest(task: SnapshotTask, found: Mapping[str, Mapping[str, str]]) -> dict[
     """The name (behind the @) of the task's newest snapshot of each dataset that has one."""
     newest: dict[str, tuple[int, str]] = {}
     for name, values in found.items():
-        if values.get(retire.TASK) == task.key:
+        if values.get(record.TASK) == task.key:
             dataset, _unused, short = name.partition("@")
             newest[dataset] = max(newest.get(dataset, (-1, "")), (_creation(values), short))
     return {dataset: short for dataset, (_unused, short) in newest.items()}
@@ -188,28 +188,21 @@ def _request(task: SnapshotTask, snapshot: str) -> Request:
 
 
 def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], result: dict[str, Any]) -> None:
-    """A ZFS snapshot without VMware, whose record promises nothing. It holds no VM, so it needs no lock."""
+    """A ZFS snapshot without VMware, whose record claims nothing and is never sealed."""
     run = identity.new_run_id()
-    taken = record.Record(
-        run=run,
-        host=engine.host.id,
-        consistency=CRASH,
-        complete=False,
-        held_until=0,
-        task=task.key,
-        problems=["taken without VMware (vmware_sync is false)"],
-    )
-    if snapshots.existing(engine.zfs, names):
-        result["created"] = False
-        return
-    engine.journal.open_run(run, task.key, task.dataset, names)
-    try:
-        snapshots.create(engine.zfs, names, taken.properties(), _ZFS_SECONDS)
-    except QuiesceError:
-        result["created"], result["consistency"] = False, None
-        raise
-    finally:
-        engine.journal.end_run(run, {**result, "complete": False})
+    with engine.locks.run(run, task.dataset, task.lock_timeout):
+        if snapshots.existing(engine.zfs, names):
+            result["created"] = False
+            return
+        engine.journal.open_run(run, task.key, task.dataset, names)
+        properties = record.Record(run, engine.host.id, task.key).first(plain=True)
+        try:
+            snapshots.create(engine.zfs, names, properties, _ZFS_SECONDS)
+        except QuiesceError:
+            result["created"], result["consistency"] = False, None
+            raise
+        finally:
+            engine.journal.end_run(run, {**result, "complete": False})
 
 
 def _creation(values: Mapping[str, str]) -> int:

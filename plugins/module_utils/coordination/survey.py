@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..vsphere.vms import Vm, list_vms
-from .plan import places
+from .plan import places, places_of
 from .sites import Site
 
 
 def survey(sites: Sequence[Site], datasets: Sequence[str]) -> list[dict[str, Any]]:
-    """Every VM that has, or may have, a disk on any of `datasets` (names), each once, sorted by server and name.
+    """Every VM that has, or may have, files on any of `datasets` (names), each once, sorted by server and name.
 
     Raises VSphereError.
     """
@@ -29,7 +29,7 @@ def survey(sites: Sequence[Site], datasets: Sequence[str]) -> list[dict[str, Any
 
 def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
     lies_on = [places(disk, site.matches) for disk in vm.disks]
-    everywhere: set[str] = set().union(*lies_on)
+    everywhere = places_of(vm, site)
     return {
         "name": vm.name,
         "moid": vm.moid,

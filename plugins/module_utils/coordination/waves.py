@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from .plan import NOTHING, Member, Plan
+from .plan import NOTHING, Plan
 
 
 def cut(plan: Plan, size: int) -> list[Plan]:
     """`plan` as waves of at most `size` VMs that are to be held; with 0 it stays whole.
 
-    A wave is larger only where one dataset, or those that share VMs, carry more. Whatever may lie on any dataset lowers
-    every wave.
+    A wave is larger only where one dataset, or those that share VMs, carry more. A VM that may have files on any
+    dataset is part of every wave, and so is a problem that may concern any.
     """
     if not size:
         return [plan]
@@ -51,21 +51,9 @@ def _groups(plan: Plan) -> dict[str, set[str]]:
 
 
 def _wave(plan: Plan, datasets: set[str]) -> Plan:
-    def concerned(member: Member) -> bool:
-        return not member.datasets or not datasets.isdisjoint(member.datasets)
-
-    # A VM that was not on the wave's datastores and is there when they are looked at has come since, whoever held it
-    # before: Storage vMotion may have brought it from the datastores of another wave.
-    nearby = {key for key, carried in plan.carriers.items() if not datasets.isdisjoint(carried)}
-    others = {(member.server_id, member.moid) for member in plan.members if not concerned(member)}
-    known = {
-        (server, vm)
-        for server, vm in plan.bystanders | others
-        if any((server, datastore) in nearby for datastore in plan.seen_on.get((server, vm), ()))
-    }
     return replace(
         plan,
         snapshots=tuple(name for name in plan.snapshots if name.split("@")[0] in datasets),
-        members=tuple(member for member in plan.members if concerned(member)),
-        bystanders=frozenset(known),
+        members=tuple(one for one in plan.members if not one.datasets or not datasets.isdisjoint(one.datasets)),
+        problems=tuple(one for one in plan.problems if any(map(one.concerns, datasets))),
     )

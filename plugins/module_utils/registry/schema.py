@@ -105,4 +105,37 @@ ACCOUNT = (
     "ALTER TABLE vm_snapshot ADD COLUMN username TEXT NOT NULL DEFAULT ''",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (CREDENTIALS, JOURNAL, TASKS, TWICE, BY_TASK_AND_STATE, ACCOUNT)
+CREATION = (
+    # what is known of the creation (coordination/creation.py); it takes the place of `twice`, which nothing reads
+    "ALTER TABLE vm_snapshot ADD COLUMN creation TEXT NOT NULL DEFAULT 'asked'",
+    """
+    UPDATE vm_snapshot SET creation = CASE
+        WHEN twice THEN 'repeated' WHEN state = 'intended' THEN 'asked' WHEN state = 'absent' THEN 'unanswered'
+        ELSE 'made' END
+    """,
+)
+
+SEALS = (
+    # One row per ZFS snapshot whose finished record is not known to be set on it. createtxg: '' where it is not known;
+    # properties: JSON list of [name, value], in the order in which they are set
+    """
+    CREATE TABLE seal (
+        run TEXT NOT NULL,
+        snapshot TEXT NOT NULL,
+        createtxg TEXT NOT NULL,
+        properties TEXT NOT NULL,
+        UNIQUE (run, snapshot)
+    )
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    CREDENTIALS,
+    JOURNAL,
+    TASKS,
+    TWICE,
+    BY_TASK_AND_STATE,
+    ACCOUNT,
+    CREATION,
+    SEALS,
+)

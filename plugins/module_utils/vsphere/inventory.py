@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable, Iterator, Sequence
 
-from ..errors import SessionLost, VSphereError
+from ..errors import SessionLost
 from . import faults, sdk
 from .session import Session, understands
 
@@ -54,10 +54,14 @@ def read_referenced(
     """The same of all `kind` objects that the property `reference` of any of `sources` lists, in one call."""
     if not sources:
         return {}
+    return dict(_retrieve(session, referenced(sources, reference), kind, paths, purpose, patient))
+
+
+def referenced(sources: Sequence[Any], reference: str) -> list[Any]:
+    """The object set of a filter: the objects that the property `reference` of any of `sources` lists."""
     collector = sdk.vmodl.query.PropertyCollector
     step = collector.TraversalSpec(name=reference, type=type(sources[0]), path=reference, skip=False)
-    object_set = [collector.ObjectSpec(obj=source, skip=True, selectSet=[step]) for source in sources]
-    return dict(_retrieve(session, object_set, kind, paths, purpose, patient))
+    return [collector.ObjectSpec(obj=source, skip=True, selectSet=[step]) for source in sources]
 
 
 def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
@@ -81,36 +85,24 @@ def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str) 
         type=[kind],
         recursive=True,
     )
-    try:
-        return read_referenced(session, [view], "view", kind, paths, purpose)
-    finally:
-        try:
-            session.call(purpose, view.DestroyView)
-        except VSphereError:
-            pass  # it is gone already, or goes with the session
+    return read_referenced(session, [view], "view", kind, paths, purpose)  # the view goes with the session
 
 
 def _retrieve(
     session: Session, object_set: list[Any], kind: Any, paths: Sequence[str], purpose: str, patient: bool = False
 ) -> Iterator[tuple[str, Properties]]:
     collector = session.content.propertyCollector
-    types = sdk.vmodl.query.PropertyCollector
-    spec = types.FilterSpec(
-        objectSet=object_set,
-        propSet=[types.PropertySpec(type=kind, pathSet=list(paths), all=False)],
-        reportMissingObjectsInResults=True,
-    )
-    page = session.call(
-        purpose, collector.RetrievePropertiesEx, specSet=[spec], options=types.RetrieveOptions(maxObjects=PAGE)
-    )
+    options = sdk.vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=PAGE)
+    specs = [filter_spec(object_set, kind, paths)]
+    page = session.call(purpose, collector.RetrievePropertiesEx, specSet=specs, options=options)
     seen: set[str] = set()
     while page is not None:
         before = len(seen)
         for item in page.objects:
             if not patient:
-                _refuse_unreadable(session, item, purpose)
+                refuse_unreadable(session, item, purpose)
             seen.add(item.obj._moId)
-            found = {prop.name: _bounded(prop.val) for prop in item.propSet}
+            found = {prop.name: bounded(prop.val) for prop in item.propSet}
             unread = frozenset(missing.path for missing in item.missingSet or ())
             yield item.obj._moId, {**found, UNREAD: unread} if unread else found
         if not page.token:
@@ -120,7 +112,17 @@ def _retrieve(
         page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
 
 
-def _refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
+def filter_spec(object_set: list[Any], kind: Any, paths: Sequence[str]) -> Any:
+    """The properties `paths` of the `kind` objects that an object set selects."""
+    types = sdk.vmodl.query.PropertyCollector
+    return types.FilterSpec(
+        objectSet=object_set,
+        propSet=[types.PropertySpec(type=kind, pathSet=list(paths), all=False)],
+        reportMissingObjectsInResults=True,
+    )
+
+
+def refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
     """Raise PermissionDenied for an object that may not be read: taken for one without the property, it would look
     clean.
     """
@@ -129,7 +131,7 @@ def _refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
             raise faults.translate(missing.fault, str(session.endpoint), purpose, session.username)
 
 
-def _bounded(value: Any) -> Any:
+def bounded(value: Any) -> Any:
     """A text of a sensible length: what is longer than any that vSphere makes would only fill records and logs."""
     return str(value[:_LONGEST]) if isinstance(value, str) and len(value) > _LONGEST else value
 

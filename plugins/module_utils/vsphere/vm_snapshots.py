@@ -11,6 +11,7 @@ from typing import Any, Iterator, Sequence
 
 from . import inventory, sdk
 from .session import Session, understands
+from .vms import Disk, disks_of
 
 # VirtualMachineGuestQuiesceSpec.timeout takes 5 to 240 minutes (vSphere API 6.5).
 _QUIESCE_MINUTES = (5, 240)
@@ -36,6 +37,8 @@ class VmState:
     snapshots: tuple[VmSnapshot, ...]
     instance_uuid: str = ""
     seen: bool = True  # otherwise all of this is what the server remembers, or nothing
+    disks: tuple[Disk, ...] | None = None  # None where they were not asked for, or cannot be read
+    vmx_path: str = ""  # "" likewise
 
     def named(self, name: str) -> list[VmSnapshot]:
         return [snapshot for snapshot in self.snapshots if snapshot.name == name]
@@ -101,17 +104,7 @@ def states(session: Session, vms: Sequence[str]) -> dict[str, VmState]:
     """
     machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
     found = inventory.read(session, machines, _STATE_PATHS, "read the snapshots of VMs", patient=True)
-    return {moid: _state(properties) for moid, properties in found.items()}
-
-
-@understands
-def states_on(session: Session, datastores: Sequence[str]) -> dict[str, VmState]:
-    """The same for every VM with a file on the datastores, as they are now."""
-    sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
-    found = inventory.read_referenced(
-        session, sources, "vm", sdk.vim.VirtualMachine, _STATE_PATHS, "read the snapshots of VMs"
-    )
-    return {moid: _state(properties) for moid, properties in found.items()}
+    return {moid: state_of(properties) for moid, properties in found.items()}
 
 
 @dataclass(frozen=True)
@@ -191,7 +184,8 @@ def find_by_instance_uuid(session: Session, uuid: str) -> str | None:
     return str(found[0]._moId) if found else None
 
 
-def _state(properties: inventory.Properties) -> VmState:
+def state_of(properties: inventory.Properties) -> VmState:
+    """The state of a VM by its properties; with its disks where they are among them."""
     return VmState(
         power=str(properties.get("runtime.powerState", "poweredOn")),
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
@@ -199,6 +193,8 @@ def _state(properties: inventory.Properties) -> VmState:
         instance_uuid=str(properties.get("config.instanceUuid") or ""),
         seen=str(properties.get("runtime.connectionState", "connected")) == "connected"
         and "snapshot.rootSnapshotList" not in properties.get(inventory.UNREAD, ()),
+        disks=disks_of(properties["config.hardware.device"]) if "config.hardware.device" in properties else None,
+        vmx_path=str(properties.get("config.files.vmPathName") or ""),
     )
 
 

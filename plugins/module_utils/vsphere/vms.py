@@ -19,12 +19,15 @@ MAX_CHAIN = 32  # snapshots in a chain (Broadcom KB 1025279)
 # windows9Server64Guest; 2008 is winLonghorn, 2003 winNet.
 _WINDOWS_SERVER = re.compile(r"srv|Server|^winLonghorn|^winNet")
 
-_PATHS = (
+_DATASTORE = re.compile(r"\[(.*?)\] ?(?=[^\]]*$)")
+
+PATHS = (
     "name",
     "config.instanceUuid",
     "config.template",
     "config.guestId",
     "config.files.vmPathName",
+    "config.files.snapshotDirectory",
     "config.hardware.device",
     "guest.guestFamily",
     "guest.toolsRunningStatus",
@@ -42,13 +45,15 @@ _PATHS = (
 
 @dataclass(frozen=True)
 class Disk:
-    """A virtual disk. `files` are "[datastore] folder/x.vmdk" with the datastore's ID, the running one first, then its
-    parents.
+    """A virtual disk. `key` is its device key: it stays when the disk is moved, and is the disk's only identity.
+
+    `files` is its chain: (managed object ID of the datastore, path within it), the file in use first, then its parents.
     """
 
     label: str
-    files: tuple[tuple[str, str], ...]  # (datastore moid, path within the datastore)
+    files: tuple[tuple[str, str], ...]
     independent: bool
+    key: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,9 @@ class Vm:
     disks: tuple[Disk, ...]
     consolidation_needed: bool
     obstacles: tuple[str, ...]  # why no snapshot can be taken of it, in words; empty if it can
-    datastores: frozenset[str] = frozenset()  # managed object IDs of those with files of it, also of a disk's parents
+    snapshot_directory: str = ""  # "[datastore] folder/" of its snapshot files, and of deltas and swap file by default
+    datastores: frozenset[str] = frozenset()  # managed object IDs of all that hold anything of it, ISO images included
+    images: frozenset[str] = frozenset()  # of those with an image in one of its drives, which is no file of the VM
 
     @property
     def running(self) -> bool:
@@ -92,16 +99,20 @@ def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
     """All VMs with a file on the datastores (managed object IDs), by one bulk read that starts at the datastores."""
     sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
     found = inventory.read_referenced(
-        session, sources, "vm", sdk.vim.VirtualMachine, _PATHS, "list the VMs of the datastores"
+        session, sources, "vm", sdk.vim.VirtualMachine, PATHS, "list the VMs of the datastores"
     )
-    return sorted((_vm(moid, properties) for moid, properties in found.items()), key=lambda vm: (vm.name, vm.moid))
+    return in_order(vm_of(moid, properties) for moid, properties in found.items())
 
 
-def _vm(moid: str, properties: inventory.Properties) -> Vm:
+def in_order(vms: Iterable[Vm]) -> list[Vm]:
+    """Sorted by name."""
+    return sorted(vms, key=lambda vm: (vm.name, vm.moid))
+
+
+def vm_of(moid: str, properties: inventory.Properties) -> Vm:
+    """The VM with these properties, of PATHS or fewer."""
     devices = properties.get("config.hardware.device", ())
     power = str(properties.get("runtime.powerState", "poweredOn"))  # what may not be read is taken for the worse case
-    disks = tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk))
-    of_disks = {datastore for disk in disks for datastore, _unused in disk.files}
     return Vm(
         moid=moid,
         name=inventory.unescape(properties.get("name", "")),
@@ -114,10 +125,12 @@ def _vm(moid: str, properties: inventory.Properties) -> Vm:
         readable="config.hardware.device" in properties,
         guest=_guest(properties),
         tools=_tools(properties),
-        disks=disks,
+        disks=disks_of(devices),
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
         obstacles=tuple(_obstacles(properties, devices)),
-        datastores=frozenset(of_disks.union(item._moId for item in properties.get("datastore", ()))),
+        snapshot_directory=properties.get("config.files.snapshotDirectory") or "",
+        datastores=frozenset(item._moId for item in properties.get("datastore", ())),
+        images=frozenset(_images(devices)),
     )
 
 
@@ -136,6 +149,19 @@ def _tools(properties: inventory.Properties) -> str:
     return "running" if properties.get("guest.toolsRunningStatus") == "guestToolsRunning" else "not running"
 
 
+def disks_of(devices: Iterable[Any]) -> tuple[Disk, ...]:
+    """The virtual disks among a VM's devices (config.hardware.device)."""
+    return tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk))
+
+
+def _images(devices: Iterable[Any]) -> Iterable[str]:
+    """The datastores with an image in one of the drives, or a file behind a port."""
+    for device in devices:
+        datastore = getattr(device.backing, "datastore", None)
+        if datastore is not None and not isinstance(device, sdk.vim.vm.device.VirtualDisk):
+            yield datastore._moId
+
+
 def _disk(device: Any) -> Disk:
     files = []
     backing = device.backing
@@ -146,16 +172,22 @@ def _disk(device: Any) -> Disk:
             datastore = getattr(backing, "datastore", None)
             files.append((getattr(datastore, "_moId", ""), path_of(name)))
         backing = getattr(backing, "parent", None)
-    return Disk(_label(device), tuple(files), mode.startswith("independent"))
+    return Disk(_label(device), tuple(files), mode.startswith("independent"), int(device.key))
 
 
 def _label(device: Any) -> str:
     return printable(getattr(device.deviceInfo, "label", None) or f"device {device.key}", 80)
 
 
+def datastore_of(file_name: str) -> str:
+    """The datastore's name in "[datastore] folder/file", "" where there is none; the name may itself hold brackets."""
+    match = _DATASTORE.match(file_name)
+    return inventory.unescape(match.group(1)) if match else ""
+
+
 def path_of(file_name: str) -> str:
-    """The path within the datastore of "[datastore] folder/file"; the datastore's name may itself hold brackets."""
-    match = re.match(r"\[.*?\] ?(?=[^\]]*$)", file_name)
+    """The path within the datastore of "[datastore] folder/file"."""
+    match = _DATASTORE.match(file_name)
     return file_name[match.end() :] if match else file_name
 
 

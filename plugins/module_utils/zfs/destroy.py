@@ -44,7 +44,7 @@ def destroy(zfs: Zfs, snapshots: Mapping[str, str]) -> dict[str, str]:
     Returns those that are still there, each with the reason.
     """
     words = {name: f"{born} {name}" for name, born in snapshots.items()}
-    said = program.run(zfs, _PROGRAM, (), words, lambda: _TIMEOUT)
+    said = program.run(zfs, _PROGRAM, words, _TIMEOUT)
     return _unmount_and_destroy(zfs, {name: code for name, code in said.items() if code not in _DONE})
 
 

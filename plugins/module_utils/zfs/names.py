@@ -67,6 +67,11 @@ def upwards(dataset: str) -> Iterator[str]:
         dataset = dataset.rpartition("/")[0]
 
 
+def dataset_of(snapshot: str) -> str:
+    """The dataset of a snapshot (`dataset@name`)."""
+    return snapshot.partition("@")[0]
+
+
 def pool_of(name: str) -> str:
     """The pool of a dataset or snapshot."""
     return name.split("@")[0].split("/")[0]

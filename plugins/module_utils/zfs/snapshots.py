@@ -10,12 +10,10 @@ are believed only where they have the shape that no such text can imitate.
 
 from __future__ import annotations
 
-import time
 from typing import Callable, Mapping, Sequence
 
 from ..errors import DatasetNotFound, ZfsError
-from ..text import counted
-from . import arguments, program
+from . import arguments
 from .command import LONG_READ_TIMEOUT, READ_TIMEOUT, Zfs, lines, never, too_long
 
 MAX_PROPERTY_VALUE = 8191  # bytes: ZAP_MAXVALUELEN (8,192) less the final NUL
@@ -25,18 +23,6 @@ _OF_EACH = ("get", "-H", "-p", *_ROWS)
 _BELOW = ("get", "-H", "-p", "-r", "-t", "snapshot", *_ROWS)
 
 _Said = dict[str, tuple[str, str]]  # property -> value, source
-_SET = """
-local words, result = (...)["argv"], {}
-local last = 1 + 2 * tonumber(words[1])
-for at = last + 1, #words do
-    local error = 0
-    for key = 2, last, 2 do
-        if error == 0 then error = zfs.sync.set_prop(words[at], words[key], words[key + 1]) end
-    end
-    result[words[at]] = tostring(error)
-end
-return result
-"""
 
 
 def create(
@@ -82,40 +68,28 @@ def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
     }
 
 
-def set_properties(
-    zfs: Zfs, names: Sequence[str], properties: Mapping[str, str], timeout: float = READ_TIMEOUT
-) -> None:
-    """Set `properties` on every snapshot of `names`, a hundred at a time; `zfs set` waits for the disks after each one.
+def owned(zfs: Zfs, names: Sequence[str], key: str, owner: str, timeout: float) -> dict[str, str]:
+    """The `createtxg` of those of the snapshots `names` whose user property `key` was set to `owner` on this host.
 
-    Raises ZfsError when one of them could not be set, after the others have been.
+    Empty when one of them is not there: those of one atomic step are all there, or none.
     """
-    words = [str(len(properties)), *(word for pair in properties.items() for word in pair)]
-    end = time.monotonic() + timeout
-    said = program.run(zfs, _SET, words, {name: name for name in names}, lambda: max(0.0, end - time.monotonic()))
-    failed = [f"{name} (error {code})" for name, code in said.items() if code != "0"]
-    if failed:
-        raise ZfsError(
-            f"The properties of {counted(len(failed), 'ZFS snapshot')} could not be set, first of {failed[0]}",
-            "Look whether it still exists, with 'zfs list -t snapshot'",
-        )
+    try:
+        found = _of_each(zfs, names, ("createtxg", key, "creation"), timeout)
+    except DatasetNotFound:
+        return {}
+    return {name: said["createtxg"][0] for name, said in found.items() if said[key] == (owner, "local")}
 
 
-def own(zfs: Zfs, names: Sequence[str], key: str) -> dict[str, str]:
-    """The user property `key` of those of the snapshots `names` that carry it themselves.
+def own_of_each(zfs: Zfs, names: Sequence[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The user properties `keys` of the snapshots `names`, with `creation`, as far as they carry them themselves.
 
-    One that holds line breaks or tabs is left out. Raises DatasetNotFound when one of them is not there.
+    All of a snapshot that has one with line breaks or tabs is left out. Raises DatasetNotFound when one is not there.
     """
+    said = _of_each(zfs, names, ("createtxg", *keys, "creation"), READ_TIMEOUT)
     return {
-        name: value
-        for name, said in _of_each(zfs, names, (key,), READ_TIMEOUT).items()
-        for value, source in said.values()
-        if source in _OWN
+        name: {key: value for key, (value, source) in values.items() if key == "creation" or source in _OWN}
+        for name, values in said.items()
     }
-
-
-def bearing(zfs: Zfs, names: Sequence[str], key: str, value: str) -> list[str]:
-    """Those of the snapshots `names`, which exist, whose own user property `key` has this value."""
-    return [name for name, found in own(zfs, names, key).items() if found == value]
 
 
 def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> list[str]:

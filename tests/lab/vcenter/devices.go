@@ -110,7 +110,7 @@ func (vm *machine) disk(index int, c diskConfig) (*types.VirtualDisk, error) {
 
 // datastores lists where the machine has anything: its directory, its disks, or just an ISO image in its drive.
 func (vm *machine) datastores(devices []types.BaseVirtualDevice) []ref {
-	list := []ref{vm.home.Self}
+	list := []ref{vm.files().Self}
 	for _, d := range devices {
 		if b, ok := d.GetVirtualDevice().Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
 			if r := b.GetVirtualDeviceFileBackingInfo().Datastore; r != nil && !contains(list, *r) {

@@ -31,6 +31,7 @@ type machineConfig struct {
 	Host           string                     `json:"host,omitempty"` // default: round robin over the hosts that mount the datastore
 	Disks          []diskConfig               `json:"disks,omitempty"`
 	ISO            string                     `json:"iso,omitempty"` // a datastore whose ISO image is in the CD drive
+	VMX            string                     `json:"vmx,omitempty"` // a datastore for the .vmx alone; default: the one it is registered on
 	PCIPassthrough bool                       `json:"pci_passthrough,omitempty"`
 	BusSharing     string                     `json:"bus_sharing,omitempty"` // physicalSharing, virtualSharing
 	FaultTolerance bool                       `json:"fault_tolerance,omitempty"`
@@ -258,7 +259,7 @@ func (vm *machine) change(raw json.RawMessage) error {
 
 // followRename keeps the record's references to a datastore that got another name.
 func (vm *machine) followRename(old, name string) {
-	for _, field := range []*string{&vm.rec.Datastore, &vm.rec.Config.ISO} {
+	for _, field := range []*string{&vm.rec.Datastore, &vm.rec.Config.ISO, &vm.rec.Config.VMX} {
 		if *field == old {
 			*field = name
 		}
@@ -313,9 +314,17 @@ func (vm *machine) toolsRunning() bool {
 	return vm.power() == types.VirtualMachinePowerStatePoweredOn && (vm.rec.Config.Tools == "" || vm.rec.Config.Tools == "running")
 }
 
+// files is the datastore of the machine's home directory, where its .vmx is.
+func (vm *machine) files() *datastore {
+	if ds := findDatastore(vm.datacenter, vm.rec.Config.VMX); ds != nil {
+		return ds
+	}
+	return vm.home
+}
+
 // path names a file of the machine in its home directory.
 func (vm *machine) path(file string) string {
-	return fmt.Sprintf("[%s] %s/%s", vm.home.Name, vm.rec.Directory, file)
+	return fmt.Sprintf("[%s] %s/%s", vm.files().Name, vm.rec.Directory, file)
 }
 
 // face computes the properties that clients read.
@@ -323,6 +332,9 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	c := &vm.rec.Config
 	if _, ok := powerStates[c.Power]; !ok {
 		return face, fmt.Errorf("unknown power state %q", c.Power)
+	}
+	if c.VMX != "" && findDatastore(vm.datacenter, c.VMX) == nil {
+		return face, fmt.Errorf("no datastore %q for the .vmx", c.VMX)
 	}
 	name, now := escaped(c.Name), time.Now().UTC()
 	devices, err := vm.devices()

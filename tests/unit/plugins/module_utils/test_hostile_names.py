@@ -8,11 +8,13 @@ Nothing, that is: they come back as they were where they are data, and are one h
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
 import re
 import tempfile
+import zlib
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from unittest import mock
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import identity, record, result
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import identity, look, record, result
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import plan as planning
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.plan import Plan, make_plan
@@ -37,8 +39,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host im
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import printable, table
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import inventory, vms
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import VmState
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import check_dataset, check_snapshot
+from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import Pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyVmomi import vim
@@ -109,13 +112,13 @@ def test_a_vm_is_understood(label: str, name: str, path: str) -> None:
     )
     disk = vim.vm.device.VirtualDisk(key=2000, backing=backing, deviceInfo=vim.Description(label=label))
     passthrough = vim.vm.device.VirtualPCIPassthrough(key=13000, deviceInfo=vim.Description(label=label))
-    found = vms._vm("vm-1", {"name": name, "config.hardware.device": [disk, passthrough]})
+    found = vms.vm_of("vm-1", {"name": name, "config.hardware.device": [disk, passthrough]})
     assert found.disks[0].label.isprintable() and all(reason.isprintable() for reason in found.obstacles)
 
 
 def test_an_enormous_text_is_cut() -> None:
-    assert len(inventory._bounded("x" * 10**6)) == 1024
-    assert inventory._bounded("x" * 80) == "x" * 80 and inventory._bounded(True) is True
+    assert len(inventory.bounded("x" * 10**6)) == 1024
+    assert inventory.bounded("x" * 80) == "x" * 80 and inventory.bounded(True) is True
 
 
 @CHECKED
@@ -149,7 +152,8 @@ def planned(name: str, label: str, datastore: str, **changes: Any) -> Plan:
     matches = {"ds-1": Match(place, "", "root", "", (("", "tank/a"),)), "ds-2": Match(elsewhere, "")}
     session: Any = Session()
     site = Site(session, [Credential("vcenter.lab", "root", "tank/a", id=7)], matches=matches)
-    with mock.patch.object(planning, "list_vms", lambda session, datastores: [replace(odd, **changes)]):
+    watch = mock.Mock(vms=lambda: [replace(odd, **changes)])
+    with mock.patch.object(planning, "VmWatch", lambda session, datastores: watch):
         return make_plan(Request("tank/a", "one", policy=Policy(on_vm_failure="fail")), ["tank/a"], [site], [])
 
 
@@ -165,16 +169,11 @@ def test_a_plan_keeps_names_and_explains_in_lines(name: str, label: str, datasto
     json.dumps(result.of_plan(plan)).encode()
 
 
-class Store(Zfs):
-    """A zfs that keeps one snapshot's properties as the real one does: lines of fields between tabs."""
-
-    def __init__(self, properties: dict[str, str]) -> None:
-        super().__init__()
-        rows = {"creation": "1700000000", **properties}
-        self._listing = "".join(f"{key}\t{value}\tlocal\n" for key, value in rows.items())
-
-    def run(self, *arguments: str, **options: Any) -> str:
-        return self._listing
+def stored(properties: dict[str, str]) -> record.Record:
+    """The record of a snapshot with these properties."""
+    pool = Pool()
+    pool.add("tank/a@one", properties)
+    return record.read(pool, ["tank/a@one"])["tank/a@one"]
 
 
 @CHECKED
@@ -183,30 +182,48 @@ def test_the_record_on_the_zfs_snapshot_survives_every_name(name: str, path: str
     plan = planned(name, path, path)
     hold = Hold(plan.members[0], snapshot=path, level="filesystem", reason=reason)
     written = record.Record(
-        run=STARTED, host="0123456789ab", consistency="filesystem", complete=True, held_until=1800000000,
+        run=STARTED, host="0123456789ab", consistency="filesystem", complete=True, sealed=True,
         vmware_snapshot=identity.snapshot_name(STARTED), problems=[reason],
-        vms=[{**result.vm_facts(hold), "moid": f"vm-{number}"} for number in range(times)],
+        vms=[{**result.manifest_entry(hold), "moid": f"vm-{number}"} for number in range(times)],
     )  # fmt: skip
-    properties = written.properties()
+    properties = {**written.first(), **dict(written.seal())}
     for key, value in properties.items():
         assert re.fullmatch(r"[a-z0-9:_.]+", key) and re.fullmatch(r"[A-Za-z0-9+/=. :_-]+", value)
         assert len(key) < 256 and len(value) < 8192
-    found = record.read(Store(properties), "tank/a@one")
-    assert found is not None and found.as_dict() == written.as_dict()
+    assert stored(properties) == written
+
+
+@CHECKED
+@given(name=NAMES, datastore=NAMES)
+def test_a_stranger_with_any_name_is_reported_in_one_line(name: str, datastore: str) -> None:
+    state = VmState("poweredOn", False, (), disks=None, vmx_path=f"[{datastore}] {name}")
+    (member,) = planned("web", "label", "ds").members
+    session: Any = Session()
+    place = Datastore("ds-1", datastore, "DC0", "NFS", ("10.0.2.15",), "/ds-1", True, "vcenter.lab")
+    site = Site(session, [], matches={"ds-1": Match(place, "", "root", "", (("", "tank/a"),))})
+    (problem,) = look.first_look(site, {name: state}, {"tank/a"}, [], [member], "vmware-zfs x").problems
+    assert_sentence(problem.text)
+
+
+def bomb(times: int) -> list[str]:
+    """The parts of a manifest that is much longer when it is unpacked."""
+    text = base64.b64encode(zlib.compress(b" " * (times * 80 * 2**20), 9)).decode()
+    return [text[at : at + 8000] for at in range(0, len(text), 8000)]
 
 
 @given(times=st.integers(1, 3))
 @settings(deadline=None, max_examples=3)
 def test_a_record_that_somebody_else_made_does_not_fill_the_memory(times: int) -> None:
-    import base64
-    import zlib
-
-    bomb = zlib.compress(b" " * (times * 80 * 2**20), 9)
-    text = base64.b64encode(bomb).decode()
-    chunks = {f"{record.PREFIX}manifest.{at // 8000}": text[at : at + 8000] for at in range(0, len(text), 8000)}
-    properties = {record.PREFIX + "run": STARTED, record.PREFIX + "consistency": "application", **chunks}
-    found = record.read(Store(properties), "tank/a@one")
-    assert found is not None and found.consistency == "crash" and "is damaged" in found.problems[0]
+    """Also with a seal that matches: there is nothing secret in one."""
+    one = record.Record(STARTED, "h", consistency="application", complete=True, run_consistency="application")
+    with mock.patch.object(record, "encode", lambda manifest: bomb(times)):
+        properties = {**one.first(), **dict(one.seal())}
+    assert sum(":manifest." in key for key in properties) > 5
+    found = stored(properties)
+    assert found.consistency == "crash" and "is damaged" in found.problems[0]
+    of_1_0_0 = {key: value for key, value in properties.items() if not key.endswith("sealed")}
+    found = stored({**of_1_0_0, record.PREFIX + "held_until": str(2**40)})
+    assert found.consistency == "crash" and "is damaged" in found.problems[0]
 
 
 # ---- The journal and what the command line shows of it

@@ -10,11 +10,21 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import ENDED, LOST, Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import run_id_at
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
+    ENDED,
+    RELEASING,
+    Entry,
+    Journal,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.properties import Assignment
 
 NOW = datetime.now(timezone.utc)
 LIMIT = NOW - timedelta(days=90)
+ONE = Assignment("tank/a@s", "17", (("manifest.0", "eJx="), ("consistency", "still"), ("sealed", "2:1:a:b")))
+TWO = Assignment("tank/b@s", "", (("sealed", "x"), ("consistency", ""), ("a", "é")))
 
 
 @pytest.fixture
@@ -47,11 +57,14 @@ def test_old_runs_are_forgotten_with_their_entries(database: Database) -> None:
 def test_what_may_be_left_or_is_not_settled_is_never_forgotten(database: Database) -> None:
     journal = Journal(database)
     enter(database, "a-left", 400, left=True)
-    enter(database, "a-lost", 400, state=LOST)
+    enter(database, "a-releasing", 400, state=RELEASING)
+    enter(database, "a-lost", 400, state="lost")  # of release 1.0.0, and not settled yet
     enter(database, "b-whole", 400)  # a wave of it may have left something
     enter(database, "b-whole-2", 400, left=True)
     journal.forget(LIMIT)
-    assert {run.id for run in journal.runs()} == {"a-left", "a-lost", "b-whole", "b-whole-2"}
+    assert {run.id for run in journal.runs()} == {
+        "a-left", "a-releasing", "a-lost", "b-whole", "b-whole-2",
+    }  # fmt: skip
     assert [entry.run for entry in journal.open_entries()] == ["a-left", "b-whole-2"]
 
 
@@ -66,3 +79,66 @@ def test_the_last_run_of_each_task_stays_with_all_its_waves(database: Database) 
     assert [run.id for run in journal.last_run("weekly")] == ["t-last", "t-last-2"]
     assert [run.id for run in journal.last_run("yearly")] == ["u-last", "u-last-2"]
     assert journal.run("t-before") is None
+
+
+# ---- Finished records
+
+
+def test_finished_records_are_kept_until_they_are_set(database: Database) -> None:
+    journal = Journal(database)
+    journal.keep_seals("one", [TWO, ONE])
+    journal.keep_seals("two", [ONE])
+    assert journal.seals("one") == [TWO, ONE], "their order and that of their properties are the run's"
+    assert journal.seals("two") == [ONE] and journal.seals("three") == []
+    assert journal.unsealed_runs() == ["one", "two"]
+    journal.drop_seals("one", [ONE.snapshot, "tank/other@s"])
+    assert journal.seals("one") == [TWO] and journal.seals("two") == [ONE]
+    journal.drop_seals("one", [TWO.snapshot])
+    assert journal.unsealed_runs() == ["two"]
+
+
+def test_a_record_that_could_not_be_set_is_forgotten_with_its_run(database: Database) -> None:
+    """For so long its pool was not there: it does not come back any more."""
+    journal = Journal(database)
+    old, young = (f"{run_id_at(NOW - timedelta(days=days))}-1f2e3d4c" for days in (91, 89))
+    for run, days in ((old, 91), (f"{old}-2", 91), (young, 89), (f"{young}-2", 89)):
+        enter(database, run, days)
+        journal.keep_seals(run, [ONE, TWO])
+    journal.forget(LIMIT)
+    assert journal.unsealed_runs() == [young, f"{young}-2"] and journal.seals(young) == [ONE, TWO]
+    assert {run.id for run in journal.runs()} == {young, f"{young}-2"}
+
+
+def test_a_record_that_is_written_again_takes_the_place_of_the_one_before(database: Database) -> None:
+    journal = Journal(database)
+    journal.keep_seals("one", [ONE, TWO])
+    later = Assignment(ONE.snapshot, "18", (("sealed", "y"),))
+    journal.keep_seals("one", [later])
+    assert sorted(journal.seals("one"), key=lambda one: one.snapshot) == [later, TWO]
+
+
+# ---- Creations
+
+
+def creation(journal: Journal) -> Creation:
+    (found,) = journal.open_entries()
+    return found.creation
+
+
+def test_a_creation_is_asked_for_then_made(database: Database) -> None:
+    journal = Journal(database)
+    (entry,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
+    assert creation(journal) is Creation.ASKED
+    journal.created({entry: "snapshot-1"})
+    assert creation(journal) is Creation.MADE
+
+
+def test_a_creation_that_was_asked_for_twice_stays_so(database: Database) -> None:
+    """One of the two succeeded: the other one may still come to be."""
+    journal = Journal(database)
+    (entry,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
+    journal.repeat(entry)
+    assert creation(journal) is Creation.REPEATED
+    journal.created({entry: "snapshot-1"})
+    (found,) = journal.open_entries()
+    assert (found.creation, found.snapshot, found.state) == (Creation.REPEATED, "snapshot-1", "created")

@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The journal against a model, with power cuts: whatever may exist in vSphere has an open entry, at every instant."""
+"""The journal against a model, with power cuts: whatever may exist in vSphere has an open entry, at every instant, and
+a finished record stays until it is set.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
     ABSENT,
     CREATED,
     ENDED,
     GONE,
     INTENDED,
-    LOST,
     QUIESCING,
     RELEASING,
     REMOVING,
-    SNAPSHOTTING,
     Entry,
     Journal,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.properties import Assignment
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -62,7 +64,7 @@ class Known:
     state: str = INTENDED
     snapshot: str = ""
     note: str = ""
-    twice: bool = False
+    creation: Creation = Creation.ASKED
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -76,6 +78,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.known: dict[int, Known] = {}
         self.vsphere: set[str] = set()  # what exists there, by name
         self.on_its_way: set[str] = set()  # what was asked for and may still come to be
+        self.seals: dict[str, dict[str, Assignment]] = {}  # by run and ZFS snapshot, as far as they are not set
         self.numbers = iter(range(10**9))
 
     @initialize()
@@ -130,7 +133,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert not self.write(True, lambda: self.journal.intend(entries))  # nothing was asked of vSphere
 
     @precondition(lambda self: self.runs)
-    @rule(data=st.data(), state=st.sampled_from((SNAPSHOTTING, RELEASING, LOST, ENDED)), cut=st.booleans())
+    @rule(data=st.data(), state=st.sampled_from((RELEASING, ENDED)), cut=st.booleans())
     def advance_run(self, data: st.DataObject, state: str, cut: bool) -> None:
         run = data.draw(st.sampled_from(sorted(self.runs)))
         end = state == ENDED
@@ -156,7 +159,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Nobody saw how the first one ended, and it may still come; the second one is carried out."""
         found = self.entry(data, INTENDED)
         if found and self.write(cut, lambda: self.journal.repeat(found[0])):
-            found[1].twice = True
+            found[1].creation = Creation.REPEATED
             self.vsphere.add(found[1].name)
 
     @rule(data=st.data())
@@ -173,6 +176,8 @@ class JournalMachine(RuleBasedStateMachine):
             id_, known = found
             if self.write(cut, lambda: self.journal.created({id_: f"moid of {known.name}"})):
                 known.state, known.snapshot = CREATED, f"moid of {known.name}"
+                if known.creation is not Creation.REPEATED:  # of two, one was made: the other may still come
+                    known.creation = Creation.MADE
 
     @rule(data=st.data(), cut=st.booleans())
     def remove(self, data: st.DataObject, cut: bool) -> None:
@@ -202,6 +207,26 @@ class JournalMachine(RuleBasedStateMachine):
             if self.write(cut, lambda: self.journal.note({id_: "the server is away"})):
                 known.note = "the server is away"
 
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), names=st.sets(st.sampled_from("abc"), min_size=1), cut=st.booleans())
+    def finish_records(self, data: st.DataObject, names: set[str], cut: bool) -> None:
+        """All of them in one transaction, or none. One that is written again takes the place of the one before."""
+        run = data.draw(st.sampled_from(sorted(self.runs)))
+        number = str(next(self.numbers))
+        seals = [Assignment(f"tank/{name}@s", number, (("sealed", number), ("a", ""))) for name in sorted(names)]
+        if self.write(cut, lambda: self.journal.keep_seals(run, seals)):
+            self.seals.setdefault(run, {}).update({one.snapshot: one for one in seals})
+
+    @precondition(lambda self: any(self.seals.values()))
+    @rule(data=st.data(), cut=st.booleans())
+    def set_records(self, data: st.DataObject, cut: bool) -> None:
+        """Some of the records of a run are set, or their ZFS snapshots are gone."""
+        run = data.draw(st.sampled_from(sorted(run for run, seals in self.seals.items() if seals)))
+        done = data.draw(st.sets(st.sampled_from(sorted(self.seals[run])), min_size=1))
+        if self.write(cut, lambda: self.journal.drop_seals(run, sorted(done))):
+            for snapshot in done:
+                del self.seals[run][snapshot]
+
     @invariant()
     def what_may_exist_has_an_open_entry(self) -> None:
         if hasattr(self, "journal"):
@@ -215,12 +240,15 @@ class JournalMachine(RuleBasedStateMachine):
         assert list(open_now) == sorted(id_ for id_, known in self.known.items() if known.state != GONE)
         for id_, entry in open_now.items():
             known = self.known[id_]
-            told = (entry.name, entry.state, entry.snapshot, entry.note, entry.twice)
-            assert told == (known.name, known.state, known.snapshot, known.note, known.twice)
+            told = (entry.name, entry.state, entry.snapshot, entry.note, entry.creation)
+            assert told == (known.name, known.state, known.snapshot, known.note, known.creation)
         assert {run.id: run.state for run in self.journal.runs()} == self.runs
-        assert {run.id for run in self.journal.runs((LOST,))} == {
-            run for run, state in self.runs.items() if state == LOST
+        assert {run.id for run in self.journal.runs((RELEASING,))} == {
+            run for run, state in self.runs.items() if state == RELEASING
         }
+        for run in self.runs:
+            assert {one.snapshot: one for one in self.journal.seals(run)} == self.seals.get(run, {})
+        assert sorted(self.journal.unsealed_runs()) == sorted(run for run, seals in self.seals.items() if seals)
 
     def teardown(self) -> None:
         self.database.close()

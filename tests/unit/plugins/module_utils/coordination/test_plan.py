@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import plan as planning
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.plan import Plan, make_plan
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import Problem
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.quiesce import Hold
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Policy, Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import Site
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ConnectionFailed
@@ -26,11 +28,24 @@ WEB = Vm(
 )  # fmt: skip
 
 
+AWAY = Problem("b.lab cannot be reached.")
+
+
 class Session:
     endpoint = "vcenter.lab"
 
     def __init__(self, server_id: str = "1234") -> None:
         self.server_id = server_id
+
+
+class Watch:
+    """What is seen on the datastores."""
+
+    def __init__(self, *vms: Vm) -> None:
+        self._vms = vms
+
+    def vms(self) -> list[Vm]:
+        return list(self._vms)
 
 
 def site(*matched: tuple[str, tuple[tuple[str, str], ...]], server_id: str = "1234") -> Site:
@@ -56,10 +71,10 @@ def plan(
     monkeypatch: pytest.MonkeyPatch,
     *vms: Vm,
     sites: tuple[Site, ...] = (),
-    problems: tuple[str, ...] = (),
+    problems: tuple[Problem, ...] = (),
     **policy: Any,
 ) -> Plan:
-    monkeypatch.setattr(planning, "list_vms", lambda session, datastores: list(vms))
+    monkeypatch.setattr(planning, "VmWatch", lambda session, datastores: Watch(*vms))
     request = Request("tank/a", "one", policy=Policy(**policy))
     return make_plan(request, ["tank/a"], sites or (site(*ONE),), problems)
 
@@ -139,7 +154,6 @@ def test_membership_is_where_the_disks_lie(
     disks = tuple(Disk(f"Hard disk {number}", tuple(chain), False) for number, chain in enumerate(files, 1))
     planned = plan(monkeypatch, replace(WEB, disks=disks))
     assert [member.spans for member in planned.members] == ([] if expected is None else [expected])
-    assert (planned.bystanders == {("1234", "vm-1")}) == (expected is None)
 
 
 def test_an_independent_disk_elsewhere_lowers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,20 +166,27 @@ def test_a_server_under_two_names_counts_once_and_two_servers_twice(monkeypatch:
     assert len(plan(monkeypatch, WEB, sites=(site(*ONE), site(*ONE, server_id="5678"))).members) == 2
 
 
+def test_a_sentence_of_two_problems_forbids_a_run_as_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = (AWAY, Problem("c.lab cannot be reached.", frozenset({"tank/a"})))
+    assert plan(monkeypatch, problems=both, on_vm_failure="fail").refusals == tuple(one.text for one in both)
+
+
 def test_problems_lower_the_whole_and_can_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = plan(monkeypatch, WEB, problems=("b.lab cannot be reached.",))
+    planned = plan(monkeypatch, WEB, problems=(AWAY,))
     assert (planned.best(), planned.can_be_complete(), planned.refusals) == ("crash", False, ())
-    refused = plan(monkeypatch, WEB, problems=("b.lab cannot be reached.",), on_vm_failure="fail")
+    refused = plan(monkeypatch, WEB, problems=(AWAY,), on_vm_failure="fail")
     assert refused.refusals == ("b.lab cannot be reached.",)
 
 
 def test_a_server_that_cannot_list_its_vms_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(session: Any, datastores: Any) -> list[Vm]:
-        raise ConnectionFailed("vcenter.lab cannot be reached", "Check the network")
+    class Away(Watch):
+        def vms(self) -> list[Vm]:
+            raise ConnectionFailed("vcenter.lab cannot be reached", "Check the network")
 
-    monkeypatch.setattr(planning, "list_vms", away)
+    monkeypatch.setattr(planning, "VmWatch", lambda session, datastores: Away())
     planned = make_plan(Request("tank/a", "one"), ["tank/a"], [site(*ONE)], [])
-    assert planned.problems == ("vcenter.lab cannot be reached; check the network.",)
+    problem = Problem("vcenter.lab cannot be reached; check the network.", frozenset({"tank/a"}))
+    assert planned.problems == (problem,), "it concerns the datasets of the run that its datastores lie on"
     assert planned.best() == "crash" and not planned.can_be_complete()
 
 
@@ -174,19 +195,76 @@ def test_nothing_at_all_is_still(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (planned.best(), planned.can_be_complete(), planned.snapshots) == ("still", True, ("tank/a@one",))
 
 
-def test_a_plan_tells_on_which_datastores_each_vm_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(WEB, moid="vm-2", disks=(), datastores=frozenset({"ds-2", "ds-3"}))
-    planned = plan(monkeypatch, replace(WEB, datastores=frozenset({"ds-1"})), other)
-    assert planned.seen_on == {("1234", "vm-1"): {"ds-1"}, ("1234", "vm-2"): {"ds-2", "ds-3"}}
-    assert planned.carriers == {("1234", "ds-1"): {"tank/a"}}
+def test_the_looks_go_on_with_what_the_plan_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def begin(session: Any, datastores: list[str]) -> Watch:
+        asked.append(datastores)
+        return Watch(WEB)
+
+    monkeypatch.setattr(planning, "VmWatch", begin)
+    one = site(*ONE)
+    make_plan(Request("tank/a", "one"), ["tank/a"], [one], [])
+    assert isinstance(one.watch, Watch) and asked == [["ds-1"]], "of the datastores that lie on the datasets"
 
 
-def test_what_two_accounts_see_of_a_vm_counts_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = iter(({"ds-1"}, {"ds-2"}))
-    monkeypatch.setattr(
-        planning, "list_vms", lambda session, datastores: [replace(WEB, datastores=frozenset(next(seen)))]
-    )
-    sites = (site(("ds-1", (("", "tank/a"),))), site(("ds-2", (("", "tank/b"),))))
-    planned = make_plan(Request("tank/a", "one"), ["tank/a", "tank/b"], sites, [])
-    assert planned.seen_on == {("1234", "vm-1"): {"ds-1", "ds-2"}}
-    assert planned.carriers == {("1234", "ds-1"): {"tank/a"}, ("1234", "ds-2"): {"tank/b"}}
+# ---- Where its files lie
+
+ISO = frozenset({"ds-1"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "datasets", "spans"),
+    [
+        ({}, ("tank/a",), ()),
+        # the .vmx lies on the run's dataset, the disk on another
+        ({"disks": (Disk("1", (("ds-2", "web.vmdk"),), False),)}, ("tank/a",), ("tank/b",)),
+        ({"vmx_path": "[ds-2] web/web.vmx"}, ("tank/a",), ("tank/b",)),
+        ({"vmx_path": "[ds-1] deep/web.vmx"}, ("tank/a",), ("tank/a/deep",)),
+        ({"vmx_path": "[ds-9] web/web.vmx"}, ("tank/a",), ()),  # a datastore that this login does not show
+        # deltas and swap file lie in workingDir
+        ({"snapshot_directory": "[ds-2] web/"}, ("tank/a",), ("tank/b",)),
+        ({"snapshot_directory": "[ds-3] web/"}, ("tank/a",), ("the datastore ds-3",)),
+        # a parent of a linked clone
+        ({"disks": (Disk("1", (("ds-1", "a"), ("ds-3", "b")), False),)}, ("tank/a",), ("the datastore ds-3",)),
+        # anything else that it has there, such as a swap file: on any dataset of that datastore
+        ({"datastores": frozenset({"ds-1", "ds-2"})}, ("tank/a",), ("tank/b",)),
+        ({"datastores": frozenset({"ds-1", "ds-3"})}, ("tank/a",), ()),
+        # an image in a drive is no file of it
+        ({"datastores": frozenset({"ds-1", "ds-2"}), "images": frozenset({"ds-2"})}, ("tank/a",), ()),
+    ],
+)  # fmt: skip
+def test_a_vm_is_where_its_files_are(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], datasets: tuple[str, ...], spans: tuple[str, ...]
+) -> None:
+    seen = replace(WEB, **{"vmx_path": "[ds-1] web/web.vmx", "datastores": frozenset({"ds-1"}), **changes})
+    (member,) = plan(monkeypatch, seen).members
+    assert (member.datasets, member.spans) == (datasets, spans)
+
+
+def test_a_vm_with_nothing_but_an_image_there_is_no_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = (Disk("Hard disk 1", (("ds-3", "web/web.vmdk"),), False),)
+    with_image = replace(WEB, vmx_path="[ds-3] web/web.vmx", disks=elsewhere, datastores=ISO | {"ds-3"}, images=ISO)
+    assert plan(monkeypatch, with_image).members == ()
+    assert len(plan(monkeypatch, replace(with_image, images=frozenset())).members) == 1, "a swap file, perhaps"
+
+
+def test_a_vm_whose_disks_cannot_be_read_may_be_on_any_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    (member,) = plan(monkeypatch, replace(WEB, readable=False, disks=(), datastores=frozenset({"ds-1"}))).members
+    assert member.datasets == () and Hold.planned(member).is_on("tank/other")
+    (known,) = plan(monkeypatch, WEB).members
+    assert Hold.planned(known).is_on("tank/a") and not Hold.planned(known).is_on("tank/a/deep")
+
+
+def test_each_disk_is_kept_as_it_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The looks compare with it, and a restore has to know it."""
+    chain = (("ds-1", "web/web-1.vmdk"), ("ds-2", "web/web.vmdk"))
+    seen = (Disk("Hard disk 1", chain, False, 2000), Disk("Hard disk 2", (("ds-3", "x.vmdk"),), True, 2001))
+    (member,) = plan(monkeypatch, replace(WEB, disks=seen)).members
+    assert tuple(placed.disk for placed in member.disks) == seen
+    assert [(placed.datastore, placed.datasets) for placed in member.disks] == [
+        ("ds-1", ("tank/a", "tank/b")),
+        ("ds-3", ()),
+    ]
+    (bare,) = plan(monkeypatch, replace(WEB, disks=(*WEB.disks, Disk("Hard disk 3", (), False, 2002)))).members
+    assert (bare.disks[1].datastore, bare.disks[1].datasets) == ("", ())

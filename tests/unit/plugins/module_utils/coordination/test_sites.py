@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import Problem, texts
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import Site, open_sites
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ConnectionFailed, RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import Match, disk_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import Dataset
 
@@ -19,9 +23,11 @@ CREDENTIAL = Credential("vcenter.lab", "root", "tank/vmware", id=7)
 DATASETS = [
     Dataset(name, "filesystem", f"/{name}" if mounted else None, mounted)
     for name, mounted in (
+        ("tank", True),
         ("tank/vmware", True),
         ("tank/vmware/vm1", True),
         ("tank/vmware/off", False),
+        ("tank/vmware/deep", False),
         ("tank/other", True),
     )
 ]
@@ -37,10 +43,16 @@ def match(name: str, *datasets: str, doubt: str = "", might: tuple[str, ...] = (
 GOOD = match("good", "tank/vmware")
 
 
-def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[Site, list[str]]:
+def problems_of(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[Site, list[Problem]]:
     session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
     site = Site(session, list(credentials))
     return site, site.judge(matches, DATASETS)
+
+
+def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[Site, list[str]]:
+    """The same, with what is wrong in words."""
+    site, problems = problems_of(*matches, credentials=credentials)
+    return site, texts(problems)
 
 
 def test_a_datastore_that_lies_elsewhere_is_no_problem() -> None:
@@ -87,6 +99,71 @@ def test_one_that_is_named_may_reach_every_dataset_below() -> None:
 def test_two_credentials_tell_one_doubt_once() -> None:
     twice = (CREDENTIAL, replace(CREDENTIAL, id=8))
     assert len(judged(GOOD, match("unsure", doubt=DOUBT), credentials=twice)[1]) == 1
+
+
+# ---- Which datasets that concerns
+
+# The credential's filesystem, and what lies above and below.
+HERE = {"tank", "tank/vmware", "tank/vmware/vm1", "tank/vmware/off", "tank/vmware/deep"}
+
+
+def test_a_server_without_a_datastore_concerns_the_credentials_filesystem() -> None:
+    (problem,) = problems_of(match("elsewhere"))[1]
+    assert problem.datasets == HERE
+
+
+def test_a_datastore_that_is_named_and_not_there_concerns_the_credentials_filesystem() -> None:
+    credential = replace(CREDENTIAL, datastores=("gone",))
+    problem = problems_of(GOOD, credentials=(credential,))[1][0]
+    assert "names the datastore 'gone'" in problem.text and problem.datasets == HERE
+
+
+@pytest.mark.parametrize(
+    ("might", "datasets"),
+    [((), HERE), (("tank/vmware",), HERE), (("tank/vmware", "tank/other"), {*HERE, "tank/other"})],
+)
+def test_a_doubt_concerns_also_where_the_datastore_may_lie(might: tuple[str, ...], datasets: set[str]) -> None:
+    (problem,) = problems_of(GOOD, match("unsure", doubt=DOUBT, might=might))[1]
+    assert problem.datasets == datasets
+
+
+def test_what_concerns_no_dataset_of_this_host_may_concern_all() -> None:
+    (problem,) = problems_of(match("elsewhere"), credentials=(replace(CREDENTIAL, filesystem="dozer"),))[1]
+    assert problem.datasets is None and problem.concerns("tank/other")
+
+
+def test_each_server_that_is_away_concerns_its_credentials_filesystems() -> None:
+    """The snapshots of other datasets stay complete: no VM of this server is meant to lie there."""
+    credentials = [CREDENTIAL, replace(CREDENTIAL, hostname="b.lab", filesystem="tank/other", id=8)]
+
+    def away(endpoint: Any, username: str, password: Any) -> Any:
+        raise ConnectionFailed(f"{endpoint} cannot be reached", "Check the network")
+
+    with ExitStack() as stack:
+        sites, problems = open_sites(stack, credentials, lambda credential: Secret("x"), DATASETS, (), away)
+    assert sites == []
+    assert sorted(problems, key=lambda problem: problem.text) == [
+        Problem("b.lab cannot be reached; check the network.", frozenset({"tank", "tank/other"})),
+        Problem("vcenter.lab cannot be reached; check the network.", frozenset(HERE)),
+    ]
+
+
+def test_a_password_that_cannot_be_read_concerns_the_credentials_filesystem() -> None:
+    def unreadable(credential: Credential) -> Secret:
+        raise RegistryError("The key file is missing", "Restore it")
+
+    with ExitStack() as stack:
+        sites, problems = open_sites(stack, [CREDENTIAL], unreadable, DATASETS, (), None)  # type: ignore[arg-type]
+    assert sites == [] and problems == [Problem("The key file is missing; restore it.", frozenset(HERE))]
+
+
+def test_a_datastore_is_found_by_its_name() -> None:
+    """Two datacenters may each have one of a name."""
+    site = judged(GOOD, match("other", "tank/other"))[0]
+    assert site.called("good") == {"ds-good"} and site.called("none") == set()
+    twin = Match(replace(GOOD.datastore, moid="ds-twin"), "")
+    assert judged(GOOD, twin)[0].called("good") == {"ds-good", "ds-twin"}
+    assert site.carried == {"tank/vmware", "tank/other"}
 
 
 def test_a_hostile_name_stays_on_one_line() -> None:

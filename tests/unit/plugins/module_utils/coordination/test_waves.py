@@ -13,6 +13,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.pl
     Member,
     Plan,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import Problem
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.waves import cut
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,16 +28,8 @@ def member(name: str, *datasets: str, action: str = QUIESCE) -> Member:
     )  # fmt: skip
 
 
-def plan(*members: Member, datasets: Any = DATASETS, **more: Any) -> Plan:
-    """A plan with a datastore for each dataset; a stranger has a file on the first."""
-    names = tuple(f"{dataset}@s" for dataset in datasets)
-    seen_on = {("vc-1", one.moid): frozenset(f"ds-{dataset}" for dataset in one.datasets) for one in members}
-    given = {
-        "seen_on": {**seen_on, ("vc-1", "stranger"): frozenset({f"ds-{datasets[0]}"})},
-        "carriers": {("vc-1", f"ds-{dataset}"): frozenset({dataset}) for dataset in datasets},
-        **more,
-    }
-    return Plan(datasets[0], names, members, ("a problem",), (), frozenset({("vc-1", "stranger")}), **given)
+def plan(*members: Member, datasets: Any = DATASETS, problems: tuple[Problem, ...] = (Problem("a problem"),)) -> Plan:
+    return Plan(datasets[0], tuple(f"{dataset}@s" for dataset in datasets), members, problems, ())
 
 
 def names(wave: Plan) -> list[str]:
@@ -53,37 +46,18 @@ def test_waves_are_filled_in_the_order_of_the_datasets() -> None:
     waves = cut(plan(*members, datasets=DATASETS[:3]), 4)
     assert [names(wave) for wave in waves] == [["a0", "a1", "b0", "b1"], ["c0", "c1"]]
     assert [wave.snapshots for wave in waves] == [("tank/a@s", "tank/b@s"), ("tank/c@s",)]
-    assert [wave.bystanders for wave in waves] == [{("vc-1", "stranger")}, set()]
 
 
-def test_who_was_not_on_a_waves_datastores_has_come_when_it_is_there() -> None:
-    """Storage vMotion brings a VM from a wave to another: there it is neither held nor may it be overlooked."""
-    one, two = cut(plan(member("1", "tank/a"), member("2", "tank/b"), datasets=DATASETS[:2]), 1)
-    assert one.bystanders == {("vc-1", "stranger")} and two.bystanders == set()
-
-
-def test_who_shares_a_datastore_with_a_wave_is_known_to_it() -> None:
-    members = [member("1", "tank/a"), member("2", "tank/b"), member("3", "tank/c")]
-    seen_on = {
-        ("vc-1", "1"): frozenset({"ds-1"}),
-        ("vc-1", "2"): frozenset({"ds-1"}),  # in a folder where another dataset is mounted
-        ("vc-1", "3"): frozenset({"ds-3", "ds-1", "elsewhere"}),  # its configuration lies with the others
-        ("vc-2", "4"): frozenset({"ds-3"}),  # the same ID, but of another server
-    }
-    carriers = {
-        ("vc-1", "ds-1"): frozenset({"tank/a", "tank/b"}),
-        ("vc-1", "ds-3"): frozenset({"tank/c"}),
-        ("vc-2", "ds-3"): frozenset({"tank/a"}),
-    }
-    waves = cut(plan(*members, datasets=DATASETS[:3], seen_on=seen_on, carriers=carriers), 1)
-    assert [wave.bystanders for wave in waves] == [
-        {("vc-1", "2"), ("vc-1", "3")}, {("vc-1", "1"), ("vc-1", "3")}, set(),
-    ]  # fmt: skip
-
-
-def test_of_whom_nothing_was_seen_is_not_known() -> None:
-    waves = cut(plan(member("1", "tank/a"), member("2", "tank/b"), datasets=DATASETS[:2], seen_on={}), 1)
-    assert [wave.bystanders for wave in waves] == [set(), set()]
+def test_a_wave_has_the_problems_that_may_concern_its_datasets() -> None:
+    first, second, all_of_them, neither = (
+        Problem("a", frozenset({"tank/a", "elsewhere"})),
+        Problem("b", frozenset({"tank/b"})),
+        Problem("all"),
+        Problem("elsewhere", frozenset({"elsewhere"})),
+    )
+    members = (member("1", "tank/a"), member("2", "tank/b"))
+    waves = cut(plan(*members, datasets=DATASETS[:2], problems=(first, second, all_of_them, neither)), 1)
+    assert [wave.problems for wave in waves] == [(first, all_of_them), (second, all_of_them)]
 
 
 def test_what_is_not_held_takes_no_place() -> None:

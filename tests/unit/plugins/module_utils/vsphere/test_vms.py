@@ -14,7 +14,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     SessionLost,
     VSphereFault,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import faults, vms
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import faults, vm_snapshots, vms
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.inventory import unescape
 from pyVmomi import vim, vmodl
 
@@ -31,21 +31,66 @@ def disk(mode: str = "persistent", *files: str, **more: Any) -> Any:
 
 def vm(*devices: Any, **properties: Any) -> vms.Vm:
     given = {"name": "web", "runtime.powerState": "poweredOn", "config.hardware.device": list(devices)}
-    return vms._vm("vm-1", {**given, **{key.replace("__", "."): value for key, value in properties.items()}})
+    return vms.vm_of("vm-1", {**given, **{key.replace("__", "."): value for key, value in properties.items()}})
 
 
 def test_disks_with_their_chains() -> None:
     found = vm(disk("persistent", "[ds] web/web-000001.vmdk", "[ds] web/web.vmdk")).disks
     files = (("datastore-1", "web/web-000001.vmdk"), ("datastore-1", "web/web.vmdk"))
-    assert found == (vms.Disk("Hard disk 1", files, False),)
+    assert found == (vms.Disk("Hard disk 1", files, False, 2000),)
     assert vm(disk("independent_persistent")).disks[0].independent
     assert vm(disk("independent_nonpersistent")).disks[0].independent
 
 
-def test_the_datastores_on_which_it_has_files() -> None:
+def test_the_datastores_on_which_it_has_anything() -> None:
     refs = [vim.Datastore(f"datastore-{number}", None) for number in (2, 3)]
-    assert vm(disk(), datastore=refs).datastores == {"datastore-1", "datastore-2", "datastore-3"}
-    assert vm(disk()).datastores == {"datastore-1"} and vm().datastores == frozenset()
+    assert vm(disk(), datastore=refs).datastores == {"datastore-2", "datastore-3"}
+    assert vm(disk()).datastores == frozenset()
+
+
+def test_images_in_its_drives_are_no_files_of_it() -> None:
+    device = vim.vm.device
+    refs = [vim.Datastore(f"datastore-{number}", None) for number in range(5)]
+    drives = [
+        device.VirtualCdrom(key=1, backing=device.VirtualCdrom.IsoBackingInfo(fileName="[x] a.iso", datastore=refs[2])),
+        device.VirtualFloppy(key=2, backing=device.VirtualFloppy.ImageBackingInfo(fileName="a", datastore=refs[3])),
+        device.VirtualCdrom(key=3, backing=device.VirtualCdrom.RemotePassthroughBackingInfo(deviceName="")),
+        device.VirtualCdrom(key=4),
+    ]
+    found = vm(disk(), *drives, datastore=refs)
+    assert found.images == {"datastore-2", "datastore-3"} and len(found.datastores) == 5
+    assert vm(disk()).images == frozenset()
+
+
+def test_where_its_snapshot_files_go() -> None:
+    assert vm(config__files__snapshotDirectory="[ds] web/").snapshot_directory == "[ds] web/"
+    assert vm().snapshot_directory == ""
+
+
+def test_the_state_of_a_vm_has_its_disks_where_they_were_asked_for() -> None:
+    """None is not the same as no disk: what cannot be read proves nothing."""
+    shown = {"config.hardware.device": [disk()], "config.files.vmPathName": "[ds] web/web.vmx"}
+    state = vm_snapshots.state_of(shown)
+    assert state.disks == vm(disk()).disks and state.vmx_path == "[ds] web/web.vmx"
+    assert vm_snapshots.state_of({"config.hardware.device": []}).disks == ()
+    unread = vm_snapshots.state_of({})
+    assert unread.disks is None and unread.vmx_path == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "datastore"),
+    [
+        ("[ds] web/web.vmdk", "ds"),
+        ("[ds [old]] web/web.vmdk", "ds [old]"),
+        ("[ds%2f1] web/web.vmdk", "ds/1"),
+        ("[] /vmfs/devices/x", ""),
+        ("[ds]", "ds"),
+        ("web.vmdk", ""),
+        ("", ""),
+    ],
+)
+def test_the_name_of_a_datastore(name: str, datastore: str) -> None:
+    assert vms.datastore_of(name) == datastore
 
 
 @pytest.mark.parametrize(
@@ -104,7 +149,7 @@ def test_states_that_forbid_snapshots() -> None:
 
 
 def test_what_cannot_be_read_is_taken_for_the_worse_case() -> None:
-    unknown = vms._vm("vm-1", {})
+    unknown = vms.vm_of("vm-1", {})
     assert unknown.power == "poweredOn" and unknown.tools == "not running" and unknown.guest == "other"
     assert not unknown.readable and not unknown.known and unknown.why_unknown.startswith("its configuration cannot be")
     away = vm(disk(), runtime__connectionState="notResponding")

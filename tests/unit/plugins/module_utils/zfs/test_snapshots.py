@@ -5,60 +5,24 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, retire
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import PREFIX, Record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import DatasetNotFound
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import DatasetNotFound, InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTask
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import arguments, snapshots
+from ansible_collections.quiesce.vmware_zfs.tests import records_v1
+from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, PREFIX, Pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-OLD = 1_700_000_000
 KEY = "0123456789abcdef"
 TASK, RUN = PREFIX + "task", PREFIX + "run"
 KEYS = ("creation", "createtxg", "userrefs", "clones", TASK, PREFIX + "complete")
 MINE, THEIRS, PERSONS = "tank/vmware@mine", "tank/vmware/received@theirs", "tank/vmware@important"
-
-
-class Pool(Zfs):
-    """A zfs whose `get` shows what its snapshots carry as the real one does: raw, a row per property."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.snapshots: dict[str, dict[str, tuple[str, str]]] = {}  # name -> property -> value, source
-        self.asked: list[tuple[str, ...]] = []
-
-    def take(self, name: str, source: str = "local", **properties: str) -> None:
-        native = {"creation": str(OLD), "createtxg": str(len(self.snapshots)), "userrefs": "0", "clones": ""}
-        own = {PREFIX + key: (value, source) for key, value in properties.items()}
-        self.snapshots[name] = {**{key: (value, "-") for key, value in native.items()}, **own}
-
-    def run(self, *arguments: str, timeout: float = 0.0, hurry: Any = None, script: str = "") -> str:
-        self.processes += 1
-        self.asked.append(arguments)
-        assert arguments[:3] == ("get", "-H", "-p")
-        columns = arguments[arguments.index("-o") + 1].split(",")
-        keys, *names = arguments[arguments.index("-o") + 2 :]
-        sources = arguments[arguments.index("-s") + 1].split(",") if "-s" in arguments else None
-        if "-r" in arguments:
-            names = [name for name in self.snapshots if any(name.split("@")[0].startswith(root) for root in names)]
-        if not set(names) <= set(self.snapshots):
-            raise DatasetNotFound("'zfs get' failed")
-        output = ""
-        for name in names:
-            has = self.snapshots[name]
-            for key in has if keys == "all" else keys.split(","):
-                value, source = has.get(key, ("-", "-"))
-                if sources is None or source.split(" ")[0].replace("-", "none") in sources:
-                    row = {"name": name, "property": key, "value": value, "source": source}
-                    output += "\t".join(row[column] for column in columns) + "\n"
-        return output
 
 
 @pytest.fixture
@@ -125,7 +89,7 @@ def test_no_value_says_a_thing_about_other_snapshots(pool: Pool, rows: tuple[str
 def test_a_persons_snapshot_is_not_destroyed_for_what_another_claims(pool: Pool) -> None:
     claim(pool, "task", f"{PERSONS}\t{TASK}\t{KEY}\tlocal")
     task = replace(SnapshotTask("tank/vmware").merged({"lifetime_value": 1, "lifetime_unit": "HOUR"}), id=1, key=KEY)
-    pool.take("tank/vmware@newer", task=KEY, complete="yes")
+    pool.take("tank/vmware@newer", task=KEY, run="two")
     pool.snapshots["tank/vmware@newer"]["creation"] = (str(OLD + 1), "-")
     done = retire.retire(pool, [task], retire.facts(pool, ["tank/vmware"]), dry=True)
     assert done["destroyed"] == [MINE] and [kept["name"] for kept in done["kept"]] == ["tank/vmware@newer"]
@@ -139,6 +103,11 @@ def test_what_is_inherited_is_nobodys_fact(pool: Pool) -> None:
     assert found[MINE][TASK] == KEY and TASK not in found[PERSONS] and TASK not in found[THEIRS]
 
 
+def runs(pool: Pool, *names: str) -> dict[str, str]:
+    """The runs of those that carry one themselves."""
+    return {name: own[RUN] for name, own in snapshots.own_of_each(pool, names, (RUN,)).items() if RUN in own}
+
+
 WORDS = st.sampled_from([*"\t\n\r-xy", MINE, PERSONS, THEIRS, TASK, KEY, "local", "creation", "createtxg"])
 VALUES = st.tuples(st.sampled_from([TASK, PREFIX + "complete", RUN]), st.lists(WORDS, max_size=30).map("".join))
 
@@ -150,23 +119,23 @@ def test_whatever_the_values_are_the_others_facts_stay(values: list[tuple[str, s
     pool.take(MINE, task=KEY, run="one", complete="yes")
     pool.take(PERSONS)
     pool.take(THEIRS)
-    clean, runs = facts(pool), snapshots.own(pool, [MINE, PERSONS], RUN)
+    clean, before = facts(pool), runs(pool, MINE, PERSONS)
     for key, value in values:
         pool.snapshots[THEIRS][key] = (value, "received")
     found = facts(pool)
     assert {name: found[name] for name in (MINE, PERSONS)} == {name: clean[name] for name in (MINE, PERSONS)}
     assert list(found) == list(clean) and found[THEIRS]["createtxg"] == "2"
-    told = snapshots.own(pool, [THEIRS, MINE, PERSONS], RUN)
-    told.pop(THEIRS, None)
-    assert told == runs
+    after = runs(pool, THEIRS, MINE, PERSONS)
+    after.pop(THEIRS, None)
+    assert after == before
 
 
 @pytest.mark.parametrize("rows", [(f"{PERSONS}\t{RUN}\tone\tlocal",), (f"{MINE}\t{RUN}\tx\tlocal", "junk"), ("a\tb",)])
 def test_no_run_is_taken_from_another_snapshots_value(pool: Pool, rows: tuple[str, ...]) -> None:
-    """The record of MINE can still be lowered, whatever is received beside it; that of PERSONS is nobody's."""
+    """The record of MINE can still be raised, whatever is received beside it; that of PERSONS is nobody's."""
     claim(pool, "run", *rows)
-    assert snapshots.own(pool, [MINE, PERSONS, THEIRS], RUN) == {MINE: "one"}
-    assert snapshots.bearing(pool, [MINE, PERSONS, THEIRS], RUN, "one") == [MINE]
+    assert runs(pool, MINE, PERSONS, THEIRS) == {MINE: "one"}
+    assert snapshots.owned(pool, [MINE, PERSONS, THEIRS], RUN, "one", 9.0) == {MINE: pool.born(MINE)}
 
 
 def test_one_bad_value_among_many_takes_few_processes() -> None:
@@ -175,51 +144,104 @@ def test_one_bad_value_among_many_takes_few_processes() -> None:
     for name in names:
         pool.take(name, run="one")
     claim(pool, "run", *(f"{name}\t{RUN}\tx\tlocal" for name in names), name=names[77])
-    assert snapshots.bearing(pool, names, RUN, "one") == [name for name in names if name != names[77]]
+    others = {name: pool.born(name) for name in names if name != names[77]}
+    assert snapshots.owned(pool, names, RUN, "one", 9.0) == others
     assert pool.processes == 1 + 2 * 8
 
 
 def test_a_snapshot_that_is_gone_is_told(pool: Pool) -> None:
     with pytest.raises(DatasetNotFound):
-        snapshots.own(pool, [MINE, "tank/vmware@gone"], RUN)
+        runs(pool, MINE, "tank/vmware@gone")
+
+
+def test_only_what_was_set_on_this_host_is_owned(pool: Pool) -> None:
+    """What was received bears the run of another host, or of another pool of this one."""
+    pool.take(PERSONS, "received", run="one")
+    pool.take(THEIRS, "inherited from tank", run="one")
+    assert snapshots.owned(pool, [MINE, PERSONS, THEIRS], RUN, "one", 9.0) == {MINE: pool.born(MINE)}
+    assert snapshots.owned(pool, [MINE], RUN, "two", 9.0) == {}
+
+
+def test_of_an_atomic_step_all_are_there_or_none(pool: Pool) -> None:
+    assert snapshots.owned(pool, [MINE, "tank/vmware@gone"], RUN, "one", 9.0) == {}
+    assert pool.timeouts == [9.0]
+
+
+def test_what_each_carries_itself_is_read_in_one_process(pool: Pool) -> None:
+    found = snapshots.own_of_each(pool, [MINE, PERSONS, THEIRS], (TASK, RUN))
+    assert pool.processes == 1
+    assert found == {
+        MINE: {TASK: KEY, RUN: "one", "creation": str(OLD)},
+        PERSONS: {"creation": str(OLD)},
+        THEIRS: {TASK: "no", RUN: "two", "creation": str(OLD)},
+    }
+    assert snapshots.own_of_each(pool, [], (TASK,)) == {}
+
+
+def test_those_that_exist(pool: Pool) -> None:
+    assert snapshots.existing(pool, [MINE, "tank/vmware@gone", THEIRS]) == [MINE, THEIRS]
+    assert snapshots.existing(pool, [MINE]) == [MINE] and snapshots.existing(pool, []) == []
+
+
+def test_a_command_that_the_system_would_not_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, values = [f"tank/{number}@s" for number in range(100)], {"a": "x" * 1000}
+    snapshots.check_room(names, values)
+    for limit, fits in ((6_000, True), (3_000, False)):
+        monkeypatch.setattr(arguments, "limit", lambda limit=limit: limit)
+        if fits:
+            snapshots.check_room(names, values)
+        else:
+            with pytest.raises(InputError, match="'zfs snapshot' would have to name more than this system takes"):
+                snapshots.check_room(names, values)
 
 
 NOTE = f"a note of\nseveral\tlines\n{RUN}\tforged\tlocal\ncreation\t{OLD - 100}\t-\n{PREFIX}complete\tyes"
 
 
-def written(pool: Pool, **changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "run": "one", "host": "a", "consistency": "filesystem", "complete": True, "held_until": int(time.time()),
-    }  # fmt: skip
+def written(pool: Pool, **changes: Any) -> Record:
+    """The record of MINE, sealed."""
+    values: dict[str, Any] = {"run": "one", "host": "a", "consistency": "filesystem", "complete": True, "sealed": True}
     made = Record(**{**values, **changes})
-    pool.snapshots[MINE].update({key: (value, "local") for key, value in made.properties().items()})
-    return made.as_dict()
+    pool.change(MINE, {**made.first(), **dict(made.seal())})
+    return made
+
+
+def read(pool: Pool, name: str) -> Record | None:
+    return record.read(pool, [name]).get(name)
 
 
 def test_a_note_on_the_dataset_does_not_keep_a_record_from_being_read(pool: Pool) -> None:
     whole = written(pool, task=KEY)
-    pool.snapshots[MINE]["com.example:note"] = (NOTE, "inherited from tank/vmware")
-    found = record.read(pool, MINE)
-    assert found is not None and found.as_dict() == whole
+    pool.change(MINE, {"com.example:note": NOTE}, "inherited from tank/vmware")
+    assert read(pool, MINE) == whole
     assert snapshots.properties(pool, PERSONS, PREFIX) == {"creation": str(OLD)}
 
 
 def test_an_inherited_value_makes_no_record_of_a_snapshot_without_one(pool: Pool) -> None:
-    pool.snapshots[PERSONS]["com.example:note"] = (NOTE, "inherited from tank/vmware")
-    assert record.read(pool, PERSONS) is None
+    pool.change(PERSONS, {"com.example:note": NOTE}, "inherited from tank/vmware")
+    assert read(pool, PERSONS) is None
 
 
-def test_a_record_that_the_snapshot_itself_contradicts_counts_as_crash(pool: Pool) -> None:
-    written(pool, task=KEY)
-    pool.snapshots[MINE]["com.example:note"] = (f"x\tlocal\n{PREFIX}held_until\t{2 * OLD}", "local")
-    found = record.read(pool, MINE)
+def test_a_note_on_the_snapshot_says_nothing_of_its_record(pool: Pool) -> None:
+    """A record of version 2 is read by its keys: no other property can speak for them."""
+    whole = written(pool, task=KEY)
+    for note in (NOTE, f"x\tlocal\n{PREFIX}consistency\tcrash"):
+        pool.change(MINE, {"com.example:note": note})
+        assert read(pool, MINE) == whole
+
+
+def test_a_record_of_1_0_0_that_the_snapshot_itself_contradicts_counts_as_crash(pool: Pool) -> None:
+    pool.add(MINE, records_v1.properties("one"))
+    pool.change(MINE, {"com.example:note": f"x\tlocal\n{PREFIX}held_until\t{2 * OLD}"})
+    found = read(pool, MINE)
     assert found is not None and (found.consistency, found.complete) == ("crash", False)
-    pool.snapshots[MINE]["com.example:note"] = (NOTE, "local")  # its run is told twice
-    assert record.read(pool, MINE) is None
+    pool.change(MINE, {"com.example:note": NOTE})  # its completeness is reported twice
+    found = read(pool, MINE)
+    assert found is not None and not found.complete
 
 
 def test_a_value_of_several_lines_of_our_own_is_none(pool: Pool) -> None:
     for value in ("one\ntwo", "one\ttwo", "\n", "\t"):
-        pool.snapshots[MINE][RUN] = (value, "local")
+        pool.change(MINE, {RUN: value})
         assert RUN not in (snapshots.properties(pool, MINE, PREFIX) or {})
-        assert snapshots.own(pool, [MINE], RUN) == {}
+        assert snapshots.own_of_each(pool, [MINE], (RUN,)) == {}

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The VMs on datastores, read in full once and from then on only as far as they have changed.
+
+The devices of a hundred VMs take as long to read as all else that is known of them, and VMs are on hold meanwhile. So
+one filter of the session's property collector remembers what was read; asked again, the server answers what differs.
+With a wait of 0 seconds it looks once and answers at once (API PropertyCollector.WaitForUpdatesEx).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from ..errors import SessionLost, VSphereError
+from . import inventory, sdk
+from .session import MISREAD, Session
+from .vm_snapshots import VmState, state_of
+from .vms import PATHS, Vm, in_order, vm_of
+
+_PURPOSE = "read the VMs of the datastores"
+
+
+class VmWatch:
+    """Every VM with a file on the datastores (managed object IDs). Not thread-safe."""
+
+    def __init__(self, session: Session, datastores: Sequence[str]) -> None:
+        self._session, self._datastores = session, datastores
+        self._filter: Any = None
+        self._logins = 0  # of the session when the filter was made: it goes with its session
+        self._version = ""
+        self._properties: dict[str, inventory.Properties] = {}
+        self._states: dict[str, VmState] = {}  # of those whose properties have not changed since
+
+    def vms(self) -> list[Vm]:
+        """The VMs as they are now, with all that a plan has to know. Raises VSphereError."""
+        self._update()
+        return in_order(vm_of(moid, properties) for moid, properties in self._properties.items())
+
+    def states(self) -> dict[str, VmState]:
+        """What may have changed of the VMs, as they are now, by managed object ID. Raises VSphereError."""
+        self._update()
+        for moid, properties in self._properties.items():
+            if moid not in self._states:
+                self._states[moid] = state_of(properties)
+        return dict(self._states)
+
+    def _update(self) -> None:
+        """Read what has changed; raises VSphereError, also for a VM that may not be read."""
+        if not self._datastores:
+            return
+        try:
+            self._read()
+        except VSphereError:
+            self._filter = None  # its session ended: read all of it again
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            if self._filter is None or self._logins != self._session.logins:
+                self._begin()
+            collector = self._session.content.propertyCollector
+            options = sdk.vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=0, maxObjectUpdates=inventory.PAGE)
+            more = True
+            while more:
+                update = self._session.call(
+                    _PURPOSE, collector.WaitForUpdatesEx, version=self._version, options=options, repeatable=False
+                )
+                more = update is not None and bool(update.truncated)
+                if update is not None:
+                    self._version = update.version
+                    for changed in update.filterSet or ():
+                        self._take(changed)
+        except MISREAD as error:
+            raise self._session.no_answer(_PURPOSE, error) from None
+        if self._logins != self._session.logins:
+            raise SessionLost(
+                f"{self._session.endpoint} ended the session while it was asked to {_PURPOSE}", "Try again"
+            )
+
+    def _begin(self) -> None:
+        self._properties, self._states, self._version = {}, {}, ""
+        self._logins = self._session.logins
+        sources = inventory.objects_of(self._session, sdk.vim.Datastore, self._datastores)
+        objects = inventory.referenced(sources, "vm")
+        self._filter = self._session.call(
+            _PURPOSE,
+            self._session.content.propertyCollector.CreateFilter,
+            spec=inventory.filter_spec(objects, sdk.vim.VirtualMachine, PATHS),
+            partialUpdates=False,
+            repeatable=False,
+        )
+
+    def _take(self, changed: Any) -> None:
+        """Take over what the server says of VMs that came, changed or went."""
+        if changed.filter._moId != self._filter._moId:
+            return
+        for vm in changed.objectSet or ():
+            moid = vm.obj._moId
+            self._states.pop(moid, None)
+            if vm.kind == "leave":
+                self._properties.pop(moid, None)
+                continue
+            inventory.refuse_unreadable(self._session, vm, _PURPOSE)
+            known = self._properties.setdefault(moid, {})
+            for one in vm.changeSet or ():
+                known.pop(one.name, None)
+                if one.op in ("assign", "add") and one.val is not None:
+                    known[one.name] = inventory.bounded(one.val)
+            read = {one.name for one in vm.changeSet or ()}
+            unread = frozenset(missing.path for missing in vm.missingSet or ()) | known.pop(
+                inventory.UNREAD, frozenset()
+            )
+            if unread - read:
+                known[inventory.UNREAD] = unread - read

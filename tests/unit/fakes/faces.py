@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The properties of a fake server's objects as clients read them, by the first part of their path.
+
+They are real pyVmomi objects, made anew at each read, so that a reader keeps what it saw.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Iterator, Mapping
+
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
+
+from .inventory import Datastore, Inventory, Machine, Snapshot
+
+_POWER = {"on": "poweredOn", "off": "poweredOff", "suspended": "suspended"}
+_GUESTS = {"linux": "otherLinux64Guest", "windows": "windows2019srv_64Guest"}
+
+
+def face(inventory: Inventory, kind: Any, moid: str) -> dict[str, Any] | None:
+    """The properties of an object of the inventory, None if it is not there."""
+    vim = sdk.vim
+    if issubclass(kind, vim.VirtualMachine) and moid in inventory.machines:
+        return _machine(inventory, inventory.machines[moid])
+    if issubclass(kind, vim.Datastore) and moid in inventory.datastores:
+        return _datastore(inventory, inventory.datastores[moid])
+    if issubclass(kind, vim.Datacenter) and moid == "datacenter-2":
+        return {"name": "DC0", "datastore": [vim.Datastore(one) for one in inventory.datastores]}
+    return None
+
+
+def all_of(inventory: Inventory, kind: Any) -> list[Any]:
+    """References to all objects of a kind."""
+    vim = sdk.vim
+    found: list[Any] = [vim.Datacenter("datacenter-2")]
+    found += [vim.Datastore(moid) for moid in inventory.datastores]
+    found += [vim.VirtualMachine(moid) for moid in inventory.machines]
+    return [reference for reference in found if isinstance(reference, kind)]
+
+
+def _datastore(inventory: Inventory, datastore: Datastore) -> dict[str, Any]:
+    vim = sdk.vim
+    if datastore.type == "local":
+        info, kind = vim.host.VmfsDatastoreInfo(name=datastore.name), "VMFS"
+    else:
+        nas = vim.host.NasVolume(remoteHost=datastore.server, remotePath=datastore.path, name=datastore.name)
+        info, kind = vim.host.NasDatastoreInfo(name=datastore.name, nas=nas), "NFS"
+    carried = [machine for machine in inventory.machines.values() if datastore in inventory.datastores_of(machine)]
+    return {
+        "name": datastore.name,
+        "summary": vim.Datastore.Summary(name=datastore.name, type=kind, accessible=True),
+        "info": info,
+        "vm": [vim.VirtualMachine(machine.moid) for machine in carried],
+    }
+
+
+def _machine(inventory: Inventory, machine: Machine) -> dict[str, Any]:
+    vim, config = sdk.vim, machine.config
+    guest_id = _GUESTS[config.guest]
+    guest = vim.vm.GuestInfo(
+        toolsRunningStatus="guestToolsRunning" if machine.tools_running else "guestToolsNotRunning",
+        toolsVersionStatus2="guestToolsNotInstalled" if config.tools == "not_installed" else "guestToolsCurrent",
+    )
+    if machine.tools_running:
+        guest.guestId, guest.guestFamily = guest_id, "windowsGuest" if config.guest == "windows" else "linuxGuest"
+    face = {
+        "name": config.name,
+        "config": vim.vm.ConfigInfo(
+            name=config.name,
+            guestId=guest_id,
+            template=config.template,
+            instanceUuid=machine.instance_uuid,
+            files=vim.vm.FileInfo(vmPathName=machine.path(f"{config.name}.vmx"), snapshotDirectory=machine.path("")),
+            hardware=vim.vm.VirtualHardware(device=list(_devices(inventory, machine))),
+        ),
+        "runtime": vim.vm.RuntimeInfo(
+            powerState="poweredOff" if config.template else _POWER[config.power],
+            connectionState="connected",
+            faultToleranceState="notConfigured",
+            consolidationNeeded=machine.consolidation_needed,
+            host=vim.HostSystem("host-1"),
+        ),
+        "guest": guest,
+        "capability": vim.vm.Capability(snapshotOperationsSupported=True),
+        "snapshot": _tree_of(machine),
+        "datastore": [vim.Datastore(one.moid) for one in inventory.datastores_of(machine)],
+        "recentTask": [vim.Task(task.moid) for task in machine.recent],
+    }
+    for path, value in config.properties.items():
+        first, _dot, rest = path.partition(".")
+        setattr(face[first], rest, value)
+    return face
+
+
+def _devices(inventory: Inventory, machine: Machine) -> Iterator[Any]:
+    device = sdk.vim.vm.device
+    controller = device.ParaVirtualSCSIController(key=1000, sharedBus="noSharing", scsiCtlrUnitNumber=7)
+    controller.deviceInfo = sdk.vim.Description(label="SCSI controller 0", summary="VMware paravirtual SCSI")
+    yield controller
+    for number, disk in enumerate(machine.config.disks):
+        yield _disk(inventory, machine, number, disk)
+    if machine.config.iso:
+        iso = inventory.datastore(machine.config.iso)
+        backing = device.VirtualCdrom.IsoBackingInfo(fileName=f"[{iso.name}] iso/install.iso")
+        backing.datastore = sdk.vim.Datastore(iso.moid)
+        label = sdk.vim.Description(label="CD/DVD drive 1", summary="ISO")
+        yield device.VirtualCdrom(key=3000, controllerKey=200, deviceInfo=label, backing=backing)
+    if machine.config.pci_passthrough:
+        label = sdk.vim.Description(label="PCI device 0", summary="a graphics card")
+        yield device.VirtualPCIPassthrough(key=13000, deviceInfo=label)
+
+
+def _disk(inventory: Inventory, machine: Machine, number: int, disk: Mapping[str, Any]) -> Any:
+    """A disk with its chain of files: one more for each snapshot, the running one first."""
+    device = sdk.vim.vm.device
+    place = inventory.datastore(disk["datastore"]) if disk.get("datastore") else machine.home
+    mode = disk.get("kind", "flat")
+    name = machine.config.name
+    base = f"{name}_{number}" if number else name
+
+    def backing(suffix: str, parent: Any) -> Any:
+        return device.VirtualDisk.FlatVer2BackingInfo(
+            fileName=f"[{place.name}] {name}/{base}{suffix}.vmdk",
+            datastore=sdk.vim.Datastore(place.moid),
+            diskMode="persistent" if mode == "flat" else mode,
+            parent=parent,
+        )
+
+    chain = backing("", None)
+    for node in machine.chain() if mode == "flat" else ():
+        chain = backing(f"-{node.id:06}", chain)
+    return device.VirtualDisk(
+        key=2000 + number,
+        controllerKey=1000,
+        unitNumber=number,
+        capacityInKB=16 << 20,
+        deviceInfo=sdk.vim.Description(label=f"Hard disk {number + 1}", summary="16777216 KB"),
+        backing=chain,
+    )
+
+
+def _tree_of(machine: Machine) -> Any:
+    """The tree in vSphere's words, None without any snapshot."""
+    if not machine.snapshots:
+        return None
+    vim = sdk.vim
+
+    def tree(nodes: list[Snapshot]) -> list[Any]:
+        return [
+            vim.vm.SnapshotTree(
+                snapshot=vim.vm.Snapshot(node.moid),
+                vm=vim.VirtualMachine(machine.moid),
+                name=node.name,
+                description=node.description,
+                id=node.id,
+                createTime=datetime.now(timezone.utc),
+                state="poweredOff",
+                quiesced=node.quiesced,
+                backupManifest=node.manifest or None,
+                childSnapshotList=tree(node.children),
+            )
+            for node in nodes
+        ]
+
+    current = vim.vm.Snapshot(machine.current) if machine.current else None
+    return vim.vm.SnapshotInfo(rootSnapshotList=tree(machine.snapshots), currentSnapshot=current)

@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fake vSphere server has: datastores, VMs and their snapshot trees. It is configured as the lab's simulator is
+(tests/lab/vcenter/README.md), and behaves as that does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any, Iterator, Mapping
+
+LONGEST_CHAIN = 32
+
+
+@dataclass
+class Snapshot:
+    """One node of a VM's snapshot tree; `id` numbers them within the VM."""
+
+    moid: str
+    name: str
+    description: str
+    id: int
+    quiesced: bool = False
+    manifest: str = ""
+    children: list["Snapshot"] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "moid": self.moid,
+            "name": self.name,
+            "description": self.description,
+            "quiesced": self.quiesced,
+            "children": [child.as_dict() for child in self.children],
+        }
+
+
+@dataclass
+class Datastore:
+    """A datastore: `nfs` with a server and a path, or `local`."""
+
+    moid: str
+    name: str
+    type: str = "nfs"
+    server: str = ""
+    path: str = ""
+
+
+@dataclass
+class Config:
+    """What can be said of a VM, by the names that the simulator has for it.
+
+    A disk is {"datastore", "kind"}; its device key goes with its place in the list. `properties` lie over
+    what is computed, by their dotted path.
+    """
+
+    name: str
+    guest: str = "linux"
+    tools: str = "running"
+    power: str = "on"
+    template: bool = False
+    disks: list[dict[str, Any]] = field(default_factory=lambda: [{}])
+    vmx: str = ""
+    iso: str = ""
+    vss: bool = True
+    snapshots: int = 0
+    pci_passthrough: bool = False
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Machine:
+    """A VM. `home` is the datastore that it is registered on, `busy` the task that works on it, `recent` its tasks."""
+
+    moid: str
+    config: Config
+    home: Datastore
+    instance_uuid: str
+    snapshots: list[Snapshot] = field(default_factory=list)
+    current: str = ""
+    count: int = 0  # of the snapshots that it ever had
+    consolidation_needed: bool = False
+    busy: Any = None
+    recent: list[Any] = field(default_factory=list)
+
+    def nodes(self) -> Iterator[Snapshot]:
+        return _nodes(self.snapshots)
+
+    def chain(self) -> list[Snapshot]:
+        """The snapshots from the root to the current one."""
+        return _chain(self.snapshots, self.current)
+
+    @property
+    def tools_running(self) -> bool:
+        return self.config.power == "on" and not self.config.template and self.config.tools == "running"
+
+    def path(self, file: str) -> str:
+        """A file of its home directory, where its .vmx is."""
+        return f"[{self.config.vmx or self.home.name}] {self.config.name}/{file}"
+
+
+class Inventory:
+    """All objects of a server by managed object ID. `lock` guards them; `changed` is notified when a task ends."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.datastores: dict[str, Datastore] = {}
+        self.machines: dict[str, Machine] = {}
+        self.parked: dict[str, Machine] = {}  # unregistered, by name
+        self._ids = itertools.count(1001)
+        for one in config["datastores"]:
+            moid = f"datastore-{next(self._ids)}"
+            self.datastores[moid] = Datastore(moid, **{key: value for key, value in one.items() if key != "vms"})
+        for one in config["datastores"]:
+            for vm in one.get("vms", ()):
+                self.register(one["name"], **vm)
+
+    def datastores_of(self, machine: Machine) -> list[Datastore]:
+        """Where the VM has anything: its home, its disks, or an ISO image in its drive."""
+        config, home = machine.config, machine.home.name
+        names = [config.vmx or home, *(disk.get("datastore", home) for disk in config.disks), config.iso]
+        return [self.datastore(name) for name in dict.fromkeys(names) if name]
+
+    def datastore(self, name: str) -> Datastore:
+        return next(one for one in self.datastores.values() if one.name == name)
+
+    def register(self, datastore: str, **config: Any) -> str:
+        """Register a new VM; returns its managed object ID."""
+        with self.lock:
+            moid = f"vm-{next(self._ids)}"
+            machine = Machine(moid, Config(**config), self.datastore(datastore), str(uuid.uuid4()))
+            for number in range(machine.config.snapshots):
+                self.add_snapshot(machine, f"before-upgrade-{number + 1}", "taken by an administrator", False)
+            self.machines[moid] = machine
+            return moid
+
+    def register_again(self, name: str) -> str:
+        """Register an unregistered VM: the same files and snapshots, with new managed object IDs."""
+        with self.lock:
+            machine = self.parked.pop(name)
+            machine.moid = f"vm-{next(self._ids)}"
+            for node in machine.nodes():
+                was, node.moid = node.moid, f"snapshot-{next(self._ids)}"
+                machine.current = node.moid if machine.current == was else machine.current
+            self.machines[machine.moid] = machine
+            return machine.moid
+
+    def unregister(self, machine: Machine) -> None:
+        del self.machines[machine.moid]
+        self.parked[machine.config.name] = machine
+
+    def change(self, machine: Machine, changes: Mapping[str, Any]) -> None:
+        """Change fields of a VM's configuration."""
+        machine.config = replace(machine.config, **changes)
+
+    # ---- Snapshots
+
+    def snapshot(self, moid: str) -> tuple[Machine, Snapshot] | None:
+        return next(
+            ((machine, node) for machine in self.machines.values() for node in machine.nodes() if node.moid == moid),
+            None,
+        )
+
+    def add_snapshot(self, machine: Machine, name: str, description: str, quiesce: bool) -> Snapshot:
+        """Quiescing that cannot be done is left out without a word, as vSphere does."""
+        machine.count += 1
+        node = Snapshot(f"snapshot-{next(self._ids)}", name, description, machine.count)
+        node.quiesced = quiesce and machine.tools_running
+        if node.quiesced and machine.config.guest == "linux":
+            node.manifest = machine.path(f"{machine.config.name}-quiesce_manifest{node.id}.xml")
+        elif node.quiesced and machine.config.vss:
+            node.manifest = machine.path(f"{machine.config.name}-vss_manifests{node.id}.zip")
+        chain = machine.chain()
+        (chain[-1].children if chain else machine.snapshots).append(node)
+        machine.current = node.moid
+        return node
+
+    def remove_snapshot(self, machine: Machine, moid: str) -> bool:
+        """Take one snapshot out of the tree; its children hang under its parent then. False if it is not there."""
+        parent, siblings = next(
+            (
+                (above.moid, above.children)
+                for above in machine.nodes()
+                if any(node.moid == moid for node in above.children)
+            ),
+            ("", machine.snapshots),
+        )
+        node = next((node for node in siblings if node.moid == moid), None)
+        if node is None:
+            return False
+        at = siblings.index(node)
+        siblings[at : at + 1] = node.children
+        if machine.current == moid:
+            machine.current = parent
+        return True
+
+
+def _nodes(trees: list[Snapshot]) -> Iterator[Snapshot]:
+    for node in trees:
+        yield node
+        yield from _nodes(node.children)
+
+
+def _chain(trees: list[Snapshot], wanted: str) -> list[Snapshot]:
+    for node in trees:
+        if node.moid == wanted:
+            return [node]
+        below = _chain(node.children, wanted)
+        if below:
+            return [node, *below]
+    return []

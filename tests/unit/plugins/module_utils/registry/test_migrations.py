@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A database of release 1.0.0 (schema 6) is brought to today's, with what its journal knows."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry import schema
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.properties import Assignment
+
+OF_1_0_0 = 6
+STATES = ("intended", "created", "removing", "absent", "gone")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """A database of release 1.0.0, whose journal has an entry in each state, asked for once and twice."""
+    paths = Paths(tmp_path / "state", tmp_path / "key", tmp_path / "locks")
+    paths.state_dir.mkdir(mode=0o700)
+    paths.database.touch(0o600)
+    with sqlite3.connect(paths.database) as connection:
+        for migration in schema.MIGRATIONS[:OF_1_0_0]:
+            for statement in migration:
+                connection.execute(statement)
+        for twice in (0, 1):
+            for state in STATES:
+                connection.execute(
+                    "INSERT INTO vm_snapshot (run, hostname, port, vm, instance_uuid, vm_name, name, state, changed,"
+                    " twice) VALUES ('r', 'vc', 443, ?, '', '', 's', ?, '2026-01-31T00:00:00.000+00:00', ?)",
+                    (f"{state}{twice}", state, twice),
+                )
+        for state in ("quiescing", "snapshotting", "releasing", "lost", "ended"):
+            connection.execute(
+                "INSERT INTO run (id, task, dataset, snapshots, state, started) VALUES (?, '', 'tank', '[]', ?, '')",
+                (f"run {state}", state),
+            )
+        connection.execute(f"PRAGMA user_version = {OF_1_0_0}")
+    connection.close()
+    return paths
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_is_known_of_each_creation(paths: Paths, read_only: bool) -> None:
+    """In doubt the value that has its absence proved with more care."""
+    with Database.open(paths, read_only) as opened:
+        found = {entry.vm: entry.creation for entry in Journal(opened).entries("r")}
+    assert found == {
+        "intended0": Creation.ASKED,
+        "created0": Creation.MADE,
+        "removing0": Creation.MADE,
+        "absent0": Creation.UNANSWERED,
+        "gone0": Creation.MADE,
+        **{f"{state}1": Creation.REPEATED for state in STATES},
+    }
+
+
+def test_the_states_of_its_runs_stay(paths: Paths) -> None:
+    """Those that no run of today has are settled by a recovery, which has to look at the ZFS snapshots."""
+    with Database.open(paths) as opened:
+        runs = {run.id: run.state for run in Journal(opened).runs()}
+        assert runs == {f"run {state}": state for state in runs.values()} and len(runs) == 5
+        assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 8
+
+
+def test_the_journal_of_today_works_on_it(paths: Paths) -> None:
+    one = Assignment("tank/a@s", "", (("a", "b"),))
+    with Database.open(paths) as opened:
+        journal = Journal(opened)
+        assert journal.unsealed_runs() == []
+        journal.keep_seals("run lost", [one])
+        (entry,) = journal.intend([Entry("new", "vc", 443, "vm-1", "", "", "s")])
+        assert [(one.id, one.creation) for one in journal.entries("new")] == [(entry, Creation.ASKED)]
+    with Database.open(paths) as opened:
+        assert Journal(opened).seals("run lost") == [one]
+
+
+def test_a_run_has_one_record_for_each_zfs_snapshot(paths: Paths) -> None:
+    insert = "INSERT INTO seal (run, snapshot, createtxg, properties) VALUES ('r', 'tank/a@s', '', '[]')"
+    with Database.open(paths) as opened, opened.transaction() as connection:
+        connection.execute(insert)
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute(insert)
