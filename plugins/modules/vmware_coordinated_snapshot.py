@@ -52,7 +52,8 @@ options:
   name:
     description:
       - Name of the ZFS snapshot, the part behind the C(@).
-      - When a coordinated snapshot of this name exists already nothing is done and its record is returned.
+      - When a coordinated snapshot of this name exists already, nothing is done and its record is returned. The module
+        fails if O(on_vm_failure) or O(on_quiesce_failure) does not allow that record.
     type: str
   naming_schema:
     description:
@@ -92,6 +93,8 @@ options:
   max_hold:
     description:
       - Seconds after which the VMs are released, whether the ZFS snapshot has been taken by then or not.
+      - Once the ZFS snapshot was taken, the VMs of a server are held until it has shown what became of them, 10 seconds
+        at most, or 2 when O(max_hold) is over.
       - Removing the VMware snapshots may take as long again before the run ends and leaves the rest to the recovery.
     type: float
     default: 900.0
@@ -169,7 +172,7 @@ zfs_snapshots:
   elements: str
   sample: [tank/vmware@auto-2026-01-31_02-00]
 created:
-  description: Whether this run took them.
+  description: Whether this run took them, and they are still there.
   returned: success, or failure after the plan was made
   type: bool
   sample: true
@@ -184,7 +187,7 @@ consistency:
       cut, V(filesystem) with flushed and frozen file systems, V(application) with prepared applications (Windows VSS),
       V(still) when nothing ran.
     - In check mode the best that can be reached.
-    - V(null) when no ZFS snapshot was taken.
+    - V(null) when no ZFS snapshot was taken, or it was destroyed again.
   returned: success, or failure after the plan was made
   type: str
   sample: filesystem

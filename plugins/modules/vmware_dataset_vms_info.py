@@ -10,9 +10,10 @@ module: vmware_dataset_vms_info
 short_description: Tell which VMs a dataset carries, and whether each can be snapshotted
 version_added: 1.0.0
 description:
-  - Asks vSphere whether VMs have disks on a dataset of this storage host, and returns each one with its power state,
+  - Asks vSphere whether VMs have files on a dataset of this storage host, and returns each one with its power state,
     VMware Tools, disks, and whether a VMware snapshot can be taken of it, with the reasons where it cannot.
-  - A VM counts when a virtual disk of it lies on the dataset; one that only has a CD image there does not.
+  - A VM counts when its configuration file, a disk or a parent of one, a delta, a snapshot or its swap file is on the
+    dataset. A CD image does not count.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
@@ -158,12 +159,12 @@ vms:
       type: bool
       sample: false
     datasets:
-      description: The datasets asked about that hold disks of it.
+      description: The datasets asked about that hold files of it.
       type: list
       elements: str
       sample: [tank/vmware]
     spans:
-      description: The other datasets and datastores that hold disks of it.
+      description: The other datasets and datastores that hold files of it.
       type: list
       elements: str
       sample: []

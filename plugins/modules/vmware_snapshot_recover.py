@@ -14,6 +14,7 @@ description:
     lost power. They are known from the journal on the storage host, and with O(scan=true) from vSphere as well.
   - Each is removed by managed object ID, without its children, and looked for afterwards. A VM that moved or was
     renamed is followed, one that is gone is accepted.
+  - It also writes the consistency records that an interrupted run had finished, but not written to its ZFS snapshots.
   - Nothing else is touched, neither a VMware snapshot of somebody else nor one of a run that is alive.
   - The module fails when something is left, and says what and why.
 extends_documentation_fragment:
@@ -25,7 +26,7 @@ author:
 attributes:
   check_mode:
     support: full
-    details: Logs in and lists what would be removed.
+    details: Logs in and lists what would be removed. Records that would be written are not listed.
   diff_mode:
     support: none
   idempotent:

@@ -14,7 +14,7 @@ description:
     the rest stays.
   - Only ZFS snapshots that carry the task's own property are destroyed, by exact name, and only when their lifetime is
     over by their creation time. One that is held, has a clone or is in use stays, and so do, on every dataset, the
-    newest one and the newest one that is complete.
+    newest one and the newest one that is complete. Those of a run that has not ended stay, too.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.state

@@ -15,7 +15,7 @@ description:
     storage host does so by itself, with a systemd timer; no controller is needed.
   - Only ZFS snapshots that this very task took are ever destroyed, by exact name, and only when their lifetime is over
     by their creation time. One that is held or has a clone stays, and so do the newest one and the newest one that is
-    complete.
+    complete. Those of a run that has not ended stay, too.
   - Options that are left out stay as they are; a new task gets the defaults that are named.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
@@ -113,7 +113,8 @@ options:
   vmware_sync:
     description:
       - Whether the VMs on the dataset are quiesced. V(true) by default.
-      - V(false) makes plain ZFS snapshots, which are recorded as V(crash).
+      - V(false) takes plain ZFS snapshots. They carry the property C(quiesce.vmware_zfs:mode=plain) and are always
+        V(crash).
     type: bool
   on_quiesce_failure:
     description:

@@ -191,7 +191,8 @@ tasks:
           sample: true
         consistency:
           description:
-            - How consistent it was then; what the ZFS snapshot itself carries may have been lowered since.
+            - How consistent it was when the run ended. If its record could not be written then, a recovery may have
+              written it since.
             - V(null) when no ZFS snapshot was taken, and as long as the run has not ended.
           type: str
           sample: filesystem

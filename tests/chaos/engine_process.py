@@ -5,9 +5,10 @@
 
 Nothing of this is in the product. The journal and the zfs command are wrapped here, so that the process can kill itself
 or wait for whoever watches, before or after each of their steps. An instant is written `<step>:<before|after>:<n>`, the
-n-th time that the step comes; steps are the journal's writes (`created`, `set_state:releasing` ...), the calls that ask
-for a VMware snapshot or for its removal (`create`, `remove`), the command `zfs-snapshot`, and `report:<first word>` for
-what a run tells of itself.
+n-th time that the step comes. Steps are the journal's writes (`created`, `set_state:releasing`, `keep_seals` ...), the
+calls that ask for a VMware snapshot or for its removal (`create`, `remove`), `first-look` and `second-look` at the VMs
+of a server, the commands `zfs-snapshot`, `zfs-createtxg` (by which a run knows its snapshots), `zfs-seal` and
+`zfs-destroy`, and `report:<first word>` for what a run reports. Who waits keeps no other thread waiting.
 
 Waits between tries are shortened, limits and logic are not. `mutation` breaks the engine on purpose (see MUTATIONS): to
 show that the proof can fail.
@@ -24,7 +25,7 @@ import sys
 import threading
 import traceback
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Protocol
@@ -32,23 +33,26 @@ from typing import Any, Callable, Iterator, Protocol
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import (
     drive,
     engine,
+    hold_run,
     lock,
     quiesce,
     recover,
     release,
     run,
-    settle,
+    seal,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.look import Look
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk, vm_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session, Timeouts, connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import properties
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 
 Task = dict[str, Any]
-MUTATIONS = ("no intent", "removal with children", "record kept")
 
 
 class Line(Protocol):
@@ -66,19 +70,21 @@ class Steps:
 
     def __init__(self, line: Line, kill_at: str, wait_at: list[str]) -> None:
         self._line, self._kill_at, self._wait_at = line, kill_at, frozenset(wait_at)
-        self._seen: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._lock, self._waits = threading.Lock(), threading.Lock()
 
     def reach(self, step: str, side: str) -> None:
         with self._lock:
-            self._seen[step, side] += 1  # type: ignore[index]
-            instant = f"{step}:{side}:{self._seen[step, side]}"  # type: ignore[index]
+            self._seen[step, side] += 1
+            instant = f"{step}:{side}:{self._seen[step, side]}"
             if instant == self._kill_at:
                 self._line.send({"killed_at": instant})
                 os.kill(os.getpid(), signal.SIGKILL)
                 signal.pause()
-            if instant in self._wait_at:
-                self._line.send({"at": instant})
+        if instant in self._wait_at:
+            with self._waits:
+                with self._lock:
+                    self._line.send({"at": instant})
                 self._line.recv()
 
     @contextmanager
@@ -107,27 +113,39 @@ def _journal(steps: Steps) -> type[Journal]:
     return Stepping
 
 
-def _stepping(steps: Steps, step: str, call: Callable[..., str]) -> Callable[..., str]:
-    def stepping(*arguments: Any, **options: Any) -> str:
+def _stepping(steps: Steps, step: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def stepping(*arguments: Any, **options: Any) -> Any:
         with steps.around(step):
             return call(*arguments, **options)
 
     return stepping
 
 
-WRITES = ("open_run", "intend", "repeat", "created", "removing", "absent", "gone", "note", "set_state", "end_run")
+WRITES = (
+    "open_run", "intend", "repeat", "created", "removing", "absent", "gone", "note", "set_state", "end_run",
+    "keep_seals", "drop_seals",
+)  # fmt: skip
 
 
 class _SteppingZfs(Zfs):
-    """The product's zfs command with a step before and after the one that takes the snapshot."""
+    """The product's zfs command with a step before and after those by which ZFS snapshots come, change and go."""
 
     steps: Steps
 
     def run(self, *arguments: str, **options: Any) -> str:
-        if arguments[0] != "snapshot":
+        step = _step_of(arguments, options.get("script", ""))
+        with self.steps.around(step) if step else nullcontext():
             return super().run(*arguments, **options)
-        with self.steps.around("zfs-snapshot"):
-            return super().run(*arguments, **options)
+
+
+def _step_of(arguments: tuple[str, ...], script: str) -> str:
+    if arguments[0] == "snapshot":
+        return "zfs-snapshot"
+    if arguments[0] == "get" and any(word.startswith("createtxg,") and "quiesce" in word for word in arguments):
+        return "zfs-createtxg"
+    if arguments[0] == "program":
+        return "zfs-seal" if "zfs.sync.set_prop" in script else "zfs-destroy" if "zfs.sync.destroy" in script else ""
+    return ""
 
 
 def work(task: Task, line: Line) -> None:
@@ -135,10 +153,13 @@ def work(task: Task, line: Line) -> None:
     os.environ.update(task["environment"])
     steps = Steps(line, task.get("kill_at", ""), task.get("wait_at", []))
     _hasten(task)
-    _mutate(task.get("mutation", ""))
+    if task.get("mutation"):
+        MUTATIONS[task["mutation"]]()
     engine.Journal = _journal(steps)  # type: ignore[misc]
     vm_snapshots.start_create = _stepping(steps, "create", vm_snapshots.start_create)
     vm_snapshots.start_remove = _stepping(steps, "remove", vm_snapshots.start_remove)
+    hold_run.first_look = _stepping(steps, "first-look", hold_run.first_look)
+    hold_run.second_look = _stepping(steps, "second-look", hold_run.second_look)
     _SteppingZfs.steps = steps
     engine.Zfs = _SteppingZfs  # type: ignore[misc]
 
@@ -180,7 +201,8 @@ def _hasten(task: Task) -> None:
     lock._RETRY = 0.05
     recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
     recover._PATIENT, recover._BRIEF = 8.0, 5.0
-    settle._LOOK_SECONDS = 5.0
+    seal._SECONDS = task.get("seal_seconds") or seal._SECONDS
+    properties._MOST_BYTES = task.get("program_bytes") or properties._MOST_BYTES
     open_database = Database.open.__func__  # type: ignore[attr-defined]
     Database.open = classmethod(partial(open_database, busy_timeout=1.0))  # type: ignore[assignment,method-assign,arg-type]
     if task.get("later"):  # as the recovery of an hour later sees it
@@ -190,25 +212,85 @@ def _hasten(task: Task) -> None:
 # ---- An engine that breaks its promise
 
 
-def _mutate(mutation: str) -> None:
-    if mutation == "no intent":
+def _no_intent() -> None:
+    """What is about to be created is not in the journal."""
 
-        def intend(self: Journal, entries: Any) -> list[int]:
-            return list(range(1_000_000, 1_000_000 + len(list(entries))))
+    def intend(self: Journal, entries: Any) -> list[int]:
+        return list(range(1_000_000, 1_000_000 + len(list(entries))))
 
-        Journal.intend = intend  # type: ignore[method-assign]
-    elif mutation == "removal with children":
-        vm_snapshots.start_remove = _remove_with_children
-    elif mutation == "record kept":
-        settle._lower = lambda engine, run, problem: []
-    elif mutation:
-        raise ValueError(mutation)
+    Journal.intend = intend  # type: ignore[method-assign]
 
 
-def _remove_with_children(session: Session, snapshot: str) -> str:
+def _removal_with_children() -> None:
     """Removal as the products do it that know a snapshot by its name: with all that hangs under it."""
-    node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
-    return str(session.call("remove a snapshot", node.RemoveSnapshot_Task, removeChildren=True)._moId)
+
+    def start_remove(session: Session, snapshot: str) -> str:
+        node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
+        return str(session.call("remove a snapshot", node.RemoveSnapshot_Task, removeChildren=True)._moId)
+
+    vm_snapshots.start_remove = start_remove
+
+
+def _seal_without_the_second_look() -> None:
+    """What the first look found is sealed."""
+    hold_run.second_look = lambda *arguments: Look()
+
+
+def _second_look_too_early() -> None:
+    """The second look is over before the ZFS snapshot is asked for."""
+    look, take = hold_run.second_look, hold_run.HoldRun._take
+    early: dict[int, Look] = {}
+
+    def second_look(site: Any, *arguments: Any) -> Look:
+        if id(site) not in early:
+            early[id(site)] = look(site, *arguments)
+        return early[id(site)]
+
+    def take_late(self: hold_run.HoldRun) -> None:
+        for site in {id(site): site for site in self._sites.values()}.values():
+            self._look(site, self._first[id(site)])
+        take(self)
+
+    hold_run.second_look, hold_run.HoldRun._take = second_look, take_late  # type: ignore[method-assign]
+
+
+def _digest_first() -> None:
+    """What says that the record is whole is set before the rest."""
+    of_record = Record.seal
+    Record.seal = lambda self: tuple(reversed(of_record(self)))  # type: ignore[method-assign]
+
+
+def _recreated_name_sealed() -> None:
+    """A snapshot of the same name and properties counts as the run's."""
+    program = properties._PROGRAM.replace('and (born == "" or tostring(zfs.get_prop(name, "createtxg")) == born)', "")
+    assert program != properties._PROGRAM
+    properties._PROGRAM = program
+
+
+def _journal_without_both_looks() -> None:
+    """The journal gets the records that the first look allows."""
+    begin_release = hold_run.HoldRun._begin_release
+
+    def begin_release_late(self: hold_run.HoldRun) -> Any:
+        if self._taken.seen:
+            found = seal.records(self._taken.record, self._plan.snapshots, self._holds, self._problems)
+            self._engine.journal.keep_seals(
+                self._id, [properties.Assignment(name, "", record.seal()) for name, record in found.items()]
+            )
+        return begin_release(self)
+
+    hold_run.HoldRun._begin_release = begin_release_late  # type: ignore[method-assign]
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {
+    "no intent": _no_intent,
+    "removal with children": _removal_with_children,
+    "seal without the second look": _seal_without_the_second_look,
+    "second look before the command returned": _second_look_too_early,
+    "digest first": _digest_first,
+    "recreated name sealed": _recreated_name_sealed,
+    "sealed from a journal without both looks": _journal_without_both_looks,
+}
 
 
 # ---- As a program

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
@@ -18,13 +19,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import Q
 
 from . import judge
 from .faults import Fault
-from .stage import FAILING_POOL, INVENTORY, PATIENCE, Hung, Process, Stage
+from .stage import PATIENCE, Hung, Process, Stage
+from .truth import read_trace
 
 OUR_HOSTS = {StorageHost.here().id}
-ON_NESTED = {"ledger"}
-ON_DATASETS = {vm["name"] for vm in INVENTORY} | ON_NESTED
-OFF = {vm["name"] for vm in INVENTORY if vm.get("power") == "off"}
-WINDOWS = {"mail"}
 _RECOVERIES = 6  # until one finds nothing more to do
 
 
@@ -38,6 +36,7 @@ class Verdict:
     other: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     steps_killed: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)  # records in dumps, and how many of them were sealed
     recover_seconds: float = 0.0
     evidence: dict[str, Any] = field(default_factory=dict)  # of a violation, for whoever looks into it
     broke: bool = False  # something unforeseen came in between: the stage is not to be trusted any more
@@ -63,9 +62,10 @@ class Episode:
     def __init__(self, stage: Stage, faults: list[Fault], rng: random.Random) -> None:
         self._stage, self._faults = stage, faults
         self._verdict = Verdict()
-        stage.vcenter.clear_trace()  # the file keeps it
+        for vcenter in (stage.vcenter, stage.second):
+            vcenter.clear_trace()  # the file keeps it
         self._begun = time.time()
-        self._before = judge.foreign(stage.vcenter.machines(), OUR_HOSTS)
+        self._before = judge.foreign(stage.machines(), OUR_HOSTS)
         self._task: dict[str, Any] = {"policy": {"vm_timeout": 8.0, "max_hold": 20.0}}
         self._task["policy"]["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
         self._task["policy"]["on_quiesce_failure"] = rng.choice(("crash_consistent", "crash_consistent", "skip"))
@@ -121,7 +121,7 @@ class Episode:
                 fault.hit = not process.answer
         for fault in self._faults:
             if fault.strike and not fault.at:  # a trap for the zfs command, if the run came that far
-                fault.hit = bool(self._stage.diary()) or self._stage.zfs_waits()
+                fault.hit = self._stage.was_trapped(fault.trap) if fault.trap else self._stage.came_to_zfs()
         self._note_rules()
         self._look_at(process, "run")
 
@@ -140,6 +140,8 @@ class Episode:
             event = process.event(max(0.0, limit - time.monotonic()))
             if event == "ended":
                 process.process.join()
+                if process.process.exitcode == -signal.SIGKILL:  # what it left is noted before anything else is done
+                    self._stage.dump(f"killed {process.killed_at}".rstrip())
                 return
             if event:
                 self._strike(event, process)
@@ -160,7 +162,7 @@ class Episode:
                 fault.hit = True  # should it fail half-way, it is to be mended
                 fault.hit = fault.strike(self._stage, process) is not False
                 if self._stage.vcenter.running:  # somebody may have taken a snapshot of theirs
-                    now = judge.foreign(self._stage.vcenter.machines(), OUR_HOSTS)
+                    now = judge.foreign(self._stage.machines(), OUR_HOSTS)
                     self._before = {**now, **self._before}
 
     def _note_rules(self) -> None:
@@ -229,6 +231,7 @@ class Episode:
             if not vcenter.running:
                 vcenter.restart()
             vcenter.network("up")
+        self._stage.second.network("up")
         for fault in self._faults:
             if fault.mend and (fault.hit or not fault.at):
                 fault.mend(self._stage)
@@ -241,30 +244,22 @@ class Episode:
 
     def _judge(self) -> None:
         stage = self._stage
-        machines = stage.vcenter.machines()
+        stage.dump("the end")
+        machines = stage.machines()
         self._verdict.left_behind += judge.left_behind(machines, OUR_HOSTS)
         self._verdict.foreign_lost += judge.foreign_lost(self._before, judge.foreign(machines, OUR_HOSTS))
-        diary = stage.diary()
-        self._verdict.evidence["diary"] = diary
-        if not diary:
-            return
-        spans = judge.spans(diary)
-        trace = judge.read_trace(stage.vcenter.trace_path)
-        failing = judge.Truth(trace, {"fragile"}, {"fragile"}, [], set())
-        found = stage.read_and_destroy_snapshots((FAILING_POOL,))
-        self._verdict.evidence["zfs"] = found
-        for name, values in found.items():
-            # A snapshot carries the record of all that were taken with it: of the whole set, or of its wave.
-            together = {other.split("@")[0] for other, said in found.items() if said.get("run") == values.get("run")}
-            vms = (ON_NESTED if f"{stage.dataset}/nested" in together else set()) | (
-                ON_DATASETS - ON_NESTED if stage.dataset in together else set()
-            )
-            here = judge.Truth(trace, vms - OFF, vms, stage.power, WINDOWS)
-            truth = failing if name.startswith(FAILING_POOL) else here
-            self._verdict.records_too_good += judge.too_good(name, values, spans.get(name), truth)
+        diary, dumps = stage.diary(), stage.dumps()
+        self._verdict.evidence |= {"diary": diary, "dumps": dumps}
+        seen = judge.observe(diary, dumps)
+        self._verdict.records_too_good += judge.judge_dumps(seen, stage.truth())
+        self._verdict.judged += Counter(records=len(seen), sealed=sum(judge.is_sealed(one.values) for one in seen))
+        stage.destroy_snapshots()
 
     def _gather_evidence(self) -> None:
-        evidence = self._verdict.evidence
-        evidence["journal"] = self._stage.journal()
-        evidence["trace"] = judge.read_trace(self._stage.vcenter.trace_path, ("task", "call"), self._begun)
-        evidence["inventory"] = self._stage.vcenter.machines()
+        evidence, stage = self._verdict.evidence, self._stage
+        evidence["journal"] = stage.journal()
+        evidence["trace"] = [
+            read_trace(one.trace_path, ("task", "call"), self._begun) for one in (stage.vcenter, stage.second)
+        ]
+        evidence["inventory"] = stage.machines()
+        evidence["places"] = [asdict(place) for place in stage.places]

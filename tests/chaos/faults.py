@@ -13,15 +13,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from .stage import FAILING_POOL, Process, Stage
+from .stage import FAILING_POOL, FIRST_DISK, VMS, Process, Stage
 
 Strike = Callable[[Stage, "Process | None"], "bool | None"]
 Mend = Callable[[Stage], None]
 
 # Instants of a run at which something can be done to it (see engine_process.py).
 EARLY = ("report:Looking:before:1", "open_run:after:1", "intend:before:1", "intend:after:1")
-HOLDING = ("created:before:1", "create:after:2", "create:after:4", "set_state:snapshotting:before:1")
-TAKING = ("set_state:snapshotting:after:1", "zfs-snapshot:before:1", "zfs-snapshot:after:1")
+HOLDING = ("created:before:1", "create:after:2", "create:after:4", "first-look:before:1")
+TAKING = ("first-look:after:1", "zfs-snapshot:before:1", "zfs-snapshot:after:1", "second-look:after:1")
+SEALING = ("keep_seals:before:1", "keep_seals:after:1", "zfs-seal:before:1", "zfs-seal:after:1", "drop_seals:after:1")
 RELEASING = (
     "set_state:releasing:after:1",
     "removing:after:1",
@@ -30,8 +31,7 @@ RELEASING = (
     "gone:before:1",
     "gone:after:1",
 )
-ANY = EARLY + HOLDING + TAKING + RELEASING
-VMS = ("web-1", "web-2", "web-3", "mail", "ledger")
+ANY = EARLY + HOLDING + TAKING + SEALING + RELEASING
 BRIEF = {"vm_timeout": 1.5, "max_hold": 4.0}
 
 
@@ -40,7 +40,8 @@ class Fault:
     """One fault. `at` is the instant of the run at which `strike` is called; "": before the run; "between": after its
     end, before the recovery. `strike` returns False when there was nothing to strike. `rule` is one for the simulator.
 
-    `in_vcenter`: somebody else strikes by way of the vCenter, which is not possible while that is away.
+    `in_vcenter`: somebody else strikes by way of the vCenter, which is not possible while that is away. `trap`: what
+    is set before the run is not for the command that takes the snapshot, but for the `seal` or a `look`.
     `kill_at` kills the run, `kill_recovery_at` the first recovery; `task` is what the run is asked for on top, and
     `recovery` the recovery.
     """
@@ -49,6 +50,7 @@ class Fault:
     at: str = ""
     strike: Strike | None = None
     in_vcenter: bool = False
+    trap: str = ""
     mend: Mend | None = None
     rule: dict[str, Any] | None = None
     kill_at: str = ""
@@ -75,17 +77,17 @@ def _steps(*names: str) -> list[str]:
 
 
 _LOST = {"policy": {"vm_timeout": 1.5, "max_hold": 4.0}}
+SMALL_PROGRAMS = 600  # bytes of a channel program's arguments: the seal of one record takes several
 RUN_STEPS = _steps(
-    "open_run", "intend", "create", "created", "set_state:snapshotting", "set_state:releasing", "removing", "remove",
-    "gone", "end_run",
+    "open_run", "intend", "create", "created", "zfs-snapshot", "set_state:releasing", "keep_seals", "zfs-seal",
+    "drop_seals", "removing", "remove", "gone", "end_run",
 )  # fmt: skip
-RARE_RUN_STEPS = _steps("set_state:lost", "note", "repeat")
+RARE_RUN_STEPS = _steps("note", "repeat", "zfs-destroy")
 # Where the run has to be killed so that the recovery gets to its step.
 RECOVERY_STEPS = {
     **dict.fromkeys(_steps("removing", "remove", "gone"), "create:after:3"),
     **dict.fromkeys(_steps("set_state:ended"), "gone:after:1"),
-    **dict.fromkeys(_steps("set_state:lost"), "zfs-snapshot:before:1"),
-    **dict.fromkeys(_steps("set_state:releasing"), "zfs-snapshot:after:1"),
+    **dict.fromkeys(_steps("zfs-seal", "drop_seals"), "keep_seals:after:1"),
     **dict.fromkeys(_steps("absent"), "intend:after:1"),
     **dict.fromkeys(_steps("note"), "create:after:2"),
     **dict.fromkeys(_steps("intend"), "create:after:4"),
@@ -110,7 +112,11 @@ def kill_at_rare_step(step: str) -> Maker:
         if step.startswith("repeat"):
             rule = _create(rng, effect="call_late", seconds=4.0)
             return Fault(kind, kill_at=f"{step}:1", rule=rule, task={"call_timeout": 1.0})
-        return Fault(kind, kill_at=f"{step}:1", strike=_hold_zfs, task=_LOST)
+        # What was taken is destroyed again when the seal would say too little for the policy.
+        fault = ours_removed(rng)
+        fault.kind, fault.at, fault.kill_at = kind, "zfs-snapshot:before:1", f"{step}:1"
+        fault.task = {"policy": {"on_vm_failure": "fail"}}
+        return fault
 
     return make
 
@@ -296,7 +302,7 @@ def ours_removed(rng: random.Random) -> Fault:
     vm = rng.choice(VMS)
     return Fault(
         "our snapshot removed by somebody else",
-        at=rng.choice(("set_state:snapshotting:before:1", "zfs-snapshot:before:1", "zfs-snapshot:after:1", "between")),
+        at=rng.choice(("first-look:before:1", "zfs-snapshot:before:1", "zfs-snapshot:after:1", "between")),
         in_vcenter=True,
         strike=lambda stage, process: stage.remove_one_of_ours(vm),
     )
@@ -309,6 +315,48 @@ def powered_on(rng: random.Random) -> Fault:
         in_vcenter=True,
         strike=lambda stage, process: stage.switch("archive", True),
         mend=lambda stage: stage.switch("archive", False),
+    )
+
+
+def disk_moved(rng: random.Random) -> Fault:
+    """Storage vMotion, before the first look or between the looks: of a disk, of the home, or of both."""
+    vm = rng.choice(VMS)
+    how: dict[str, Any] = rng.choice(
+        (
+            {"disks": {FIRST_DISK: "local"}},
+            {"disks": {FIRST_DISK: "nested" if vm != "ledger" else "main"}},
+            {"home": "local"},
+            {"home": "local", "disks": "stay"},
+        )
+    )
+    return Fault(
+        "disk moved by Storage vMotion",
+        at=rng.choice(("intend:after:1", *HOLDING, *TAKING, *TAKING)),
+        in_vcenter=True,
+        strike=lambda stage, process: stage.move(vm, **how),
+        mend=lambda stage: stage.move_back(vm),
+    )
+
+
+def disk_came(rng: random.Random) -> Fault:
+    """The disk of a VM that had only an ISO image on a dataset comes there by Storage vMotion."""
+    return Fault(
+        "disk came by Storage vMotion",
+        at=rng.choice(("intend:after:1", *HOLDING, *TAKING, *TAKING)),
+        in_vcenter=True,
+        strike=lambda stage, process: stage.move("visitor", disks={FIRST_DISK: rng.choice(("main", "nested"))}),
+        mend=lambda stage: stage.move_back("visitor"),
+    )
+
+
+def second_vcenter_silent(rng: random.Random) -> Fault:
+    """The other vCenter answers no more when the VMs are looked at for the second time; its VM stays on hold."""
+    return Fault(
+        "second vCenter silent",
+        at=rng.choice(("zfs-snapshot:before:1", "zfs-snapshot:after:1")),
+        strike=lambda stage, process: stage.second.network("black_hole"),
+        mend=lambda stage: stage.second.network("up"),
+        task={"call_timeout": 1.0, "policy": BRIEF},
     )
 
 
@@ -408,6 +456,67 @@ def pool_suspended(rng: random.Random) -> Fault:
     )
 
 
+def pool_suspended_before_seal(rng: random.Random) -> Fault:
+    """The same between the ZFS snapshot and its seal."""
+    return Fault(
+        "zfs: the pool is suspended before the seal",
+        at=rng.choice(("zfs-snapshot:after:1", "keep_seals:before:1", "zfs-seal:before:1")),
+        strike=lambda stage, process: stage.fail_disk(True),
+        mend=lambda stage: stage.fail_disk(False),
+        task={"dataset": FAILING_POOL + "/vms", "seal_seconds": 3.0},
+    )
+
+
+def seal_fails(rng: random.Random) -> Fault:
+    """The channel program that seals finds no room, is killed before or after its work, or dies half-way."""
+    how = rng.choice(("room", "killed-before", "killed-after", "half-way"))
+
+    def strike(stage: Stage, process: Process | None) -> None:
+        (stage.zfs_folder / "seal-trap").write_text(how)
+
+    def mend(stage: Stage) -> None:
+        (stage.zfs_folder / "seal-trap").unlink(missing_ok=True)
+
+    task = {"program_bytes": rng.choice((0, SMALL_PROGRAMS))}
+    return Fault("zfs: the seal fails", strike=strike, mend=mend, trap="seal", task=task)
+
+
+def zfs_tampered(rng: random.Random) -> Fault:
+    """Somebody destroys, renames or recreates one of the ZFS snapshots before it is sealed, or after."""
+    how, number = rng.choice(("destroyed", "renamed", "recreated", "recreated")), rng.randrange(2)
+    at = rng.choice(("zfs-snapshot:after:1", "between", *SEALING))
+    return Fault("zfs: the snapshot is not the run's any more", at=at, strike=_tamper(how, number))
+
+
+def createtxg_unread(rng: random.Random) -> Fault:
+    """What tells the run's ZFS snapshots from others of their names cannot be read before the last recovery."""
+    return Fault(
+        "zfs: createtxg cannot be read",
+        strike=lambda stage, process: (stage.zfs_folder / "look-trap").touch(),
+        mend=lambda stage: (stage.zfs_folder / "look-trap").unlink(missing_ok=True),
+        trap="look",
+    )
+
+
+def _tamper(how: str, number: int, released: bool = False) -> Strike:
+    """`released`: not before all VMs are."""
+
+    def strike(stage: Stage, process: Process | None) -> bool:
+        if released and not stage.wait_released():
+            return False
+        return stage.tamper(how, number)
+
+    return strike
+
+
+def recreated_after_release(rng: random.Random) -> Fault:
+    """What is taken then under the name holds what nobody held. With the same local properties it is known as another
+    by its createtxg, once the run has learnt that of its own.
+    """
+    at, how = rng.choice((("zfs-createtxg:before:1", "recreated"), ("zfs-seal:before:1", "copied")))
+    return Fault("zfs: recreated after the release", at=at, strike=_tamper(how, 0, released=True))
+
+
 def _nothing_before(stage: Stage) -> None:
     (stage.zfs_folder / "before").unlink(missing_ok=True)
 
@@ -423,7 +532,7 @@ def clock_set_back(rng: random.Random) -> Fault:
         stage.wait_zfs()
         stage.set_clock(0)
 
-    return Fault("clock set back", at="set_state:snapshotting:after:1", strike=strike, mend=mend, task=_LOST)
+    return Fault("clock set back", at="zfs-snapshot:before:1", strike=strike, mend=mend, task=_LOST)
 
 
 def database_locked(rng: random.Random) -> Fault:
@@ -466,7 +575,9 @@ def account_replaced(rng: random.Random) -> Fault:
 ENVIRONMENT: tuple[Maker, ...] = (
     kill_any_time, kill_any_time, kill_any_time, kill_zfs_waits, terminate, terminate, vcenter_killed, vcenter_killed,
     connection_cut, black_hole, session_expired, session_expires_often, answers_lost, zfs_answers_late, zfs_name_exists,
-    zfs_pool_full, pool_suspended, clock_set_back, database_locked, database_locked, disk_full, disk_full,
+    zfs_pool_full, pool_suspended, pool_suspended_before_seal, seal_fails, seal_fails, zfs_tampered, zfs_tampered,
+    recreated_after_release, createtxg_unread, second_vcenter_silent, clock_set_back, database_locked, database_locked,
+    disk_full, disk_full,
 )  # fmt: skip
 PEOPLE: tuple[Maker, ...] = (
     foreign_on_top,
@@ -475,6 +586,9 @@ PEOPLE: tuple[Maker, ...] = (
     ours_removed,
     powered_on,
     moved,
+    disk_moved,
+    disk_moved,
+    disk_came,
     quiesce_ignored,
 )
 BETWEEN: tuple[Maker, ...] = (

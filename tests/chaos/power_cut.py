@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.push import engine_files, push
+from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
 from . import engine_process, judge
-from .episode import OFF, ON_DATASETS, WINDOWS, Verdict
+from .episode import Verdict
 from .stage import PATIENCE, Hung, Stage
 
 PLACE = "/var/lib/chaos"  # on the storage host
@@ -29,26 +30,30 @@ INSTANTS = (
     "set_state:releasing:after:1",
     "remove:after:2",
     "gone:after:1",
+    "keep_seals:after:1",
+    "zfs-seal:before:1",
+    "zfs-seal:after:1",
 )
 
-_ADD_CREDENTIAL = """
+_ADD_CREDENTIALS = """
 import json, sys
 from pathlib import Path
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-given = json.load(sys.stdin)
-password = Secret(given.pop("password"))
-state = Path(given.pop("state"))
+state = Path(sys.argv[1])
 with Credentials.open(Paths(state / "db", state / "etc" / "key")) as credentials:
-    credentials.insert(Credential("", "", "").merged(given), password)
+    for given in json.load(sys.stdin):
+        password = Secret(given.pop("password"))
+        credentials.insert(Credential("", "", "").merged(given), password)
 print(StorageHost.here().id)
 """
 
 
 def play(folder: Path, host: StorageHost, rng: random.Random) -> Verdict:
-    """Two runs, the power cut once while the VMs are held or released and once right after the ZFS snapshot."""
+    """Two runs, the power cut once while the VMs are held, released or the records sealed, and once right after the ZFS
+    snapshot."""
     stage = Stage(folder, host, "tank/power")
     verdict = Verdict()
     try:
@@ -68,12 +73,14 @@ class _Guest:
     def __init__(self, stage: Stage) -> None:
         self._stage, self._number = stage, 0
         self._push()
-        vcenter = stage.vcenter
-        given = {
-            "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
-            "filesystem": stage.dataset, "ca_path": f"{PLACE}/ca.pem", "state": f"{PLACE}/state",
-        }  # fmt: skip
-        command = ["env", f"PYTHONPATH={PLACE}", PYTHON, "-c", _ADD_CREDENTIAL]
+        given = [
+            {
+                "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
+                "filesystem": stage.dataset, "ca_path": f"{PLACE}/{name}.pem",
+            }
+            for name, vcenter in self._vcenters()
+        ]  # fmt: skip
+        command = ["env", f"PYTHONPATH={PLACE}", PYTHON, "-c", _ADD_CREDENTIALS, f"{PLACE}/state"]
         self.id = stage.host.ssh(command, input=json.dumps(given)).stdout.strip()
         self._clocks: list[tuple[int, float, float]] = []  # from which line of the diary on, offset at least, at most
         self.compare_clocks()
@@ -85,9 +92,12 @@ class _Guest:
             **engine_files(f"{PLACE}/{PACKAGE}"),
             f"{PLACE}/engine_process.py": Path(str(engine_process.__file__)),
             f"{PLACE}/bin/zfs": Path(__file__).parent / "zfs",
-            f"{PLACE}/ca.pem": self._stage.vcenter.ca_path,
+            **{f"{PLACE}/{name}.pem": vcenter.ca_path for name, vcenter in self._vcenters()},
         }
         push(self._stage.host, files)
+
+    def _vcenters(self) -> list[tuple[str, Simulator]]:
+        return [("first", self._stage.vcenter), ("second", self._stage.second)]
 
     def compare_clocks(self) -> None:
         """After each start of the host. Asking takes a while, so there is an interval that the offset lies in."""
@@ -103,10 +113,8 @@ class _Guest:
 
     def start(self, **task: Any) -> "subprocess.Popen[str]":
         self._number += 1
-        environment = {"CHAOS_ZFS": f"{PLACE}/zfs", "CHAOS_REAL_ZFS": "/usr/sbin/zfs", "CHAOS_SYNC": "yes"}
-        environment["PATH"] = f"{PLACE}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         task = {
-            "environment": environment, "state": f"{PLACE}/state", "locks": "/run/chaos", "call_timeout": 30.0,
+            "environment": self._environment(), "state": f"{PLACE}/state", "locks": "/run/chaos", "call_timeout": 30.0,
             "dataset": self._stage.dataset, "snapshot": f"power-{self._number}",
             "policy": {"vm_timeout": 60.0, "max_hold": 120.0}, **task,
         }  # fmt: skip
@@ -116,6 +124,26 @@ class _Guest:
             ["ssh", "-F", str(self._stage.host.ssh_config), "storage", line],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "CHAOS_ZFS": f"{PLACE}/zfs",
+            "CHAOS_REAL_ZFS": "/usr/sbin/zfs",
+            "CHAOS_SYNC": "yes",
+            "CHAOS_ROOTS": self._stage.dataset,
+            "PATH": f"{PLACE}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        }
+
+    def dump(self, label: str) -> None:
+        """Note the records as they are now."""
+        environment = [f"{name}={value}" for name, value in self._environment().items()]
+        self._stage.host.ssh(["env", *environment, f"{PLACE}/bin/zfs", "chaos-dump", label])
+
+    def dumps(self) -> dict[str, str]:
+        """The dumps so far, by their numbers."""
+        script = f"cd {PLACE}/zfs/dumps && for file in [0-9]*[0-9]; do printf '\\f%s\\n' $file; cat $file; done"
+        pages = self._stage.host.ssh(["bash", "-ec", script]).stdout.split("\f")
+        return {number: text for number, _unused, text in (page.partition("\n") for page in pages)}
 
     def diary(self) -> list[tuple[str, float, str]]:
         """In this machine's time: of what the clocks leave open a begin is the latest, all else the earliest."""
@@ -129,7 +157,7 @@ class _Guest:
 
 
 def _cut_at(instant: str, stage: Stage, guest: _Guest, verdict: Verdict) -> None:
-    before = judge.foreign(stage.vcenter.machines(), {guest.id})
+    before = judge.foreign(stage.machines(), {guest.id})
     run = guest.start(what="run", wait_at=[instant])
     assert run.stdout is not None
     said = run.stdout.readline()
@@ -141,6 +169,7 @@ def _cut_at(instant: str, stage: Stage, guest: _Guest, verdict: Verdict) -> None
     verdict.faults["power cut of the storage host"] += 1
     stage.host.boot()
     guest.compare_clocks()
+    guest.dump(f"power cut at {instant}")
     begun = time.monotonic()
     for later in (False, True):
         stage.wait_idle()
@@ -153,11 +182,9 @@ def _cut_at(instant: str, stage: Stage, guest: _Guest, verdict: Verdict) -> None
         if "result" not in (json.loads(output) if output else {}):
             verdict.other.append(f"the recovery after a power cut at {instant} said: {output}{complaint}")
     verdict.recover_seconds = max(verdict.recover_seconds, (time.monotonic() - begun) / 2)
-    machines = stage.vcenter.machines()
+    guest.dump("the end")
+    machines = stage.machines()
     verdict.left_behind += judge.left_behind(machines, {guest.id})
     verdict.foreign_lost += judge.foreign_lost(before, judge.foreign(machines, {guest.id}))
-    trace = judge.read_trace(stage.vcenter.trace_path)
-    truth = judge.Truth(trace, ON_DATASETS - OFF, ON_DATASETS, [], WINDOWS)
-    spans = judge.spans(guest.diary())
-    for name, values in stage.read_and_destroy_snapshots().items():
-        verdict.records_too_good += judge.too_good(name, values, spans.get(name), truth)
+    verdict.records_too_good += judge.judge_dumps(judge.observe(guest.diary(), guest.dumps()), stage.truth())
+    stage.destroy_snapshots()

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -18,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,8 @@ from tests.lab.places import GUEST
 from tests.lab.simulator import USER, Simulator, SimulatorError
 from tests.lab.storage_host import StorageHost
 
-from . import engine_process
+from . import engine_process, judge
+from .truth import Place, Truth, read_trace
 
 LAB = "chaos"  # the storage host's name
 OWN_MOUNTS = "CHAOS_OWN_MOUNTS"  # set where a mount ends with this process: the state gets a file system of its own
@@ -51,11 +55,15 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([engine_process.__name__])
 _numbers = itertools.count(1)
 
+VMS = ("web-1", "web-2", "web-3", "mail", "ledger")  # of the first vCenter, that run
+WINDOWS = {"mail"}
 INVENTORY = (
-    {"name": "web-1"}, {"name": "web-2"}, {"name": "web-3"},
+    {"name": "web-1"}, {"name": "web-2"}, {"name": "web-3", "disks": [{}, {"datastore": "local"}]},
     {"name": "mail", "guest": "windows", "guest_id": "windows2019srv_64Guest"},
     {"name": "archive", "power": "off"},
 )  # fmt: skip
+VISITOR = {"name": "visitor", "iso": "main"}  # only an ISO image of it is on a dataset, until somebody moves its disk
+REMOTE = "remote"  # the VM of the second vCenter
 
 PREPARE = """
 zfs list -H -o name {dataset} >/dev/null 2>&1 && zfs destroy -r {dataset}
@@ -77,6 +85,18 @@ until [ "$(zpool list -H -o health {pool})" = SUSPENDED ]; do sleep 0.05; done
 _MEND = """
 until zpool clear {pool} && [ "$(zpool list -H -o health {pool})" = ONLINE ]; do sleep 0.05; done
 """
+_TAMPER = {
+    "destroyed": "zfs destroy $name",
+    "renamed": "zfs rename $name $name-renamed",
+    "recreated": "zfs destroy $name; zfs snapshot $name",
+    "copied": """
+options=()
+while IFS=$'\\t' read -r key value; do options+=(-o "$key=$value")
+done < <(zfs get -H -s local -o property,value all $name)
+zfs destroy $name; zfs snapshot "${options[@]}" $name
+""",
+}
+FIRST_DISK = 2000  # the device key
 
 
 class Hung(Exception):
@@ -132,7 +152,10 @@ class Process:
 
 
 class Stage:
-    """One vCenter, one dataset with a nested one, one engine; `mutation` breaks the engine (see engine_process.py)."""
+    """Two vCenters, one dataset with a nested one, one engine; `mutation` breaks the engine (see engine_process.py).
+
+    `vcenter` is the one that faults strike; `second` has one VM on the same dataset.
+    """
 
     def __init__(self, folder: Path, host: StorageHost, dataset: str, mutation: str = "") -> None:
         self.folder, self.host, self.dataset, self.mutation = folder, host, dataset, mutation
@@ -154,10 +177,18 @@ class Stage:
             "PATH": f"{wrappers}:{os.environ['PATH']}",
             "CHAOS_ZFS": str(self.zfs_folder),
             "CHAOS_REAL_ZFS": str(host.path_dir / "zfs"),
+            "CHAOS_ROOTS": f"{dataset} {FAILING_POOL}",
         }
-        self.vcenter = Simulator.start(
-            self._configuration(), directory=folder / "vcenter", state=True, create_seconds=0.08, remove_seconds=0.08
-        )
+        self._root = dataset  # what the last run was of
+        start = partial(Simulator.start, state=True, create_seconds=0.08, remove_seconds=0.08)
+        configuration = self._configuration()
+        self.vcenter = start(configuration, directory=folder / "vcenter")
+        far = {"datastores": [{"name": "far", "server": GUEST, "path": f"/{dataset}", "vms": [{"name": REMOTE}]}]}
+        self.second = start(far, directory=folder / "second")
+        self.places = [*_places(configuration), *_places(far)]  # where files lie, and whoever was moved here
+        self._homes = {place.vm: place for place in self.places}
+        self._datasets = {one["name"]: one.get("path", "")[1:] for one in configuration["datastores"]}
+        self._running = {vm["name"] for one in (configuration, far) for vm in _vms_of(one) if vm.get("power") != "off"}
         self.add_credential()
 
     def _configuration(self) -> dict[str, Any]:
@@ -170,12 +201,13 @@ class Stage:
                 datastore("main", self.dataset, *INVENTORY),
                 datastore("nested", f"{self.dataset}/nested", chain),
                 datastore("failing", f"{FAILING_POOL}/vms", {"name": "fragile"}),
-                {"name": "local", "type": "local", "vms": [{"name": "bystander", "snapshots": 1}]},
+                {"name": "local", "type": "local", "vms": [{"name": "bystander", "snapshots": 1}, VISITOR]},
             ]
         }
 
     def close(self) -> None:
         self.vcenter.stop()
+        self.second.stop()
         if os.environ.get(OWN_MOUNTS):
             subprocess.run(["umount", str(self.state)], check=False)
 
@@ -184,6 +216,7 @@ class Stage:
     def run(self, dataset: str = "", **task: Any) -> Process:
         self.number += 1
         snapshot = f"chaos-{next(_numbers)}"
+        self._root = FAILING_POOL if dataset else self.dataset
         return self._start({"what": "run", "dataset": dataset or self.dataset, "snapshot": snapshot, **task})
 
     def recover(self, **task: Any) -> Process:
@@ -213,7 +246,7 @@ class Stage:
 
     def unsettled_runs(self) -> int:
         with self.database() as database:
-            return len(database.rows("SELECT id FROM run WHERE state NOT IN ('ended', 'lost')"))
+            return len(database.rows("SELECT id FROM run WHERE state != 'ended' UNION SELECT run FROM seal"))
 
     def add_credential(self) -> None:
         """Store the credentials of today, in place of those of before."""
@@ -221,15 +254,15 @@ class Stage:
             credentials = Credentials(database, Cipher(self.paths.key_file))
             for known in credentials.list_all():
                 credentials.delete(known.id)
-            for filesystem in (self.dataset, FAILING_POOL):
+            for vcenter, filesystem in (
+                (self.vcenter, self.dataset),
+                (self.vcenter, FAILING_POOL),
+                (self.second, self.dataset),
+            ):
                 wanted = Credential(
-                    self.vcenter.host,
-                    self.vcenter.user,
-                    filesystem,
-                    port=self.vcenter.port,
-                    ca_path=str(self.vcenter.ca_path),
+                    vcenter.host, vcenter.user, filesystem, port=vcenter.port, ca_path=str(vcenter.ca_path)
                 )
-                credentials.insert(wanted, Secret(self.vcenter.password))
+                credentials.insert(wanted, Secret(vcenter.password))
 
     def forget_everything(self) -> None:
         """The state database is lost, and the credentials are entered anew by somebody who makes room first."""
@@ -340,6 +373,10 @@ class Stage:
         self.let_tasks_end()
         self.vcenter.unregister(vm)
 
+    def machines(self) -> list[dict[str, Any]]:
+        """The VMs of both vCenters, from the simulators' own inventories."""
+        return [*self.vcenter.machines(), *self.second.machines()]
+
     def machine(self, vm: str) -> dict[str, Any]:
         return next(one for one in self.vcenter.machines() if one["name"] == vm)
 
@@ -360,6 +397,37 @@ class Stage:
         self.vcenter.vm(vm, power="on" if on else "off")
         self.power.append((before if on else time.time(), vm, on))
 
+    def move(self, vm: str, *, home: str = "", disks: str | dict[int, str] = "follow") -> None:
+        """Storage vMotion: of the home to another datastore, of disks, or of both (see Simulator.move)."""
+        old, begin = self._place_of(vm), time.time()
+        self.vcenter.move(vm, datastore=home, disks=disks)
+        lies = {key: dataset for key, dataset in old.disks.items()}
+        if isinstance(disks, dict):
+            lies.update({key: self._datasets[datastore] for key, datastore in disks.items()})
+        elif disks == "follow" and home:
+            beside = {key for key, dataset in lies.items() if dataset == old.home}
+            lies.update(dict.fromkeys(beside, self._datasets[home]))
+        to = self._datasets[home] if home else old.home
+        self.places.append(Place(begin, time.time(), vm, to, lies))
+
+    def move_back(self, vm: str) -> None:
+        """Have all its files where they were from the start."""
+        names = {dataset: name for name, dataset in self._datasets.items()}
+        first = self._homes[vm]
+        self.move(vm, home=names[first.home], disks={key: names[dataset] for key, dataset in first.disks.items()})
+
+    def _place_of(self, vm: str) -> Place:
+        return [place for place in self.places if place.vm == vm][-1]
+
+    def wait_released(self, seconds: float = 15.0) -> bool:
+        """Wait until none of our VMware snapshots is there any more; whether that came to be."""
+        deadline = time.monotonic() + seconds
+        while judge.left_behind(self.machines()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
     def let_tasks_end(self) -> None:
         """Wait until no task works on any VM; those that hang go on to their end."""
         self.vcenter.release()
@@ -377,16 +445,21 @@ class Stage:
             time.sleep(0.02)
 
     def _busy(self) -> bool:
-        return any(machine.get("busy") for machine in self.vcenter.machines())
+        return any(machine.get("busy") for machine in self.machines())
 
     def _late_calls(self) -> bool:
         calls = self.vcenter.trace()
         return any(call.get("effect") == "call_late" and "done" not in call for call in calls)
 
+    def truth(self) -> Truth:
+        """What really happened so far."""
+        trace = [entry for one in (self.vcenter, self.second) for entry in read_trace(one.trace_path)]
+        return Truth(trace, self._running, self.power, WINDOWS, self.places)
+
     # ---- ZFS
 
     def diary(self) -> list[tuple[str, float, str]]:
-        """(begin, end, seen; when; snapshots) of the zfs commands so far."""
+        """(what, when, of what) of the zfs commands so far: see the wrapper, and `judge.observe`."""
         try:
             lines = (self.zfs_folder / "log").read_text().splitlines()
         except FileNotFoundError:
@@ -394,20 +467,56 @@ class Stage:
         return [(what, float(when), rest.strip()) for what, when, rest in (line.split(" ", 2) for line in lines)]
 
     def wait_zfs(self) -> None:
-        """Wait until every snapshot command that began, or waits for `hold`, has ended."""
+        """Wait until every command that began, or waits for `hold`, has ended, and what it left is dumped."""
         (self.zfs_folder / "hold").unlink(missing_ok=True)
         deadline = time.monotonic() + 60
-        while True:
-            if not self.zfs_waits():
-                return
+        while self.zfs_waits(""):
             if time.monotonic() > deadline:
                 raise Hung("a zfs command does not end")
             time.sleep(0.05)
 
-    def zfs_waits(self) -> bool:
-        """Whether a snapshot command waits or works."""
-        pattern = f"{self.folder / 'bin' / 'zfs'} snapshot"
+    def zfs_waits(self, command: str = "snapshot") -> bool:
+        """Whether such a command waits or works."""
+        pattern = f"{self.folder / 'bin' / 'zfs'} {command}"
         return subprocess.run(["pgrep", "-f", pattern], capture_output=True, check=False).returncode == 0
+
+    def came_to_zfs(self) -> bool:
+        """Whether a snapshot command began, or is about to."""
+        return any(what == "begin" for what, _unused, _rest in self.diary()) or self.zfs_waits()
+
+    def was_trapped(self, trap: str) -> bool:
+        """Whether `seal-trap` caught a channel program, or `look-trap` a look: see the wrapper."""
+        return any(what == "trap" and (how == "look") == (trap == "look") for what, _unused, how in self.diary())
+
+    def dump(self, label: str) -> None:
+        """Note the records of all ZFS snapshots as they are now where the last run took some."""
+        command = [str(self.folder / "bin" / "zfs"), "chaos-dump", label, self._root]
+        subprocess.run(command, env={**os.environ, **self.environment}, check=True, timeout=PATIENCE)
+
+    def dumps(self) -> dict[str, str]:
+        """The dumps so far, by their numbers."""
+        return {file.name: file.read_text() for file in sorted((self.zfs_folder / "dumps").glob("[0-9]*[0-9]"))}
+
+    def tamper(self, how: str, number: int) -> bool:
+        """Somebody else changes one of the ZFS snapshots that were taken last, which is then destroyed, renamed,
+        recreated, or recreated with its local properties (copied). Whether it was there."""
+        taken = [rest.split() for what, _unused, rest in self.diary() if what == "begin"]
+        if not taken:
+            return False
+        name = taken[-1][number % len(taken[-1])]
+        with open(self.zfs_folder / "dump.lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # no dump is to show some of it as it was, and some as it is
+            begun = time.time()
+            script = f"name={shlex.quote(name)}; zfs list -t snapshot $name >/dev/null 2>&1 || exit 3; {_TAMPER[how]}"
+            done = self.host.ssh(["bash", "-ec", script], check=False)
+            if done.returncode not in (0, 3):
+                raise Hung(f"{name} could not be {how} by somebody: {done.stderr}")
+            if not done.returncode:
+                what = "recreated" if how == "copied" else how
+                with open(self.zfs_folder / "log", "a", encoding="utf-8") as log:
+                    log.write(f"{what} {begun:.6f} {name}{f' {name}-renamed' if how == 'renamed' else ''}\n")
+        self.dump(f"{how} by somebody")
+        return not done.returncode
 
     def reserve(self, much: bool) -> None:
         """Leave no room for a snapshot of the nested dataset: what it holds (8 MiB) is reserved a second time."""
@@ -430,25 +539,43 @@ class Stage:
         """
         self.host.ssh(["date", "-u", "-s", f"@{time.time() + seconds + _AHEAD:.3f}"])
 
-    def read_and_destroy_snapshots(self, pools: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
-        """The properties of every ZFS snapshot of this stage, read from ZFS; they are destroyed afterwards."""
-        roots = " ".join([self.dataset, *pools])
-        script = f"""
-            zfs get -H -p -r -t snapshot -o name,property,value,source all {roots} || exit 1
-            for name in $(zfs list -H -o name -t snapshot -r {roots}); do zfs destroy "$name" || exit 1; done
-        """
-        output = self.host.ssh(["bash", "-c", script]).stdout
-        (self.zfs_folder / "log").unlink(missing_ok=True)
-        found: dict[str, dict[str, str]] = {}
-        for line in output.splitlines():
-            name, key, value, source = line.split("\t")
-            if key == "creation" or (key.startswith("quiesce.vmware_zfs:") and source in ("local", "received")):
-                found.setdefault(name, {})[key.removeprefix("quiesce.vmware_zfs:")] = value
-        return found
+    def destroy_snapshots(self) -> None:
+        """Destroy every ZFS snapshot of this stage, and forget what was noted of them."""
+        roots = f"{self.dataset} {FAILING_POOL}"
+        script = f'for name in $(zfs list -H -o name -t snapshot -r {roots}); do zfs destroy "$name"; done'
+        self.host.ssh(["bash", "-ec", script])
+        for trap in ("log", "seal-trap", "look-trap"):
+            (self.zfs_folder / trap).unlink(missing_ok=True)
+        shutil.rmtree(self.zfs_folder / "dumps", ignore_errors=True)
 
     def journal(self, open_only: bool = False) -> dict[str, Any]:
         """What the journal holds, for whoever looks into a violation."""
         with self.database() as database:
             rows = database.rows("SELECT * FROM vm_snapshot" + (" WHERE state != 'gone'" if open_only else ""))
             runs = database.rows("SELECT id, state, started, ended, snapshots FROM run ORDER BY started DESC LIMIT 3")
-        return {"vm_snapshot": [dict(row) for row in rows[-50:]], "run": [dict(row) for row in runs]}
+            seals = database.rows("SELECT run, snapshot, createtxg FROM seal")
+        tables = {"vm_snapshot": rows[-50:], "run": runs, "seal": seals}
+        return {name: [dict(row) for row in found] for name, found in tables.items()}
+
+
+def _vms_of(configuration: dict[str, Any]) -> list[dict[str, Any]]:
+    return [vm for datastore in configuration["datastores"] for vm in datastore["vms"]]
+
+
+def _places(configuration: dict[str, Any]) -> list[Place]:
+    """Where the files of each VM of a simulator's configuration lie."""
+    datasets = {one["name"]: one.get("path", "")[1:] for one in configuration["datastores"]}
+    return [
+        Place(
+            0.0,
+            0.0,
+            vm["name"],
+            datasets[datastore["name"]],
+            {
+                FIRST_DISK + number: datasets[disk.get("datastore", datastore["name"])]
+                for number, disk in enumerate(vm.get("disks", [{}]))
+            },
+        )
+        for datastore in configuration["datastores"]
+        for vm in datastore["vms"]
+    ]

@@ -53,28 +53,62 @@ def killed_while_holding() -> list[Fault]:
 def backup_on_top() -> list[Fault]:
     """Somebody else's snapshot is taken on top of ours while we hold the VM."""
     fault = faults.foreign_on_top(random.Random(1))
-    fault.at = "set_state:snapshotting:before:1"
+    fault.at = "first-look:before:1"
     return [fault]
 
 
-def killed_before_zfs_answered() -> list[Fault]:
-    return [faults.kill_zfs_waits(random.Random(1))]
+def hold_ends_between_the_looks() -> list[Fault]:
+    """Our VMware snapshot is removed by somebody right before the ZFS snapshot is taken."""
+    fault = faults.ours_removed(random.Random(1))
+    fault.at = "zfs-snapshot:before:1"
+    return [fault]
+
+
+def hold_ends_and_killed_before_the_seal() -> list[Fault]:
+    return [
+        *hold_ends_between_the_looks(),
+        Fault("killed at a step of the journal", kill_at="keep_seals:after:1"),
+    ]
+
+
+def killed_between_two_programs_of_a_seal() -> list[Fault]:
+    task = {"program_bytes": faults.SMALL_PROGRAMS}
+    return [Fault("killed at a step of the journal", kill_at="zfs-seal:after:1", task=task)]
+
+
+def recreated_after_the_release() -> list[Fault]:
+    """Somebody recreates the ZFS snapshot, with its local properties, when no VM is held any more."""
+    strike = faults._tamper("copied", 0, released=True)
+    return [Fault("zfs: recreated after the release", at="zfs-seal:before:1", strike=strike)]
 
 
 BREAKS = {  # mutation: (the faults that bring it to light, what of the verdict tells)
     "no intent": (killed_while_holding, "left_behind"),
     "removal with children": (backup_on_top, "foreign_lost"),
-    "record kept": (killed_before_zfs_answered, "records_too_good"),
+    "seal without the second look": (hold_ends_between_the_looks, "records_too_good"),
+    "second look before the command returned": (hold_ends_between_the_looks, "records_too_good"),
+    "digest first": (killed_between_two_programs_of_a_seal, "records_too_good"),
+    "recreated name sealed": (recreated_after_the_release, "records_too_good"),
+    "sealed from a journal without both looks": (hold_ends_and_killed_before_the_seal, "records_too_good"),
 }
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_broken_engine_is_noticed(mutation: str, stage: Stage) -> None:
     deal, told_by = BREAKS[mutation]
-    sound = play(stage, "", deal())
-    assert not sound.violated() and sum(sound.faults.values()) == 1, sound
+    dealt = deal()
+    sound = play(stage, "", dealt)
+    assert not sound.violated() and sum(sound.faults.values()) == len(dealt), sound
     broken = play(stage, mutation, deal())
     assert getattr(broken, told_by), broken
+
+
+def test_what_somebody_recreated_is_never_sealed(stage: Stage) -> None:
+    """Also when the run cannot learn its own snapshots' createtxg."""
+    strike = faults._tamper("recreated", 0, released=True)
+    recreated = Fault("zfs: recreated after the release", at="zfs-seal:before:1", strike=strike)
+    verdict = play(stage, "", [recreated, faults.createtxg_unread(random.Random(1))])
+    assert not verdict.violated(), verdict
 
 
 def test_a_harness_that_slips_is_no_proof_and_goes_on(stage: Stage) -> None:

@@ -1,8 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a record says, on real ZFS: nothing before it is proven, and nothing on another snapshot. What it says of VMs that
-move is in tests/scenarios, where ZFS is in memory.
+"""What a record says, on real ZFS: nothing before it is proven, and nothing on another snapshot.
+
+What it says of VMs that move is in tests/scenarios, where ZFS is in memory.
 """
 
 from __future__ import annotations

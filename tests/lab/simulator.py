@@ -317,9 +317,16 @@ class Simulator:
 
     def vm(self, pattern: str, /, **changes: Any) -> int:
         """Change the VMs whose names match (a regular expression): any field of a VM's configuration, such as
-        power="off", host="DC0_H0" (a vMotion), name="new", tools="not_running", properties={...}. Returns how many
-        were changed."""
+        power="off", host="DC0_H0" (a vMotion), name="new", tools="not_running", properties={...}, disks=[{"key": 2001}]
+        (the others are removed). Returns how many were changed."""
         return int(self._control("POST", "vm", {"vm": pattern, "change": changes})["changed"])
+
+    def move(self, pattern: str, /, *, datastore: str = "", disks: str | dict[int, str] = "follow") -> int:
+        """Storage vMotion of the VMs whose names match: of the home (.vmx and folder) to `datastore`, if one is given.
+        Disks that lie beside the home "follow" it or "stay"; or those that {device key: datastore} names go there and
+        the others stay. Returns how many were moved."""
+        what = {"vm": pattern, "datastore": datastore, "disks": disks}
+        return int(self._control("POST", "move", what)["moved"])
 
     def deploy(self, datastore: str, /, *vms: dict[str, Any], datacenter: str = "") -> list[str]:
         """Register further VMs on a datastore, given as in a configuration; returns their managed object IDs."""

@@ -435,6 +435,212 @@ def test_disks_run_on_delta_files_while_there_is_a_snapshot_but_independent_ones
     assert [d.backing.fileName for d in devices(vm, vim.vm.device.VirtualDisk)] == plain
 
 
+# ---- Where files lie
+
+
+@pytest.fixture
+def vmware_nested_local(tmp_path: Path) -> Iterator[tuple[Simulator, Client]]:
+    """A vCenter of its own for each test, with the VM `mover`: its home on vmware, one disk there and one on nested."""
+    mover = {"name": "mover", "disks": [{}, {"datastore": "nested"}]}
+    datastores = [{"name": "vmware", "type": "local", "vms": [mover]}]
+    datastores += [{"name": name, "type": "local"} for name in ("nested", "local")]
+    with (
+        Simulator.start({"datastores": datastores}, directory=tmp_path, create_seconds=0, remove_seconds=0) as vcenter,
+        session(vcenter) as client,
+    ):
+        yield vcenter, client
+
+
+def disk_files(vm: Any) -> dict[int, list[str]]:
+    """Of each disk, by device key, the files of its chain, the current one first."""
+    files: dict[int, list[str]] = {}
+    for disk in devices(vm, vim.vm.device.VirtualDisk):
+        backing = disk.backing
+        while backing:
+            assert backing.fileName.startswith(f"[{backing.datastore.name}] ")
+            files.setdefault(disk.key, []).append(backing.fileName)
+            backing = backing.parent
+    return files
+
+
+def lists(client: Client, vm: Any) -> set[str]:
+    """The datastores that list the VM, which are those that the VM lists."""
+    names = {datastore.name for datastore in vm.datastore}
+    assert names == {name for name, ds in client.all(vim.Datastore).items() if vm in ds.vm}
+    return names
+
+
+def test_the_home_moves_and_takes_the_disks_beside_it_along(vmware_nested_local: tuple[Simulator, Client]) -> None:
+    vcenter, client = vmware_nested_local
+    vm = client.vm("mover")
+    assert vcenter.move("mover", datastore="local") == 1
+    assert vm.config.files.vmPathName == "[local] mover/mover.vmx"
+    assert disk_files(vm) == {2000: ["[local] mover/mover.vmdk"], 2001: ["[nested] mover/mover_1.vmdk"]}
+    assert lists(client, vm) == {"local", "nested"}
+
+
+def test_the_home_moves_and_leaves_the_disks(vmware_nested_local: tuple[Simulator, Client]) -> None:
+    vcenter, client = vmware_nested_local
+    vm = client.vm("mover")
+    before = disk_files(vm)
+    vcenter.move("mover", datastore="local", disks="stay")
+    files = vm.config.files
+    assert {files.vmPathName, files.snapshotDirectory, files.suspendDirectory, files.logDirectory} == {
+        "[local] mover/mover.vmx",
+        "[local] mover/",
+    }
+    assert disk_files(vm) == before
+    assert lists(client, vm) == {"local", "vmware", "nested"}
+    vcenter.move("mover", datastore="nested", disks={2000: "local"})
+    assert vm.config.files.vmPathName == "[nested] mover/mover.vmx"
+    assert lists(client, vm) == {"local", "nested"}
+
+
+def test_the_vmx_alone_lies_elsewhere_until_the_home_moves(vmware_nested_local: tuple[Simulator, Client]) -> None:
+    vcenter, client = vmware_nested_local
+    vm = client.vm("mover")
+    vcenter.vm("mover", vmx="local")
+    assert vm.config.files.vmPathName == "[local] mover/mover.vmx"
+    assert disk_files(vm)[2000] == ["[vmware] mover/mover.vmdk"]
+    vcenter.move("mover", datastore="nested")
+    assert vm.config.files.vmPathName == "[nested] mover/mover.vmx"
+    assert lists(client, vm) == {"nested"}
+
+
+def test_a_disk_moves_with_its_chain_and_the_home_stays(vmware_nested_local: tuple[Simulator, Client]) -> None:
+    vcenter, client = vmware_nested_local
+    vm = client.vm("mover")
+    create(client, vm)
+    vcenter.move("mover", disks={2000: "local"})
+    assert disk_files(vm) == {
+        2000: ["[local] mover/mover-000001.vmdk", "[local] mover/mover.vmdk"],
+        2001: ["[nested] mover/mover_1-000001.vmdk", "[nested] mover/mover_1.vmdk"],
+    }
+    assert vm.config.files.vmPathName == "[vmware] mover/mover.vmx"
+    assert lists(client, vm) == {"vmware", "local", "nested"}
+    for what, problem in (
+        ({"disks": {2007: "local"}}, "no disk with the key 2007"),
+        ({"disks": {2000: "nowhere"}}, "no datastore .*nowhere"),
+        ({"datastore": "nowhere"}, "no datastore .*nowhere"),
+        ({"disks": "fly"}, "neither follow nor stay"),
+    ):
+        with pytest.raises(SimulatorError, match=problem):
+            vcenter.move("mover", **what)
+    with pytest.raises(SimulatorError, match="no VM matches"):
+        vcenter.move("nobody", datastore="local")
+
+
+def test_a_folder_that_is_taken_gets_another_name_and_disks_that_stay_keep_theirs(
+    vmware_nested_local: tuple[Simulator, Client],
+) -> None:
+    vcenter, client = vmware_nested_local
+    vcenter.deploy("vmware", {"name": "a/b"})
+    vcenter.deploy("local", {"name": "a_b"})
+    slash, plain = client.vm("a%2fb"), client.vm("a_b")
+    vcenter.move("a/b", datastore="local", disks="stay")
+    assert slash.config.files.vmPathName == "[local] a_b_1/a_b_1.vmx"
+    assert disk_files(slash)[2000] == ["[vmware] a_b/a_b.vmdk"]
+    vcenter.move("a_b", datastore="vmware")
+    assert plain.config.files.vmPathName == "[vmware] a_b_1/a_b_1.vmx"
+    assert disk_files(plain)[2000] == ["[vmware] a_b_1/a_b_1.vmdk"]
+    assert disk_files(slash)[2000] == ["[vmware] a_b/a_b.vmdk"]
+
+
+def test_snapshots_lie_in_the_working_directory(vmware_nested_local: tuple[Simulator, Client]) -> None:
+    vcenter, client = vmware_nested_local
+    vm = client.vm("mover")
+    first = create(client, vm, name="before").result
+    vcenter.vm("mover", working_dir="local")
+    assert lists(client, vm) == {"vmware", "nested"}  # nothing lies there yet
+    assert vm.config.files.snapshotDirectory == vm.config.files.suspendDirectory == "[local] mover/"
+    assert vm.config.files.logDirectory == "[vmware] mover/"
+    second = create(client, vm, name="there").result
+    assert disk_files(vm)[2001] == [
+        "[local] mover/mover_1-000002.vmdk",
+        "[nested] mover/mover_1-000001.vmdk",
+        "[nested] mover/mover_1.vmdk",
+    ]
+    assert lists(client, vm) == {"vmware", "nested", "local"}
+    assert [f.name for f in vm.layoutEx.file if f.type == "snapshotData"] == [
+        "[vmware] mover/mover-Snapshot1.vmsn",
+        "[local] mover/mover-Snapshot2.vmsn",
+    ]
+    vcenter.move("mover", datastore="nested")
+    assert disk_files(vm)[2000][0] == "[local] mover/mover-000002.vmdk"
+    assert remove(client, second).state == remove(client, first).state == "success"
+    assert lists(client, vm) == {"nested"}
+    with pytest.raises(SimulatorError, match=r"no datastore .*nowhere.* for the working directory"):
+        vcenter.vm("mover", working_dir="nowhere")
+
+
+def test_only_the_swap_file_lies_elsewhere_while_the_vm_is_on(vmware_nested_local: tuple[Simulator, Client]) -> None:
+    vcenter, client = vmware_nested_local
+    vm = client.vm("mover")
+    vcenter.vm("mover", swap="local")
+    assert lists(client, vm) == {"vmware", "nested", "local"}
+    assert [f.name for f in vm.layoutEx.file if f.type == "swap"] == ["[local] mover/mover-1f0c2a4b.vswp"]
+    files = vm.config.files
+    assert {files.snapshotDirectory, files.suspendDirectory, files.logDirectory} == {"[vmware] mover/"}
+    vcenter.vm("mover", power="off")
+    assert lists(client, vm) == {"vmware", "nested"}
+    with pytest.raises(SimulatorError, match=r"no datastore .*nowhere.* for the swap file"):
+        vcenter.vm("mover", swap="nowhere")
+
+
+def test_disks_keep_their_device_keys(vmware_nested_local: tuple[Simulator, Client]) -> None:
+    vcenter, client = vmware_nested_local
+    vm = client.vm("mover")
+
+    def disks() -> dict[int, tuple[str, str, str]]:
+        found = devices(vm, vim.vm.device.VirtualDisk)
+        return {disk.key: (disk.deviceInfo.label, disk.backing.uuid, disk.backing.fileName) for disk in found}
+
+    before = disks()
+    assert set(before) == {2000, 2001}
+    vcenter.vm("mover", disks=[{"key": 2001, "datastore": "nested"}])
+    assert disks() == {2001: before[2001]}
+    vcenter.vm("mover", disks=[{"datastore": "nested"}, {}])  # the first place is that of the one that is there
+    assert set(disks()) == {2001, 2002} and disks()[2001] == before[2001]
+    vcenter.vm("mover", disks=[{"key": 2000}, {"key": 2002}])  # the key of a removed one, as vSphere gives it
+    assert set(disks()) == {2000, 2002}
+    for keys in ([{"key": 2002}, {"key": 2002}], [{"key": 3}]):
+        with pytest.raises(SimulatorError, match="a disk's key"):
+            vcenter.vm("mover", disks=keys)
+    vcenter.vm("mover", disks=[])
+    assert disks() == {}
+
+
+def test_where_files_lie_survives_a_restart_and_a_renamed_datastore(tmp_path: Path) -> None:
+    vms = [{"name": "mover", "working_dir": "local", "swap": "nested"}, {"name": "diskless", "disks": []}]
+    with Simulator.start(
+        {"datastores": [*({"name": name, "type": "local"} for name in ("vmware", "nested", "local", "san"))]},
+        directory=tmp_path,
+        state=True,
+        create_seconds=0,
+    ) as server:
+        server.deploy("vmware", *vms)
+        with session(server) as c:
+            create(c, c.vm("mover"))
+            server.vm("mover", disks=[{"key": 2000}, {}])
+            server.move("mover", datastore="san", disks={2001: "nested"})
+            for old in ("local", "nested", "vmware"):
+                c.all(vim.Datastore)[old].RenameDatastore(old + "-2")
+            before = disk_files(c.vm("mover"))
+            assert before == {
+                2000: ["[local-2] mover/mover-000001.vmdk", "[vmware-2] mover/mover.vmdk"],
+                2001: ["[local-2] mover/mover_1-000001.vmdk", "[nested-2] mover/mover_1.vmdk"],
+            }
+        server.kill()
+        server.restart()
+        with session(server) as c:
+            vm = c.vm("mover")
+            assert disk_files(vm) == before and disk_files(c.vm("diskless")) == {}
+            assert vm.config.files.vmPathName == "[san] mover/mover.vmx"
+            assert lists(c, vm) == {"san", "vmware-2", "nested-2", "local-2"}
+            server.vm("mover", disks=[{"key": 2000}, {"datastore": "san", "key": 2001}, {}])
+            assert set(disk_files(vm)) == {2000, 2001, 2002}
+
+
 def chain(vcenter: Simulator, name: str) -> list[str]:
     nodes, names = vcenter.snapshots()[name], []
     while nodes:

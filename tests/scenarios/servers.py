@@ -76,6 +76,17 @@ SERVERS = (
         look_seconds=1.0,
     ),
     Scenario(
+        "two servers, one without VMs to hold does not answer the second look",
+        ((nfs(vm("web")),), (nfs(vm("spare")),)),
+        Expected({"web": "filesystem", "spare": "crash"}, problems=("did not answer",)),
+        events=(
+            Event(TAKEN, begin(rule("black_hole", _LOOK, server=1))),
+            Event(TAKEN, end_faults(server=1, after=2.0)),
+        ),
+        request={"exclude_vms": ("spare",)},
+        look_seconds=1.0,
+    ),
+    Scenario(
         "stopped before the ZFS snapshot",
         _VMS,
         Expected(None, failed="interrupted by SIGTERM", taken=False),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .model import (
     CREATE,
+    HELD,
     TAKEN,
     TREE,
     Event,
@@ -14,6 +15,7 @@ from .model import (
     Moment,
     Scenario,
     ZfsFault,
+    disks,
     nfs,
     power,
     replace_snapshot,
@@ -70,6 +72,35 @@ STORAGE = (
         _VMS,
         Expected(None, consistency="crash", complete=False, failed="replaced", recorded=False),
         events=(Event(TAKEN, replace_snapshot(by="one")),),
+    ),
+    *(
+        Scenario(
+            f"a disk moves to another dataset of the run, {when}",
+            ((nfs(vm("app"), name="ds1", dataset=_ONE), nfs(name="ds2", dataset=_TWO)),),
+            Expected(
+                {"app": "crash"},
+                records={TREE: ("still", True), _ONE: ("crash", False), _TWO: ("crash", False)},
+                **said,
+            ),
+            events=(Event(moment, disks("app", "ds2")),),
+            datasets=_DATASETS,
+        )
+        for when, moment, said in (
+            ("before the first look", HELD, {}),
+            ("between the looks", Moment("snapshot", zfs="before"), {"problems": ("The VM 'app'",)}),
+        )
+    ),
+    Scenario(
+        "an excluded VM moves to another dataset of the run",
+        ((nfs(vm("app"), name="ds1", dataset=_ONE), nfs(name="ds2", dataset=_TWO)),),
+        Expected(
+            {"app": "crash"},
+            complete=True,
+            records={TREE: ("still", True), _ONE: ("crash", True), _TWO: ("crash", True)},
+        ),
+        events=(Event(Moment("snapshot", zfs="before"), disks("app", "ds2")),),
+        request={"exclude_vms": ("app",)},
+        datasets=_DATASETS,
     ),
     Scenario(
         "several datasets",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from typing import Iterator
 from ..errors import LockTimeout, RegistryError
 from ..zfs.names import is_within
 
+_RUN = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 _RETRY = 0.2  # seconds between tries
 _FILE = "+lock"  # '+' is in no dataset's name, so this file never meets a child's folder
 
@@ -83,7 +85,9 @@ class Locks:
                 os.close(lock)
 
     def is_alive(self, run: str) -> bool:
-        """Whether the run's process still lives."""
+        """Whether the run's process still lives; never what is no id of a run, as anybody can set it on a snapshot."""
+        if not _RUN.match(run):
+            return False
         path = self._runs / run
         if not path.exists():
             return False

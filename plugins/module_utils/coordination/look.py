@@ -76,7 +76,7 @@ def first_look(
         if finding.level != CRASH and state is not None and state.disks is not None:
             look.chains[moid] = {disk.key: disk.files for disk in state.disks}
             look.vmx_paths[moid] = state.vmx_path
-            moved = _moved_since_plan(hold.member, state, site, datasets)
+            moved = _moved_since_plan(hold, state, site, datasets)
             finding = Finding(CRASH, moved, "vm") if moved else finding
         look.findings[moid] = finding
     return look
@@ -161,23 +161,24 @@ def _ended(hold: Hold, state: VmState | None, name: str) -> str:
 # ---- The disks
 
 
-def _moved_since_plan(member: Member, state: VmState, site: Site, datasets: AbstractSet[str]) -> str:
+def _moved_since_plan(hold: Hold, state: VmState, site: Site, datasets: AbstractSet[str]) -> str:
     """How the disks differ from those that the plan saw, or "".
 
-    Our own delta is the file in use now, wherever workingDir puts it. Other files that have come into the chain belong
-    to what the VM has to be reverted to, and so have to be on the datasets.
+    Our own delta, where there is one, is the file in use now, wherever workingDir puts it. Other files that have come
+    into the chain belong to what the VM has to be reverted to, and so have to be on the datasets.
     """
     now = {disk.key: disk for disk in state.disks or ()}
-    for placed in member.disks:
+    for placed in hold.member.disks:
         disk = now.pop(placed.disk.key, None)
         if disk is None:
             return f"its {placed.disk.label} was removed during the run"
         if not set(placed.disk.files).issubset(disk.files):
             return f"its {placed.disk.label} was moved during the run"
-        between = tuple(file for file in disk.files[1:] if file not in placed.disk.files)
+        below = disk.files[1:] if hold.snapshot else disk.files
+        between = tuple(file for file in below if file not in placed.disk.files)
         if not datasets.isdisjoint(placed.datasets) and not _lies_on(Disk("", between, False), site, datasets):
             return f"its {placed.disk.label} got a delta file elsewhere during the run"
-    return _added(now, site, datasets) or _vmx_moved(member.vmx_path, state)
+    return _added(now, site, datasets) or _vmx_moved(hold.member.vmx_path, state)
 
 
 def _moved_since_look(state: VmState, moid: str, first: Look, site: Site, datasets: AbstractSet[str]) -> str:
@@ -216,7 +217,8 @@ def _strangers(
     known = {member.moid for member in members if member.server_id == site.session.server_id}
     came: dict[str, set[str]] = {}
     for moid, state in now.items():
-        if moid not in known and state.power == "poweredOn" and (places := _places(state, site) & datasets):
+        may_run = state.power == "poweredOn" or not state.seen
+        if moid not in known and may_run and (places := _places(state, site) & datasets):
             came[moid] = places
     if not came:
         return []

@@ -113,19 +113,15 @@ def read(zfs: Zfs, names: Sequence[str]) -> dict[str, Record]:
     manifests = snapshots.own_of_each(zfs, list(sealed), keys) if sealed else {}
     for name, parts in manifests.items():
         records[name] = _whole(found[name], parts, sealed[name])
-    old: dict[str, Record] = {}  # those of a run of 1.0.0 share one record
-    for name, values in found.items():
-        if record_v1.HELD_UNTIL in values:
-            if values[RUN] not in old:
-                old[values[RUN]] = _of_v1(snapshots.properties(zfs, name, PREFIX) or {})
-            records[name] = old[values[RUN]]
+    records.update(_read_v1(zfs, {name: said for name, said in found.items() if record_v1.HELD_UNTIL in said}))
     return records
 
 
 def is_complete(values: Mapping[str, str]) -> bool:
     """Whether a snapshot's own properties (KEYS and `creation`) are a record that may say complete, and does."""
     if record_v1.HELD_UNTIL in values:
-        return values.get(PREFIX + "complete") == "yes" and record_v1.was_held(values)
+        sound = values.get(PREFIX + "consistency") in LEVELS and record_v1.was_held(values)
+        return sound and values.get(PREFIX + "complete") == "yes"
     return _seal_of(values) is not None and values.get(PREFIX + "complete") == "yes"
 
 
@@ -168,6 +164,25 @@ def _whole(values: Mapping[str, str], parts: Mapping[str, str], seal: _Seal) -> 
     record.run_consistency = values.get(PREFIX + "run_consistency", CRASH)
     record.run_complete = values.get(PREFIX + "run_complete") == "yes"
     return record
+
+
+def _read_v1(zfs: Zfs, found: Mapping[str, Mapping[str, str]]) -> dict[str, Record]:
+    """The records of release 1.0.0. Those of a run share one manifest, which is read once: it may be long."""
+    parts: dict[str, dict[str, str]] = {}  # of a run
+    shared: dict[tuple[str | bool, ...], Record] = {}
+    records = {}
+    for name, values in found.items():
+        run = values[RUN]
+        if run not in parts:
+            whole = snapshots.properties(zfs, name, PREFIX) or {}
+            parts[run] = {key: value for key, value in whole.items() if key.startswith(PART)}
+            values = {key: value for key, value in values.items() if key in whole}  # what it contradicts itself is lost
+        level, complete = values.get(PREFIX + "consistency", ""), values.get(PREFIX + "complete", "")
+        said = (run, level, complete, record_v1.was_held(values))
+        if said not in shared:
+            shared[said] = _of_v1({**parts[run], **values})
+        records[name] = shared[said]
+    return records
 
 
 def _of_v1(values: Mapping[str, str]) -> Record:

@@ -103,7 +103,7 @@ class _Recovery:
 
     def run(self, scan: bool = False) -> Recovery:
         """The VMs first: what becomes of a record changes nothing for them."""
-        lowered, problems = runs_v1.settle(self._engine)
+        lowered, problems = runs_v1.settle(self._engine, self._pool)
         self._at_each(scan, self._remove)
         ended = dead_runs.end(self._engine, self._pool)
         self._done.lowered += lowered

@@ -20,7 +20,11 @@ from .record import Record
 from .request import Policy
 from .taken import Taken
 
-_NOT_RECORDED: dict[str, Any] = {"power": None, "action": None}  # of a VM: what no restore has to know
+# Of a VM: what a record has not, or may lack because somebody else wrote it.
+_NOT_RECORDED: dict[str, Any] = {
+    **dict.fromkeys(("name", "instance_uuid", "moid", "server", "vmx_path", "vmware_snapshot_moid", "reason"), ""),
+    **{"spans": [], "power": None, "action": None},
+}
 _RECORDED_ALONE = ("disks", "hindrance")  # of a VM in a manifest: what results do not repeat
 _OF_A_WAVE = ("run_id", "zfs_snapshots", "created", "consistency", "complete", "hold_window_seconds")
 _LONGEST_REASON = 200  # characters in a manifest: it has to fit beside those of a thousand VMs
@@ -51,17 +55,17 @@ def of_existing(zfs: Zfs, names: Sequence[str], policy: Policy) -> dict[str, Any
 def _require(name: str, found: Record, policy: Policy) -> None:
     """Raise SnapshotExists when the policy does not allow the record."""
     forbidden = policy.forbidden()
-    too_little = [vm for vm in found.vms if vm.get("hindrance") in forbidden]
+    too_little = [vm for vm in found.vms if str(vm.get("hindrance")) in forbidden]
     unproven = not found.sealed or ("vm" in forbidden and found.problems)
     if forbidden and (too_little or unproven or (found.version == 1 and not found.complete)):
-        why = (found.problems or [vm["reason"] for vm in too_little] or ["it is not complete"])[0]
+        why = (found.problems or [str(vm.get("reason")) for vm in too_little] or ["it is not complete"])[0]
         raise _taken_otherwise(name, f"its record says {found.consistency}, which the policy does not allow: {why}")
 
 
 def _of_records(found: dict[str, Record]) -> dict[str, Any]:
     """What the records of a run's (or a wave's) ZFS snapshots say together."""
     records = list(found.values())
-    vms = {(vm["server"], vm["moid"]): vm for one in records for vm in one.vms}
+    vms = {(str(vm.get("server")), str(vm.get("moid"))): vm for one in records for vm in one.vms}
     return {
         **_frame(list(found), created=False, run=records[0].run),
         "consistency": lowest(one.consistency for one in records),
@@ -69,7 +73,6 @@ def _of_records(found: dict[str, Record]) -> dict[str, Any]:
         "problems": list(dict.fromkeys(problem for one in records for problem in one.problems)),
         "vms": [
             {
-                "spans": [],
                 **_NOT_RECORDED,
                 **{key: value for key, value in vm.items() if key not in _RECORDED_ALONE},
                 "hold_seconds": None,

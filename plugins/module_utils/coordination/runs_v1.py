@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs that release 1.0.0 left unfinished, settled once by its rules: their records may say more than is known.
+"""Runs that release 1.0.0 left unfinished, settled by its rules: their records may say more than is known.
 
 1.0.0 wrote the best record that was possible together with the ZFS snapshot. A run of its that died before it had
 looked again is in the state `snapshotting`, one that gave up waiting in `lost`; no run of today has these states.
@@ -9,69 +9,82 @@ looked again is in the state `snapshotting`, one that gave up waiting in `lost`;
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Callable
 
 from ..errors import QuiesceError
 from ..zfs import snapshots
+from ..zfs.names import pool_of
+from ..zfs.properties import GONE as REPLACED
 from ..zfs.properties import Assignment, assign
 from .consistency import CRASH, STILL
 from .engine import Engine
-from .journal import GONE, RELEASING, REMOVING, RunRecord
+from .journal import GONE, RELEASING, REMOVING, RunRecord, best_effort
 from .manifest import PREFIX
 from .record import RUN
 from .record_v1 import HELD_UNTIL, parse
 
 SNAPSHOTTING, LOST = "snapshotting", "lost"
 _SECONDS = 15.0  # a pool that hangs must not keep VMs from being released
+_FORGET_AFTER = timedelta(days=7)  # a ZFS snapshot whose command did not return is not expected any longer
 
 
-def settle(engine: Engine) -> tuple[list[str], list[str]]:
+def settle(engine: Engine, pool: str = "") -> tuple[list[str], list[str]]:
     """To be done before the VMs of these runs are released: while they are held, a ZFS snapshot that exists was taken
-    with them held. Returns (ZFS snapshots whose record was lowered, problems).
+    with them held. Those of one `pool` only if it is named. Returns (ZFS snapshots whose record was lowered, problems).
     """
     lowered: list[str] = []
     problems: list[str] = []
     for run in engine.journal.runs((SNAPSHOTTING, LOST)):
-        if engine.locks.is_alive(run.id):
+        if engine.locks.is_alive(run.id) or (pool and pool_of(run.snapshots[0]) != pool):
             continue
         try:
             lowered += _settle_one(engine, run)
         except QuiesceError as error:
-            problems.append(
-                f"The record of {run.snapshots[0]} was not checked: {error.problem}; the next recovery does."
-            )
+            problems.append(f"The record of {run.snapshots[0]} was not checked: {error.problem}.")
+            # Its VMs are released now, so that a ZFS snapshot that is found later may have come too late.
+            best_effort(partial(engine.journal.set_state, run.id, LOST))
     return lowered, problems
 
 
 def _settle_one(engine: Engine, run: RunRecord) -> list[str]:
-    """A ZFS snapshot that appears later needs nothing: it is younger than its hold, and reads as crash for that."""
+    there = snapshots.existing(engine.zfs, run.snapshots, timeout=_SECONDS)
     held = run.state == SNAPSHOTTING and not any(
         entry.state in (REMOVING, GONE) for entry in engine.journal.entries(run.id)
     )
-    if held:
+    lowered: list[str] = []
+    if there and held:
         problem = "the run that took it ended early, so that nobody saw whether it was powered on meanwhile"
-        lowered = _lower(engine, run, problem, lambda level: level == STILL)
-    else:
+        lowered = _lower(engine, run, there, problem, lambda level: level == STILL)
+    elif there:
         problem = "the run that took it ended early, and the VMs may have been released before"
-        lowered = _lower(engine, run, problem, lambda level: True)
+        lowered = _lower(engine, run, there, problem, lambda level: True)
+    elif datetime.now(timezone.utc) - datetime.fromisoformat(run.started) < _FORGET_AFTER:
+        engine.journal.set_state(run.id, LOST)
+        return []
     engine.journal.set_state(run.id, RELEASING)
     return lowered
 
 
-def _lower(engine: Engine, run: RunRecord, problem: str, concerns: Callable[[str], bool]) -> list[str]:
+def _lower(
+    engine: Engine, run: RunRecord, there: list[str], problem: str, concerns: Callable[[str], bool]
+) -> list[str]:
     """Lower the record that the ZFS snapshots of a run share, for the VMs of the levels that it `concerns`."""
-    there = set(snapshots.existing(engine.zfs, run.snapshots, timeout=_SECONDS))
-    names = [name for name in run.snapshots if name in there]
+    own = snapshots.own_of_each(engine.zfs, there, (RUN, HELD_UNTIL))
+    names = [name for name in run.snapshots if own.get(name, {}).get(RUN) == run.id and HELD_UNTIL in own.get(name, {})]
     values = snapshots.properties(engine.zfs, names[0], PREFIX) if names else None
-    if values is None or values.get(RUN) != run.id or HELD_UNTIL not in values:
+    if values is None:
         return []
     said = parse(values, as_written=True)
     vms = [vm for vm in said.vms if concerns(vm["level"]) and vm["level"] != CRASH]
     if not vms and (said.vms or (said.consistency == CRASH and not said.complete)):
         return []
     said.lower(problem, vms)
-    refused = assign(engine.zfs, RUN, run.id, [Assignment(name, "", said.properties()) for name in names], _SECONDS)
-    failed = next((f"{name}: {reason}" for name, reason in refused.items() if reason), "")
+    # The first is the one that is read, and the last that is written: while it says what it said, this is not done.
+    assignments = [Assignment(name, "", said.properties()) for name in reversed(names)]
+    refused = assign(engine.zfs, RUN, run.id, assignments, _SECONDS)
+    failed = next((f"{name}: {reason}" for name, reason in refused.items() if reason not in ("", REPLACED)), "")
     if failed:
         raise QuiesceError(f"the record could not be lowered, first of {failed}")
     return names

@@ -26,7 +26,7 @@ from .problem import Problem, texts
 from .quiesce import Hold
 from .record import RUN, Record
 
-_LONGEST_REST = 300  # bytes of a VM in a manifest that a plan does not know yet: the reason and the VMware snapshot
+_LONGEST_REST = 1500  # bytes of a VM in a manifest that a plan does not know yet: the reason and the VMware snapshot
 _SECONDS = 60.0  # for the records of a run ...
 _SECONDS_EACH = 0.1  # ... and for each ZFS snapshot on top
 

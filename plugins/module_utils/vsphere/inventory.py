@@ -20,7 +20,7 @@ _TRIES = 3  # reads of a view whose session ends meanwhile
 _ESCAPE = re.compile("%(25|2f|5c)", re.IGNORECASE)
 _LONGEST = 1024  # characters of a text; vSphere takes 80 for a name
 PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
-_MOST = 200_000  # objects in all pages of an answer; a vCenter takes 45,000 VMs
+MOST = 200_000  # objects in all pages of an answer; a vCenter takes 45,000 VMs
 
 # dotted path -> value; a path that is unset or could not be read is absent, and named under UNREAD in the second case
 Properties = dict[str, Any]
@@ -107,7 +107,7 @@ def _retrieve(
             yield item.obj._moId, {**found, UNREAD: unread} if unread else found
         if not page.token:
             return
-        if not before < len(seen) <= _MOST:  # a page that brings nothing new may be followed by as many as one likes
+        if not before < len(seen) <= MOST:  # a page that brings nothing new may be followed by as many as one likes
             raise session.no_answer(purpose, ValueError("its pages have no end"))
         page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
 

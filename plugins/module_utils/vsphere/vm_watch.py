@@ -18,6 +18,7 @@ from .session import MISREAD, Session
 from .vm_snapshots import VmState, state_of
 from .vms import PATHS, Vm, in_order, vm_of
 
+_MOST_ANSWERS = inventory.MOST // inventory.PAGE  # with all that changed, in pages
 _PURPOSE = "read the VMs of the datastores"
 
 
@@ -61,8 +62,11 @@ class VmWatch:
                 self._begin()
             collector = self._session.content.propertyCollector
             options = sdk.vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=0, maxObjectUpdates=inventory.PAGE)
-            more = True
+            more, answers = True, 0
             while more:
+                answers += 1
+                if answers > _MOST_ANSWERS:
+                    raise ValueError("its answers have no end")
                 update = self._session.call(
                     _PURPOSE, collector.WaitForUpdatesEx, version=self._version, options=options, repeatable=False
                 )
@@ -103,6 +107,8 @@ class VmWatch:
                 continue
             inventory.refuse_unreadable(self._session, vm, _PURPOSE)
             known = self._properties.setdefault(moid, {})
+            for missing in vm.missingSet or ():
+                known.pop(missing.path, None)  # what cannot be read any more is not what it was
             for one in vm.changeSet or ():
                 known.pop(one.name, None)
                 if one.op in ("assign", "add") and one.val is not None:

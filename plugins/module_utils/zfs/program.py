@@ -33,7 +33,10 @@ def run(zfs: Zfs, script: str, snapshots: Mapping[str, str], timeout: float) -> 
 def call(zfs: Zfs, pool: str, script: str, words: Sequence[str], timeout: float) -> dict[str, Any]:
     """Run one program with `words` as its arguments; return what it says. Raises ZfsError."""
     output = zfs.run("program", "-j", pool, "-", *words, timeout=timeout, script=script)
-    answer = json.loads(output).get("return")
+    try:
+        answer = json.loads(output).get("return")
+    except (ValueError, AttributeError):
+        answer = None
     if not isinstance(answer, dict):
         raise ZfsError(f"'zfs program' on {pool} did not report what it did", "Check with 'zfs list -t snapshot'")
     return answer

@@ -75,12 +75,16 @@ def assign(zfs: Zfs, key: str, owner: str, assignments: Sequence[Assignment], ti
                 if left <= 0:
                     raise ZfsTimeout(f"not all of them were set within {timeout:g} seconds")
                 answer = program.call(zfs, pool_of(begun[0].snapshot), _PROGRAM, words, left)
-                said.update({name: _MEANINGS.get(code, f"zfs refuses (error {code})") for name, code in answer.items()})
+                said.update({piece.snapshot: _meaning(answer.get(piece.snapshot)) for piece in begun})
             except QuiesceError as error:
                 failure = error.problem
         if failure:
             said.update({piece.snapshot: failure for piece in begun})
     return said
+
+
+def _meaning(code: object) -> str:
+    return _MEANINGS.get(str(code), f"zfs refuses (error {code})" if code else "zfs did not report what it did")
 
 
 def _batches(assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:

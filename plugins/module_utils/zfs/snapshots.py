@@ -69,14 +69,13 @@ def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
 
 
 def owned(zfs: Zfs, names: Sequence[str], key: str, owner: str, timeout: float) -> dict[str, str]:
-    """The `createtxg` of those of the snapshots `names` whose user property `key` was set to `owner` on this host.
-
-    Empty when one of them is not there: those of one atomic step are all there, or none.
-    """
+    """The `createtxg` of those of the snapshots `names` whose user property `key` was set to `owner` on this host."""
+    keys = ("createtxg", key, "creation")
     try:
-        found = _of_each(zfs, names, ("createtxg", key, "creation"), timeout)
-    except DatasetNotFound:
-        return {}
+        found = _of_each(zfs, names, keys, timeout)
+    except DatasetNotFound:  # one of them is not there, or none
+        there = existing(zfs, names, timeout)
+        found = _of_each(zfs, there, keys, timeout) if there else {}
     return {name: said["createtxg"][0] for name, said in found.items() if said[key] == (owner, "local")}
 
 

@@ -29,6 +29,7 @@ var controls = map[string]func(*http.Request) (interface{}, error){
 	"DELETE deny":   func(*http.Request) (interface{}, error) { setDenials(nil); return nil, nil },
 	"POST user":     addUser,
 	"POST vm":       changeMachines,
+	"POST move":     moveMachines,
 	"POST deploy":   deployMachines,
 	"GET hosts":     func(*http.Request) (interface{}, error) { return listHosts(), nil },
 	"POST host":     changeHosts,
@@ -176,6 +177,92 @@ func changeMachines(r *http.Request) (interface{}, error) {
 		return nil, fmt.Errorf("no VM matches %q", what.VM)
 	}
 	return map[string]int{"changed": n}, nil
+}
+
+// moveMachines is a Storage vMotion of the home, of disks, or of both: "disks" is "follow" (those beside the home go with it, the
+// default), "stay", or {key: datastore} of those that go.
+func moveMachines(r *http.Request) (interface{}, error) {
+	var what struct {
+		VM        string          `json:"vm"`
+		Datastore string          `json:"datastore"` // of the home; default: it stays
+		Disks     json.RawMessage `json:"disks"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	world.Lock()
+	defer world.Unlock()
+	n := 0
+	for _, vm := range inv.sortedMachines() {
+		if !matches(what.VM, vm.rec.Config.Name) {
+			continue
+		}
+		var home *datastore
+		var err error
+		if what.Datastore != "" {
+			if home, err = vm.datastoreFor(what.Datastore, "the home"); err != nil {
+				return nil, err
+			}
+		}
+		to, err := vm.targets(what.Disks, home)
+		if err != nil {
+			return nil, err
+		}
+		if err := vm.move(home, to); err != nil {
+			return nil, err
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("no VM matches %q", what.VM)
+	}
+	return map[string]int{"moved": n}, nil
+}
+
+// targets reads what a move says of the machine's disks.
+func (vm *machine) targets(raw json.RawMessage, home *datastore) (func(diskConfig) *datastore, error) {
+	var word string
+	if len(raw) == 0 {
+		word = "follow"
+	} else if json.Unmarshal(raw, &word) != nil {
+		return vm.namedTargets(raw)
+	}
+	switch word {
+	case "follow":
+		beside := vm.rec.Datastore
+		return func(d diskConfig) *datastore {
+			if d.Datastore == beside {
+				return home
+			}
+			return nil
+		}, nil
+	case "stay":
+		return func(diskConfig) *datastore { return nil }, nil
+	}
+	return nil, fmt.Errorf("disks neither follow nor stay: %q", word)
+}
+
+func (vm *machine) namedTargets(raw json.RawMessage) (func(diskConfig) *datastore, error) {
+	var names map[int32]string
+	if err := json.Unmarshal(raw, &names); err != nil {
+		return nil, err
+	}
+	known := map[int32]bool{}
+	for _, d := range vm.rec.Config.Disks {
+		known[d.Key] = true
+	}
+	places := map[int32]*datastore{}
+	for key, name := range names {
+		if !known[key] {
+			return nil, fmt.Errorf("VM %q has no disk with the key %d", vm.rec.Config.Name, key)
+		}
+		ds, err := vm.datastoreFor(name, fmt.Sprintf("the disk %d", key))
+		if err != nil {
+			return nil, err
+		}
+		places[key] = ds
+	}
+	return func(d diskConfig) *datastore { return places[d.Key] }, nil
 }
 
 // deployMachines registers new machines, as the configuration does when the simulator starts.

@@ -14,7 +14,44 @@ import (
 
 // A machine's devices and files, computed from its configuration and its snapshots.
 
-const scsiController = 1000
+const (
+	scsiController = 1000
+	firstDisk      = 2000 // the key of the first disk; the others' follow
+)
+
+// keyed gives every disk a key. One without has that of the disk in the same place of the old list, or the next that no disk of
+// the machine ever had; `last` is the highest so far.
+func keyed(disks, old []diskConfig, last int32) ([]diskConfig, int32, error) {
+	taken, named := map[int32]bool{}, append([]diskConfig{}, disks...)
+	if last == 0 {
+		last = firstDisk - 1
+	}
+	for _, d := range named {
+		if d.Key == 0 {
+			continue
+		}
+		if d.Key < firstDisk || taken[d.Key] {
+			return nil, last, fmt.Errorf("a disk's key is %d or more, and no other disk's: %d", firstDisk, d.Key)
+		}
+		taken[d.Key] = true
+		if d.Key > last {
+			last = d.Key
+		}
+	}
+	for i := range named {
+		if named[i].Key != 0 {
+			continue
+		}
+		if i < len(old) && !taken[old[i].Key] {
+			named[i].Key = old[i].Key
+		} else {
+			last++
+			named[i].Key = last
+		}
+		taken[named[i].Key] = true
+	}
+	return named, last, nil
+}
 
 func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
 	c := &vm.rec.Config
@@ -29,12 +66,8 @@ func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
 	ide.Key = 200
 	ide.DeviceInfo = &types.Description{Label: "IDE 0", Summary: "IDE 0"}
 	devices := []types.BaseVirtualDevice{ide, controller}
-	disks := c.Disks
-	if disks == nil {
-		disks = []diskConfig{{}}
-	}
-	for i, d := range disks {
-		disk, err := vm.disk(i, d)
+	for _, d := range c.Disks {
+		disk, err := vm.disk(d)
 		if err != nil {
 			return nil, err
 		}
@@ -62,8 +95,8 @@ func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
 	return devices, nil
 }
 
-func (vm *machine) disk(index int, c diskConfig) (*types.VirtualDisk, error) {
-	ds := vm.home
+func (vm *machine) disk(c diskConfig) (*types.VirtualDisk, error) {
+	ds, index := vm.home, int(c.Key-firstDisk)
 	if c.Datastore != "" {
 		if ds = findDatastore(vm.datacenter, c.Datastore); ds == nil {
 			return nil, fmt.Errorf("no datastore %q for disk %d", c.Datastore, index+1)
@@ -74,15 +107,20 @@ func (vm *machine) disk(index int, c diskConfig) (*types.VirtualDisk, error) {
 		size = 16
 	}
 	disk := &types.VirtualDisk{CapacityInKB: size << 20, CapacityInBytes: size << 30}
-	disk.Key, disk.ControllerKey, disk.UnitNumber = int32(2000+index), scsiController, types.NewInt32(int32(index))
+	disk.Key, disk.ControllerKey, disk.UnitNumber = c.Key, scsiController, types.NewInt32(int32(index))
 	disk.DeviceInfo = &types.Description{Label: fmt.Sprintf("Hard disk %d", index+1), Summary: fmt.Sprintf("%d KB", disk.CapacityInKB)}
-	base := vm.rec.Directory
+	directory := c.Directory
+	if directory == "" {
+		directory = vm.rec.Directory
+	}
+	base := directory
 	if index > 0 {
 		base = fmt.Sprintf("%s_%d", base, index)
 	}
-	file := func(suffix string) types.VirtualDeviceFileBackingInfo {
-		return types.VirtualDeviceFileBackingInfo{FileName: fmt.Sprintf("[%s] %s/%s%s.vmdk", ds.Name, vm.rec.Directory, base, suffix), Datastore: &ds.Self}
+	fileOn := func(ds *datastore, directory, suffix string) types.VirtualDeviceFileBackingInfo {
+		return types.VirtualDeviceFileBackingInfo{FileName: fmt.Sprintf("[%s] %s/%s%s.vmdk", ds.Name, directory, base, suffix), Datastore: &ds.Self}
 	}
+	file := func(suffix string) types.VirtualDeviceFileBackingInfo { return fileOn(ds, directory, suffix) }
 	uuid := uuidOf(fmt.Sprintf("disk %s %d", vm.rec.Moid, index))
 	mode := "persistent"
 	switch c.Kind {
@@ -100,7 +138,15 @@ func (vm *machine) disk(index int, c diskConfig) (*types.VirtualDisk, error) {
 	backing := &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: file(""), DiskMode: mode, ThinProvisioned: types.NewBool(true), Uuid: uuid}
 	if mode == "persistent" { // an independent disk is left out of snapshots
 		for _, s := range vm.chain() {
-			backing = &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: file(fmt.Sprintf("-%06d", s.ID)), DiskMode: mode,
+			delta := file(fmt.Sprintf("-%06d", s.ID))
+			if s.WorkingDir != "" {
+				place, err := vm.datastoreFor(s.WorkingDir, "the working directory")
+				if err != nil {
+					return nil, err
+				}
+				delta = fileOn(place, vm.directoryOf(s), fmt.Sprintf("-%06d", s.ID))
+			}
+			backing = &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: delta, DiskMode: mode,
 				ThinProvisioned: types.NewBool(true), Uuid: uuid, Parent: backing}
 		}
 	}
@@ -108,21 +154,80 @@ func (vm *machine) disk(index int, c diskConfig) (*types.VirtualDisk, error) {
 	return disk, nil
 }
 
-// datastores lists where the machine has anything: its directory, its disks, or just an ISO image in its drive.
+// datastoreFor finds a datastore of the machine's datacenter; the error says what it was to hold.
+func (vm *machine) datastoreFor(name, what string) (*datastore, error) {
+	if ds := findDatastore(vm.datacenter, name); ds != nil {
+		return ds, nil
+	}
+	return nil, fmt.Errorf("no datastore %q for %s", name, what)
+}
+
+// snapshotDirectory is where the files of the machine's next snapshot go: its working directory, its home by default.
+func (vm *machine) snapshotDirectory() (string, error) {
+	if vm.rec.Config.WorkingDir == "" {
+		return vm.path(""), nil
+	}
+	ds, err := vm.datastoreFor(vm.rec.Config.WorkingDir, "the working directory")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("[%s] %s/", ds.Name, vm.rec.Directory), nil
+}
+
+// directoryOf is the directory of a snapshot's files, on the working directory's datastore if it was made there.
+func (vm *machine) directoryOf(s *snapshot) string {
+	if s.Directory != "" {
+		return s.Directory
+	}
+	return vm.rec.Directory
+}
+
+// swapFile is where the swap file lies: on the datastore that it was given, and only while the machine is on; "" otherwise.
+func (vm *machine) swapFile() (string, error) {
+	if vm.rec.Config.Swap == "" {
+		return "", nil
+	}
+	ds, err := vm.datastoreFor(vm.rec.Config.Swap, "the swap file")
+	if err != nil || vm.power() != types.VirtualMachinePowerStatePoweredOn {
+		return "", err
+	}
+	return fmt.Sprintf("[%s] %s/%s-1f0c2a4b.vswp", ds.Name, vm.rec.Directory, vm.rec.Directory), nil
+}
+
+// datastores lists where the machine has anything: its directory, its disks with all that they are based on, the files of its
+// snapshots, its swap file, or just an ISO image in its drive.
 func (vm *machine) datastores(devices []types.BaseVirtualDevice) []ref {
 	list := []ref{vm.files().Self}
+	add := func(r *ref) {
+		if r != nil && !contains(list, *r) {
+			list = append(list, *r)
+		}
+	}
 	for _, d := range devices {
-		if b, ok := d.GetVirtualDevice().Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
-			if r := b.GetVirtualDeviceFileBackingInfo().Datastore; r != nil && !contains(list, *r) {
-				list = append(list, *r)
+		switch b := d.GetVirtualDevice().Backing.(type) {
+		case *types.VirtualDiskFlatVer2BackingInfo:
+			for ; b != nil; b = b.Parent {
+				add(b.Datastore)
 			}
+		case types.BaseVirtualDeviceFileBackingInfo:
+			add(b.GetVirtualDeviceFileBackingInfo().Datastore)
+		}
+	}
+	named := []string{}
+	vm.eachSnapshot(func(s *snapshot) { named = append(named, s.WorkingDir) })
+	if vm.power() == types.VirtualMachinePowerStatePoweredOn {
+		named = append(named, vm.rec.Config.Swap)
+	}
+	for _, name := range named {
+		if ds := findDatastore(vm.datacenter, name); ds != nil {
+			add(&ds.Self)
 		}
 	}
 	return list
 }
 
 // layout lists the machine's files as vSphere's layoutEx does.
-func (vm *machine) layout(devices []types.BaseVirtualDevice, now time.Time) *types.VirtualMachineFileLayoutEx {
+func (vm *machine) layout(devices []types.BaseVirtualDevice, swap string, now time.Time) *types.VirtualMachineFileLayoutEx {
 	l := &types.VirtualMachineFileLayoutEx{Timestamp: now}
 	add := func(name, kind string) int32 {
 		key := int32(len(l.File))
@@ -132,6 +237,9 @@ func (vm *machine) layout(devices []types.BaseVirtualDevice, now time.Time) *typ
 	add(vm.path(vm.rec.Directory+".vmx"), "config")
 	add(vm.path(vm.rec.Directory+".nvram"), "nvram")
 	add(vm.path("vmware.log"), "log")
+	if swap != "" {
+		add(swap, "swap")
+	}
 	for _, d := range devices {
 		disk, ok := d.(*types.VirtualDisk)
 		if !ok {
@@ -150,7 +258,11 @@ func (vm *machine) layout(devices []types.BaseVirtualDevice, now time.Time) *typ
 		l.Disk = append(l.Disk, units)
 	}
 	vm.eachSnapshot(func(s *snapshot) {
-		key := add(vm.path(fmt.Sprintf("%s-Snapshot%d.vmsn", vm.rec.Directory, s.ID)), "snapshotData")
+		file := vm.path(fmt.Sprintf("%s-Snapshot%d.vmsn", vm.rec.Directory, s.ID))
+		if ds := findDatastore(vm.datacenter, s.WorkingDir); ds != nil {
+			file = fmt.Sprintf("[%s] %s/%s-Snapshot%d.vmsn", ds.Name, vm.directoryOf(s), vm.rec.Directory, s.ID)
+		}
+		key := add(file, "snapshotData")
 		l.Snapshot = append(l.Snapshot, types.VirtualMachineFileLayoutExSnapshotLayout{Key: s.ref(), DataKey: key, MemoryKey: -1})
 	})
 	return l

@@ -28,10 +28,12 @@ type machineConfig struct {
 	Tools          string                     `json:"tools,omitempty"`    // running (default), not_running, not_installed
 	Power          string                     `json:"power,omitempty"`    // on (default), off, suspended
 	Template       bool                       `json:"template,omitempty"`
-	Host           string                     `json:"host,omitempty"` // default: round robin over the hosts that mount the datastore
-	Disks          []diskConfig               `json:"disks,omitempty"`
-	ISO            string                     `json:"iso,omitempty"` // a datastore whose ISO image is in the CD drive
-	VMX            string                     `json:"vmx,omitempty"` // a datastore for the .vmx alone; default: the one it is registered on
+	Host           string                     `json:"host,omitempty"`        // default: round robin over the hosts that mount the datastore
+	Disks          []diskConfig               `json:"disks"`                 // none at all is not the same as an empty list
+	ISO            string                     `json:"iso,omitempty"`         // a datastore whose ISO image is in the CD drive
+	VMX            string                     `json:"vmx,omitempty"`         // a datastore for the .vmx alone; default: the one it is registered on
+	WorkingDir     string                     `json:"working_dir,omitempty"` // a datastore: the files of later snapshots lie there
+	Swap           string                     `json:"swap,omitempty"`        // a datastore: the swap file lies there while it is on
 	PCIPassthrough bool                       `json:"pci_passthrough,omitempty"`
 	BusSharing     string                     `json:"bus_sharing,omitempty"` // physicalSharing, virtualSharing
 	FaultTolerance bool                       `json:"fault_tolerance,omitempty"`
@@ -45,7 +47,9 @@ type machineConfig struct {
 }
 
 type diskConfig struct {
+	Key       int32  `json:"key,omitempty"`       // default: that of the disk in the same place of the list, or the next one
 	Datastore string `json:"datastore,omitempty"` // default: the machine's own
+	Directory string `json:"directory,omitempty"` // default: the machine's own; a move sets it where another name was free only
 	Kind      string `json:"kind,omitempty"`      // flat (default), independent_persistent, independent_nonpersistent, rdm_physical, rdm_virtual
 	SizeGB    int64  `json:"size_gb,omitempty"`   // default 16
 }
@@ -60,6 +64,7 @@ type record struct {
 	Snapshots           []*snapshot   `json:"snapshots,omitempty"` // the roots
 	Current             string        `json:"current,omitempty"`
 	SnapshotNumber      int32         `json:"snapshot_number,omitempty"`
+	LastDisk            int32         `json:"last_disk,omitempty"` // the highest key that a disk ever had
 	ConsolidationNeeded bool          `json:"consolidation_needed,omitempty"`
 }
 
@@ -76,7 +81,7 @@ type machine struct {
 }
 
 // addMachine registers a virtual machine; a record without a managed object ID is a new one and gets what it lacks.
-func addMachine(rec *record) (*machine, error) {
+func addMachine(rec *record) (added *machine, err error) {
 	dc := inv.datacenter(rec.Datacenter)
 	if dc == nil {
 		return nil, fmt.Errorf("no datacenter %q", rec.Datacenter)
@@ -88,6 +93,12 @@ func addMachine(rec *record) (*machine, error) {
 	vm := &machine{rec: rec, home: home, datacenter: dc}
 	if inv.names[vm.nameKey()] {
 		return nil, fmt.Errorf("the name is taken in datacenter %q", dc.Name)
+	}
+	if rec.Config.Disks == nil {
+		rec.Config.Disks = []diskConfig{{}}
+	}
+	if rec.Config.Disks, rec.LastDisk, err = keyed(rec.Config.Disks, nil, rec.LastDisk); err != nil {
+		return nil, err
 	}
 	fresh := rec.Moid == ""
 	if fresh {
@@ -205,7 +216,7 @@ func register(name string) (*machine, error) {
 func (vm *machine) nameKey() string { return vm.datacenter.Self.Value + "/" + vm.rec.Config.Name }
 
 // merge changes the configuration; an error says why it cannot be so, and leaves it to the caller to take it back.
-func (vm *machine) merge(raw json.RawMessage) error {
+func (vm *machine) merge(raw json.RawMessage) (err error) {
 	oldName, old := vm.nameKey(), vm.rec.Config
 	var merged machineConfig
 	copied, _ := json.Marshal(old)
@@ -222,6 +233,9 @@ func (vm *machine) merge(raw json.RawMessage) error {
 	if merged.Disks == nil {
 		merged.Disks = old.Disks
 	}
+	if merged.Disks, vm.rec.LastDisk, err = keyed(merged.Disks, old.Disks, vm.rec.LastDisk); err != nil {
+		return err
+	}
 	vm.rec.Config = merged
 	if h := inv.host(merged.Host); h == nil || h.datacenter != vm.datacenter {
 		return fmt.Errorf("no host %q in datacenter %q", merged.Host, vm.datacenter.Name)
@@ -229,7 +243,7 @@ func (vm *machine) merge(raw json.RawMessage) error {
 	if name := vm.nameKey(); name != oldName && inv.names[name] {
 		return fmt.Errorf("the name is taken in datacenter %q", vm.datacenter.Name)
 	}
-	_, err := vm.face()
+	_, err = vm.face()
 	return err
 }
 
@@ -259,16 +273,73 @@ func (vm *machine) change(raw json.RawMessage) error {
 
 // followRename keeps the record's references to a datastore that got another name.
 func (vm *machine) followRename(old, name string) {
-	for _, field := range []*string{&vm.rec.Datastore, &vm.rec.Config.ISO, &vm.rec.Config.VMX} {
+	fields := []*string{&vm.rec.Datastore, &vm.rec.Config.ISO, &vm.rec.Config.VMX, &vm.rec.Config.WorkingDir,
+		&vm.rec.Config.Swap}
+	vm.eachSnapshot(func(s *snapshot) { fields = append(fields, &s.WorkingDir) })
+	for _, field := range fields {
 		if *field == old {
 			*field = name
 		}
 	}
+	vm.rec.Config.Disks = append([]diskConfig{}, vm.rec.Config.Disks...)
 	for i := range vm.rec.Config.Disks {
 		if vm.rec.Config.Disks[i].Datastore == old {
 			vm.rec.Config.Disks[i].Datastore = name
 		}
 	}
+}
+
+// move is a Storage vMotion: of the home (nil: it stays), and of the disks as `to` answers, nil for one that stays where it is.
+func (vm *machine) move(home *datastore, to func(diskConfig) *datastore) error {
+	old, oldRecord := vm.home, *vm.rec
+	rec := vm.rec
+	rec.Config.Disks = append([]diskConfig{}, rec.Config.Disks...)
+	for i := range rec.Config.Disks {
+		d := &rec.Config.Disks[i]
+		if d.Datastore == "" {
+			d.Datastore = rec.Datastore
+		}
+		if d.Directory == "" {
+			d.Directory = rec.Directory
+		}
+		if target := to(*d); target != nil && target.rec.Name != d.Datastore {
+			d.Datastore, d.Directory = target.rec.Name, ""
+		}
+	}
+	vm.eachSnapshot(func(s *snapshot) {
+		if s.WorkingDir != "" && s.Directory == "" {
+			s.Directory = rec.Directory
+		}
+	})
+	if home != nil {
+		rec.Config.VMX = ""
+	}
+	if home != nil && home != old {
+		vm.home, rec.Datastore, rec.Directory = home, home.rec.Name, freeDirectory(home, rec.Directory)
+	}
+	for i := range rec.Config.Disks { // as short as it can be said
+		d := &rec.Config.Disks[i]
+		if d.Directory == rec.Directory {
+			d.Directory = ""
+		}
+		if d.Datastore == rec.Datastore && d.Directory == "" {
+			d.Datastore = ""
+		}
+	}
+	if err := vm.show(); err != nil {
+		vm.home, *vm.rec = old, oldRecord
+		return err
+	}
+	if vm.home != old {
+		vm.home.directories[rec.Directory] = true
+		delete(old.directories, oldRecord.Directory)
+		for _, d := range rec.Config.Disks {
+			if d.Datastore == old.rec.Name {
+				old.directories[oldRecord.Directory] = true
+			}
+		}
+	}
+	return nil
 }
 
 func (vm *machine) save() { journal.write(entry{VM: vm.rec}) }
@@ -341,6 +412,10 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	if err != nil {
 		return face, err
 	}
+	snapshots, err := vm.snapshotDirectory()
+	if err != nil {
+		return face, err
+	}
 	guestID, guestName := c.GuestID, "Other Linux (64-bit)"
 	if guestID == "" {
 		guestID = "otherLinux64Guest"
@@ -366,8 +441,8 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	face.Config = &types.VirtualMachineConfigInfo{ChangeVersion: now.Format(time.RFC3339Nano), Modified: now, Name: name,
 		GuestFullName: guestName, GuestId: guestID, Version: "vmx-13", Uuid: c.BiosUUID, InstanceUuid: c.InstanceUUID,
 		Template: c.Template, Annotation: c.Annotation, Firmware: "bios", CpuAllocation: allocation(), MemoryAllocation: allocation(),
-		Files: types.VirtualMachineFileInfo{VmPathName: vm.path(vm.rec.Directory + ".vmx"), SnapshotDirectory: vm.path(""),
-			SuspendDirectory: vm.path(""), LogDirectory: vm.path("")},
+		Files: types.VirtualMachineFileInfo{VmPathName: vm.path(vm.rec.Directory + ".vmx"), SnapshotDirectory: snapshots,
+			SuspendDirectory: snapshots, LogDirectory: vm.path("")},
 		Tools: &types.ToolsConfigInfo{}, ExtraConfig: []types.BaseOptionValue{},
 		Hardware: types.VirtualHardware{NumCPU: 1, NumCoresPerSocket: 1, MemoryMB: 1024, Device: devices}}
 	if c.FaultTolerance {
@@ -377,8 +452,12 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	}
 	face.Guest = vm.guest(guestID, guestName)
 	face.Snapshot, face.RootSnapshot = vm.snapshotInfo()
+	swap, err := vm.swapFile()
+	if err != nil {
+		return face, err
+	}
 	face.Datastore = vm.datastores(devices)
-	face.LayoutEx = vm.layout(devices, now)
+	face.LayoutEx = vm.layout(devices, swap, now)
 	face.Storage = &types.VirtualMachineStorageInfo{Timestamp: now}
 	for _, d := range face.Datastore {
 		face.Storage.PerDatastoreUsage = append(face.Storage.PerDatastoreUsage,

@@ -29,6 +29,8 @@ type snapshot struct {
 	Quiesced    bool        `json:"quiesced"`
 	Memory      bool        `json:"memory"`
 	Manifest    string      `json:"manifest,omitempty"`
+	WorkingDir  string      `json:"working_dir,omitempty"` // the datastore of its files, where they lie apart from disks and home
+	Directory   string      `json:"directory,omitempty"`   // there, when the machine's own has another name by now
 	Children    []*snapshot `json:"children,omitempty"`
 }
 
@@ -114,7 +116,7 @@ func (vm *machine) snapshotInfo() (*types.VirtualMachineSnapshotInfo, []ref) {
 // addSnapshot hangs a snapshot under the current one. The caller shows the machine.
 func (vm *machine) addSnapshot(s *snapshot) {
 	vm.rec.SnapshotNumber++
-	s.ID, s.Created = vm.rec.SnapshotNumber, time.Now().UTC()
+	s.ID, s.Created, s.WorkingDir = vm.rec.SnapshotNumber, time.Now().UTC(), vm.rec.Config.WorkingDir
 	s.Moid = vm.newSnapshotID(s.ID)
 	if chain := vm.chain(); len(chain) > 0 {
 		parent := chain[len(chain)-1]

@@ -12,10 +12,10 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.manifest import PREFIX
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import (
     HELD,
-    WAIT,
     RELEASING,
     TAKEN,
     TREE,
+    WAIT,
     Expected,
     Moment,
     Scenario,

@@ -105,7 +105,7 @@ def test_pages_that_bring_nothing_new_are_no_answer(pages: tuple[list[int], ...]
 
 
 def test_more_objects_than_any_server_has_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inventory, "_MOST", 5)
+    monkeypatch.setattr(inventory, "MOST", 5)
     session = Pages(*([number] for number in range(1000)))
     with pytest.raises(ConnectionFailed, match="its pages have no end"):
         listed(session)
