@@ -29,7 +29,7 @@ sys.path.insert(0, str(collections_path()))
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire, run, snapshot_task
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import RUN, Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import match_here
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
@@ -40,6 +40,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import tab
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snapshots as zfs_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.properties import Assignment, assign
 
 from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
@@ -155,15 +156,17 @@ def _planning(engine: Engine, zfs: TimedZfs) -> dict[str, float]:
 
 
 def _snapshot(zfs: TimedZfs) -> dict[str, float]:
-    """The one command that all VMs are held for."""
+    """The one command that all VMs are held for, and the seal of all records, for which none is."""
     names = [dataset.name for dataset in list_datasets(zfs, ROOT)]
     facts = {"server": "vcenter.lab", "vmx_path": "[scale] x/x.vmx", "level": "filesystem", "reason": ""}
     vms = [{**facts, "name": f"vm{number}", "instance_uuid": os.urandom(16).hex()} for number in range(VMS)]
-    record = Record("20260101T000000-00000000", "0123456789ab", "filesystem", True, 2**31, vms=vms).properties()
+    record = Record("20260101T000000-00000000", "0123456789ab", consistency="filesystem", complete=True, vms=vms)
     found: dict[str, float] = {}
-    for name, properties in (("bare", {}), ("snapshot", record)):
+    for name, properties in (("bare", {}), ("snapshot", record.first())):
         targets = [f"{each}@{name}" for each in names]
         found.update(_timed(zfs, name, partial(zfs_snapshots.create, zfs, targets, properties, _PATIENCE)))
+    sealed = [Assignment(f"{each}@snapshot", "", record.seal()) for each in names]
+    found.update(_timed(zfs, "seal", partial(assign, zfs, RUN, record.run, sealed, _PATIENCE)))
     return {**found, "snapshot_of_bare": found["snapshot_seconds"] / found["bare_seconds"]}
 
 
