@@ -401,7 +401,7 @@ class Stage:
         """Storage vMotion: of the home to another datastore, of disks, or of both (see Simulator.move)."""
         old, begin = self._place_of(vm), time.time()
         self.vcenter.move(vm, datastore=home, disks=disks)
-        lies = {key: dataset for key, dataset in old.disks.items()}
+        lies = dict(old.disks)
         if isinstance(disks, dict):
             lies.update({key: self._datasets[datastore] for key, datastore in disks.items()})
         elif disks == "follow" and home:

@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover, run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import hold_run, recover, run
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
@@ -321,10 +321,18 @@ def test_sessions_that_all_expire_while_vms_are_held(scene: Scene, vcenter: Simu
     scene.assert_released(vcenter)
 
 
-def test_a_wait_that_is_cut_is_taken_up_again(scene: Scene, vcenter: Simulator) -> None:
+def test_a_wait_that_is_cut_is_taken_up_again(
+    scene: Scene, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     effects = ("drop_before", "drop_after", "malformed", "truncated")
-    for effect in effects:
-        vcenter.rule(method="WaitForUpdatesEx|CreateFilter|CreatePropertyCollector", effect=effect, count=2)
+    quiesce = hold_run.HoldRun._quiesce
+
+    def quiesce_badly(self: hold_run.HoldRun) -> None:
+        for effect in effects:
+            vcenter.rule(method="WaitForUpdatesEx|CreateFilter|CreatePropertyCollector", effect=effect, count=2)
+        quiesce(self)
+
+    monkeypatch.setattr(hold_run.HoldRun, "_quiesce", quiesce_badly)
     result = scene.take()
     assert [struck(vcenter, effect) for effect in effects] == [2, 2, 2, 2]
     assert levels(result) == BEST and result["complete"]

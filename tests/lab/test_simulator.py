@@ -444,11 +444,10 @@ def vmware_nested_local(tmp_path: Path) -> Iterator[tuple[Simulator, Client]]:
     mover = {"name": "mover", "disks": [{}, {"datastore": "nested"}]}
     datastores = [{"name": "vmware", "type": "local", "vms": [mover]}]
     datastores += [{"name": name, "type": "local"} for name in ("nested", "local")]
-    with (
-        Simulator.start({"datastores": datastores}, directory=tmp_path, create_seconds=0, remove_seconds=0) as vcenter,
-        session(vcenter) as client,
-    ):
-        yield vcenter, client
+    with ExitStack() as stack:
+        vcenter = Simulator.start({"datastores": datastores}, directory=tmp_path, create_seconds=0, remove_seconds=0)
+        stack.callback(vcenter.stop)
+        yield vcenter, stack.enter_context(session(vcenter))
 
 
 def disk_files(vm: Any) -> dict[int, list[str]]:

@@ -33,25 +33,54 @@ class Server(Protocol):
     """What the fake and the simulator have in common."""
 
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """Its name or address."""
+
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """Where it listens."""
+
     @property
-    def user(self) -> str: ...
+    def user(self) -> str:
+        """The account of the engine."""
+
     @property
-    def password(self) -> str: ...
+    def password(self) -> str:
+        """Its password."""
+
     @property
-    def ca_path(self) -> Any: ...
-    def rule(self, **what: Any) -> int: ...
-    def rules(self) -> list[dict[str, Any]]: ...
-    def clear_rules(self) -> None: ...
-    def release(self, vm: str = "") -> int: ...
-    def expire_sessions(self) -> None: ...
-    def vm(self, pattern: str, /, **changes: Any) -> int: ...
-    def register(self, datastore: str, /, **config: Any) -> str: ...
-    def unregister(self, name: str) -> int: ...
-    def snapshots(self) -> dict[str, list[dict[str, Any]]]: ...
-    def stop(self) -> None: ...
+    def ca_path(self) -> Any:
+        """The authority of its certificate."""
+
+    def rule(self, **what: Any) -> int:
+        """Add a fault."""
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The faults, with how often each was met."""
+
+    def clear_rules(self) -> None:
+        """End all faults."""
+
+    def release(self, vm: str = "") -> int:
+        """Let hanging tasks go on."""
+
+    def expire_sessions(self) -> None:
+        """End all sessions."""
+
+    def vm(self, pattern: str, /, **changes: Any) -> int:
+        """Change fields of VMs."""
+
+    def register(self, datastore: str, /, **config: Any) -> str:
+        """Register a VM."""
+
+    def unregister(self, name: str) -> int:
+        """Unregister a VM."""
+
+    def snapshots(self) -> dict[str, list[dict[str, Any]]]:
+        """The snapshot trees, by VM."""
+
+    def stop(self) -> None:
+        """End it."""
 
 
 class World(Protocol):
@@ -60,10 +89,17 @@ class World(Protocol):
     zfs: Any  # Storage
 
     @property
-    def servers(self) -> Sequence[Server]: ...
-    def await_ours(self, vm: str, server: int) -> None: ...
-    def remove_snapshots(self, vm: str, server: int, prefix: str) -> None: ...
-    def take_snapshot(self, vm: str, server: int, name: str) -> None: ...
+    def servers(self) -> Sequence[Server]:
+        """In their order."""
+
+    def await_ours(self, vm: str, server: int) -> None:
+        """Wait until the VM has a VMware snapshot of ours."""
+
+    def remove_snapshots(self, vm: str, server: int, prefix: str) -> None:
+        """Somebody removes VMware snapshots of the VM."""
+
+    def take_snapshot(self, vm: str, server: int, name: str) -> None:
+        """Somebody takes a VMware snapshot of the VM."""
 
 
 Action = Callable[[World], Any]

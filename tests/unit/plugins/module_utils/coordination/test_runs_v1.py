@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, runs_v1
@@ -41,7 +41,7 @@ class World:
     def __init__(self, database: Database, folder: Path) -> None:
         self.zfs, self.journal, self.locks = Pool(), Journal(database), Locks(folder)
 
-    def die(self, state: str, *entries: str, vms: list[dict[str, Any]] = VMS, **record: Any) -> None:
+    def die(self, state: str, *entries: str, vms: Sequence[dict[str, Any]] = tuple(VMS), **record: Any) -> None:
         """It took A and B, and its VMware snapshots are in the states `entries`."""
         self.journal.open_run("one", "", "tank", [A, B], state)
         ids = self.journal.intend([Entry("one", "vc", 443, "vm", "", "", str(n)) for n in range(len(entries))])

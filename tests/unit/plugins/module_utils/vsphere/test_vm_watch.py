@@ -111,7 +111,9 @@ def test_what_changed_is_as_it_is_now() -> None:
     )
     one = watch(server)
     assert set(one.states()) == {"vm-1", "vm-2"}
-    (only,) = one.states().values()
+    left = one.states()
+    assert set(left) == {"vm-1"}
+    only = left["vm-1"]
     assert only.power == "poweredOff" and only.disks is not None and [each.key for each in only.disks] == [2000, 2001]
     assert only.vmx_path == "[ds] web/web.vmx", "the rest stays"
     last = one.states()
