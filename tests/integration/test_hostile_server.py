@@ -58,8 +58,10 @@ def test_a_run_over_vms_and_datastores_with_any_names(
     scene.assert_released(vcenter)
 
     # On the ZFS snapshot it can be read, and each property is within what ZFS takes.
+    recorded = {name: [vm["name"] for vm in scene.record(name).vms] for name in result["zfs_snapshots"]}
+    assert recorded[f"{tree}/nested@any-names"] == ["other"]
+    assert sorted(vm for vms in recorded.values() for vm in vms) == sorted(vm["name"] for vm in result["vms"])
     for snapshot in result["zfs_snapshots"]:
-        assert [vm["name"] for vm in scene.record(snapshot).vms] == [vm["name"] for vm in result["vms"]]
         rows = scene.engine.zfs.rows("get", "-H", "-p", "-o", "property,value", "all", snapshot)
         assert all(len(value) <= 8192 and value.isprintable() for _unused, value in rows)
     # And the command shows each VM in a line of its own.
