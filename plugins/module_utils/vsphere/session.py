@@ -18,7 +18,7 @@ from ..secret import Secret
 from ..text import printable
 from . import faults, sdk, tls
 
-CONNECTIONS = 16  # that a session keeps open, so calls that can be made side by side without connecting anew
+CONNECTIONS = 32  # that a session keeps open, so calls that can be made side by side without connecting anew
 _PARTS = ("about", "propertyCollector", "rootFolder", "searchIndex", "sessionManager", "viewManager")
 
 # What Python raises where an answer is read that lacks what belongs there, holds another type, or never ends nesting.
