@@ -10,6 +10,7 @@ are believed only where they have the shape that no such text can imitate.
 
 from __future__ import annotations
 
+import time
 from typing import Callable, Mapping, Sequence
 
 from ..errors import DatasetNotFound, ZfsError
@@ -69,13 +70,16 @@ def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
 
 
 def owned(zfs: Zfs, names: Sequence[str], key: str, owner: str, timeout: float) -> dict[str, str]:
-    """The `createtxg` of those of the snapshots `names` whose user property `key` was set to `owner` on this host."""
-    keys = ("createtxg", key, "creation")
+    """The `createtxg` of those of the snapshots `names` whose user property `key` was set to `owner` on this host.
+
+    Takes `timeout` seconds at most, also where some of them are not there and it has to ask again.
+    """
+    keys, end = ("createtxg", key, "creation"), time.monotonic() + timeout
     try:
         found = _of_each(zfs, names, keys, timeout)
-    except DatasetNotFound:  # one of them is not there, or none
-        there = existing(zfs, names, timeout)
-        found = _of_each(zfs, there, keys, timeout) if there else {}
+    except DatasetNotFound:
+        there = existing(zfs, names, max(0.0, end - time.monotonic()))
+        found = _of_each(zfs, there, keys, max(0.0, end - time.monotonic())) if there else {}
     return {name: said["createtxg"][0] for name, said in found.items() if said[key] == (owner, "local")}
 
 

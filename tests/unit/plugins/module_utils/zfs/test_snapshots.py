@@ -165,7 +165,7 @@ def test_only_what_was_set_on_this_host_is_owned(pool: Pool) -> None:
 def test_those_that_are_there_are_known_beside_one_that_is_gone(pool: Pool) -> None:
     assert snapshots.owned(pool, [MINE, "tank/vmware@gone"], RUN, "one", 9.0).keys() == {MINE}
     assert snapshots.owned(pool, ["tank/vmware@gone"], RUN, "one", 9.0) == {}
-    assert set(pool.timeouts) == {9.0}
+    assert max(pool.timeouts) == 9.0 and all(8.0 < timeout <= 9.0 for timeout in pool.timeouts)
 
 
 def test_what_each_carries_itself_is_read_in_one_process(pool: Pool) -> None:
