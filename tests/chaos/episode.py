@@ -232,7 +232,8 @@ class Episode:
                 vcenter.restart()
             vcenter.network("up")
         self._stage.second.network("up")
-        for fault in self._faults:
+        # A VM is moved back by its name, which another fault may have changed after the move.
+        for fault in sorted(self._faults, key=lambda fault: fault.kind != "VM renamed"):
             if fault.mend and (fault.hit or not fault.at):
                 fault.mend(self._stage)
         vcenter.clear_rules()
