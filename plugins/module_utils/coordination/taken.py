@@ -58,20 +58,18 @@ class Taken:
         """Whether there is something of it."""
         return self.seen and self.left != {}
 
+    def _on_disk(self) -> list[tuple[str, bool]]:
+        """The level of each and whether it is complete; without a seal a record says crash and no."""
+        sealed = [self.records.get(name) if name not in self.unsealed else None for name in self.names]
+        return [(one.consistency, one.complete) if one is not None else (CRASH, False) for one in sealed]
+
     def level(self) -> str | None:
         """The level of all of them together, as it is on disk."""
-        if not self.exists:
-            return None
-        return lowest(
-            self.records[name].consistency if name in self.records and name not in self.unsealed else CRASH
-            for name in self.names
-        )
+        return lowest(level for level, _unused in self._on_disk()) if self.exists else None
 
     def complete(self) -> bool:
         """Whether all of them are, as it is on disk."""
-        return self.exists and all(
-            name in self.records and name not in self.unsealed and self.records[name].complete for name in self.names
-        )
+        return self.exists and all(complete for _unused, complete in self._on_disk())
 
     def failure(self) -> RunFailed | None:
         """What to report when a record could not be set."""
