@@ -408,7 +408,7 @@ def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Sc
     vcenter.rule(method="CreateSnapshot.*", vm="web", effect="call_late", count=1)
     result = answer(start_module("vmware_coordinated_snapshot", {
         "dataset": scene.tree, "name": "late", "aliases": [GUEST], "connect_timeout": 2, "call_timeout": 1,
-        "vm_timeout": 3, "max_hold": 8,
+        "vm_timeout": 3, "max_hold": 60,
     }))  # fmt: skip
     assert result["created"] and ours(vcenter) == []
     (entry,) = scene.engine.journal.open_entries()
