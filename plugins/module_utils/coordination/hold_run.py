@@ -90,6 +90,8 @@ class HoldRun:
         description = identity.description(self._engine.host, self._id, self._plan.snapshots[0])
 
         def quiesce(site: Site) -> None:
+            holds = [hold for hold in self._holds_of(site) if hold.entry]
+            site.session.open_connections(min(len(holds), self._policy.limits.per_vcenter))
             Quiesce(
                 session=site.session,
                 journal=self._engine.journal,
@@ -99,7 +101,7 @@ class HoldRun:
                 deadline=self._deadline - _LEAST_ZFS_TIME,
                 give_up=self._give_up,
                 stopped=self._stop.asked,
-                holds=[hold for hold in self._holds_of(site) if hold.entry],
+                holds=holds,
                 made=partial(self._read_ahead, site),
             ).run()
 

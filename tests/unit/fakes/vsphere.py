@@ -138,6 +138,9 @@ class FakeSession(Session):
         self.logins = 0
         self._log_in(seen=0)
 
+    def open_connections(self, calls: int) -> None:
+        """The fake's calls need none."""
+
 
 def connect(endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts | None = None) -> Session:
     """What the session's own `connect` does, with a fake server."""
