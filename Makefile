@@ -17,7 +17,7 @@ setup: ## build the lab and the virtual environment (first time: some minutes)
 demo: setup ## the main job: one coordinated snapshot, from nothing to its result
 	@$(VENV)/bin/python -m tests.lab.demo
 
-test: setup ## every test, in two halves side by side (tests/conftest.py)
+test: setup ## every test, in two processes side by side (tests/conftest.py)
 	@$(VENV)/bin/python -m pytest tests -q -n 2 --dist loadgroup --durations=15
 
 check: setup ## what a reviewer runs: sanity, lint, types, licences, import; `make test` runs it too

@@ -17,7 +17,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination im
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RunFailed, SnapshotExists
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
+    ConnectionFailed,
+    RunFailed,
+    SnapshotExists,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk, tls, vm_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create, start_remove
 
 from tests.lab.simulator import Simulator
@@ -385,6 +390,40 @@ def test_a_server_that_falls_silent_keeps_nobody_elses_vms(
     assert levels(result) == {**BEST, "lost": "crash"} and result["consistency"] == "crash"
     assert max(vm_of(result, name)["hold_seconds"] for name in BEST) < 25.0
     scene.assert_released(vcenter, silent)
+
+
+# ---- connections
+
+
+def test_no_creation_waits_for_a_handshake(scene: Scene, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes as long as a call or longer: they are done before the first VM is held."""
+    asked: list[str] = []
+    late: list[str] = []
+    create, wrap = vm_snapshots.start_create, tls.VerifyingContext.wrap_socket
+
+    def note_creation(session: Any, vm: str, *arguments: Any) -> str:
+        asked.append(vm)
+        return create(session, vm, *arguments)
+
+    def note_handshake(self: Any, *arguments: Any, **options: Any) -> Any:
+        late.extend(asked[:1])
+        return wrap(self, *arguments, **options)
+
+    monkeypatch.setattr(vm_snapshots, "start_create", note_creation)
+    monkeypatch.setattr(tls.VerifyingContext, "wrap_socket", note_handshake)
+    assert levels(scene.take()) == BEST
+    assert len(asked) > 1 and late == []
+
+
+def test_a_server_that_is_away_is_reported_by_the_call_that_needs_it(scene: Scene, vcenter: Simulator) -> None:
+    session = scene.engine.connect(*login(scene))
+    vcenter.kill()
+    session.stub.DropConnections()
+    session.open_connections(8)
+    with pytest.raises(ConnectionFailed, match="cannot be reached to ask the time"):
+        clock = session.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
+        session.call("ask the time", clock.CurrentTime)
+    session.close()
 
 
 # ---- others work on the same VMs
