@@ -94,13 +94,13 @@ class Session:
     def open_connections(self, calls: int) -> None:
         """Connect beforehand for so many calls side by side, so that none of them waits for a handshake. Never raises:
         a connection that is missing is opened by the call that needs it, which reports what is wrong."""
-        opened = []
+        opened: list[Any] = []
         try:
             while len(opened) < min(calls, CONNECTIONS):
                 opened.append(self.stub.GetConnection())
                 if opened[-1].sock is None:  # pyVmomi 8 leaves that to the first request
                     opened[-1].connect()
-        except (OSError, http.client.HTTPException, QuiesceError):
+        except Exception:  # as in _call_once: whatever pyVmomi raises
             pass
         for connection in opened:
             self.stub.ReturnConnection(connection)
