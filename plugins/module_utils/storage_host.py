@@ -84,11 +84,14 @@ def observe(
     roots = pseudo_roots(_read("/var/lib/nfs/etab"))
     asked_paths = {clean_path(path) for path in paths}
     asked_paths |= {clean_path(root + path) for root in roots for path in asked_paths}
-    found_paths = ask_all(_real_path, asked_paths, limit)
+    mounts = mount_table()
+    # A mountpoint is its own real path, as the kernel says: a pool that hangs there need not be asked.
+    mountpoints = asked_paths.intersection(mount.mountpoint for mount in mounts if mount.visible)
+    found_paths = ask_all(_real_path, asked_paths - mountpoints, limit) | {path: path for path in mountpoints}
     return StorageHostView(
         addresses=frozenset(addresses | local_addresses()),
         names=frozenset(alias_names | own_names),
-        mounts=mount_table(),
+        mounts=mounts,
         pseudo_roots=roots,
         resolved=resolved,
         real_paths={path: real for path, real in found_paths.items() if real},

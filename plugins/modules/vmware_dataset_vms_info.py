@@ -180,7 +180,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     timeouts,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import texts
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import open_sites
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import datasets_around, open_sites
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.survey import survey
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, VSphereError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
@@ -189,6 +189,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import S
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets, select
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import pool_of
 
 SPEC = CONNECTION + ArgumentSpec(
     {
@@ -210,7 +211,7 @@ def run(module):
             stack,
             credentials,
             password,
-            list_datasets(zfs),
+            datasets_around(zfs, pool_of(options["dataset"])),
             options["aliases"],
             partial(connect, timeouts=timeouts(options)),
         )

@@ -154,12 +154,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     run_module,
     timeouts,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import datasets_around
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import by_dataset, match_here
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import list_datastores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import is_within
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import is_within, pool_of
 
 SPEC = LOGIN + ArgumentSpec(
     {
@@ -173,9 +174,11 @@ IN_DATASETS = ("moid", "name", "datacenter", "relation")
 
 def run(module: Any) -> dict[str, Any]:
     wanted = module.params["dataset"]
-    if wanted is not None:
+    if wanted is None:
+        datasets = list_datasets(Zfs())
+    else:
         list_datasets(Zfs(), wanted)  # raises where there is no such dataset
-    datasets = list_datasets(Zfs())
+        datasets = datasets_around(Zfs(), pool_of(wanted))
     server, username, password = login(module)
     with connect(server, username, password, timeouts(module.params)) as session:
         datastores = list_datastores(session)

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
-from ..errors import QuiesceError
+from ..errors import QuiesceError, ZfsTimeout
 from ..zfs.names import pool_of
 from .engine import Engine
 from .journal import ENDED, GONE, QUIESCING, RELEASING, RunRecord
+from .runs_v1 import NO_ANSWER
 from .seal import seal_again
+
+_SLOW = 15.0  # seconds after which a failure says that the pool does not answer
 
 
 @dataclass
@@ -22,28 +26,37 @@ class Ended:
     problems: list[str] = field(default_factory=list)
 
 
-def end(engine: Engine, pool: str = "") -> Ended:
+def end(engine: Engine, pool: str = "", slow: set[str] | None = None) -> Ended:
     """Set the finished records of dead runs, those of one `pool` only if it is named, and close the runs of which
     nothing is left. A record is set exactly as the run wrote it to the journal, or not at all.
+
+    `slow` are pools that did not answer in time, and is added to: one that is suspended costs one time limit, not one
+    for each run.
     """
+    slow = set() if slow is None else slow
     done = Ended()
     for run in engine.journal.unsealed_runs():
         if not engine.locks.is_alive(run):
-            _seal(engine, run, pool, done)
+            _seal(engine, run, pool, slow, done)
     for dead in engine.journal.runs((QUIESCING, RELEASING)):
         if not engine.locks.is_alive(dead.id) and _is_done(engine, dead):
             engine.journal.set_state(dead.id, ENDED)
     return done
 
 
-def _seal(engine: Engine, run: str, pool: str, done: Ended) -> None:
+def _seal(engine: Engine, run: str, pool: str, slow: set[str], done: Ended) -> None:
     kept = engine.journal.seals(run)
     if not kept or (pool and pool_of(kept[0].snapshot) != pool):
         return  # it has just ended by itself, or is of another pool
+    its_pool, begun = pool_of(kept[0].snapshot), time.monotonic()
     try:
+        if its_pool in slow:
+            raise ZfsTimeout(NO_ANSWER.format(pool=its_pool))
         sealed, unsealed = seal_again(engine, run)
     except QuiesceError as error:
         sealed, unsealed = [], {kept[0].snapshot: error.problem}
+    if unsealed and time.monotonic() - begun > _SLOW:
+        slow.add(its_pool)
     done.sealed += sealed
     for snapshot, reason in unsealed.items():
         done.problems.append(

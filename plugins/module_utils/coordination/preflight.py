@@ -16,9 +16,8 @@ from ..vsphere.datastores import list_datastores
 from ..vsphere.privileges import COORDINATE, lacking_on_vms
 from ..vsphere.session import Session
 from ..zfs.command import Zfs
-from ..zfs.datasets import list_datasets
-from ..zfs.names import is_within
-from .sites import Site
+from ..zfs.names import is_within, pool_of
+from .sites import Site, datasets_around
 
 _SHOWN = 3  # VMs that a message names for each privilege
 
@@ -29,7 +28,7 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
     A handful of calls, plus two for every 500 VMs. Nobody can be asked about VMs that the account cannot see, and about
     datastores that are not mounted yet.
     """
-    datasets = list_datasets(zfs)
+    datasets = datasets_around(zfs, pool_of(credential.filesystem))
     site = Site(session, [credential], list_datastores(session))
     site.judge(match_here(site.datastores, datasets), datasets)
     carrying = site.carrying(one.name for one in datasets if is_within(one.name, credential.filesystem))

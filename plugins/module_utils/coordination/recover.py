@@ -103,9 +103,10 @@ class _Recovery:
 
     def run(self, scan: bool = False) -> Recovery:
         """The VMs first: what becomes of a record changes nothing for them."""
-        lowered, problems = runs_v1.settle(self._engine, self._pool)
+        slow: set[str] = set()  # pools that do not answer in time
+        lowered, problems = runs_v1.settle(self._engine, self._pool, slow)
         self._at_each(scan, self._remove)
-        ended = dead_runs.end(self._engine, self._pool)
+        ended = dead_runs.end(self._engine, self._pool, slow)
         self._done.lowered += lowered
         self._done.sealed += ended.sealed
         self._done.problems += [*problems, *ended.problems]

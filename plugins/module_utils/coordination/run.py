@@ -24,7 +24,7 @@ from .problem import Problem
 from .record import Record
 from .request import Request
 from .seal import check_room
-from .sites import Site, open_sites
+from .sites import Site, datasets_around, open_sites
 from .stop import Stop, on_signals
 from .taken import Taken
 
@@ -124,11 +124,11 @@ def _check(engine: Engine, request: Request) -> list[str]:
 def _plan(engine: Engine, request: Request, stack: ExitStack) -> tuple[list[Site], Plan, list[Plan]]:
     """The servers, which `stack` logs out of, the plan, and its waves: the plan alone where none are wanted."""
     engine.report(f"Looking for the VMs on {request.dataset}")
-    everything = list_datasets(engine.zfs)
-    names = [dataset.name for dataset in select(everything, request.dataset, request.recursive, request.exclude)]
+    around = datasets_around(engine.zfs, pool_of(request.dataset))
+    names = [dataset.name for dataset in select(around, request.dataset, request.recursive, request.exclude)]
     credentials = engine.credentials.find_for_datasets(names)
     sites, problems = open_sites(
-        stack, credentials, engine.credentials.password, everything, request.aliases, engine.connect
+        stack, credentials, engine.credentials.password, around, request.aliases, engine.connect
     )
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))

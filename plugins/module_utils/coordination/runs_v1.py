@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Callable
 
-from ..errors import QuiesceError
+from ..errors import QuiesceError, ZfsTimeout
 from ..zfs import snapshots
 from ..zfs.names import pool_of
 from ..zfs.properties import GONE as REPLACED
@@ -27,21 +27,31 @@ from .record_v1 import HELD_UNTIL, parse
 
 SNAPSHOTTING, LOST = "snapshotting", "lost"
 _SECONDS = 15.0  # a pool that hangs must not keep VMs from being released
+NO_ANSWER = "the pool {pool} did not answer in time before; check it with 'zpool status'"
 _FORGET_AFTER = timedelta(days=7)  # a ZFS snapshot whose command did not return is not expected any longer
 
 
-def settle(engine: Engine, pool: str = "") -> tuple[list[str], list[str]]:
+def settle(engine: Engine, pool: str = "", slow: set[str] | None = None) -> tuple[list[str], list[str]]:
     """To be done before the VMs of these runs are released: while they are held, a ZFS snapshot that exists was taken
     with them held. Those of one `pool` only if it is named. Returns (ZFS snapshots whose record was lowered, problems).
+
+    `slow` are pools that did not answer in time, and is added to: the VMs wait for a suspended one once, not once for
+    each run.
     """
+    slow = set() if slow is None else slow
     lowered: list[str] = []
     problems: list[str] = []
     for run in engine.journal.runs((SNAPSHOTTING, LOST)):
         if engine.locks.is_alive(run.id) or (pool and pool_of(run.snapshots[0]) != pool):
             continue
+        its_pool = pool_of(run.snapshots[0])
         try:
+            if its_pool in slow:
+                raise ZfsTimeout(NO_ANSWER.format(pool=its_pool))
             lowered += _settle_one(engine, run)
         except QuiesceError as error:
+            if isinstance(error, ZfsTimeout):
+                slow.add(its_pool)
             problems.append(f"The record of {run.snapshots[0]} was not checked: {error.problem}.")
             # Its VMs are released now, so that a ZFS snapshot that is found later may have come too late.
             best_effort(partial(engine.journal.set_state, run.id, LOST))

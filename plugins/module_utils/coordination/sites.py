@@ -15,12 +15,14 @@ from ..errors import QuiesceError
 from ..matching import Match, match_here
 from ..registry.credentials import Credential
 from ..secret import Secret
+from ..storage_host import mount_table
 from ..text import printable
 from ..vsphere.datastores import Datastore, list_datastores
 from ..vsphere.session import Endpoint, Session
 from ..vsphere.vm_watch import VmWatch
-from ..zfs.datasets import Dataset
-from ..zfs.names import is_within
+from ..zfs.command import Zfs
+from ..zfs.datasets import Dataset, list_datasets
+from ..zfs.names import is_within, pool_of
 from .problem import Problem, related
 
 Connect = Callable[[Endpoint, str, Secret], Session]
@@ -31,6 +33,21 @@ def endpoint_of(credential: Credential) -> Endpoint:
     return Endpoint(
         credential.hostname, credential.port, credential.validate_certs, credential.ca_path, credential.thumbprint
     )
+
+
+def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
+    """The datasets of a pool, and those of other pools that are mounted, for matching datastores.
+
+    Zfs is asked about the one pool only, because it does not answer while another is suspended. The kernel tells what
+    is mounted, which is enough to see that a datastore lies on another pool.
+    """
+    mounts = [mount for mount in mount_table() if mount.fstype == "zfs" and mount.root == "/" and mount.visible]
+    others = {
+        mount.source: Dataset(mount.source, "filesystem", mount.mountpoint, True)
+        for mount in mounts
+        if "@" not in mount.source and pool_of(mount.source) != pool
+    }
+    return [*list_datasets(zfs, pool), *others.values()]
 
 
 @dataclass
@@ -52,7 +69,7 @@ class Site:
     def judge(self, verdicts: Iterable[Match], datasets: Sequence[Dataset]) -> list[Problem]:
         """Take the verdicts on its datastores, and what the credentials say of them; return what is wrong.
 
-        `datasets` are all of this storage host.
+        `datasets` are those of the credentials' pool, and what else is mounted (see `datasets_around`).
 
         A datastore that may lie on a credential's filesystem, for all that is known, is wrong as well: nobody can say
         that the VMs on it were left out with reason.
@@ -91,7 +108,7 @@ def open_sites(
     aliases: Sequence[str],
     connect: Connect,
 ) -> tuple[list[Site], list[Problem]]:
-    """Log in everywhere side by side and match what is found there with `datasets` (all of this host).
+    """Log in everywhere side by side and match what is found there with `datasets` (see `datasets_around`).
 
     `stack` logs out when it closes. Returns the sites, and what went wrong with the others: a server that is
     away must not stop the snapshot of the VMs on the rest. Credentials with the same account share a login.

@@ -117,12 +117,12 @@ class Storage(Zfs):
         columns = _option(words, "-o").split(",")
         if _option(words, "-t") != "snapshot":
             root = next(iter(_names(words)), None)
-            if root is not None and root not in self.datasets:
+            if root is None:
+                raise ZfsTimeout("'zfs list' did not end within 60 seconds: another pool is suspended")
+            if root not in self.datasets and not any(is_within(name, root) for name in self.datasets):
                 raise _no_such_dataset("list", root)
             return [
-                [_of_dataset(name, column) for column in columns]
-                for name in self.datasets
-                if root is None or is_within(name, root)
+                [_of_dataset(name, column) for column in columns] for name in self.datasets if is_within(name, root)
             ]
         asked = _names(words)
         found = [name for name in asked if name in self.snapshots] if "-r" not in words else list(self._below(asked))

@@ -32,7 +32,7 @@ for last; do :; done
 rows() { printf '%s\tfilesystem\t/%s\tyes\n' tank tank tank/vmware tank/vmware tank/vmware/nested tank/vmware/nested \
     tank/other tank/other; }
 case "$last" in
-    filesystem,volume) rows ;;
+    filesystem,volume | tank) rows ;;
     tank/vmware) rows | grep '^tank/vmware' ;;
     *) echo "cannot open '$last': dataset does not exist" >&2; exit 1 ;;
 esac

@@ -141,6 +141,31 @@ def test_what_cannot_be_set_is_reported_and_tried_again(world: World) -> None:
     assert world.end() == Ended(sealed=list(NAMES)) and world.state("one") == ENDED
 
 
+def test_a_suspended_pool_is_waited_for_once_and_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_runs, "_SLOW", -1.0)
+    for run, name in (("one", "tank/a@s"), ("two", "tank/b@s"), ("three", "tank2/a@s")):
+        world.die(run, name)
+    asked: list[str] = []
+    ask = world.zfs.run
+
+    def suspended(*arguments: str, **options: Any) -> str:
+        asked.append(arguments[2])
+        if arguments[2] == "tank":
+            raise ZfsTimeout("'zfs program' did not end within 60 seconds")
+        return ask(*arguments, **options)
+
+    monkeypatch.setattr(world.zfs, "run", suspended)
+    done = world.end()
+    assert asked == ["tank", "tank2"] and done.sealed == ["tank2/a@s"]
+    assert ["did not end within" in done.problems[0], "the pool tank did not answer" in done.problems[1]] == [
+        True,
+        True,
+    ]
+    assert world.journal.unsealed_runs() == ["one", "two"]
+
+
 def test_one_that_cannot_be_set_keeps_no_other_waiting(world: World) -> None:
     world.die("one", "tank/a@s")
     world.die("two", "tank/b@s")

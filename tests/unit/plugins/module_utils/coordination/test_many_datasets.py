@@ -239,7 +239,7 @@ def test_retention_of_a_task_for_each_dataset_grows_with_the_datasets() -> None:
 
 def test_a_selection_grows_with_datasets_and_exclusions() -> None:
     def selection(count: int) -> Callable[[], Any]:
-        datasets = list_datasets(many(count))
+        datasets = list_datasets(many(count), ROOT)
         return lambda: select(datasets, ROOT, True, [dataset.name for dataset in datasets[1::2]])
 
     assert_linear(selection)

@@ -21,6 +21,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.jo
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.runs_v1 import LOST, SNAPSHOTTING
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ZfsTimeout
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, Pool
@@ -164,6 +165,24 @@ def test_what_is_not_a_record_of_that_run_stays_as_it_is(world: World, propertie
         world.zfs.add(name, properties)
     assert world.settle() == ([], []) and world.zfs.programs == []
     assert world.zfs.own(A) == properties
+
+
+def test_the_vms_wait_for_a_suspended_pool_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def suspended(zfs: Any, names: Sequence[str], timeout: float) -> list[str]:
+        asked.append(names[0])
+        if names[0].startswith("tank/"):
+            raise ZfsTimeout("'zfs list' did not end within 15 seconds")
+        return []
+
+    for run, name in (("one", "tank/a@s"), ("two", "tank/b@s"), ("three", "tank2/a@s")):
+        world.journal.open_run(run, "", name.split("/")[0], [name], SNAPSHOTTING)
+    monkeypatch.setattr(runs_v1.snapshots, "existing", suspended)
+    lowered, problems = world.settle()
+    assert lowered == [] and len(asked) == 2 and "tank2/a@s" in asked
+    assert ["did not end within" in problems[0], "the pool tank did not answer" in problems[1]] == [True, True]
+    assert {run.id for run in world.journal.runs((LOST,))} >= {"one", "two"}, "they are looked at again"
 
 
 def test_what_cannot_be_lowered_is_reported_and_tried_again(world: World) -> None:

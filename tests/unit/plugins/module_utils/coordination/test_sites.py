@@ -10,14 +10,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import matching
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import sites
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import Problem, texts
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import Site, open_sites
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import (
+    Site,
+    datasets_around,
+    open_sites,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ConnectionFailed, RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import Match, disk_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host import Mount, StorageHostView
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import Dataset
+from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.zfs import Storage
 
 CREDENTIAL = Credential("vcenter.lab", "root", "tank/vmware", id=7)
 DATASETS = [
@@ -53,6 +61,31 @@ def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,))
     """The same, with what is wrong in words."""
     site, problems = problems_of(*matches, credentials=credentials)
     return site, texts(problems)
+
+
+def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another pool may be suspended, and zfs would wait for it. The kernel tells what is mounted of it."""
+    zfs = Storage(["tank", "tank/vm"])
+    monkeypatch.setattr(
+        sites,
+        "mount_table",
+        lambda: (
+            Mount("tank2/share", "/", "/srv", "zfs"),
+            Mount("tank/vm", "/", "/srv/vm", "zfs"),
+            Mount("tank2/share", "/sub", "/bound", "zfs"),
+            Mount("tank2/share@old", "/", "/srv/.zfs/snapshot/old", "zfs"),
+            Mount("tank2/hidden", "/", "/hidden", "zfs", visible=False),
+            Mount("/dev/sda1", "/", "/", "ext4"),
+        ),
+    )
+    around = datasets_around(zfs, "tank")
+    assert [(one.name, one.mountpoint) for one in around[2:]] == [("tank2/share", "/srv")]
+    assert [one.name for one in around[:2]] == ["tank", "tank/vm"] and zfs.processes == 1
+    # The folder vm of a datastore on the other pool is our dataset: it is not to be missed.
+    datastore = Datastore("ds-1", "all", "DC0", "NFS", ("nas",), "/srv", True, "vcenter.lab")
+    view = StorageHostView(frozenset(), frozenset(["nas"]), sites.mount_table(), real_paths={"/srv": "/srv"})
+    (found,) = matching.match([datastore], around, view)
+    assert found.datasets == ("tank2/share", "tank/vm") and not found.doubt
 
 
 def test_a_datastore_that_lies_elsewhere_is_no_problem() -> None:
