@@ -12,6 +12,7 @@ import os
 import sys
 from typing import Any, Callable, Sequence
 
+from .coordination import leftovers
 from .coordination.engine import Engine, open_engine
 from .coordination.recover import recover
 from .coordination.snapshot_task import overview, summary, take_turn
@@ -97,11 +98,8 @@ def _recover(options: argparse.Namespace) -> int:
             _say(f"wrote the record of {name}, which its run had finished")
         for name in done.lowered:
             _say(f"lowered the record of {name}, which release 1.0.0 had left unfinished")
-        for problem in done.problems:
-            _say(problem)
-        for item in done.left:
-            _say(f"left {_snapshot(item)}: {item['reason']}")
-        if not (done.removed or done.sealed or done.lowered or done.problems or done.left):
+        _say_leftovers(done.as_dict())
+        if not any(done.as_dict().values()):
             _say("nothing is left of interrupted runs")
     done.require_clean()
     return 1 if done.problems else 0
@@ -200,26 +198,16 @@ def _status(options: argparse.Namespace) -> int:
         _print_json(found)
     else:
         _print_status(found)
-    return 1 if found["left"] else 0
+    return 1 if found["left"] or found["problems"] else 0
 
 
 def status(engine: Engine, last: int) -> dict[str, Any]:
-    """Runs that are alive, VMware snapshots of dead runs that may exist, and the `last` runs, as plain data."""
+    """Runs that are alive, what dead runs left (leftovers.py), and the `last` runs, as plain data."""
     alive = engine.locks.holders()
     living = {holder.run for holder in alive}
     return {
         "alive": [dict(holder.__dict__) for holder in alive],
-        "left": [
-            {
-                "run_id": entry.run,
-                "server": entry.hostname,
-                "vm": entry.vm_name,
-                "vmware_snapshot": entry.name,
-                "reason": entry.note,
-            }
-            for entry in engine.journal.open_entries()
-            if entry.run not in living
-        ],
+        **leftovers.as_dict(engine),
         "runs": [
             {**summary(run), "state": "alive" if run.id in living else run.state}
             for run in engine.journal.runs(limit=last)
@@ -245,10 +233,18 @@ def _print_status(found: dict[str, Any]) -> None:
         _print_table(["started (UTC)", "snapshot", "consistency", "", "held", "run"], rows)
     else:
         _say("no run yet")
-    for item in found["left"]:
-        _say(f"may be left: {_snapshot(item)} {item['reason']}")
-    if found["left"]:
+    _say_leftovers(found)
+    if found["left"] or found["problems"]:
         _say("run 'vmware-zfs recover'")
+
+
+def _say_leftovers(found: dict[str, Any]) -> None:
+    """What is not over, in the words of `recover` and `status` alike; what is wrong comes last."""
+    for problem in found["problems"]:
+        _say(problem)
+    for kind in ("watched", "left"):
+        for item in found[kind]:
+            _say(f"{kind} {_snapshot(item)}: {item['reason']}")
 
 
 def _snapshot(item: dict[str, Any]) -> str:

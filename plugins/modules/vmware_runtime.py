@@ -35,7 +35,8 @@ options:
     description:
       - V(present) has the runtime as this collection brings it.
       - V(absent) removes virtual environment, engine and command. It refuses while a run is alive, and while the
-        journal knows of VMware snapshots that may be left, because nobody on this host could remove them any more.
+        journal knows of VMware snapshots that are left or watched, because nobody on this host could remove them any
+        more.
     type: str
     choices: [present, absent]
     default: present
@@ -200,7 +201,7 @@ def refuse_while_left():
         left = Journal(database).open_entries()
     if left:
         raise InputError(
-            f"{counted(len(left), 'VMware snapshot')} may be left, first '{left[0].name}' of the VM"
+            f"{counted(len(left), 'VMware snapshot')} may be left or still come to be, first '{left[0].name}' of the VM"
             f" '{printable(left[0].vm_name, 80)}' on {left[0].hostname},"
             " which only the runtime on this host would remove",
             "Run 'vmware-zfs recover' until 'vmware-zfs status' tells of none, or set force",

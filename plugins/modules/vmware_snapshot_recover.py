@@ -14,9 +14,12 @@ description:
     lost power. They are known from the journal on the storage host, and with O(scan=true) from vSphere as well.
   - Each is removed by managed object ID, without its children, and looked for afterwards. A VM that moved or was
     renamed is followed, one that is gone is accepted.
+  - A VM that was registered anew and is off may be a restored one, which has to be reverted to the VMware snapshot. It
+    is left alone and listed under RV(left).
   - It also writes the consistency records that an interrupted run had finished, but not written to its ZFS snapshots.
   - Nothing else is touched, neither a VMware snapshot of somebody else nor one of a run that is alive.
-  - The module fails when something is left, and says what and why.
+  - The module fails when something is left, and says what and why. What is only RV(watched) is no failure. The command
+    C(vmware-zfs status) says the same.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.runtime
@@ -36,6 +39,8 @@ options:
     description:
       - Whether to search every VM of the stored credentials' servers for VMware snapshots that carry this storage
         host's mark, for after the state database was lost.
+      - One that carries a former identity of this host, of before its disk was cloned or restored elsewhere, is removed
+        only if the journal knows its run. Otherwise a clone may need it, and it is listed under RV(left).
     type: bool
     default: false
   lock_timeout:
@@ -100,7 +105,9 @@ watched:
   description:
     - The VMware snapshots that are not there, but may come to be because nobody saw their creation end, or come back
       with their VM, which is not there either.
-    - They are looked for again by each recovery, until they have been absent for half an hour.
+    - They are looked for again by each recovery, until they have been absent for half an hour. Nothing has to be done
+      about them.
+    - In check mode those that were watched before and are not there.
   returned: success or failure
   type: list
   elements: dict

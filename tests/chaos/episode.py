@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
 
 from . import judge
@@ -22,7 +21,6 @@ from .faults import Fault
 from .stage import PATIENCE, Hung, Process, Stage
 from .truth import read_trace
 
-OUR_HOSTS = {StorageHost.here().id}
 _RECOVERIES = 6  # until one finds nothing more to do
 
 
@@ -65,7 +63,7 @@ class Episode:
         for vcenter in (stage.vcenter, stage.second):
             vcenter.clear_trace()  # the file keeps it
         self._begun = time.time()
-        self._before = judge.foreign(stage.machines(), OUR_HOSTS)
+        self._before = judge.foreign(stage.machines(), stage.our_hosts)
         self._task: dict[str, Any] = {"policy": {"vm_timeout": 8.0, "max_hold": 20.0}}
         self._task["policy"]["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
         self._task["policy"]["on_quiesce_failure"] = rng.choice(("crash_consistent", "crash_consistent", "skip"))
@@ -162,7 +160,7 @@ class Episode:
                 fault.hit = True  # should it fail half-way, it is to be mended
                 fault.hit = fault.strike(self._stage, process) is not False
                 if self._stage.vcenter.running:  # somebody may have taken a snapshot of theirs
-                    now = judge.foreign(self._stage.machines(), OUR_HOSTS)
+                    now = judge.foreign(self._stage.machines(), self._stage.our_hosts)
                     self._before = {**now, **self._before}
 
     def _note_rules(self) -> None:
@@ -247,8 +245,8 @@ class Episode:
         stage = self._stage
         stage.dump("the end")
         machines = stage.machines()
-        self._verdict.left_behind += judge.left_behind(machines, OUR_HOSTS)
-        self._verdict.foreign_lost += judge.foreign_lost(self._before, judge.foreign(machines, OUR_HOSTS))
+        self._verdict.left_behind += judge.left_behind(machines, stage.our_hosts)
+        self._verdict.foreign_lost += judge.foreign_lost(self._before, judge.foreign(machines, stage.our_hosts))
         diary, dumps = stage.diary(), stage.dumps()
         self._verdict.evidence |= {"diary": diary, "dumps": dumps}
         seen = judge.observe(diary, dumps)

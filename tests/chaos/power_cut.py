@@ -47,7 +47,7 @@ with Credentials.open(Paths(state / "db", state / "etc" / "key")) as credentials
     for given in json.load(sys.stdin):
         password = Secret(given.pop("password"))
         credentials.insert(Credential("", "", "").merged(given), password)
-print(StorageHost.here().id)
+print(StorageHost.here(Paths(state / "db", state / "etc" / "key")).id)
 """
 
 

@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import identity
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RegistryError, VSphereError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.cipher import Cipher
@@ -166,6 +167,7 @@ class Stage:
         if os.environ.get(OWN_MOUNTS):
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "chaos", str(self.state)], check=True)
         self.paths = Paths(self.state / "db", self.state / "etc" / "key", folder / "locks")
+        self.our_hosts = {identity.StorageHost.here(self.paths).id}
         self.set_clock(0)
         self.power: list[tuple[float, str, bool]] = []  # when which VM (by name) was switched on or off here
         self.number = 0

@@ -101,8 +101,8 @@ def test_a_snapshot_comes_to_be_and_goes_alone(session: Session, vm: Vm) -> None
 
 
 def test_a_vm_is_found_by_its_instance_uuid(session: Session, vm: Vm) -> None:
-    assert vm_snapshots.find_by_instance_uuid(session, vm.instance_uuid) == vm.moid
-    assert vm_snapshots.find_by_instance_uuid(session, "00000000-0000-0000-0000-000000000000") is None
+    assert vm_snapshots.find_by_instance_uuid(session, vm.instance_uuid) == [vm.moid]
+    assert vm_snapshots.find_by_instance_uuid(session, "00000000-0000-0000-0000-000000000000") == []
 
 
 def _end_of(session: Session, task: str) -> TaskEnd:

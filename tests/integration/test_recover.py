@@ -15,7 +15,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination im
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import (
     NAME_PREFIX,
-    StorageHost,
     description,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
@@ -172,7 +171,7 @@ def test_other_peoples_snapshots_stay(scene: Scene, vcenter: Simulator, session:
     (top,) = vcenter.snapshots()["web"]
     assert top["name"] == "backup on top" and [child["name"] for child in top["children"]] == ["another on top"]
     assert [node["moid"] for node in nodes(vcenter.snapshots()["app"])] == [stranger[0]["moid"]]
-    assert StorageHost.here().id != "0123456789ab"
+    assert scene.engine.host.id != "0123456789ab"
 
 
 def test_a_managed_object_id_that_is_another_ones_by_now_is_not_trusted(

@@ -45,13 +45,14 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Open the state of `paths`; with `read_only` nothing is created or changed. Raises RegistryError."""
     with Database.open(paths, read_only=read_only) as database, _unhindered(report) as told:
+        host = StorageHost.here(paths, read_only)
         yield Engine(
             zfs=Zfs(),
             credentials=Credentials(database, Cipher(paths.key_file)),
             tasks=SnapshotTasks(database),
-            journal=Journal(database),
+            journal=Journal(database, host.id),
             locks=Locks(paths.lock_dir),
-            host=StorageHost.here(),
+            host=host,
             connect=connect,
             report=told,
         )

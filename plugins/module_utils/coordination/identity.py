@@ -5,40 +5,64 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import socket
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from pathlib import Path
+from datetime import datetime, timedelta, timezone
 
 from ..errors import InputError
+from ..registry.database import Paths
+from ..registry.host_identity import id_of_1_0_0, identities
 from ..zfs.names import check_dataset, check_snapshot
 
 NAME_PREFIX = "vmware-zfs "
-_MARK = re.compile(r"\[vmware-zfs host=([0-9a-f]{12}) run=([0-9A-Za-z-]+) snapshot=([^\]@]+@[^\]@]+)\]")
+_MARK = re.compile(
+    r"\[vmware-zfs host=([0-9a-f]{12}) run=([0-9A-Za-z-]+)(?: machine=([0-9a-f]{12}))? snapshot=([^\]@]+@[^\]@]+)\]"
+)
+# How long a run may hold VMs on a machine that this one was copied from: far beyond the default of max_hold.
+_LONGEST_HOLD = timedelta(hours=1)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class StorageHost:
-    """This storage host. `id` stays the same when the host is renamed; it is derived from, and does not tell, its
-    machine ID.
+    """This storage host. `id` stays the same when the host is renamed, and is another one on each clone of it.
+
+    `former` are the ids that its VMware snapshots may carry from before: those of the machines that this disk has been
+    on, and that of release 1.0.0. A clone of this host may use them still. `machine` is the id of the machine ID, "" if
+    it has none, `made` when `id` was made.
     """
 
     name: str
     id: str
+    former: frozenset[str] = frozenset()
+    machine: str = ""
+    made: datetime = _LONG_AGO
 
     @classmethod
-    def here(cls) -> "StorageHost":
-        name = socket.gethostname()
-        try:
-            machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-        except OSError:
-            machine = name  # no systemd: the name has to do
-        # machine-id(5): to be treated as confidential, so only a hash with our name in it leaves the host.
-        return cls(name, hashlib.sha256(f"quiesce.vmware_zfs {machine}".encode()).hexdigest()[:12])
+    def here(cls, paths: Paths, read_only: bool = False) -> "StorageHost":
+        """Raises RegistryError."""
+        today, *others = identities(paths, read_only)
+        former = {one.id for one in others} | {one.machine.id for one in (today, *others)} | {id_of_1_0_0()}
+        return cls(
+            socket.gethostname(),
+            today.id,
+            frozenset(former - {""}),
+            today.machine.id,
+            datetime.fromisoformat(today.made),
+        )
+
+    def copied_just_now(self) -> bool:
+        """Whether a run that this host's journal inherited from another machine may still be alive there.
+
+        It began before the copy was made, so it is over once the copy has been up for as long as a run may hold VMs.
+        The clock alone is not trusted: it may be set right after the start.
+        """
+        longest = _LONGEST_HOLD.total_seconds()
+        age = (datetime.now(timezone.utc) - self.made).total_seconds()
+        return time.monotonic() < longest or 0 <= age < longest  # monotonic: since the machine was started
 
 
 def new_run_id() -> str:
@@ -76,30 +100,42 @@ def snapshot_name(run: str) -> str:
 
 def description(host: StorageHost, run: str, snapshot: str) -> str:
     """What an administrator reads who meets the VMware snapshot, with the mark by which it is known as ours."""
+    machine = f" machine={host.machine}" if host.machine else ""
     return (
         f"Holds this VM still while the storage host {host.name} takes the ZFS snapshot {snapshot}. It is removed "
         f"when that is done. If it is still here after an hour, run 'vmware-zfs recover' on {host.name} or "
         f"remove it by hand. "
-        f"[vmware-zfs host={host.id} run={run} snapshot={snapshot}]"
+        f"[vmware-zfs host={host.id} run={run}{machine} snapshot={snapshot}]"
     )
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a VMware snapshot of ours comes from: the run, and the first of the ZFS snapshots that it took."""
+    """Where a VMware snapshot of ours comes from: the run, and the first of the ZFS snapshots that it took.
+
+    `sure`: this very host made it; otherwise it may be one of a clone of this host.
+    """
 
     run: str
     snapshot: str
+    sure: bool = True
 
 
 def origin_of(host: StorageHost, name: str, text: str) -> Origin | None:
-    """The origin of the VMware snapshot with this name and description; None if this storage host did not make it."""
+    """The origin of the VMware snapshot with this name and description; None if this storage host did not make it.
+
+    It may have made one that has a former identity, or an unknown one with the machine ID of this host, which may have
+    lost its own.
+    """
     mark = _MARK.search(text)
-    if mark is None or mark.group(1) != host.id or name != snapshot_name(mark.group(2)):
+    if mark is None or name != snapshot_name(mark.group(2)):
+        return None
+    maker, run, machine, taken = mark.groups()
+    if maker != host.id and maker not in host.former and (not machine or machine != host.machine):
         return None
     try:  # anybody can write a description
-        dataset, _unused, snapshot = mark.group(3).partition("@")
+        dataset, _unused, snapshot = taken.partition("@")
         check_snapshot(check_dataset(dataset), snapshot)
     except InputError:
         return None
-    return Origin(mark.group(2), mark.group(3))
+    return Origin(run, taken, sure=maker == host.id)

@@ -52,6 +52,11 @@ class Entry:
     username: str = ""
     id: int = 0
 
+    @property
+    def watched(self) -> bool:
+        """Whether it was looked for and is not there, and nothing kept anybody from looking since."""
+        return self.state == ABSENT and not self.note
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -68,16 +73,19 @@ class RunRecord:
 
 
 class Journal:
-    """Writes and reads the journal. Safe for use by several threads, one transaction at a time."""
+    """Writes and reads the journal. Safe for use by several threads, one transaction at a time.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    `host` is the identity of this storage host, which runs are entered with.
+    """
+
+    def __init__(self, database: Database, host: str = "") -> None:
+        self._database, self._host = database, host
         self._lock = threading.Lock()
 
     def open_run(self, run: str, task: str, dataset: str, snapshots: Sequence[str], state: str = QUIESCING) -> None:
         self._write(
-            "INSERT INTO run (id, task, dataset, snapshots, state, started) VALUES (?, ?, ?, ?, ?, ?)",
-            [(run, task, dataset, json.dumps(list(snapshots)), state, _now())],
+            "INSERT INTO run (id, task, dataset, snapshots, state, started, host) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(run, task, dataset, json.dumps(list(snapshots)), state, _now(), self._host)],
         )
 
     def set_state(self, run: str, state: str) -> None:
@@ -144,8 +152,9 @@ class Journal:
         """
         now = _now()
         self._write(
-            "UPDATE vm_snapshot SET state = ?, changed = ? WHERE id = ? AND (state != ? OR changed > ?)",
-            [(ABSENT, now, entry, ABSENT, now) for entry in entries],
+            "UPDATE vm_snapshot SET changed = CASE WHEN state != ? OR changed > ? THEN ? ELSE changed END,"
+            " state = ?, note = '' WHERE id = ?",
+            [(ABSENT, now, now, ABSENT, entry) for entry in entries],
         )
 
     def gone(self, notes: Mapping[int, str]) -> None:
@@ -209,6 +218,13 @@ class Journal:
     def run(self, run: str) -> RunRecord | None:
         """The run with this id."""
         return next(iter(self._runs("id = ?", (run,), 1)), None)
+
+    def inherited(self) -> set[str]:
+        """The runs that began on another machine, from which this journal was copied."""
+        with self._lock:
+            return {
+                row[0] for row in self._database.rows("SELECT id FROM run WHERE host NOT IN ('', ?)", (self._host,))
+            }
 
     def last_run(self, task: str) -> list[RunRecord]:
         """The newest run of a snapshot task (its key), the first of its waves first; empty if there is none."""

@@ -10,37 +10,48 @@ from datetime import datetime, timezone
 from typing import Collection
 
 from ..vsphere.session import Session
-from ..vsphere.vm_snapshots import Bearer, search
+from ..vsphere.vm_snapshots import Bearer, Search, search
 from .creation import Creation
 from .engine import Engine
 from .identity import NAME_PREFIX, Origin, begun, origin_of
-from .journal import CREATED, ENDED, REMEMBERED, Entry
+from .journal import CREATED, REMEMBERED, Entry
+from .whereabouts import RESTORED
+
+_RESTORED = (
+    "its run is over and the VM is off, so this may be what a restored VM has to be reverted to; "
+    "revert the VM to it, or remove it by hand"
+)
+_FORMER = (
+    "it carries a former identity of this storage host, and a run on a clone of this host may be under way that needs "
+    "it; run 'vmware-zfs recover' on the clone, or remove it by hand if there is none"
+)
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """One of them, as an entry that is not in the journal yet, or under another server's name.
-
-    `restored`: its run was seen to its end and its VM is off, as one that was registered from a clone of the ZFS
-    snapshot. Such a VM has yet to be reverted to it.
+    """One of them, as an entry that is not in the journal yet, or under another server's name. `needed` says why it may
+    be needed and is left to people, "" if it is not.
     """
 
     entry: Entry
-    restored: bool
+    needed: str
 
 
-def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> list[Orphan]:
-    """The orphans on the session's server of this storage host's dead runs; `homeless` are entries whose server nobody
-    names.
+def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> tuple[list[Orphan], Search]:
+    """The orphans on the session's server of this storage host's dead runs, and what was searched; `homeless` are
+    entries whose server nobody names.
 
-    The database was lost or restored, a VM came back, or was restored itself, or the server has another name today.
+    The database was lost or restored, a VM came back, or was restored itself, or the server has another name today. One
+    with a former identity is taken for dead only if the journal knows its run: a clone of this host, with a journal of
+    its own since, may have a run under way.
     """
     hostname, port = session.endpoint.hostname, session.endpoint.port
     here = [one for one in engine.journal.open_entries() if (one.hostname, one.port) == (hostname, port)]
     known = {(vm, entry.name) for entry in here for vm in (entry.vm, entry.instance_uuid) if vm}
     alive = {holder.run for holder in engine.locks.holders()}  # before the search: they may end during it
     found = []
-    for vm, snapshot in search(session, NAME_PREFIX):
+    searched = search(session, NAME_PREFIX)
+    for vm, snapshot in searched.found:
         origin = origin_of(engine.host, snapshot.name, snapshot.description)
         if origin is None or origin.run in alive or engine.locks.is_alive(origin.run):
             continue
@@ -60,19 +71,24 @@ def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> list[
             creation=Creation.MADE,
         )
         entry = replace(entry, hostname=hostname, port=port, vm=vm.moid, username=session.username)
-        found.append(Orphan(entry, moved is None and _is_restored(engine, origin, vm)))
-    return found
+        found.append(Orphan(entry, _why_needed(engine, origin, vm, moved)))
+    return found, searched
 
 
 def _is_of(entry: Entry, vm: Bearer) -> bool:
     return bool(vm.instance_uuid) and entry.instance_uuid == vm.instance_uuid
 
 
-def _is_restored(engine: Engine, origin: Origin, vm: Bearer) -> bool:
-    if vm.power != "poweredOff":
-        return False
+def _why_needed(engine: Engine, origin: Origin, vm: Bearer, moved: Entry | None) -> str:
+    """A VM that is off may be one that was registered from a clone of the ZFS snapshot, and is not reverted yet."""
+    off = vm.power != "poweredOn"
+    if moved is not None:  # of a server with another name today, or of a copy of its VM elsewhere
+        return RESTORED if off and vm.moid != moved.vm else ""
     run = engine.journal.run(origin.run)
-    return _is_forgotten(origin.run) if run is None else run.state == ENDED
+    if not origin.sure and (run is None or engine.host.copied_just_now()):
+        return _FORMER
+    # What the journal has entered of the run is known before: this VM is not among it.
+    return _RESTORED if off and (run is not None or _is_forgotten(origin.run)) else ""
 
 
 def _is_forgotten(run: str) -> bool:

@@ -17,16 +17,18 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Sequence
 
 from ..errors import QuiesceError, RunFailed
-from ..text import counted, vm_on
+from ..text import counted, printable, vm_on
 from ..vsphere.session import Session
-from ..vsphere.vm_snapshots import states
+from ..vsphere.vm_snapshots import Search, states
 from . import dead_runs, orphans, runs_v1
 from .creation import Creation
 from .engine import Engine
 from .journal import ABSENT, INTENDED, REMEMBERED, Entry, best_effort
-from .release import Release, Removal
+from .leftovers import WATCHED, leftovers, told
+from .release import UNSEEN, Release, Removal
 from .request import Limits
-from .visit import Server, Visit, Work, vm_of
+from .visit import Server, Visit, Work
+from .whereabouts import RESTORED, locate
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
 _PATIENT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
@@ -34,9 +36,9 @@ _BRIEF = 120.0  # the same before a run, which is not to be kept waiting by what
 # A VMware snapshot whose creation nobody saw end is looked for so long (seconds): the server may still have the call in
 # hand, or an ESXi host the task, while vCenter knows nothing of it. The same for one whose VM is not there.
 _SETTLED_AFTER = 1800.0
-_RESTORED = (
-    "its run ended as it should and the VM is off, so this may be what a restored VM has to be reverted to; "
-    "revert the VM to it, or remove it by hand"
+_INHERITED = (
+    "this storage host is a copy of the machine on which its run began, and the run may still be alive there; "
+    "recovery sees to it when the copy has been up for an hour"
 )
 
 
@@ -44,8 +46,9 @@ _RESTORED = (
 class Recovery:
     """What a recovery found and did, as plain data. Each item of `left` says in `reason` why it is still there.
 
-    `watched` are not there, but may still come to be: the next recovery looks for them again. `sealed` are ZFS
-    snapshots whose finished record was set, `lowered` those of release 1.0.0 whose record said more than is known.
+    `watched` are not there, but may still come to be: the next recovery looks for them again (leftovers.py).
+    `sealed` are ZFS snapshots whose finished record was set, `lowered` those of release 1.0.0 whose record said more
+    than is known.
     """
 
     removed: list[dict[str, Any]] = field(default_factory=list)
@@ -65,7 +68,7 @@ class Recovery:
             raise RunFailed(
                 f"{counted(len(self.left), 'VMware snapshot')} may still be there, first '{first['vmware_snapshot']}' "
                 f"of the {vm_on(first['vm'], first['server'])}: {first['reason'].rstrip('.')}",
-                "Mend the cause and recover again; it is tried every hour as well",
+                "Fix the cause and recover again; it is tried every hour as well",
                 **self.as_dict(),
             )
         return self.as_dict()
@@ -97,7 +100,10 @@ class _Recovery:
     def __init__(self, engine: Engine, tries: int, limit: float, pool: str = "") -> None:
         self._engine, self._tries, self._limit, self._pool = engine, tries, limit, pool
         self._done = Recovery()
+        self._dry = False
+        self._settled: set[int] = set()  # entries (ids) that were told of already
         self._found: set[tuple[str, int, str, str]] = set()  # by a scan: server, VM and VMware snapshot
+        self._searched: dict[str, list[Search]] = {}  # by server, one for each account
         self._homeless: list[Entry] = []  # whose server no credential names, until a scan finds them
         self._alone = threading.Lock()  # what stands above is read and changed by one thread at a time
 
@@ -110,11 +116,14 @@ class _Recovery:
         self._done.lowered += lowered
         self._done.sealed += ended.sealed
         self._done.problems += [*problems, *ended.problems]
+        self._watch()
         return self._done
 
     def look(self, scan: bool) -> Recovery:
         """What `run` would remove: those of the journal's open entries that vSphere still shows."""
+        self._dry = True
         self._at_each(scan, self._show)
+        self._watch()
         return self._done
 
     def _at_each(self, scan: bool, work: Work) -> None:
@@ -125,6 +134,12 @@ class _Recovery:
                 list(pool.map(lambda server: self._visit(server, scan, work), servers))
         for entry in self._homeless:
             self._leave([entry], _no_credential(entry))
+        for place, searches in self._searched.items():
+            unread = {moid: name for searched in searches for moid, name in searched.unread.items()}
+            for moid in frozenset().union(*(searched.read for searched in searches)):
+                unread.pop(moid, None)
+            if unread:
+                self._done.problems.append(_unread(place, list(unread.values())))
 
     def _visit(self, server: Server, scan: bool, work: Work) -> None:
         def look_further(session: Session) -> None:
@@ -142,14 +157,17 @@ class _Recovery:
 
     def _orphans(self, session: Session) -> list[Entry]:
         """Those that can go; what a restored VM has to be reverted to is left to people."""
-        found = orphans.find(self._engine, session, list(self._homeless))
+        found, searched = orphans.find(self._engine, session, list(self._homeless))
         with self._alone:
+            self._searched.setdefault(str(session.endpoint), []).append(searched)
             found = [orphan for orphan in found if _place_of(orphan.entry) not in self._found]  # by another account
             self._found.update(_place_of(orphan.entry) for orphan in found)
             ids = {orphan.entry.id for orphan in found}
             self._homeless = [entry for entry in self._homeless if entry.id not in ids]
-        self._leave([orphan.entry for orphan in found if orphan.restored], _RESTORED)
-        return [orphan.entry for orphan in found if not orphan.restored]
+        for orphan in found:
+            if orphan.needed:
+                self._leave([orphan.entry], orphan.needed)
+        return [orphan.entry for orphan in found if not orphan.needed]
 
     def _guarded(self, work: Callable[[], None], entries: Sequence[Entry] = ()) -> bool:
         """Whether the work succeeded; otherwise the entries are left."""
@@ -166,8 +184,11 @@ class _Recovery:
         """The servers to visit. Passwords are read here: the credentials are those of today, not of the dead run."""
         servers: dict[tuple[str, int], Server] = {}
         stored: set[tuple[str, int]] = set()
-        for entry in self._engine.journal.open_entries():
-            if not self._engine.locks.is_alive(entry.run):
+        alive_elsewhere = self._engine.journal.inherited() if self._engine.host.copied_just_now() else ()
+        for entry in [entry for entries in leftovers(self._engine) for entry in entries]:
+            if entry.run in alive_elsewhere:
+                self._leave([entry], _INHERITED)
+            else:
                 key = (entry.hostname, entry.port)
                 servers.setdefault(key, Server(*key)).entries.append(entry)
         for credential in self._engine.credentials.list_all():
@@ -210,26 +231,43 @@ class _Recovery:
             if not removal.gone:
                 self._leave([entry], removal.reason)
             elif removal.existed:
-                self._done.removed.append(_plain(entry, removal.reason))
-            if removal.watched:
-                self._done.watched.append(
-                    _plain(entry, "it is not there, but may still come to be, or its VM come back")
-                )
+                self._done.removed.append(told(entry, removal.reason))
 
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:
         now = states(session, [entry.vm for entry in entries])
         for entry in entries:
-            vm = vm_of(session, entry, now.get(entry.vm))
-            state = now.get(entry.vm) if vm == entry.vm else states(session, [vm]).get(vm) if vm else None
-            if state is not None and state.named(entry.name):
-                self._done.removed.append(_plain(entry, ""))
+            where = locate(session, entry.vm, entry.instance_uuid, entry.name, now.get(entry.vm))
+            if where is not None and where.restored:
+                self._leave([entry], RESTORED)
+            elif where is not None and where.state.named(entry.name):
+                self._done.removed.append(told(entry, ""))
+                self._settled.add(entry.id)
+            elif where is not None and not where.state.seen:
+                self._leave([entry], UNSEEN)
 
     def _leave(self, entries: Sequence[Entry], reason: str) -> None:
-        self._done.left += [_plain(entry, reason) for entry in entries]
+        """The journal knows the reason as well, so that status says the same."""
+        self._done.left += [told(entry, reason) for entry in entries]
+        self._settled.update(entry.id for entry in entries)
+        if not self._dry:
+            best_effort(lambda: self._engine.journal.note({entry.id: reason for entry in entries if entry.id}))
+
+    def _watch(self) -> None:
+        """What is open all the same, after all that was done, is watched."""
+        watched = leftovers(self._engine)[1]
+        self._done.watched = [told(entry, WATCHED) for entry in watched if entry.id not in self._settled]
 
 
 def _place_of(entry: Entry) -> tuple[str, int, str, str]:
     return entry.hostname, entry.port, entry.vm, entry.name
+
+
+def _unread(place: str, names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{printable(name, 80)}'" for name in names[:3]) + (" ..." if len(names) > 3 else "")
+    return (
+        f"No stored account may read the snapshots of {counted(len(names), 'VM')} on {place} ({shown}), so the scan "
+        "says nothing of them; give one System.View and System.Read there, or look at them by hand."
+    )
 
 
 def _no_credential(place: Server | Entry) -> str:
@@ -253,15 +291,3 @@ def _is_overdue(entry: Entry) -> bool:
         return False
     absent = datetime.now(timezone.utc) - datetime.fromisoformat(entry.changed)
     return absent.total_seconds() >= _SETTLED_AFTER  # negative when the clock was set back: then it starts anew
-
-
-def _plain(entry: Entry, reason: str) -> dict[str, Any]:
-    return {
-        "run_id": entry.run,
-        "server": entry.hostname if entry.port == 443 else f"{entry.hostname}:{entry.port}",
-        "vm": entry.vm_name,
-        "moid": entry.vm,
-        "vmware_snapshot": entry.name,
-        "vmware_snapshot_moid": entry.snapshot,
-        "reason": reason,
-    }

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Sequence
 
-from ..errors import ConnectionFailed, VSphereError, VSphereFault
+from ..errors import ConnectionFailed, PermissionDenied, VSphereError, VSphereFault
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import VmState
@@ -17,8 +17,10 @@ from .creation import Creation
 from .drive import Drive, Flow, Job, Pause, Task
 from .journal import Journal, best_effort
 from .request import Limits
+from .whereabouts import RESTORED, locate
 
 _RETRY = 1.0  # seconds before something that failed is tried again
+UNSEEN = "its host is not connected to vCenter, or its snapshots cannot be read, so it may be there"
 _ATTEMPTS = 5  # refusals to remove one VMware snapshot, before it is left to the next recovery
 
 
@@ -95,9 +97,12 @@ class Release:
 
     def _verify(self, removals: Sequence[Removal]) -> list[Removal]:
         """Look at the VMs' snapshot trees; return the removals that are not seen to be gone."""
+        left: list[Removal] = []
         try:
             states = vm_snapshots.states(self._session, list(dict.fromkeys(removal.vm for removal in removals)))
-            left = [removal for removal in removals if self._is_left(removal, states.get(removal.vm))]
+            for removal in removals:
+                if self._is_left_or_unknown(removal, states.get(removal.vm)):
+                    left.append(removal)
         except VSphereError as error:
             left = [removal for removal in removals if not removal.gone]
             for removal in left:
@@ -108,38 +113,43 @@ class Release:
         best_effort(lambda: self._journal.gone({one.entry: one.reason for one in seen if not one.watched}))
         return left
 
+    def _is_left_or_unknown(self, removal: Removal, state: VmState | None) -> bool:
+        """The same; what the server refuses to tell of one VM keeps no other from being seen to."""
+        try:
+            return self._is_left(removal, state)
+        except (PermissionDenied, VSphereFault) as error:
+            passing = isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS | faults.UNSEEN_FAULTS
+            removal.reason = removal.reason or error.problem
+            removal.attempts += not passing
+            return True
+
     def _is_left(self, removal: Removal, state: VmState | None, ended: bool = False) -> bool:
         """Whether there is more to do about the removal, with what was found written to it. `ended`: its creation was
         seen not to be under way before the `state` was read.
         """
-        if state and removal.instance_uuid and state.instance_uuid not in ("", removal.instance_uuid):
-            state = None  # the ID is another VM's by now: that of the journal was registered anew
+        where = locate(self._session, removal.vm, removal.instance_uuid, removal.name, state)
+        if where is not None and where.restored:
+            removal.snapshot, removal.reason, removal.attempts = "", RESTORED, _ATTEMPTS
+            return True
+        state = where.state if where is not None else None
+        removal.vm = where.vm if where is not None else removal.vm
         found = state.named(removal.name) if state else []
         removal.snapshot = found[0].moid if found else ""
         if found:
             removal.existed = True
             return True
         if state is not None and not state.seen:  # its tree is what the server remembers, or empty
-            removal.reason = "its host is not connected to vCenter, or its snapshots cannot be read, so it may be there"
+            removal.reason = UNSEEN
             removal.attempts += 1  # for a moment, or for so long that it is left to the next recovery
             return True
-        if state is None:
-            moved = (
-                vm_snapshots.find_by_instance_uuid(self._session, removal.instance_uuid)
-                if removal.instance_uuid
-                else None
-            )
-            if moved is not None and moved != removal.vm:
-                removal.vm = moved
-                return True
-        elif removal.creation.may_run() and not ended:
+        if state is not None and removal.creation.may_run() and not ended:
             if vm_snapshots.creations(self._session, removal.vm).running:
                 removal.reason = "its creation is still under way"
                 return True
             # It may have ended between the look at the tree and that at the tasks, and be in the tree by now.
             state = vm_snapshots.states(self._session, [removal.vm]).get(removal.vm)
             return self._is_left(removal, state, ended=True)
-        elif state.consolidation_needed and not removal.consolidated:
+        if state is not None and state.consolidation_needed and not removal.consolidated:
             self._consolidate(removal)
         removal.gone = True
         removal.released = removal.released or time.monotonic()

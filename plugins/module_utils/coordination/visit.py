@@ -18,9 +18,10 @@ from ..errors import LoginRefused, QuiesceError
 from ..registry.credentials import Credential
 from ..secret import Secret
 from ..vsphere.session import Session
-from ..vsphere.vm_snapshots import VmState, find_by_instance_uuid, states
+from ..vsphere.vm_snapshots import states
 from .journal import Entry
 from .sites import Connect, endpoint_of
+from .whereabouts import locate
 
 Work = Callable[[Session, Sequence[Entry]], None]
 Guarded = Callable[[Callable[[], None], Sequence[Entry]], bool]
@@ -112,10 +113,10 @@ class Visit:
         def look_and_work() -> None:
             now = states(session, [entry.vm for entry in entries])
             for entry in entries:
-                state = now.get(entry.vm)
-                if state is not None and not state.seen:
+                found = locate(session, entry.vm, entry.instance_uuid, entry.name, now.get(entry.vm))
+                if found is not None and not found.state.seen:
                     self._unread[entry] = session
-                elif vm_of(session, entry, state):
+                elif found is not None:
                     seen[entry] = None
             if seen:
                 self._work(session, list(seen))
@@ -133,10 +134,3 @@ class Visit:
             if mine:
                 self._guarded(partial(self._work, session, mine), mine)
         self.left = []
-
-
-def vm_of(session: Session, entry: Entry, state: VmState | None) -> str | None:
-    """The VM of an entry (managed object ID) as far as the session sees it; `state` is that of the VM by its old ID."""
-    if state is not None and (not entry.instance_uuid or state.instance_uuid == entry.instance_uuid):
-        return entry.vm
-    return find_by_instance_uuid(session, entry.instance_uuid) if entry.instance_uuid else None

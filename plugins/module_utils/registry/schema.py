@@ -129,6 +129,12 @@ SEALS = (
     """,
 )
 
+HOST = (
+    # the identity of the host that the run was on (registry/host_identity.py), '' where that is not known: a journal is
+    # copied with its disk, and then another machine may be at work on the run
+    "ALTER TABLE run ADD COLUMN host TEXT NOT NULL DEFAULT ''",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -138,4 +144,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ACCOUNT,
     CREATION,
     SEALS,
+    HOST,
 )

@@ -64,20 +64,22 @@ def referenced(sources: Sequence[Any], reference: str) -> list[Any]:
     return [collector.ObjectSpec(obj=source, skip=True, selectSet=[step]) for source in sources]
 
 
-def read_all(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
+def read_all(
+    session: Session, kind: Any, paths: Sequence[str], purpose: str, patient: bool = False
+) -> dict[str, Properties]:
     """The properties `paths` of every `kind` object below the root folder. Costs time with their number: never for VMs
-    in a run.
+    in a run. `patient` as in `read`.
     """
     for _unused in range(_TRIES):
         logins = session.logins
-        found = _read_view(session, kind, paths, purpose)
+        found = _read_view(session, kind, paths, purpose, patient)
         if session.logins == logins:  # a view is lost with its session, and reads as an empty one then
             return found
     raise SessionLost(f"{session.endpoint} ended session after session while it was asked to {purpose}", "Try again")
 
 
 @understands
-def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str) -> dict[str, Properties]:
+def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str, patient: bool) -> dict[str, Properties]:
     view = session.call(
         purpose,
         session.content.viewManager.CreateContainerView,
@@ -85,7 +87,7 @@ def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str) 
         type=[kind],
         recursive=True,
     )
-    return read_referenced(session, [view], "view", kind, paths, purpose)  # the view goes with the session
+    return read_referenced(session, [view], "view", kind, paths, purpose, patient)  # the view goes with the session
 
 
 def _retrieve(

@@ -117,14 +117,30 @@ class Bearer:
     power: str
 
 
+@dataclass(frozen=True)
+class Search:
+    """What a search found, and of which VMs it may say nothing: `read` are the VMs (managed object IDs) whose snapshots
+    could be read, `unread` the others with their names.
+    """
+
+    found: tuple[tuple[Bearer, VmSnapshot], ...]
+    read: frozenset[str]
+    unread: dict[str, str]
+
+
 @understands
-def search(session: Session, prefix: str) -> list[tuple[Bearer, VmSnapshot]]:
+def search(session: Session, prefix: str) -> Search:
     """Every VMware snapshot of the server whose name begins with `prefix`. Reads the whole inventory: for recovery
     only.
     """
     paths = ["name", "config.instanceUuid", "runtime.powerState", "snapshot.rootSnapshotList"]
-    found = inventory.read_all(session, sdk.vim.VirtualMachine, paths, "search the snapshots of all VMs")
-    return [
+    found = inventory.read_all(session, sdk.vim.VirtualMachine, paths, "search the snapshots of all VMs", patient=True)
+    unread = {
+        moid: inventory.unescape(properties.get("name", moid))
+        for moid, properties in found.items()
+        if "snapshot.rootSnapshotList" in properties.get(inventory.UNREAD, ())
+    }
+    bearers = tuple(
         (
             Bearer(
                 moid,
@@ -137,7 +153,8 @@ def search(session: Session, prefix: str) -> list[tuple[Bearer, VmSnapshot]]:
         for moid, properties in found.items()
         for snapshot in _flatten(properties.get("snapshot.rootSnapshotList", ()))
         if snapshot.name.startswith(prefix)
-    ]
+    )
+    return Search(bearers, frozenset(found.keys() - unread.keys()), unread)
 
 
 @dataclass(frozen=True)
@@ -172,8 +189,10 @@ def creations(session: Session, vm: str) -> Creations:
 
 
 @understands
-def find_by_instance_uuid(session: Session, uuid: str) -> str | None:
-    """The managed object ID of the VM with this instance UUID, wherever it has moved to; None if there is none."""
+def find_by_instance_uuid(session: Session, uuid: str) -> list[str]:
+    """The managed object IDs of the VMs with this instance UUID, wherever they have moved to. A restored VM may have
+    that of its original.
+    """
     found = session.call(
         "find a VM by its instance UUID",
         session.content.searchIndex.FindAllByUuid,
@@ -181,7 +200,7 @@ def find_by_instance_uuid(session: Session, uuid: str) -> str | None:
         vmSearch=True,
         instanceUuid=True,
     )
-    return str(found[0]._moId) if found else None
+    return [str(machine._moId) for machine in found or ()]
 
 
 def state_of(properties: inventory.Properties) -> VmState:

@@ -370,6 +370,22 @@ def test_a_path_that_does_not_answer_in_time_is_told_from_one_that_is_not_there(
     assert view.real_paths == {str(tmp_path): str(tmp_path)} and view.late_paths == {"/it/hangs"}
 
 
+def test_a_mountpoint_is_not_asked_where_it_is(names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool that is mounted there may be suspended."""
+    monkeypatch.setattr(
+        storage_host,
+        "mount_table",
+        lambda: (
+            storage_host.Mount("tank2/vm", "/", "/vm", "zfs"),
+            storage_host.Mount("tank2/x", "/", "/x", "zfs", visible=False),
+        ),
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(os.path, "realpath", lambda path: asked.append(path) or path)
+    view = storage_host.observe(paths=["/vm/", "/vm/sub", "/x"])
+    assert view.real_paths["/vm"] == "/vm" and sorted(asked) == ["/vm/sub", "/x"]
+
+
 def test_a_machine_that_has_no_name_yet_is_not_called_localhost(
     names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,9 +87,9 @@ def test_it_stays_while_a_vmware_snapshot_may_be_left(run: Run, paths: Paths, tm
         for check in (True, False):
             refused = run(check=check, state="absent")
             assert refused["failed"] and refused["msg"] == (
-                "1 VMware snapshot may be left, first 'vmware-zfs r1' of the VM 'web' on vc.lab, which only the "
-                "runtime on this host would remove; run 'vmware-zfs recover' until 'vmware-zfs status' tells of none, "
-                "or set force."
+                "1 VMware snapshot may be left or still come to be, first 'vmware-zfs r1' of the VM 'web' on vc.lab, "
+                "which only the runtime on this host would remove; run 'vmware-zfs recover' until 'vmware-zfs status' "
+                "tells of none, or set force."
             )
             assert (tmp_path / "bin" / "vmware-zfs").exists()
         assert run(check=True, state="absent", force=True)["changed"]

@@ -196,7 +196,7 @@ class JournalMachine(RuleBasedStateMachine):
         id_, known = found
         if known.name in self.on_its_way:
             if self.write(cut, lambda: self.journal.absent([id_])):
-                known.state = ABSENT
+                known.state, known.note = ABSENT, ""
         elif self.write(cut, lambda: self.journal.gone({id_: "seen to be gone"})):
             known.state, known.note = GONE, "seen to be gone"
 
