@@ -15,6 +15,12 @@ description:
   - Only ZFS snapshots that carry the task's own property are destroyed, by exact name, and only when their lifetime is
     over by their creation time. One that is held, has a clone or is in use stays, and so do, on every dataset, the
     newest one and the newest one that is complete. Those of a run that has not ended stay, too.
+  - A snapshot stays when its property was received, or when the task does not take its dataset, because that is
+    excluded or below a task that is not recursive.
+  - One that is dated in the future, because a clock was wrong, stays until its time is over. It counts neither as the
+    newest nor as the newest that is complete.
+  - When more than the lifetime has passed by the clock since the task's last turn, and turns were missed, nothing of
+    the task is destroyed this time, because the clock may be wrong. The next call destroys it.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.state
@@ -69,6 +75,8 @@ kept:
       sample: its lifetime is not over
 """
 
+import time
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
@@ -81,10 +89,13 @@ SPEC = ArgumentSpec({"id": {"type": "int"}})
 
 def run(module):
     zfs, paths = Zfs(), Paths.from_environment()
-    with SnapshotTasks.open(paths, read_only=True) as stored:
+    with SnapshotTasks.open(paths, read_only=module.check_mode) as stored:
         tasks = stored.list_all() if module.params["id"] is None else [stored.get(module.params["id"])]
-    found = retire.facts(zfs, [task.dataset for task in tasks])
-    retired = retire.retire(zfs, tasks, found, module.check_mode, Locks(paths.lock_dir).is_alive)
+        spare = retire.spared(stored, tasks, time.time())
+        found = retire.facts(zfs, [task.dataset for task in tasks])
+        retired = retire.retire(zfs, tasks, found, module.check_mode, Locks(paths.lock_dir).is_alive, spare)
+        for task in () if module.check_mode else tasks:
+            stored.turned(task.id, time.time(), task.key in spare)
     return {
         **retired,
         "changed": bool(retired["destroyed"]),

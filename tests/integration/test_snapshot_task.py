@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator
@@ -182,7 +183,7 @@ def test_a_task_in_waves_is_as_good_as_the_worst_of_them(scene: Scene, start_vce
 def test_retention_takes_only_what_it_may(
     scene: Scene, cluttered: str, storage_host: StorageHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zfs, task = scene.engine.zfs, store(scene)
+    zfs, task = scene.engine.zfs, store(scene, recursive=True)
     name = cluttered + "@"
     make(scene, task, name + "old", name + "held", name + "cloned", name + "received")
     make(scene, task, name + "good", complete=True)
@@ -213,17 +214,26 @@ def test_retention_takes_only_what_it_may(
     assert {entry.split("@")[1] for entry in left} >= {"persons", "others", *reasons} and not gone & set(left)
 
 
-def test_received_snapshots_are_judged_like_local_ones(
+def test_received_snapshots_go_only_when_they_were_claimed_and_in_scope(
     scene: Scene, storage_host: StorageHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = store(scene)
+    """A replica below the task's dataset has its key; after a failback an administrator claims what came back."""
+    task = store(scene, recursive=True)
     make(scene, task, scene.tree + "/nested@r1", scene.tree + "/nested@r2")
-    send = f"zfs send -R {scene.tree}/nested@r2 | zfs receive -u {scene.tree}/restored"
-    storage_host.ssh(["sh", "-ec", send])
+    restored = f"{scene.tree}/restored"
+    storage_host.ssh(["sh", "-ec", f"zfs send -R {scene.tree}/nested@r2 | zfs receive -u {restored}"])
     later(monkeypatch, 2)
+    judged = retention(scene, task)
+    assert f"{restored}@r1" not in judged["destroyed"] and f"{scene.tree}/nested@r1" in judged["destroyed"]
+    assert {"name": f"{restored}@r1", "reason": retire.RECEIVED} in judged["kept"]
+    claim = f"zfs get -H -r -t snapshot -s received -o name,value {TASK} {restored}"
+    storage_host.ssh(["bash", "-c", f'{claim} | while read -r name key; do zfs set "{TASK}=$key" "$name"; done'])
+    for narrower in ({"exclude": (restored,)}, {"recursive": False}):
+        judged = retention(scene, replace(task, **narrower))
+        assert {"name": f"{restored}@r1", "reason": retire.OUTSIDE} in judged["kept"] and not judged["destroyed"]
     done = retention(scene, task)
-    scene.engine.zfs.run("destroy", "-r", f"{scene.tree}/restored")
-    assert f"{scene.tree}/restored@r1" in done["destroyed"] and f"{scene.tree}/restored@r2" not in done["destroyed"]
+    scene.engine.zfs.run("destroy", "-r", restored)
+    assert done["destroyed"] == [f"{restored}@r1"]
 
 
 def test_what_is_read_below_dot_zfs_goes_all_the_same(
@@ -246,7 +256,7 @@ def test_another_snapshot_of_the_same_name_is_not_destroyed(scene: Scene) -> Non
 
 
 def test_many_go_in_few_processes(scene: Scene, storage_host: StorageHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = store(scene)
+    task = store(scene, recursive=True)
     script = f"for i in $(seq 150); do zfs snapshot -o {TASK}={task.key} {scene.tree}/ds10@many-$i; done"
     storage_host.ssh(["sh", "-ec", script], timeout=300)
     later(monkeypatch, 2)

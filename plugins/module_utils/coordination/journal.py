@@ -239,7 +239,7 @@ class Journal:
         with self._lock:
             rows = self._database.rows(
                 f"SELECT id, task, dataset, snapshots, state, started, ended, result FROM run WHERE {where}"
-                " ORDER BY started DESC, id DESC LIMIT ?",
+                " ORDER BY rowid DESC LIMIT ?",  # not by time: a clock that was ahead would be the newest for a year
                 (*values, limit),
             )
         return [

@@ -201,7 +201,8 @@ def _frame(values: Mapping[str, str]) -> Record:
 
 
 def _digest_of_short(values: Mapping[str, str], of_manifest: str) -> str:
-    said = {name: values.get(PREFIX + name, "") for name in _SHORT}
+    """Of what was sealed, whether it was set here or received."""
+    said = {name: values.get(PREFIX + name) or values.get(snapshots.RECEIVED + PREFIX + name, "") for name in _SHORT}
     return _digest(json.dumps({**said, "manifest": of_manifest}, separators=(",", ":"), sort_keys=True))
 
 

@@ -135,6 +135,16 @@ HOST = (
     "ALTER TABLE run ADD COLUMN host TEXT NOT NULL DEFAULT ''",
 )
 
+TURNS = (
+    # turned: seconds since 1970 by this host's clock, when the task's last turn ended, 0 where that is not known;
+    # spared: 1 when that turn destroyed nothing because it doubted the clock
+    "ALTER TABLE task ADD COLUMN turned REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE task ADD COLUMN spared INTEGER NOT NULL DEFAULT 0",
+    # the last run of a task is the one that was written last, whatever the clock said
+    "DROP INDEX run_task",
+    "CREATE INDEX run_of_task ON run (task)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -145,4 +155,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREATION,
     SEALS,
     HOST,
+    TURNS,
 )

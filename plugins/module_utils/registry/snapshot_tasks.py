@@ -44,6 +44,7 @@ class SnapshotTask:
     enabled: bool = True
     allow_empty: bool = True
     vmware_sync: bool = True
+    tolerate_incomplete: bool = False
     on_quiesce_failure: str = "crash_consistent"
     on_vm_failure: str = "continue"
     exclude_vms: tuple[str, ...] = ()
@@ -184,6 +185,21 @@ class SnapshotTasks:
         """The instant of the schedule has been seen to, well or not."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE task SET handled = ? WHERE id = ? AND begun = ?", (instant, task_id, instant))
+
+    def again(self, task_id: int, instant: float) -> None:
+        """The run about this instant could not begin: it stays due, and does not count as a try."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE task SET tries = 0 WHERE id = ? AND begun = ?", (task_id, instant))
+
+    def turned(self, task_id: int, now: float, spared: bool) -> None:
+        """A turn has applied retention, or `spared` what was old by a clock that may be wrong."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE task SET turned = ?, spared = ? WHERE id = ?", (now, spared, task_id))
+
+    def last_turn(self, task_id: int) -> tuple[float, bool]:
+        """When (seconds since 1970, 0 where not known) the last turn was, and whether it spared what was old."""
+        rows = self._database.rows("SELECT turned, spared FROM task WHERE id = ?", (task_id,))
+        return (float(rows[0][0]), bool(rows[0][1])) if rows else (0.0, False)
 
     def handled(self, task_id: int) -> float:
         """Up to when (seconds since 1970) the schedule of a stored task has been seen to."""

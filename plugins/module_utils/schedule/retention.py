@@ -20,11 +20,14 @@ UNITS = {
 }
 
 ALIVE = "its lifetime is not over"
+FUTURE = "it is dated in the future, because a clock was wrong"
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A ZFS snapshot as retention sees it. `creation` in seconds since 1970; `task` is its own property."""
+    """A ZFS snapshot as retention sees it. `creation` in seconds since 1970; `task` is its own property; `born` is its
+    createtxg, which grows whatever the clock says (0 where it is not known).
+    """
 
     name: str
     creation: int
@@ -32,6 +35,7 @@ class Taken:
     complete: bool
     held: bool
     cloned: bool
+    born: int = 0
 
     @property
     def dataset(self) -> str:
@@ -60,7 +64,8 @@ def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) ->
     """Verdicts on the snapshots that `task` took, by dataset, newest first. Others are not spoken of.
 
     Each dataset keeps its newest snapshot of the task and its newest complete one, whatever their age: after weeks of
-    failing runs there is still something to restore.
+    failing runs there is still something to restore. One that is dated in the future is neither: it stays until its
+    time is over, and must not be all that is left.
     """
     mine: dict[str, list[Taken]] = {}
     for snapshot in snapshots:
@@ -68,15 +73,23 @@ def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) ->
             mine.setdefault(snapshot.dataset, []).append(snapshot)
     verdicts = []
     for dataset in sorted(mine):
-        newest_first = sorted(mine[dataset], key=lambda snapshot: (snapshot.creation, snapshot.name), reverse=True)
-        complete = next((snapshot for snapshot in newest_first if snapshot.complete), None)
+        newest_first = sorted(mine[dataset], key=_age, reverse=True)
+        past = [snapshot for snapshot in newest_first if snapshot.creation <= now]
+        newest = next(iter(past), None)
+        complete = next((snapshot for snapshot in past if snapshot.complete), None)
         for snapshot in newest_first:
-            reason = _why_kept(snapshot, newest_first[0], complete, keep, now)
+            reason = _why_kept(snapshot, newest, complete, keep, now)
             verdicts.append(Verdict(snapshot, not reason, reason or "its lifetime is over"))
     return verdicts
 
 
-def _why_kept(snapshot: Taken, newest: Taken, complete: Taken | None, keep: timedelta, now: float) -> str:
+def _age(snapshot: Taken) -> tuple[int, int, str]:
+    return snapshot.born, snapshot.creation, snapshot.name
+
+
+def _why_kept(snapshot: Taken, newest: Taken | None, complete: Taken | None, keep: timedelta, now: float) -> str:
+    if snapshot.creation > now:
+        return FUTURE
     if now - snapshot.creation <= keep.total_seconds():
         return ALIVE
     if snapshot.held:

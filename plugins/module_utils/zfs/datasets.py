@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, Sequence
+from typing import AbstractSet, Iterable, Sequence
 
 from ..errors import DatasetNotFound, InputError
 from .command import Zfs
@@ -82,9 +82,10 @@ def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Seq
                 "Leave it out, or name a dataset that the snapshot would take otherwise",
             )
     left_out = frozenset(exclude)
-    return [
-        dataset
-        for dataset in datasets
-        if (dataset.name == root or (recursive and is_within(dataset.name, root)))
-        and left_out.isdisjoint(upwards(dataset.name))
-    ]
+    return [dataset for dataset in datasets if takes(dataset.name, root, recursive, left_out)]
+
+
+def takes(name: str, root: str, recursive: bool, left_out: AbstractSet[str]) -> bool:
+    """Whether a snapshot of `root` takes the dataset `name`, there or not: see `select`."""
+    chosen = name == root or (recursive and is_within(name, root))
+    return chosen and left_out.isdisjoint(upwards(name))

@@ -19,6 +19,7 @@ from .command import LONG_READ_TIMEOUT, READ_TIMEOUT, Zfs, lines, never, too_lon
 
 MAX_PROPERTY_VALUE = 8191  # bytes: ZAP_MAXVALUELEN (8,192) less the final NUL
 _OWN = ("local", "received")  # sources of what was set on the snapshot or received with it
+RECEIVED = "received "  # before the name of a property that came with zfs receive: see facts()
 _ROWS = ("-o", "name,property,value,source")
 _OF_EACH = ("get", "-H", "-p", *_ROWS)
 _BELOW = ("get", "-H", "-p", "-r", "-t", "snapshot", *_ROWS)
@@ -108,12 +109,18 @@ def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> l
 
 
 def facts(
-    zfs: Zfs, datasets: Sequence[str], properties: Sequence[str], prefix: str, timeout: float = LONG_READ_TIMEOUT
+    zfs: Zfs,
+    datasets: Sequence[str],
+    properties: Sequence[str],
+    prefix: str,
+    timeout: float = LONG_READ_TIMEOUT,
+    local: Sequence[str] = (),
 ) -> dict[str, dict[str, str]]:
     """`properties` of every snapshot of `datasets` and of what lies below them.
 
     User properties begin with `prefix`; one that the snapshot only inherits is left out, and so are all of a snapshot
-    that has one with line breaks or tabs. Parents first, oldest first.
+    that has one with line breaks or tabs. Those in `local` count only when they were set on this host: one that was
+    received has RECEIVED before its name. Parents first, oldest first.
     """
     users = [key for key in properties if key.startswith(prefix)]
     others = [key for key in properties if key not in users and key not in ("createtxg", "creation")]
@@ -126,7 +133,7 @@ def facts(
             said = _asked_apart(zfs, part, ("createtxg", *others, "creation"), users, timeout)
         for name, values in said.items():
             found[name] = {
-                key: value
+                RECEIVED + key if key in local and source != "local" else key: value
                 for key, (value, source) in values.items()
                 if key in properties and value != "-" and (key not in users or source in _OWN)
             }

@@ -54,6 +54,14 @@ def test_old_runs_are_forgotten_with_their_entries(database: Database) -> None:
     assert journal.entries("a-old") == [] and len(journal.entries("a-young")) == 1
 
 
+def test_the_newest_run_is_the_one_that_was_written_last(database: Database) -> None:
+    """The clock was ahead during the first."""
+    enter(database, "ahead", -365, task="1")
+    enter(database, "last", 0, task="1")
+    journal = Journal(database)
+    assert [run.id for run in journal.runs(limit=1)] == [run.id for run in journal.last_run("1")] == ["last"]
+
+
 def test_what_may_be_left_or_is_not_settled_is_never_forgotten(database: Database) -> None:
     journal = Journal(database)
     enter(database, "a-left", 400, left=True)

@@ -98,3 +98,51 @@ def test_what_zfs_does_not_destroy_is_kept_with_its_reason() -> None:
     done = retire.retire(zfs, [TASK], found, False)
     assert done["destroyed"] == []
     assert {"name": NAMES[0], "reason": "it is another snapshot of this name"} in done["kept"]
+
+
+def test_what_is_received_excluded_or_below_a_task_that_is_not_recursive_stays() -> None:
+    """A replica has the task's key as well, and a lifetime of its own."""
+    for task, outside in (
+        (replace(TASK, recursive=True, exclude=("tank/vmware/backup",)), True),
+        (TASK, True),
+        (replace(TASK, recursive=True), False),
+    ):
+        zfs = pool(sealed("0"), sealed("1"))
+        for number, name in enumerate(("tank/vmware/backup/a@0", "tank/vmware/backup/a@1")):
+            zfs.add(name, sealed(str(number)), creation=OLD + number)
+            zfs.add(name.replace("/a@", "/replica@"), sealed(str(number)), "received", creation=OLD + number)
+        zfs.add("tank/vmware@received", sealed("2"), "received")
+        done = retire.retire(zfs, [task], retire.facts(zfs, ["tank/vmware"]), False)
+        assert done["destroyed"] == [NAMES[0]] + ([] if outside else ["tank/vmware/backup/a@0"])
+        reasons = {kept["name"]: kept["reason"] for kept in done["kept"]}
+        assert reasons["tank/vmware@received"] == retire.RECEIVED
+        assert (reasons.get("tank/vmware/backup/a@0") == retire.OUTSIDE) is outside
+        assert reasons.get("tank/vmware/backup/replica@0") == (None if outside else retire.RECEIVED)
+
+
+def test_a_received_snapshot_is_the_tasks_once_it_was_claimed() -> None:
+    zfs = pool(sealed("0"), sealed("1"))
+    for name, run in (("tank/vmware@back", "2"), ("tank/vmware@later", "3")):
+        zfs.add(name, sealed(run), "received", creation=OLD + int(run))
+        zfs.change(name, {records_v1.PREFIX + "task": KEY})
+    assert sorted(destroyed(zfs)) == [*NAMES[:2], "tank/vmware@back"]
+    assert list(zfs.snapshots) == ["tank/vmware@later"], "which is the newest, and complete by its record"
+
+
+def test_one_of_the_future_is_neither_the_newest_nor_the_newest_complete() -> None:
+    zfs = pool(sealed("0"), sealed("1"), unsealed("2"), unsealed("3"))
+    zfs.add("tank/vmware@future", sealed("4"), creation=4_000_000_000)
+    assert sorted(destroyed(zfs)) == [NAMES[0], NAMES[2]]
+    assert list(zfs.snapshots) == [NAMES[1], NAMES[3], "tank/vmware@future"]
+
+
+def test_the_newest_is_what_was_born_last_whatever_the_clock_said() -> None:
+    zfs = pool(unsealed("0"), unsealed("1"))
+    zfs.add("tank/vmware@2000", unsealed("2"), creation=OLD - 1000)
+    assert sorted(destroyed(zfs)) == NAMES[:2]
+
+
+def test_of_a_task_whose_clock_is_doubted_nothing_goes() -> None:
+    zfs = pool(sealed("0"), sealed("1"), sealed("2"))
+    done = retire.retire(zfs, [TASK], retire.facts(zfs, ["tank/vmware"]), False, spare={KEY})
+    assert not done["destroyed"] and {"name": NAMES[0], "reason": retire.SPARED} in done["kept"]
