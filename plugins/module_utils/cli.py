@@ -10,19 +10,21 @@ import io
 import json
 import os
 import sys
-from typing import Any, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Callable, Sequence, TextIO
 
+from . import turn_report
 from .coordination import leftovers
 from .coordination.engine import Engine, open_engine
 from .coordination.recover import recover
 from .coordination.snapshot_task import overview, summary, take_turn
 from .errors import InputError, QuiesceError
 from .registry.database import Paths
-from .schedule.retention import ALIVE
 from .secret import leave_no_core_dump
-from .text import counted, printable, table, vm_on
+from .text import printable, table, vm_on
 
 _LONGEST_LINE = 4000
+_ERROR, _WARNING = 3, 4  # priorities of syslog(3)
 DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
 EPILOG = """\
 what to do at night:
@@ -35,7 +37,8 @@ what to do at night:
   vmware-zfs recover --dry-run  only say which
   vmware-zfs recover --scan     also search vSphere, after the state in /var/lib/vmware-zfs was lost
 
-exit status: 0 all is well, 1 something failed or is left (the last line says what and what to do), 2 wrong usage.
+exit status: 0 all is well, 1 something failed or is left (the last line says what and what to do), 2 wrong usage,
+  3 `run` took the snapshot but it is not complete, 75 `run --scheduled` could not begin and is tried again.
 environment: VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE, VMWARE_ZFS_LOCK_DIR name other places for state, key, locks.
 """
 
@@ -50,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except QuiesceError as error:
-        sys.stderr.write(f"vmware-zfs: {error}\n")
+        _complain(error)
         return 1
     except BrokenPipeError:  # `vmware-zfs status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -152,43 +155,30 @@ def _tasks(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     report = (lambda step: None) if options.json else _say
-    with open_engine(Paths.from_environment(), read_only=options.dry_run, report=report) as engine:
-        turn = take_turn(engine, engine.tasks.get(options.task), options.scheduled, options.dry_run)
-    taken = turn["snapshot"] or {}
-    if taken.get("refusals"):
-        turn["retired"] = None  # a run that is refused ends before anything is destroyed
+    failure: QuiesceError | None = None
+    try:
+        with open_engine(Paths.from_environment(), read_only=options.dry_run, report=report) as engine:
+            turn = take_turn(engine, engine.tasks.get(options.task), options.scheduled, options.dry_run)
+    except QuiesceError as error:
+        if "turn" not in error.details:
+            raise
+        failure, turn = error, error.details["turn"]
     if options.json:
-        _print_json(turn)
+        _print_json({**turn, "failure": "" if failure is None else str(failure)})
     else:
         _print_turn(turn, options.dry_run)
-    return 1 if taken.get("problems") or taken.get("refusals") else 0
+    if failure is None:
+        return turn_report.status(turn)
+    if failure.details.get("again"):
+        _complain(failure, "The turn stays due, and its service tries again in five minutes.")
+        return turn_report.AGAIN
+    _complain(failure)
+    return turn_report.FAILED
 
 
 def _print_turn(turn: dict[str, Any], dry: bool) -> None:
-    """What is wrong comes last, as the command's help says."""
-    taken, retired = turn["snapshot"] or {}, turn["retired"] or {"destroyed": [], "kept": []}
-    refusals = taken.get("refusals", [])
-    if turn["skipped"]:
-        _say(f"no snapshot is taken: {turn['skipped']}")
-    for vm in taken.get("vms", ()):
-        _say(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']} {vm['reason']}".rstrip())
-    for name in () if refusals else taken.get("zfs_snapshots", ()):
-        _say(f"would take {name}" if dry else f"took {name}, which is {taken['consistency']}")
-    for name in retired["destroyed"]:
-        _say(f"{'would destroy' if dry else 'destroyed'} {name}")
-    alive = sum(kept["reason"] == ALIVE for kept in retired["kept"])
-    if dry and alive:
-        _say(f"would keep {counted(alive, 'ZFS snapshot')} whose lifetime is not over")
-    for kept in retired["kept"]:
-        if kept["reason"] != ALIVE:
-            _say(f"{'would keep' if dry else 'kept'} {kept['name']}: {kept['reason']}")
-    for problem in dict.fromkeys([*taken.get("problems", ()), *refusals]):
-        _say(problem)
-    if refusals:
-        _say(
-            "no snapshot would be taken: the policy does not allow it; mend that, exclude the VM with exclude_vms, or"
-            " relax on_vm_failure or on_quiesce_failure"
-        )
+    for line in turn_report.lines(turn, dry):
+        _say(line.text, _WARNING if line.warning else 0)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -259,9 +249,28 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     sys.stdout.write(table(head, rows) + "\n")
 
 
-def _say(line: str) -> None:
+def _say(line: str, priority: int = 0) -> None:
     """One line, whatever is in it: names are other people's, and a terminal or a log obeys what it is shown."""
-    sys.stdout.write(printable(line, _LONGEST_LINE) + "\n")
+    sys.stdout.write(_marked(sys.stdout, priority) + printable(line, _LONGEST_LINE) + "\n")
+
+
+def _complain(error: QuiesceError, outlook: str = "") -> None:
+    with suppress(OSError):  # a broken pipe
+        sys.stdout.flush()  # the error is the last line, also where both streams are one
+    sys.stderr.write(f"{_marked(sys.stderr, _ERROR)}{f'vmware-zfs: {error} {outlook}'.rstrip()}\n")
+
+
+def _marked(stream: TextIO, priority: int) -> str:
+    """The mark by which the journal knows a line's priority, "" where nothing else than the journal would show it.
+
+    JOURNAL_STREAM has the device and inode of the stream that the journal reads (systemd.exec(5), sd-daemon(3)).
+    """
+    try:
+        there = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return ""
+    in_journal = os.environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
+    return f"<{priority}>" if priority and in_journal else ""
 
 
 if __name__ == "__main__":

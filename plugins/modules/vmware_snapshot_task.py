@@ -15,7 +15,8 @@ description:
     storage host does so by itself, with a systemd timer; no controller is needed.
   - Only ZFS snapshots that this very task took are ever destroyed, by exact name, and only when their lifetime is over
     by their creation time. One that is held or has a clone stays, and so do the newest one and the newest one that is
-    complete. Those of a run that has not ended stay, too.
+    complete. Those of a run that has not ended stay, too. So does what was received, and what lies on a dataset that
+    the task does not take, because it is excluded or below a task that is not recursive.
   - Options that are left out stay as they are; a new task gets the defaults that are named.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
@@ -115,6 +116,14 @@ options:
       - Whether the VMs on the dataset are quiesced. V(true) by default.
       - V(false) takes plain ZFS snapshots. They carry the property C(quiesce.vmware_zfs:mode=plain) and are always
         V(crash).
+    type: bool
+  tolerate_incomplete:
+    description:
+      - Whether a turn succeeds when a VM of its snapshot was not quiesced, or a server could not take part. V(false) by
+        default.
+      - With V(false) C(vmware-zfs run) takes the snapshot, applies retention, and then ends with the exit status 3. The
+        service of the task fails, and its log has a warning with each VM and the reason.
+      - VMs that are powered off or named in O(exclude_vms) are no reason to fail.
     type: bool
   on_quiesce_failure:
     description:
@@ -275,6 +284,10 @@ task:
       description: Whether the VMs are quiesced.
       type: bool
       sample: true
+    tolerate_incomplete:
+      description: Whether a turn succeeds also when its snapshot is not complete.
+      type: bool
+      sample: false
     on_quiesce_failure:
       description: What it does with a VM that cannot be quiesced.
       type: str
@@ -371,6 +384,7 @@ SPEC = ArgumentSpec(
         "enabled": {"type": "bool"},
         "allow_empty": {"type": "bool"},
         "vmware_sync": {"type": "bool"},
+        "tolerate_incomplete": {"type": "bool"},
         "on_quiesce_failure": {"type": "str", "choices": list(QUIESCE_FAILURE)},
         "on_vm_failure": {"type": "str", "choices": list(VM_FAILURE)},
         "exclude_vms": STRINGS,

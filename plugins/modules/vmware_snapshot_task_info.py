@@ -98,6 +98,10 @@ tasks:
       description: Whether the VMs are quiesced.
       type: bool
       sample: true
+    tolerate_incomplete:
+      description: Whether a turn succeeds also when its snapshot is not complete.
+      type: bool
+      sample: false
     on_quiesce_failure:
       description: What it does with a VM that cannot be quiesced.
       type: str

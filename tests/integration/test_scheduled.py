@@ -21,6 +21,12 @@ from .conftest import StartVcenter
 from .engine_there import bring, enrol, have
 from .scene import ended, nfs
 
+SERVICE, AGAIN = "vmware-zfs-task@1.service", "vmware-zfs-again-1.timer"
+MISS_A_RUN = (
+    "python3 -c \"import sqlite3; state = sqlite3.connect('/var/lib/vmware-zfs/state.db'); "
+    "state.execute('UPDATE task SET handled = handled - 200000'); state.commit()\""
+)
+
 
 @pytest.fixture
 def host() -> Iterator[StorageHost]:
@@ -55,6 +61,13 @@ def own(host: StorageHost, snapshot: str) -> dict[str, str]:
     """What zfs itself says that the snapshot carries."""
     rows = host.ssh(["zfs", "get", "-H", "-p", "-o", "property,value,source", "all", snapshot]).stdout.splitlines()
     return {name: value for name, value, source in (row.split("\t") for row in rows) if source == "local"}
+
+
+def result(host: StorageHost) -> dict[str, str]:
+    """How the task's service ended, once it has."""
+    host.ssh(["sh", "-c", f"while systemctl is-active {SERVICE} | grep -q activating; do sleep 0.5; done"])
+    shown = host.ssh(["systemctl", "show", SERVICE, "--property=Result,ExecMainStatus"]).stdout
+    return dict(line.split("=", 1) for line in shown.split())
 
 
 def clock(host: StorageHost) -> datetime:
@@ -100,10 +113,29 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     host.ssh(["zfs", "snapshot", "tank/vmware@by-hand"])
     known = taken(host)
     have(host, {})
+    vcenter.rule(method="CreateSnapshot.*", vm="db", effect="task_fault", fault="ApplicationQuiesceFault")
     host.ssh(["date", "-s", "+2 hours"])
-    newest = wait_for_another(host, known, 150)
+    doubted = wait_for_another(host, known, 150)
+    assert result(host) == {"Result": "exit-code", "ExecMainStatus": "3"}
+    warnings = host.ssh(["journalctl", "--unit", SERVICE, "--priority", "warning", "--output=cat"]).stdout
+    assert "not complete: The VM 'db'" in warnings and "this turn destroys nothing" in warnings
+    assert late in taken(host), "the clock may be wrong"
+    vcenter.clear_rules()
+    host.ssh(["date", "-s", "+40 seconds"])
+    newest = wait_for_another(host, [*known, doubted], 150)
     deadline = time.monotonic() + 60
     while late in taken(host) and time.monotonic() < deadline:
         time.sleep(1.0)
     left = taken(host)
-    assert late not in left and {first, newest, "tank/vmware@by-hand"} <= set(left)
+    assert late not in left and {first, doubted, newest, "tank/vmware@by-hand"} <= set(left)
+
+    # A dataset that comes late: the service has itself started again, and is listed as failed meanwhile.
+    have(host, {"minute": "0", "hour": "0"})
+    host.ssh(
+        ["sh", "-c", f"exportfs -ua; zfs rename tank/vmware tank/away && {MISS_A_RUN}; systemctl start {SERVICE}"],
+        check=False,
+    )
+    assert result(host) == {"Result": "exit-code", "ExecMainStatus": "75"}
+    assert host.ssh(["systemctl", "is-active", AGAIN]).stdout == "active\n"
+    host.ssh(["sh", "-c", f"zfs rename tank/away tank/vmware && systemctl start {AGAIN.replace('timer', 'service')}"])
+    wait_for_another(host, left, 60)

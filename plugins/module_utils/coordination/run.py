@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import gc
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Sequence
+from typing import Any, Collection, Iterator, Sequence
 
 from ..errors import InputError, PolicyRefused, RunFailed
 from ..zfs import snapshots
@@ -29,14 +30,25 @@ from .stop import Stop, on_signals
 from .taken import Taken
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A run that holds the lock of its datasets. `recovery` is what it did first."""
+
+    run: str
+    stop: Stop
+    recovery: recover.Recovery = field(default_factory=recover.Recovery)
+
+
 def preview(engine: Engine, request: Request) -> dict[str, Any]:
     """What `execute` would do, without doing it: the result of a snapshot that exists already, or the plan."""
     names = _check(engine, request)
-    existing = result.of_existing(engine.zfs, names, request.policy)
-    if existing:
-        return existing
+    return result.of_existing(engine.zfs, names, request.policy) or foresee(engine, request)
+
+
+def foresee(engine: Engine, request: Request, only: Collection[str] | None = None) -> dict[str, Any]:
+    """What `take` would do, as plain data."""
     with ExitStack() as stack:
-        _unused, plan, parts = _plan(engine, request, stack)
+        _unused, plan, parts = _plan(engine, request, stack, only)
     if not request.policy.wave_size:
         return result.of_plan(plan)
     return result.together([result.of_plan(wave) for wave in parts], plan.snapshots)
@@ -48,24 +60,35 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
     Raises InputError before anything is changed, LockTimeout, and RunFailed with the result so far in `details`.
     """
     names = _check(engine, request)
+    with begin(engine, request, Stop()) as begun:
+        return result.of_existing(engine.zfs, names, request.policy) or take(engine, request, begun)
+
+
+@contextmanager
+def begin(engine: Engine, request: Request, stop: Stop) -> Iterator[Begun]:
+    """Hold the lock of the request's datasets until the block ends, and recover what earlier runs left.
+
+    Signals that end a process ask `stop` meanwhile. Raises LockTimeout.
+    """
     run = identity.new_run_id()
+    with engine.locks.run(run, request.dataset, request.lock_timeout), on_signals(stop):
+        yield Begun(run, stop, recover.before_run(engine, pool_of(request.dataset)))
+
+
+def take(engine: Engine, request: Request, begun: Begun, only: Collection[str] | None = None) -> dict[str, Any]:
+    """Take the coordinated snapshot, whose name is free, and return its result; of the request's datasets those that
+    `only` names. Raises what `execute` raises.
+    """
     with ExitStack() as stack:
-        stack.enter_context(engine.locks.run(run, request.dataset, request.lock_timeout))
-        stop = Stop()
-        stack.enter_context(on_signals(stop))
-        recovery = recover.before_run(engine, pool_of(request.dataset))
-        existing = result.of_existing(engine.zfs, names, request.policy)
-        if existing:
-            return existing
-        sites, plan, parts = _plan(engine, request, stack)
+        sites, plan, parts = _plan(engine, request, stack, only)
         if plan.refusals:
             raise PolicyRefused(
                 f"The policy does not allow this run: {'; '.join(plan.refusals)}",
                 "Mend it, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
                 **result.of_plan(plan),
             )
-        done = _hold(engine, request, run, plan, parts, sites, stop)
-        return {**done, "recovery": recovery.as_dict()}
+        done = _hold(engine, request, begun.run, plan, parts, sites, begun.stop)
+        return {**done, "recovery": begun.recovery.as_dict()}
 
 
 def _hold(
@@ -121,11 +144,14 @@ def _check(engine: Engine, request: Request) -> list[str]:
     return [check_snapshot(dataset.name, request.snapshot) for dataset in chosen]
 
 
-def _plan(engine: Engine, request: Request, stack: ExitStack) -> tuple[list[Site], Plan, list[Plan]]:
+def _plan(
+    engine: Engine, request: Request, stack: ExitStack, only: Collection[str] | None
+) -> tuple[list[Site], Plan, list[Plan]]:
     """The servers, which `stack` logs out of, the plan, and its waves: the plan alone where none are wanted."""
     engine.report(f"Looking for the VMs on {request.dataset}")
     around = datasets_around(engine.zfs, pool_of(request.dataset))
-    names = [dataset.name for dataset in select(around, request.dataset, request.recursive, request.exclude)]
+    chosen = select(around, request.dataset, request.recursive, request.exclude)
+    names = [dataset.name for dataset in chosen if only is None or dataset.name in only]
     credentials = engine.credentials.find_for_datasets(names)
     sites, problems = open_sites(
         stack, credentials, engine.credentials.password, around, request.aliases, engine.connect

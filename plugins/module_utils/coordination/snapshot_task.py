@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Mapping, Sequence
+from typing import Any, Collection, Iterator, Mapping, Sequence
 
-from ..errors import QuiesceError
+from ..errors import InputError, QuiesceError, RunFailed
 from ..registry.snapshot_tasks import SnapshotTask
-from ..schedule.naming import unused_name
 from ..schedule.occurrences import last_due, next_due
+from ..text import vm_on
 from ..vsphere.session import Timeouts, connect
 from ..zfs import snapshots
 from ..zfs.datasets import list_datasets, select
@@ -24,9 +25,12 @@ from .consistency import CRASH, lowest
 from .engine import Engine
 from .journal import ENDED, RunRecord, best_effort
 from .request import Request
-from .run import execute, preview
+from .run import Begun, begin, foresee, take
+from .stop import Stop
+from .to_take import Facts, Instant, choice, nothing_to_do
 
 _PUNCTUAL = 300.0  # seconds beyond the jitter; a later snapshot is named after when it was taken, not when it was due
+AGAIN_AFTER = 300.0  # seconds until a turn that could not begin is tried again; the role's unit has them as well
 _ZFS_SECONDS = 300.0
 
 
@@ -85,125 +89,157 @@ def summary(run: RunRecord) -> dict[str, Any]:
 def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: bool = False) -> dict[str, Any]:
     """A turn of the task, by hand or, with `scheduled`, only if its schedule says so. Returns plain data:
 
-    task: its id; skipped: why no snapshot was taken, or ""; snapshot: the result of the run, or None; retired: see
-    retire.py. With `dry` nothing is changed. Raises what a run raises; retention then waits for the next turn.
+    task: its id; skipped: why no snapshot was taken, or ""; snapshot: the result of the run, or None; incomplete: why
+    the snapshot is not complete, in sentences, [] when it is or was not to be; tolerated: whether the task allows that;
+    retired: see retire.py, None when it was not applied. With `dry` nothing is changed.
+
+    Retention is applied also when the run fails. Raises what a run raises, with the turn so far in `details["turn"]`;
+    `details["again"]` is there when the turn stays due, because it failed before it held or took anything.
     """
     now = time.time()
     if not scheduled:
-        return _turn(engine, task, _Instant(now, since=None), dry)
+        return _turn(engine, task, Instant(now, since=None), dry)
     if not task.enabled:
         return _outcome(task, skipped="it is disabled")
     due = engine.tasks.begin(task.id, now, partial(last_due, task.schedule))
     if due is None:
         return _outcome(task, skipped="it is not due")
+    seen_to = engine.tasks.end
     try:
         punctual = now - due < _PUNCTUAL + task.jitter
-        return _turn(engine, task, _Instant(due if punctual else now, since=due), dry)
+        return _turn(engine, task, Instant(due if punctual else now, since=due), dry)
+    except QuiesceError as error:
+        if _is_worth_another_try(task, error, due):
+            seen_to, error.details["again"] = engine.tasks.again, True
+        raise
     finally:
-        best_effort(lambda: engine.tasks.end(task.id, due))
+        best_effort(lambda: seen_to(task.id, due))
 
 
-@dataclass(frozen=True)
-class _Instant:
-    """What the snapshot is named after, and from when on one of the task is this turn's (seconds since 1970).
+def _is_worth_another_try(task: SnapshotTask, error: QuiesceError, due: float) -> bool:
+    """Whether a failed turn is tried again before the next one is due.
 
-    By hand none is: whoever asks twice wants two.
+    Not what cannot be meant, and not a run that held VMs: to hold them every five minutes would be worse than to miss
+    a snapshot. What is left is, above all, a pool that is imported late.
     """
-
-    named: float
-    since: float | None
-
-
-def _outcome(task: SnapshotTask, skipped: str) -> dict[str, Any]:
-    return {"task": task.id, "skipped": skipped, "snapshot": None, "retired": None}
+    following = next_due(task.schedule, due)
+    in_time = following is None or time.time() + AGAIN_AFTER < following
+    taken = error.details.get("turn", {}).get("snapshot")
+    return in_time and taken is None and not isinstance(error, (InputError, RunFailed))
 
 
-def _turn(engine: Engine, task: SnapshotTask, instant: _Instant, dry: bool) -> dict[str, Any]:
-    chosen = select(list_datasets(engine.zfs, task.dataset), task.dataset, task.recursive, task.exclude)
-    datasets = [dataset.name for dataset in chosen]
-    found = retire.facts(engine.zfs, [task.dataset])
-    turn = _outcome(task, _nothing_to_do(engine, task, datasets, found, instant))
-    if not turn["skipped"]:
-        others = {name.split("@")[1] for name, values in found.items() if not _of_turn(task, values, instant)}
-        name = unused_name(task.naming_schema, datetime.fromtimestamp(instant.named).astimezone(), others.__contains__)
-        turn["snapshot"] = _snapshot(engine, task, name, datasets, dry)
-        if not dry:
-            found = retire.facts(engine.zfs, [task.dataset])
-    turn["retired"] = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive)
+def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
+    nothing: dict[str, Any] = {"snapshot": None, "incomplete": [], "retired": None}
+    return {"task": task.id, "skipped": skipped, "tolerated": task.tolerate_incomplete, **nothing}
+
+
+def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> dict[str, Any]:
+    turn, stop = _outcome(task), Stop()
+    spare = retire.spared(engine.tasks, [task], time.time())
+    failure: QuiesceError | None = None
+    found: Facts | None = None
+    try:
+        with _begin(engine, task, stop, dry) as begun:
+            taken, found = _take(engine, task, instant, begun)
+            turn.update(taken)
+    except QuiesceError as error:
+        failure = error
+        if "zfs_snapshots" in error.details:
+            turn["snapshot"] = dict(error.details)
+    if turn["snapshot"] is not None and not dry:
+        turn["incomplete"] = _why_incomplete(task, turn["snapshot"])
+    if not stop.asked():
+        try:
+            turn["retired"] = _retire(engine, task, found, spare, dry)
+        except QuiesceError as error:
+            failure = failure or error
+    if failure is not None:
+        failure.details["turn"] = turn
+        raise failure
     return turn
 
 
-def _of_turn(task: SnapshotTask, values: Mapping[str, str], instant: _Instant) -> bool:
-    mine = values.get(record.TASK) == task.key
-    return mine and instant.since is not None and _creation(values) >= int(instant.since)
-
-
-def _nothing_to_do(
-    engine: Engine,
-    task: SnapshotTask,
-    datasets: Sequence[str],
-    found: Mapping[str, Mapping[str, str]],
-    instant: _Instant,
-) -> str:
-    """Why no snapshot is needed, or "". One that is not complete is worth another try, also of the same data."""
-    newest = _newest(task, found)
-    names = {newest.get(dataset, "") for dataset in datasets}
-    if len(names) != 1 or "" in names:
-        return ""
-    (short,) = names
-    latest = f"{task.dataset}@{short}"
-    if task.vmware_sync and not all(record.is_complete(found[f"{dataset}@{short}"]) for dataset in datasets):
-        return ""
-    if _of_turn(task, found[latest], instant):
-        return f"{latest} was taken already"
-    if task.allow_empty or snapshots.written_since(engine.zfs, short, datasets):
-        return ""
-    return f"nothing was written since {latest} (allow_empty is false)"
-
-
-def _newest(task: SnapshotTask, found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The name (behind the @) of the task's newest snapshot of each dataset that has one."""
-    newest: dict[str, tuple[int, str]] = {}
-    for name, values in found.items():
-        if values.get(record.TASK) == task.key:
-            dataset, _unused, short = name.partition("@")
-            newest[dataset] = max(newest.get(dataset, (-1, "")), (_creation(values), short))
-    return {dataset: short for dataset, (_unused, short) in newest.items()}
-
-
-def _snapshot(engine: Engine, task: SnapshotTask, name: str, datasets: Sequence[str], dry: bool) -> dict[str, Any]:
-    if task.vmware_sync:
-        timeouts = Timeouts(task.connect_timeout, task.call_timeout)
-        patient = replace(engine, connect=partial(connect, timeouts=timeouts))
-        return (preview if dry else execute)(patient, _request(task, name))
-    names = [check_snapshot(dataset, name) for dataset in datasets]
-    result = {"zfs_snapshot": names[0], "zfs_snapshots": names, "consistency": CRASH, "created": not dry}
+def _retire(
+    engine: Engine, task: SnapshotTask, found: Facts | None, spare: Collection[str], dry: bool
+) -> dict[str, Any]:
+    found = retire.facts(engine.zfs, [task.dataset]) if found is None else found
+    retired = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive, spare)
     if not dry:
-        _plain_snapshot(engine, task, names, result)
-    return result
+        best_effort(lambda: engine.tasks.turned(task.id, time.time(), bool(spare)))
+    return retired
+
+
+# ---- The snapshot
+
+
+@contextmanager
+def _begin(engine: Engine, task: SnapshotTask, stop: Stop, dry: bool) -> Iterator[Begun | None]:
+    """The run of the turn, which nobody else takes snapshots beside; None for a dry one, which locks nothing."""
+    if dry:
+        yield None
+    elif task.vmware_sync:
+        with begin(engine, _request(task, ""), stop) as begun:
+            yield begun
+    else:
+        run = identity.new_run_id()
+        with engine.locks.run(run, task.dataset, task.lock_timeout):
+            yield Begun(run, stop)
+
+
+def _take(
+    engine: Engine, task: SnapshotTask, instant: Instant, begun: Begun | None
+) -> tuple[dict[str, Any], Facts | None]:
+    """`skipped` or `snapshot` of the turn, with what is there, None when that has changed since."""
+    chosen = select(list_datasets(engine.zfs, task.dataset), task.dataset, task.recursive, task.exclude)
+    datasets = [dataset.name for dataset in chosen]
+    found = retire.facts(engine.zfs, [task.dataset])
+    skipped = nothing_to_do(engine.zfs, task, datasets, found, instant)
+    if skipped:
+        return {"skipped": skipped}, found
+    name, lacking = choice(task, datasets, found, instant)
+    names = [check_snapshot(dataset, name) for dataset in lacking]
+    if not task.vmware_sync:
+        return {"snapshot": _plain_snapshot(engine, task, names, begun)}, None if begun else found
+    patient = replace(engine, connect=partial(connect, timeouts=Timeouts(task.connect_timeout, task.call_timeout)))
+    request, only = _request(task, name), frozenset(lacking)
+    if begun is None:
+        return {"snapshot": foresee(patient, request, only)}, found
+    return {"snapshot": take(patient, request, begun, only)}, None
 
 
 def _request(task: SnapshotTask, snapshot: str) -> Request:
     return Request.from_options(task.settings(), snapshot, task.key)
 
 
-def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], result: dict[str, Any]) -> None:
+def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], begun: Begun | None) -> dict[str, Any]:
     """A ZFS snapshot without VMware, whose record claims nothing and is never sealed."""
-    run = identity.new_run_id()
-    with engine.locks.run(run, task.dataset, task.lock_timeout):
-        if snapshots.existing(engine.zfs, names):
-            result["created"] = False
-            return
-        engine.journal.open_run(run, task.key, task.dataset, names)
-        properties = record.Record(run, engine.host.id, task.key).first(plain=True)
-        try:
-            snapshots.create(engine.zfs, names, properties, _ZFS_SECONDS)
-        except QuiesceError:
-            result["created"], result["consistency"] = False, None
-            raise
-        finally:
-            engine.journal.end_run(run, {**result, "complete": False})
+    result: dict[str, Any] = {"zfs_snapshot": names[0], "zfs_snapshots": list(names), "consistency": CRASH}
+    if begun is None:
+        return {**result, "created": False}
+    engine.journal.open_run(begun.run, task.key, task.dataset, names)
+    result["created"] = True
+    properties = record.Record(begun.run, engine.host.id, task.key).first(plain=True)
+    try:
+        snapshots.create(engine.zfs, names, properties, _ZFS_SECONDS)
+    except QuiesceError:
+        result["created"], result["consistency"] = False, None
+        raise
+    finally:
+        engine.journal.end_run(begun.run, {**result, "complete": False})
+    return result
 
 
-def _creation(values: Mapping[str, str]) -> int:
-    return int(values.get("creation", "0"))
+def _why_incomplete(task: SnapshotTask, taken: Mapping[str, Any]) -> list[str]:
+    """Why a snapshot that was taken is not complete, in sentences; [] when it is, or was not to be.
+
+    VMs that are off or excluded are no reason: they were not to be quiesced.
+    """
+    if not (task.vmware_sync and taken["created"]) or taken["complete"]:
+        return []
+    policy = _request(task, "").policy
+    reasons = [
+        f"The {vm_on(vm['name'], vm['server'])}: {vm['reason']}"
+        for vm in taken["vms"]
+        if vm["level"] == CRASH and policy.excluded_by(vm["name"], vm["instance_uuid"], vm["moid"]) is None
+    ]
+    return list(dict.fromkeys([*taken["problems"], *reasons])) or ["No record says that it is complete."]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Callable
+from itertools import count
+from typing import Callable, Iterator
 
 from ..errors import InputError
 from ..text import printable
@@ -43,6 +44,15 @@ def name_at(schema: str, moment: datetime) -> str:
 
 
 def unused_name(schema: str, moment: datetime, used: Callable[[str], bool]) -> str:
-    """The name at `moment`; with the seconds since 1970 behind it when that is used, as after clocks went back."""
+    """The name at `moment`; with the seconds since 1970 behind it when that is used, as after clocks went back or by
+    another task, and then with a number as well.
+    """
+    return next(name for name in _names(schema, moment) if not used(name))
+
+
+def _names(schema: str, moment: datetime) -> Iterator[str]:
     name = name_at(schema, moment)
-    return f"{name}-{int(moment.timestamp())}" if used(name) else name
+    yield name
+    yield f"{name}-{int(moment.timestamp())}"
+    for number in count(2):
+        yield f"{name}-{int(moment.timestamp())}-{number}"

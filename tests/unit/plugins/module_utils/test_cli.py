@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.retire import RECEIVED
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import ALIVE
 
 Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)
@@ -50,7 +53,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_dry_run_that_the_policy_forbids_says_so_and_fails(run: Command) -> None:
     code, said = run({**REFUSED, "problems": [PROBLEM]}, "--dry-run")
     assert code == 1 and said[-3:] == [PROBLEM, *REFUSED["refusals"], NOT_ALLOWED]
-    assert not [line for line in said if "would take" in line or "would destroy" in line or "would keep" in line]
+    assert not [line for line in said if "would take" in line]
+    assert "would destroy tank/a@0" in said, "retention does not wait for a snapshot"
 
 
 def test_what_is_a_problem_and_a_refusal_is_said_once(run: Command) -> None:
@@ -58,10 +62,10 @@ def test_what_is_a_problem_and_a_refusal_is_said_once(run: Command) -> None:
     assert said[-2:] == [PROBLEM, NOT_ALLOWED] and said.count(PROBLEM) == 1
 
 
-def test_a_dry_run_that_is_refused_promises_no_retention_in_its_data_either(run: Command) -> None:
+def test_a_dry_run_that_is_refused_has_retention_in_its_data_as_well(run: Command) -> None:
     code, said = run(REFUSED, "--dry-run", "--json")
     told = json.loads("\n".join(said))
-    assert code == 1 and told["retired"] is None and told["snapshot"]["refusals"] == REFUSED["refusals"]
+    assert code == 1 and told["retired"] == RETIRED and told["snapshot"]["refusals"] == REFUSED["refusals"]
 
 
 def test_a_dry_run_that_nothing_forbids_says_what_it_would_do(run: Command) -> None:
@@ -83,3 +87,32 @@ def test_the_last_lines_of_a_run_with_problems_are_the_problems(run: Command) ->
     assert code == 1 and said[-2:] == [PROBLEM, "Another."]
     assert "took tank/a@1, which is crash" in said and "destroyed tank/a@0" in said
     assert run(taken)[0] == 0
+
+
+def test_what_was_not_created_is_not_called_taken(run: Command) -> None:
+    _code, said = run({**PLAN, "created": False})
+    assert not [line for line in said if line.startswith("took")]
+    waves = [{**PLAN, "run_id": "1", "created": True}, {**PLAN, "run_id": "1-2", "created": False}]
+    _code, said = run(
+        {**PLAN, "run_id": "1", "created": True, "zfs_snapshots": ["tank/a@1", "tank/b@1"], "waves": waves}
+    )
+    assert [line for line in said if line.startswith("took")] == ["took tank/a@1, which is crash"]
+
+
+def test_thousands_that_stay_for_one_reason_are_one_line(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    received = [{"name": f"tank/a@{number}", "reason": RECEIVED} for number in range(1000)]
+    monkeypatch.setitem(RETIRED, "kept", received)
+    _code, said = run(PLAN)
+    assert f"kept 1000 ZFS snapshots, first tank/a@0: {RECEIVED}" in said and len(said) < 9
+
+
+@pytest.mark.parametrize("read_by_journal", [True, False])
+def test_priorities_are_for_the_journal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_by_journal: bool
+) -> None:
+    """systemd names its stream to whom it starts; a terminal or a pipe of cron would show the marks."""
+    with (tmp_path / "log").open("w") as stream:
+        inode = os.fstat(stream.fileno()).st_ino + (0 if read_by_journal else 1)
+        monkeypatch.setenv("JOURNAL_STREAM", f"{os.fstat(stream.fileno()).st_dev}:{inode}")
+        assert cli._marked(stream, 4) == ("<4>" if read_by_journal else "")
+        assert cli._marked(stream, 0) == ""

@@ -16,7 +16,12 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import plan as planning
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, retire, snapshot_task
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import (
+    record,
+    retire,
+    snapshot_task,
+    to_take,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import run as runs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import seal as sealing
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
@@ -71,9 +76,7 @@ def test_a_turn_of_a_task_takes_a_few_processes(tmp_path: Path) -> None:
         done = snapshot_task.take_turn(engine, task())
     assert len(done["snapshot"]["zfs_snapshots"]) == 1000 and len(done["retired"]["destroyed"]) == 10_000
     assert len(zfs.snapshots) == 1000
-    assert (
-        zfs.processes == 5 + 10_000 / 100
-    )  # list, facts, existing, snapshot, facts; a hundred are destroyed at a time
+    assert zfs.processes == 4 + 10_000 / 100  # list, facts, snapshot, facts; a hundred are destroyed at a time
 
 
 def test_a_turn_that_has_nothing_to_do_takes_three(tmp_path: Path) -> None:
@@ -215,9 +218,10 @@ def test_a_turn_grows_with_the_snapshots(tmp_path: Path) -> None:
 
         def work() -> None:
             with engine_over(zfs, tmp_path) as engine:
-                snapshot_task._nothing_to_do(
-                    engine, task(allow_empty=False), zfs.datasets, found, snapshot_task._Instant(OLD, None)
+                to_take.nothing_to_do(
+                    engine.zfs, task(allow_empty=False), zfs.datasets, found, to_take.Instant(OLD, None)
                 )
+                to_take.choice(task(), zfs.datasets, found, to_take.Instant(OLD, OLD))
             retire.retire(zfs, [task()], found, dry=True)
 
         return work
