@@ -18,6 +18,7 @@ from .coordination import leftovers
 from .coordination.engine import Engine, open_engine
 from .coordination.recover import recover
 from .coordination.snapshot_task import overview, summary, take_turn
+from .coordination.still_there import destroyed
 from .errors import InputError, QuiesceError
 from .registry.database import Paths
 from .secret import leave_no_core_dump
@@ -25,6 +26,7 @@ from .text import printable, table, vm_on
 
 _LONGEST_LINE = 4000
 _ERROR, _WARNING = 3, 4  # priorities of syslog(3)
+_COMPLETE = {True: "complete", False: "not complete", None: ""}
 DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
 EPILOG = """\
 what to do at night:
@@ -111,13 +113,16 @@ def _recover(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     with open_engine(Paths.from_environment(), read_only=True) as engine:
         run = engine.journal.run(options.run)
+        gone = {} if run is None else destroyed(engine.zfs, [run])
     if run is None:
         raise InputError(f"The journal knows no run '{options.run}'", "List the runs with 'vmware-zfs status'")
     if options.json:
-        _print_json({**summary(run), **run.result})
+        _print_json({**summary(run), **run.result, "destroyed": gone[run.id]})
         return 0
     vms = run.result.get("vms", ())
     _say(f"{run.snapshots[0]}: {run.result.get('consistency') or 'no snapshot'}, begun {run.started[:19]} (UTC)")
+    for name in gone[run.id] or ():
+        _say(f"{name} was destroyed since")
     for problem in run.result.get("problems", ()):
         _say(problem)
     if vms:
@@ -195,12 +200,14 @@ def status(engine: Engine, last: int) -> dict[str, Any]:
     """Runs that are alive, what dead runs left (leftovers.py), and the `last` runs, as plain data."""
     alive = engine.locks.holders()
     living = {holder.run for holder in alive}
+    runs = engine.journal.runs(limit=last)
+    gone = destroyed(engine.zfs, runs)
     return {
         "alive": [dict(holder.__dict__) for holder in alive],
         **leftovers.as_dict(engine),
         "runs": [
-            {**summary(run), "state": "alive" if run.id in living else run.state}
-            for run in engine.journal.runs(limit=last)
+            {**summary(run), "state": "alive" if run.id in living else run.state, "destroyed": gone[run.id]}
+            for run in runs
         ],
     }
 
@@ -214,7 +221,7 @@ def _print_status(found: dict[str, Any]) -> None:
                 run["started"][:19],
                 run["zfs_snapshot"],
                 (run["consistency"] or "no snapshot") if run["state"] == "ended" else run["state"],
-                {True: "complete", False: "not complete", None: ""}[run["complete"]],
+                "destroyed since" if run["destroyed"] else _COMPLETE[run["complete"]],
                 _seconds(run["hold_window_seconds"]),
                 run["run_id"],
             ]

@@ -394,3 +394,34 @@ def test_an_excluded_vm_makes_no_snapshot_less_complete(mute: Stage, monkeypatch
         retired = snapshot_task._retire(mute.engine, task, None, (), False)
     assert not retired["destroyed"] and taken["zfs_snapshot"] in mute.zfs.snapshots
     assert {"name": taken["zfs_snapshot"], "reason": "it is the newest that is complete"} in retired["kept"]
+
+
+# ---- What became of the snapshots
+
+
+def test_a_snapshot_that_was_destroyed_is_marked(
+    engine: Engine, zfs: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+    names = [turn(engine, store(engine, naming_schema=f"{number}-%s"))["snapshot"]["zfs_snapshot"] for number in "123"]
+    zfs.replace(names[0])
+    zfs.replace(names[1], names[1])  # somebody's, of that name
+    assert cli.main(["status"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert ["destroyed since" in next(line for line in said if name in line) for name in names] == [True, True, False]
+    shown = {run.snapshots[0]: run.id for run in engine.journal.runs()}
+    for name in names:
+        assert cli.main(["show", shown[name]]) == 0
+        assert (f"{name} was destroyed since" in capsys.readouterr().out) is (name != names[2])
+
+
+def test_nothing_is_called_destroyed_while_its_pool_is_away(
+    engine: Engine, zfs: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+    turn(engine, store(engine))
+    zfs.datasets, zfs.snapshots = [], {}
+    assert cli.main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["destroyed"] is None
+    zfs.faults = [Fault("list", timeout=True)]
+    assert cli.main(["status"]) == 0 and "destroyed" not in capsys.readouterr().out
