@@ -22,10 +22,7 @@ from .engine_there import bring, enrol, have
 from .scene import ended, nfs
 
 SERVICE, AGAIN = "vmware-zfs-task@1.service", "vmware-zfs-again-1.timer"
-MISS_A_RUN = (
-    "python3 -c \"import sqlite3; state = sqlite3.connect('/var/lib/vmware-zfs/state.db'); "
-    "state.execute('UPDATE task SET handled = handled - 200000'); state.commit()\""
-)
+COMMAND = "/usr/local/bin/vmware-zfs"
 
 
 @pytest.fixture
@@ -129,13 +126,12 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     left = taken(host)
     assert late not in left and {first, doubted, newest, "tank/vmware@by-hand"} <= set(left)
 
-    # A dataset that comes late: the service has itself started again, and is listed as failed meanwhile.
-    have(host, {"minute": "0", "hour": "0"})
-    host.ssh(
-        ["sh", "-c", f"exportfs -ua; zfs rename tank/vmware tank/away && {MISS_A_RUN}; systemctl start {SERVICE}"],
-        check=False,
+    # A turn that cannot begin: the service is started again later, and is listed as failed meanwhile.
+    host.ssh(["systemctl", "stop", "vmware-zfs-task@1.timer"])
+    result(host)
+    replaced = (
+        f"rm {COMMAND}; printf '#!/bin/sh\\nexit 75\\n' >{COMMAND}; chmod 755 {COMMAND}; systemctl start {SERVICE}"
     )
+    assert host.ssh(["sh", "-c", replaced], check=False).returncode
     assert result(host) == {"Result": "exit-code", "ExecMainStatus": "75"}
     assert host.ssh(["systemctl", "is-active", AGAIN]).stdout == "active\n"
-    host.ssh(["sh", "-c", f"zfs rename tank/away tank/vmware && systemctl start {AGAIN.replace('timer', 'service')}"])
-    wait_for_another(host, left, 60)
