@@ -96,7 +96,9 @@ removed:
       type: str
       sample: ""
 left:
-  description: The VMware snapshots that are still there, or may be, each with the reason.
+  description:
+    - The VMware snapshots that are still there, or may be, each with the reason.
+    - Also those that were removed, but whose removal left disks that need consolidation.
   returned: success or failure
   type: list
   elements: dict

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import hold_run, recover, run
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import UNCONSOLIDATED
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     ConnectionFailed,
@@ -302,6 +303,13 @@ def test_disks_that_need_consolidation_are_consolidated(scene: Scene, vcenter: S
     vcenter.rule(method="ConsolidateVMDisks_Task", effect="task_fault", fault="FileLocked", message="a file is locked")
     result = scene.take()
     assert levels(result) == BEST and "need consolidation, which failed" in vm_of(result, "web")["reason"]
+    assert [entry.state for entry in scene.engine.journal.open_entries()] == [UNCONSOLIDATED]
+
+    result = scene.take()
+    assert vm_of(result, "web")["level"] == "crash" and "a file is locked" in vm_of(result, "web")["reason"]
+    vcenter.clear_rules()
+    assert levels(scene.take()) == BEST
+    assert not any(machine["consolidation_needed"] for machine in vcenter.machines())
     scene.assert_released(vcenter)
 
 

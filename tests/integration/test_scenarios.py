@@ -18,8 +18,16 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datasto
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session, connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.tasks import TaskWaiter
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vms import list_vms
-from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import NFS_SERVER, Scenario
-from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import play
+from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import (
+    NFS_SERVER,
+    REMOVE,
+    Expected,
+    Scenario,
+    nfs,
+    rule,
+    vm,
+)
+from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import Stage, play
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.table import SCENARIOS
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes import vsphere
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.vsphere import Vcenter
@@ -34,6 +42,21 @@ def test_scenario(scenario: Scenario, tmp_path: Path) -> None:
         return Simulator.start(dict(config), directory=folder, create_seconds=0.05, remove_seconds=0.05)
 
     play(scenario, start, connect, tmp_path)
+
+
+def test_a_vm_whose_removal_fails_run_after_run_has_one_of_ours(tmp_path: Path) -> None:
+    def start(number: int, config: Mapping[str, Any]) -> Simulator:
+        return Simulator.start(dict(config), directory=tmp_path, create_seconds=0.05, remove_seconds=0.05)
+
+    locked = rule("task_fault", REMOVE, "web", fault="FileLocked")
+    scenario = Scenario("locked", ((nfs(vm("app"), vm("web")),),), Expected(), rules=(locked,))
+    with Stage(scenario, start, connect, tmp_path / "engine") as stage:
+        stage.run()
+        outcome = stage.run("two")
+        assert outcome.error is None and len(outcome.there) == 1
+        assert {one["name"]: one["level"] for one in outcome.result["vms"]} == {"app": "filesystem", "web": "crash"}
+        stage.servers[0].clear_rules()
+        assert stage.run("three").result["consistency"] == "filesystem"
 
 
 def test_the_fake_shows_the_same(tmp_path: Path) -> None:

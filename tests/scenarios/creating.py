@@ -5,7 +5,22 @@
 
 from __future__ import annotations
 
-from .model import CREATE, READ_TASKS, RELEASING, Event, Expected, Moment, Scenario, appear, busy, nfs, rule, vm, wake
+from .model import (
+    CREATE,
+    READ_TASKS,
+    RELEASING,
+    REMOVE,
+    Event,
+    Expected,
+    Moment,
+    Scenario,
+    appear,
+    busy,
+    nfs,
+    rule,
+    vm,
+    wake,
+)
 
 _VMS = ((nfs(vm("app"), vm("web")),),)  # `app` fares well
 _WELL = {"app": "filesystem", "web": "filesystem"}
@@ -26,6 +41,15 @@ CREATING = (
         _VMS,
         Expected(_CRASH, {"web": _SAID}),
         rules=(rule("half_snapshot", CREATE, "web", fault="FileFault", message=_SAID, count=1),),
+    ),
+    Scenario(
+        "a quiesce fault with half a snapshot that cannot be removed",
+        _VMS,
+        Expected(_CRASH, {"web": "cannot be removed"}, failed="could not be removed", left=1, watched=("web",)),
+        rules=(
+            rule("half_snapshot", CREATE, "web", fault="ApplicationQuiesceFault", count=1),
+            rule("task_fault", REMOVE, "web", fault="FileLocked"),
+        ),
     ),
     Scenario(
         "a quiesce fault, skip",

@@ -273,6 +273,15 @@ def replace_snapshot(by: str = "") -> Action:
 
 
 def expire(server: int = 0) -> Action:
+def never() -> Action:
+    """It must not come to this."""
+
+    def fail(world: World) -> None:
+        raise AssertionError("it must not come to this")
+
+    return fail
+
+
     return lambda world: world.servers[server].expire_sessions()
 
 

@@ -26,6 +26,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination im
     run,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import ABSENT
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Policy, Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RunFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
@@ -164,16 +165,16 @@ class Stage:
 
     # ---- The run, and what is left of it
 
-    def run(self) -> Outcome:
-        """The coordinated run of the scenario."""
-        for rule in self._scenario.rules:
+    def run(self, snapshot: str = "one") -> Outcome:
+        """The coordinated run of the scenario, or with another `snapshot` a further one."""
+        for rule in self._scenario.rules if snapshot == "one" else ():
             self.servers[rule.server].rule(**rule.fields())
         options = {**_LIMITS, **self._scenario.request}
         policy = Policy(**{name: options.pop(name) for name in _POLICY & options.keys()})
         options.setdefault("recursive", len(self._scenario.datasets) > 1)
         error = None
         try:
-            result = run.execute(self.engine, Request(TREE, "one", policy=policy, **options))
+            result = run.execute(self.engine, Request(TREE, snapshot, policy=policy, **options))
         except RunFailed as failure:
             error, result = failure, failure.details
         if self.failed is not None:
@@ -203,6 +204,7 @@ class Stage:
             (found,) = record.read(self.zfs, [f"{self._scenario.datasets[0]}@one"]).values()
             assert (found.consistency, found.complete) == expected.recovered, found
         assert not list(self._ours()), list(self._ours())
+        assert all(entry.state == ABSENT for entry in self.engine.journal.open_entries())
 
 
 def _is_about_tasks(specs: Sequence[Any]) -> bool:

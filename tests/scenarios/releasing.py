@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .model import CONSOLIDATE, REMOVE, Expected, Scenario, busy, nfs, rule, vm
+from .model import CONSOLIDATE, REMOVE, Event, Expected, Moment, Scenario, busy, never, nfs, rule, vm
 
 _VMS = ((nfs(vm("app"), vm("web")),),)
 _WELL = {"app": "filesystem", "web": "filesystem"}
@@ -68,10 +68,23 @@ RELEASING_ROWS = (
     Scenario(
         "consolidation is needed and fails",
         _VMS,
-        Expected(_WELL, {"web": "consolidation, which failed"}),
+        Expected(
+            _WELL,
+            {"web": "consolidation, which failed"},
+            problems=("need consolidation",),
+            consistency="filesystem",
+            complete=True,
+            watched=("web",),
+        ),
         rules=(
             rule("needs_consolidation", REMOVE, "web"),
             rule("task_fault", CONSOLIDATE, "web", fault="FileLocked"),
         ),
+    ),
+    Scenario(
+        "consolidation was needed before",
+        ((nfs(vm("app"), vm("web", properties={"runtime.consolidationNeeded": True})),),),
+        Expected(_WELL, {"web": ""}),
+        events=(Event(Moment(CONSOLIDATE), never()),),
     ),
 )

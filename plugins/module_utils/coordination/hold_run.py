@@ -131,6 +131,7 @@ class HoldRun:
             vm_name=hold.member.name,
             name=self._name,
             username=session.username,
+            needed_consolidation=hold.member.needed_consolidation,
         )
 
     def _look_first(self) -> None:
@@ -221,6 +222,7 @@ class HoldRun:
             host=hold.member.host,
             snapshot=hold.snapshot,
             creation=hold.creation,
+            needed_consolidation=hold.member.needed_consolidation,
         )
 
     def _end_release(self, releases: Pending[dict[int, Removal]]) -> list[str]:
@@ -240,6 +242,8 @@ class HoldRun:
                 left.append(f"'{self._name}' of the {vm}: {removal.reason}")
             elif removal.reason:
                 hold.reason = "; ".join(filter(None, (hold.reason, removal.reason)))
+            if removal.unconsolidated:
+                self._taken.notes.append(f"The {vm_on(hold.member.name, hold.member.server)}: {removal.reason}.")
         return left
 
     # ---- The record, beside the release

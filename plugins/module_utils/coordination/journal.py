@@ -24,8 +24,10 @@ from .identity import run_id_at, whole_of
 
 QUIESCING, RELEASING, ENDED = "quiescing", "releasing", "ended"  # a run's states
 # An entry's states. `absent`: it was not there when it was looked for, but its creation, whose answer nobody saw, may
-# still be on its way; only when it is not there either after a while is it `gone`.
+# still be on its way; only when it is not there either after a while is it `gone`. `unconsolidated`: it was removed,
+# and the VM's disks need consolidation since then.
 INTENDED, CREATED, REMOVING, ABSENT, GONE = "intended", "created", "removing", "absent", "gone"
+UNCONSOLIDATED = "unconsolidated"
 REMEMBERED = timedelta(days=90)  # how long a run stays here; what it took says itself how consistent it is
 
 
@@ -34,7 +36,7 @@ class Entry:
     """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known.
 
     `changed` is when its state changed last, UTC in ISO 8601. `username` is the account that it was asked for with, ""
-    where that is not known.
+    where that is not known. `needed_consolidation`: the VM's disks did before its VMware snapshot was asked for.
     """
 
     run: str
@@ -50,6 +52,7 @@ class Entry:
     changed: str = ""
     creation: Creation = Creation.ASKED
     username: str = ""
+    needed_consolidation: bool = False
     id: int = 0
 
     @property
@@ -104,8 +107,8 @@ class Journal:
             for entry in entries:
                 cursor = connection.execute(
                     "INSERT INTO vm_snapshot"
-                    " (run, hostname, port, vm, instance_uuid, vm_name, name, username, state, changed)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " (run, hostname, port, vm, instance_uuid, vm_name, name, username, needed_consolidation, state,"
+                    " changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         entry.run,
                         entry.hostname,
@@ -115,6 +118,7 @@ class Journal:
                         entry.vm_name,
                         entry.name,
                         entry.username,
+                        entry.needed_consolidation,
                         INTENDED,
                         _now(),
                     ),
@@ -160,6 +164,10 @@ class Journal:
     def gone(self, notes: Mapping[int, str]) -> None:
         """These VMware snapshots were seen to be gone, or never to have come to be: entry -> what is to be known."""
         self._advance(GONE, "note", notes)
+
+    def unconsolidated(self, notes: Mapping[int, str]) -> None:
+        """These VMware snapshots were removed, and the disks need consolidation since then: entry -> what failed."""
+        self._advance(UNCONSOLIDATED, "note", notes)
 
     def note(self, notes: Mapping[int, str]) -> None:
         """Why these VMware snapshots are still there (entry -> reason); their entries stay open."""
@@ -250,11 +258,20 @@ class Journal:
     def _entries(self, where: str, value: str) -> list[Entry]:
         columns = (
             "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, creation, username,"
-            " id"
+            " needed_consolidation, id"
         )
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
-        return [Entry(**{**dict(row), "creation": Creation(row["creation"])}) for row in rows]
+        return [
+            Entry(
+                **{
+                    **dict(row),
+                    "creation": Creation(row["creation"]),
+                    "needed_consolidation": bool(row["needed_consolidation"]),
+                }
+            )
+            for row in rows
+        ]
 
     def _advance(self, state: str, column: str, values: Mapping[int, str]) -> None:
         self._write(

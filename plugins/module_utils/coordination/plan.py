@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Iterable, Mapping, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
 from ..matching import Match, disk_datasets
@@ -48,6 +48,7 @@ class Member:
     wanted: bool = True
     hindrance: str = ""  # "quiesce" or "vm": which failure this already is before anything is tried
     disks: tuple[PlacedDisk, ...] = ()
+    needed_consolidation: bool = False  # before the run did anything
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,16 @@ class Plan:
         return not self.problems and all(member.level != CRASH for member in self.members if member.wanted)
 
 
-def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], problems: Sequence[Problem]) -> Plan:
-    """Plan the snapshot of `datasets` (by name); `problems` are those that opening the sites met."""
+def make_plan(
+    request: Request,
+    datasets: Sequence[str],
+    sites: Sequence[Site],
+    problems: Sequence[Problem],
+    leftover: Callable[[Site, Vm], str] = lambda site, vm: "",
+) -> Plan:
+    """Plan the snapshot of `datasets` (by name); `problems` are those that opening the sites met, and `leftover` says
+    what an earlier run left on a VM that is therefore not snapshotted.
+    """
     targets = frozenset(datasets)
     problems = list(problems)
     members: dict[tuple[str, str], Member] = {}
@@ -99,7 +108,8 @@ def make_plan(request: Request, datasets: Sequence[str], sites: Sequence[Site], 
                     continue
                 everywhere = places_of(vm, site)
                 if not vm.readable or not targets.isdisjoint(everywhere):
-                    members[key] = _member(site, vm, everywhere, targets, request.policy)
+                    verdict = _verdict(vm, request.policy, leftover(site, vm))
+                    members[key] = _member(site, vm, everywhere, targets, verdict)
     ordered = tuple(sorted(members.values(), key=lambda member: (member.server, member.name, member.moid)))
     return Plan(
         dataset=request.dataset,
@@ -152,8 +162,7 @@ def places_of_file(datastore: str, path: str, matches: Mapping[str, Match]) -> s
     return set(disk_datasets(match, path) if match else ()) or {f"the datastore {name}"}
 
 
-def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], policy: Policy) -> Member:
-    verdict = _verdict(vm, policy)
+def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], verdict: _Verdict) -> Member:
     member = Member(
         server=site.server,
         server_id=site.session.server_id,
@@ -168,6 +177,7 @@ def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], p
         datasets=tuple(sorted(everywhere & targets)) if vm.readable else (),
         spans=tuple(sorted(everywhere - targets)),
         disks=tuple(_placed(disk, site) for disk in vm.disks),
+        needed_consolidation=vm.consolidation_needed,
         **asdict(verdict),
     )
     left_out = [
@@ -196,7 +206,7 @@ class _Verdict:
     hindrance: str = ""
 
 
-def _verdict(vm: Vm, policy: Policy) -> _Verdict:
+def _verdict(vm: Vm, policy: Policy, leftover: str) -> _Verdict:
     excluded = policy.excluded_by(vm.name, vm.instance_uuid, vm.moid)
     if vm.known and not vm.running:
         state = "suspended" if vm.power == "suspended" else "powered off"
@@ -205,6 +215,8 @@ def _verdict(vm: Vm, policy: Policy) -> _Verdict:
         return _Verdict(NOTHING, CRASH, f"excluded by exclude_vms ('{excluded}')", wanted=False)
     if not vm.known:
         return _Verdict(NOTHING, CRASH, vm.why_unknown, hindrance="vm")
+    if leftover:
+        return _Verdict(NOTHING, CRASH, leftover, hindrance="vm")
     if vm.obstacles:
         return _Verdict(NOTHING, CRASH, "no snapshot can be taken: " + "; ".join(vm.obstacles), hindrance="vm")
     if vm.tools != "running":

@@ -154,7 +154,10 @@ class Quiesce:
                 if not self._go_on_unquiesced(hold, error):
                     hold.leave_behind("quiesce", error.problem)
                     return
-                yield from self._remove_half(hold, deadline)
+                why_left = yield from self._remove_half(hold, deadline)
+                if why_left:
+                    self._fail(hold, f"{hold.reason}; what that left cannot be removed: {why_left}")
+                    return
                 if not self._may_ask_again(hold):
                     return
 
@@ -197,14 +200,28 @@ class Quiesce:
         hold.quiesced, hold.hindrance, hold.reason = False, "quiesce", f"quiescing failed: {error.problem}"
         return True
 
-    def _remove_half(self, hold: Hold, deadline: float) -> Flow:
-        """Remove what a failed quiesce left, so that the next snapshot does not become its child."""
-        try:
-            state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
-        except VSphereError:
-            return  # release looks again
-        for half in state.named(self.name) if state else ():
-            yield Task(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
+    def _remove_half(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, str]:
+        """Remove what a failed quiesce left, so that the next snapshot does not become its child; returns why not.
+
+        What may still be there is not buried under another one: release removes it, and a recovery after that.
+        """
+        why = ""
+        while True:
+            try:
+                state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
+            except VSphereError as error:
+                return error.problem
+            half = next(iter(state.named(self.name) if state else ()), None)
+            if half is None:
+                return ""
+            if why:
+                return why
+            outcome = yield Task(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
+            if isinstance(outcome.error, VSphereFault) and outcome.error.kind in faults.BUSY_FAULTS:
+                stopped = yield Pause(_RETRY)
+                if not stopped.unfinished and time.monotonic() < deadline:
+                    continue
+            why = outcome.error.problem if outcome.error else "its removal did not end, or changed nothing"
 
     def _look_for(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, _Look]:
         """What came of a creation whose answer was lost."""

@@ -23,7 +23,7 @@ from ..vsphere.vm_snapshots import Search, states
 from . import dead_runs, orphans, runs_v1
 from .creation import Creation
 from .engine import Engine
-from .journal import ABSENT, INTENDED, REMEMBERED, Entry, best_effort
+from .journal import ABSENT, INTENDED, REMEMBERED, REMOVING, UNCONSOLIDATED, Entry, best_effort
 from .leftovers import WATCHED, leftovers, told
 from .release import UNSEEN, Release, Removal
 from .request import Limits
@@ -223,6 +223,7 @@ class _Recovery:
                 entry.name,
                 entry.instance_uuid,
                 creation=_creation_of(entry),
+                needed_consolidation=entry.needed_consolidation if _was_removed(entry) else None,
             )
             for entry in entries
         ]
@@ -232,6 +233,8 @@ class _Recovery:
                 self._leave([entry], removal.reason)
             elif removal.existed:
                 self._done.removed.append(told(entry, removal.reason))
+            if removal.unconsolidated:
+                self._leave([entry], removal.reason)
 
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:
         now = states(session, [entry.vm for entry in entries])
@@ -244,6 +247,8 @@ class _Recovery:
                 self._settled.add(entry.id)
             elif where is not None and not where.state.seen:
                 self._leave([entry], UNSEEN)
+            elif where is not None and where.state.consolidation_needed and entry.state == UNCONSOLIDATED:
+                self._leave([entry], entry.note)
 
     def _leave(self, entries: Sequence[Entry], reason: str) -> None:
         """The journal knows the reason as well, so that status says the same."""
@@ -283,6 +288,11 @@ def _creation_of(entry: Entry) -> Creation:
         return Creation.OVERDUE
     looked_for = entry.state in (INTENDED, ABSENT)
     return Creation.UNANSWERED if looked_for and entry.creation is Creation.MADE else entry.creation
+
+
+def _was_removed(entry: Entry) -> bool:
+    """Whether a removal was asked for: only that can be why the VM's disks need consolidation now."""
+    return entry.state in (REMOVING, UNCONSOLIDATED)
 
 
 def _is_overdue(entry: Entry) -> bool:

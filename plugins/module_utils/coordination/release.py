@@ -22,15 +22,18 @@ from .whereabouts import RESTORED, locate
 _RETRY = 1.0  # seconds before something that failed is tried again
 UNSEEN = "its host is not connected to vCenter, or its snapshots cannot be read, so it may be there"
 _ATTEMPTS = 5  # refusals to remove one VMware snapshot, before it is left to the next recovery
+_UNCONSOLIDATED = "its VMware snapshot was removed, but its disks need consolidation"
 
 
 @dataclass
 class Removal:
     """One VMware snapshot that has to go, known by its VM and its unique name.
 
-    `snapshot` is its managed object ID where that is known already, `creation` what is known of its creation.
+    `snapshot` is its managed object ID where that is known already, `creation` what is known of its creation, and
+    `needed_consolidation` whether the VM's disks did before; None: the first look at the VM has to tell.
     What became of it: `existed` (it was seen), `gone`, `watched` (gone, but its entry stays open because it may come to
-    be, or its VM come back), `released` (monotonic time), `reason` (why not).
+    be, or its VM come back), `unconsolidated` (gone, but its removal left delta files), `released` (monotonic time),
+    `reason` (why not).
     """
 
     entry: int
@@ -40,13 +43,14 @@ class Removal:
     host: str = ""
     snapshot: str = ""
     creation: Creation = Creation.ASKED
+    needed_consolidation: bool | None = None
     existed: bool = False
     gone: bool = False
     watched: bool = False
     released: float | None = None
     reason: str = ""
     attempts: int = 0
-    consolidated: bool = False
+    unconsolidated: bool = False
 
 
 class Release:
@@ -66,6 +70,7 @@ class Release:
             self._remove(found)
             left = self._verify(left)
         best_effort(lambda: self._journal.note({removal.entry: removal.reason for removal in left}))
+        self._consolidate([removal for removal in removals if removal.unconsolidated])
 
     def _remove(self, removals: Sequence[Removal]) -> None:
         best_effort(lambda: self._journal.removing({removal.entry: removal.snapshot for removal in removals}))
@@ -108,10 +113,15 @@ class Release:
             for removal in left:
                 removal.reason = removal.reason or error.problem
             time.sleep(_RETRY)
-        seen = [removal for removal in removals if removal.gone]
-        best_effort(lambda: self._journal.absent(removal.entry for removal in seen if removal.watched))
-        best_effort(lambda: self._journal.gone({one.entry: one.reason for one in seen if not one.watched}))
+        self._note([removal for removal in removals if removal.gone])
         return left
+
+    def _note(self, seen: Sequence[Removal]) -> None:
+        """Write what was seen to be gone to the journal; its entry is closed unless there is more to do or to see."""
+        rest = [removal for removal in seen if not removal.unconsolidated]
+        best_effort(lambda: self._journal.unconsolidated({one.entry: one.reason for one in seen if one.unconsolidated}))
+        best_effort(lambda: self._journal.absent(one.entry for one in rest if one.watched))
+        best_effort(lambda: self._journal.gone({one.entry: one.reason for one in rest if not one.watched}))
 
     def _is_left_or_unknown(self, removal: Removal, state: VmState | None) -> bool:
         """The same; what the server refuses to tell of one VM keeps no other from being seen to."""
@@ -133,6 +143,8 @@ class Release:
             return True
         state = where.state if where is not None else None
         removal.vm = where.vm if where is not None else removal.vm
+        if state is not None and removal.needed_consolidation is None:
+            removal.needed_consolidation = state.consolidation_needed
         found = state.named(removal.name) if state else []
         removal.snapshot = found[0].moid if found else ""
         if found:
@@ -149,24 +161,35 @@ class Release:
             # It may have ended between the look at the tree and that at the tasks, and be in the tree by now.
             state = vm_snapshots.states(self._session, [removal.vm]).get(removal.vm)
             return self._is_left(removal, state, ended=True)
-        if state is not None and state.consolidation_needed and not removal.consolidated:
-            self._consolidate(removal)
+        if state is not None and state.consolidation_needed and not removal.needed_consolidation:
+            removal.unconsolidated, removal.reason = True, _UNCONSOLIDATED
         removal.gone = True
         removal.released = removal.released or time.monotonic()
         may_come = state is None or removal.creation.may_come(seen=removal.existed)
         removal.watched = may_come and removal.creation is not Creation.OVERDUE
         return False
 
-    def _consolidate(self, removal: Removal) -> None:
-        """Merge delta files that the removal left although the tree is clean; one try, reported when it fails."""
-        removal.consolidated = True
-        ended: list[VSphereError | None] = []
+    def _consolidate(self, removals: Sequence[Removal]) -> None:
+        """Merge the delta files that removals left although the trees are clean; one try, then vSphere is asked whether
+        it is done. What other products left is theirs: to merge it may take hours.
+        """
+        if not removals:
+            return
+        jobs = [Job(removal.host, lambda removal=removal: self._merge(removal)) for removal in removals]  # type: ignore[misc]
+        Drive(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
+        try:
+            states = vm_snapshots.states(self._session, [removal.vm for removal in removals])
+        except VSphereError:
+            states = {}
+        for removal in removals:
+            state = states.get(removal.vm)
+            if state is not None and state.seen and not state.consolidation_needed:
+                removal.unconsolidated, removal.reason = False, ""
+        self._note(removals)
 
-        def flow() -> Flow:
-            outcome = yield Task(lambda: vm_snapshots.start_consolidate(self._session, removal.vm), self._deadline)
-            ended.append(outcome.error)
-            if outcome.error is not None or outcome.unfinished or outcome.vanished:
-                cause = outcome.error.problem if outcome.error else "it did not end in time"
-                removal.reason = f"its disks need consolidation, which failed: {cause}"
-
-        Drive(self._session, self._limits, lambda: False).run([Job(removal.host, flow)])
+    def _merge(self, removal: Removal) -> Flow:
+        outcome = yield Task(lambda: vm_snapshots.start_consolidate(self._session, removal.vm), self._deadline)
+        if outcome.error is not None:
+            removal.reason = f"{_UNCONSOLIDATED}, which failed: {outcome.error.problem}"
+        elif outcome.unfinished or outcome.vanished:
+            removal.reason = f"{_UNCONSOLIDATED}, which did not end in time"

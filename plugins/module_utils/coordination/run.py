@@ -20,6 +20,7 @@ from . import identity, recover, result, waves
 from .engine import Engine
 from .hold_run import HoldRun
 from .journal import ENDED, best_effort
+from .earlier_runs import EarlierRuns
 from .plan import Plan, make_plan
 from .problem import Problem
 from .record import Record
@@ -149,6 +150,7 @@ def _plan(
 ) -> tuple[list[Site], Plan, list[Plan]]:
     """The servers, which `stack` logs out of, the plan, and its waves: the plan alone where none are wanted."""
     engine.report(f"Looking for the VMs on {request.dataset}")
+    earlier = EarlierRuns(engine)
     around = datasets_around(engine.zfs, pool_of(request.dataset))
     chosen = select(around, request.dataset, request.recursive, request.exclude)
     names = [dataset.name for dataset in chosen if only is None or dataset.name in only]
@@ -158,7 +160,7 @@ def _plan(
     )
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
-    plan = make_plan(request, names, sites, problems)
+    plan = make_plan(request, names, sites, problems, earlier.leftover_of)
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
         snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())

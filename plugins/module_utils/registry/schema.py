@@ -145,6 +145,11 @@ TURNS = (
     "CREATE INDEX run_of_task ON run (task)",
 )
 
+CONSOLIDATION = (
+    # 1 when the VM's disks needed consolidation before its VMware snapshot was asked for: that is not for us to do
+    "ALTER TABLE vm_snapshot ADD COLUMN needed_consolidation INTEGER NOT NULL DEFAULT 0",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -156,4 +161,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     SEALS,
     HOST,
     TURNS,
+    CONSOLIDATION,
 )

@@ -36,7 +36,10 @@ class VmWatch:
     def vms(self) -> list[Vm]:
         """The VMs as they are now, with all that a plan has to know. Raises VSphereError."""
         self._update()
-        return in_order(vm_of(moid, properties) for moid, properties in self._properties.items())
+        try:
+            return in_order(vm_of(moid, properties) for moid, properties in self._properties.items())
+        except MISREAD as error:
+            raise self._session.no_answer(_PURPOSE, error) from None
 
     def states(self) -> dict[str, VmState]:
         """What may have changed of the VMs, as they are now, by managed object ID. Raises VSphereError."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 from ..text import counted, printable
 from . import inventory, sdk
@@ -77,6 +77,7 @@ class Vm:
     snapshot_directory: str = ""  # "[datastore] folder/" of its snapshot files, and of deltas and swap file by default
     datastores: frozenset[str] = frozenset()  # managed object IDs of all that hold anything of it, ISO images included
     images: frozenset[str] = frozenset()  # of those with an image in one of its drives, which is no file of the VM
+    snapshots: tuple[tuple[str, str], ...] = ()  # name and description of its VMware snapshots, whoever took them
 
     @property
     def running(self) -> bool:
@@ -131,6 +132,7 @@ def vm_of(moid: str, properties: inventory.Properties) -> Vm:
         snapshot_directory=properties.get("config.files.snapshotDirectory") or "",
         datastores=frozenset(item._moId for item in properties.get("datastore", ())),
         images=frozenset(_images(devices)),
+        snapshots=tuple(_snapshots(properties.get("snapshot.rootSnapshotList", ()))),
     )
 
 
@@ -212,6 +214,12 @@ def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iter
     depth = chain_depth(properties.get("snapshot.rootSnapshotList", ()))
     if depth >= MAX_CHAIN:
         yield f"its chain holds {counted(depth, 'snapshot')} already and {MAX_CHAIN} is the most"
+
+
+def _snapshots(trees: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    for tree in trees:
+        yield inventory.unescape(tree.name or ""), tree.description or ""
+        yield from _snapshots(tree.childSnapshotList or ())
 
 
 def chain_depth(trees: Iterable[Any]) -> int:

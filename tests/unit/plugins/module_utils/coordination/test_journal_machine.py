@@ -25,6 +25,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.jo
     QUIESCING,
     RELEASING,
     REMOVING,
+    UNCONSOLIDATED,
     Entry,
     Journal,
 )
@@ -189,8 +190,16 @@ class JournalMachine(RuleBasedStateMachine):
             self.vsphere.discard(known.name)
 
     @rule(data=st.data(), cut=st.booleans())
+    def see_that_disks_need_consolidation(self, data: st.DataObject, cut: bool) -> None:
+        found = self.entry(data, REMOVING, UNCONSOLIDATED)
+        if found and found[1].name not in self.vsphere:
+            id_, known = found
+            if self.write(cut, lambda: self.journal.unconsolidated({id_: "a file is locked"})):
+                known.state, known.note = UNCONSOLIDATED, "a file is locked"
+
+    @rule(data=st.data(), cut=st.booleans())
     def see_its_absence(self, data: st.DataObject, cut: bool) -> None:
-        found = self.entry(data, INTENDED, CREATED, REMOVING, ABSENT)
+        found = self.entry(data, INTENDED, CREATED, REMOVING, ABSENT, UNCONSOLIDATED)
         if found is None or found[1].name in self.vsphere:
             return
         id_, known = found
