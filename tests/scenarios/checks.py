@@ -39,6 +39,8 @@ def check(scenario: Scenario, outcome: Outcome) -> None:
         assert outcome.error is not None and expected.failed in str(outcome.error), said
     else:
         assert outcome.error is None, said
+    for method, hits in expected.hits.items():
+        assert sum(rule["hits"] for rule in outcome.rules if rule["method"] == method) == hits, outcome.rules
     vms = {vm["name"]: vm for vm in result.get("vms", ())}
     if expected.levels is not None:
         assert {name: vm["level"] for name, vm in vms.items()} == dict(expected.levels), vms

@@ -169,7 +169,7 @@ class Expected:
     the most seconds that a VM may be held.
     `records` are those on each dataset, where they differ: its consistency, and whether it is complete; `recovered` is
     what the record of the first one says once the faults are over and recovery was there. Not `recorded`: what is there
-    carries no record.
+    carries no record. `hits` is how often the faults of a method were met.
     """
 
     levels: Mapping[str, str] | None = field(default_factory=dict)
@@ -185,6 +185,7 @@ class Expected:
     records: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
     recovered: tuple[str, bool] | None = None
     recorded: bool = True
+    hits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,6 @@ def replace_snapshot(by: str = "") -> Action:
     return lambda world: world.zfs.replace(f"{TREE}@one", f"{TREE}@{by}" if by else "")
 
 
-def expire(server: int = 0) -> Action:
 def never() -> Action:
     """It must not come to this."""
 
@@ -282,6 +282,7 @@ def never() -> Action:
     return fail
 
 
+def expire(server: int = 0) -> Action:
     return lambda world: world.servers[server].expire_sessions()
 
 

@@ -29,6 +29,8 @@ _WELL = {"app": "filesystem", "web": "filesystem"}
 _TWO = ((nfs(vm("web")),), (nfs(vm("lost")),))
 _ONE_LOST = {"web": "filesystem", "lost": "crash"}
 _LOOK = f"CreateFilter|{WAIT}"
+_WATCHING = Moment("CreatePropertyCollector")  # the creations were asked for
+_REFUSED = rule("call_fault", "Login", fault="InvalidLogin")
 _SILENT = rule("black_hole", _LOOK, server=1, count=2)  # a look is repeated once
 
 SERVERS = (
@@ -37,6 +39,25 @@ SERVERS = (
     Scenario("the session ends before the ZFS snapshot", _VMS, Expected(_WELL), events=(Event(HELD, expire()),)),
     Scenario("the session ends after the ZFS snapshot", _VMS, Expected(_WELL), events=(Event(TAKEN, expire()),)),
     Scenario("the session ends before the removal", _VMS, Expected(_WELL), events=(Event(RELEASING, expire()),)),
+    Scenario(
+        "the session ends before the removal, and the password is another one by now",
+        _VMS,
+        Expected(_WELL, failed="refused the login", left=2, watched=("app", "web"), hits={"Login": 1}),
+        events=(Event(RELEASING, begin(_REFUSED)), Event(RELEASING, expire())),
+    ),
+    Scenario(
+        "the session ends during the creation, and the password is another one by now",
+        _VMS,
+        Expected(
+            {"app": "crash", "web": "crash"},
+            failed="refused the login",
+            left=2,
+            watched=("app", "web"),
+            hits={"Login": 1},
+        ),
+        events=(Event(_WATCHING, begin(_REFUSED)), Event(_WATCHING, expire())),
+        request={"vm_timeout": 1.0, "max_hold": 2.0},
+    ),
     Scenario("two servers", _TWO, Expected({"web": "filesystem", "lost": "filesystem"})),
     Scenario(
         "two servers, one refuses the login",

@@ -25,8 +25,10 @@ from .creation import Creation
 from .engine import Engine
 from .journal import ABSENT, INTENDED, REMEMBERED, REMOVING, UNCONSOLIDATED, Entry, best_effort
 from .leftovers import WATCHED, leftovers, told
+from .logins import Logins
 from .release import UNSEEN, Release, Removal
 from .request import Limits
+from .sites import newest_first
 from .visit import Server, Visit, Work
 from .whereabouts import RESTORED, locate
 
@@ -88,6 +90,7 @@ def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout:
     Also has the journal forget runs that ended long ago. Waits up to `lock_timeout` seconds for another recovery.
     Raises LockTimeout, RegistryError.
     """
+    engine = replace(engine, connect=Logins(engine.connect))
     if dry:
         return _Recovery(engine, tries=1, limit=_BRIEF).look(scan)
     with engine.locks.recovery(lock_timeout):
@@ -191,7 +194,7 @@ class _Recovery:
             else:
                 key = (entry.hostname, entry.port)
                 servers.setdefault(key, Server(*key)).entries.append(entry)
-        for credential in self._engine.credentials.list_all():
+        for credential in newest_first(self._engine.credentials.list_all()):
             key = (credential.hostname, credential.port)
             stored.add(key)
             if scan:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Collection, Iterator, Sequence
 
@@ -17,10 +17,11 @@ from ..zfs.command import READ_TIMEOUT
 from ..zfs.datasets import list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot, pool_of
 from . import identity, recover, result, waves
+from .earlier_runs import EarlierRuns
 from .engine import Engine
 from .hold_run import HoldRun
 from .journal import ENDED, best_effort
-from .earlier_runs import EarlierRuns
+from .logins import Logins
 from .plan import Plan, make_plan
 from .problem import Problem
 from .record import Record
@@ -61,6 +62,7 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
     Raises InputError before anything is changed, LockTimeout, and RunFailed with the result so far in `details`.
     """
     names = _check(engine, request)
+    engine = replace(engine, connect=Logins(engine.connect))
     with begin(engine, request, Stop()) as begun:
         return result.of_existing(engine.zfs, names, request.policy) or take(engine, request, begun)
 
@@ -156,7 +158,7 @@ def _plan(
     names = [dataset.name for dataset in chosen if only is None or dataset.name in only]
     credentials = engine.credentials.find_for_datasets(names)
     sites, problems = open_sites(
-        stack, credentials, engine.credentials.password, around, request.aliases, engine.connect
+        stack, credentials, engine.credentials.password, around, request.aliases, engine.connect, engine.report
     )
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Callable, Iterable, Sequence
 
-from ..errors import QuiesceError
+from ..errors import LoginRefused, QuiesceError
 from ..matching import Match, match_here
 from ..registry.credentials import Credential
 from ..secret import Secret
@@ -48,6 +48,29 @@ def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
         if "@" not in mount.source and pool_of(mount.source) != pool
     }
     return [*list_datasets(zfs, pool), *others.values()]
+
+
+def newest_first(credentials: Iterable[Credential]) -> list[Credential]:
+    """Those first whose password is most likely the right one: each was tried when it was stored."""
+    return sorted(credentials, key=lambda credential: (credential.updated, credential.id), reverse=True)
+
+
+def log_in(connect: Connect, passwords: Sequence[tuple[Credential, Secret]]) -> tuple[Session, list[Credential]]:
+    """A session of an account for which several passwords may be stored: each is tried once, until one is accepted.
+
+    Returns with it the credentials whose password was refused. Raises what `connect` raises; LoginRefused when all are
+    refused. Only a refusal leads on to the next: where the certificate is a wrong one, no other password is sent.
+    """
+    refused: dict[Secret, LoginRefused] = {}
+    for credential, password in passwords:
+        if password not in refused:
+            try:
+                session = connect(endpoint_of(credential), credential.username, password)
+            except LoginRefused as error:
+                refused[password] = error
+            else:
+                return session, [one for one, other in passwords if other in refused]
+    raise next(iter(refused.values()))
 
 
 @dataclass
@@ -107,11 +130,13 @@ def open_sites(
     datasets: Sequence[Dataset],
     aliases: Sequence[str],
     connect: Connect,
+    report: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Site], list[Problem]]:
     """Log in everywhere side by side and match what is found there with `datasets` (see `datasets_around`).
 
     `stack` logs out when it closes. Returns the sites, and what went wrong with the others: a server that is
-    away must not stop the snapshot of the VMs on the rest. Credentials with the same account share a login.
+    away must not stop the snapshot of the VMs on the rest. Credentials with the same account share a login; `report` is
+    told of a password that is not good while another one of its account is.
     """
     accounts: dict[tuple[str, int, str], list[Credential]] = {}
     for credential in credentials:
@@ -125,22 +150,32 @@ def open_sites(
 
     def open_one(group: list[Credential]) -> Site | Problem:
         try:
-            session = connect(endpoint_of(group[0]), group[0].username, password_of[group[0].id])
+            session, refused = log_in(connect, passwords[group[0].id])
         except QuiesceError as error:
             return problem_of(group, error)
         stack.callback(session.close)
+        for one in refused:
+            report(
+                f"{session.endpoint} refused the password of the credential {one.id} and accepted another one of "
+                f"'{one.username}'; store it again with vmware_cred"
+            )
         try:
             return Site(session, group, list_datastores(session))
         except QuiesceError as error:
             return problem_of(group, error)
 
     problems: list[Problem] = []
-    password_of: dict[int, Secret] = {}
+    passwords: dict[int, list[tuple[Credential, Secret]]] = {}  # by the id of the account's first credential
     for key, group in list(accounts.items()):
-        try:  # the database is for one thread
-            password_of[group[0].id] = password(group[0])
-        except QuiesceError as error:
-            problems.append(problem_of(group, error))
+        known = passwords[group[0].id] = []
+        for one in newest_first(group):
+            try:  # the database is for one thread
+                known.append((one, password(one)))
+            except QuiesceError as error:
+                unreadable = error
+                report(str(error))
+        if not known:
+            problems.append(problem_of(group, unreadable))
             del accounts[key]
     with ThreadPoolExecutor(max_workers=max(1, len(accounts))) as pool:
         opened = list(pool.map(open_one, accounts.values()))

@@ -24,6 +24,7 @@ from . import identity, record, retire
 from .consistency import CRASH, lowest
 from .engine import Engine
 from .journal import ENDED, RunRecord, best_effort
+from .logins import Logins
 from .request import Request
 from .run import Begun, begin, foresee, take
 from .stop import Stop
@@ -135,6 +136,9 @@ def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
 
 def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> dict[str, Any]:
     turn, stop = _outcome(task), Stop()
+    engine = replace(
+        engine, connect=Logins(partial(connect, timeouts=Timeouts(task.connect_timeout, task.call_timeout)))
+    )
     spare = retire.spared(engine.tasks, [task], time.time())
     failure: QuiesceError | None = None
     found: Facts | None = None
@@ -200,11 +204,10 @@ def _take(
     names = [check_snapshot(dataset, name) for dataset in lacking]
     if not task.vmware_sync:
         return {"snapshot": _plain_snapshot(engine, task, names, begun)}, None if begun else found
-    patient = replace(engine, connect=partial(connect, timeouts=Timeouts(task.connect_timeout, task.call_timeout)))
     request, only = _request(task, name), frozenset(lacking)
     if begun is None:
-        return {"snapshot": foresee(patient, request, only)}, found
-    return {"snapshot": take(patient, request, begun, only)}, None
+        return {"snapshot": foresee(engine, request, only)}, found
+    return {"snapshot": take(engine, request, begun, only)}, None
 
 
 def _request(task: SnapshotTask, snapshot: str) -> Request:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import LoginRefused, PermissionDenied, SessionLost, VSphereError, VSphereFault
 from ..text import printable
+from . import sdk
 
 # Fault types (vSphere API reference) after which a quiesced snapshot was not taken because of the guest.
 QUIESCE_FAULTS = frozenset(
@@ -43,7 +44,7 @@ def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSph
     kind = kind_of(fault)
     if kind == "NotAuthenticated":
         return SessionLost(f"{server} ended the session while it was asked to {purpose}", "Try again")
-    if kind in ("InvalidLogin", "InvalidUserCredentials", "NoPermissionOnLogin"):
+    if isinstance(fault, sdk.vim.fault.InvalidLogin) or kind in ("InvalidUserCredentials", "NoPermissionOnLogin"):
         return LoginRefused(
             f"{server} refused the login of '{printable(username, 80)}'",
             "Check username and password, and that the account is not locked",

@@ -10,6 +10,7 @@ import http.client
 import ssl
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Callable, TypeVar
 
@@ -17,6 +18,7 @@ from ..errors import CertificateUntrusted, ConnectionFailed, QuiesceError, Sessi
 from ..secret import Secret
 from ..text import printable
 from . import faults, sdk, tls
+from .refusals import Refusals
 
 CONNECTIONS = 32  # that a session keeps open, so calls that can be made side by side without connecting anew
 _PARTS = ("about", "propertyCollector", "rootFolder", "searchIndex", "sessionManager", "viewManager")
@@ -105,6 +107,11 @@ class Session:
         for connection in opened:
             self.stub.ReturnConnection(connection)
 
+    @cached_property
+    def refusals(self) -> Refusals:
+        """The logins that were refused; who opens several sessions has them share one."""
+        return Refusals()
+
     @property
     def server_id(self) -> str:
         """Tells servers apart, however they are called: a vCenter's instance UUID (API AboutInfo), else its name."""
@@ -138,14 +145,17 @@ class Session:
         with self._lock:
             if self.logins != seen:
                 return  # another thread was faster
-            self.stub.SetSessionId(None)
-            instance = self.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
-            purpose = "log in"
-            self.content = self._call_once(purpose, instance.RetrieveServiceContent)
-            if any(getattr(self.content, part, None) is None for part in _PARTS):
-                raise self.no_answer(purpose, ValueError("a part is missing"))
-            self._call_once(purpose, self._send_login)
+            self.refusals.once(str(self.endpoint), self.username, self._password, self._begin)
             self.logins += 1
+
+    def _begin(self) -> None:
+        self.stub.SetSessionId(None)
+        instance = self.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
+        purpose = "log in"
+        self.content = self._call_once(purpose, instance.RetrieveServiceContent)
+        if any(getattr(self.content, part, None) is None for part in _PARTS):
+            raise self.no_answer(purpose, ValueError("a part is missing"))
+        self._call_once(purpose, self._send_login)
 
     def _send_login(self) -> None:
         self.content.sessionManager.Login(userName=self.username, password=self._password.reveal())
