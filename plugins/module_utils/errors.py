@@ -64,11 +64,20 @@ class PermissionDenied(VSphereError):
 
 class VSphereFault(VSphereError):
     """The server answered with a fault; `kind` is the vSphere fault type's name, e.g. ApplicationQuiesceFault, `said`
-    the server's own words.
+    the server's own words, in its language. `marks` are what tells it apart in every language: the types of the fault
+    and of its causes, and the keys of their messages.
     """
 
-    def __init__(self, kind: str, problem: str, remedy: str = "", said: str = "", **details: Any) -> None:
-        self.kind, self.said = kind, said
+    def __init__(
+        self,
+        kind: str,
+        problem: str,
+        remedy: str = "",
+        said: str = "",
+        marks: frozenset[str] = frozenset(),
+        **details: Any,
+    ) -> None:
+        self.kind, self.said, self.marks = kind, said, marks | {kind}
         super().__init__(problem, remedy, **details)
 
 

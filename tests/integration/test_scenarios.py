@@ -84,6 +84,7 @@ def test_the_fake_shows_the_same(tmp_path: Path) -> None:
         real = connect(endpoint, simulator.user, Secret(simulator.password))
         faked = vsphere.connect(fake.endpoint, fake.user, Secret(fake.password))
         with real, faked:
+            assert real.content.sessionManager.currentSession.locale == fake.locales[0] == "en_US"
             assert _shown(faked) == _shown(real)
             for session in (real, faked):
                 _snapshot(session, "web", "db", "vss", "mute", "off")

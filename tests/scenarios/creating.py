@@ -26,6 +26,8 @@ _VMS = ((nfs(vm("app"), vm("web")),),)  # `app` fares well
 _WELL = {"app": "filesystem", "web": "filesystem"}
 _CRASH = {"app": "filesystem", "web": "crash"}
 _SAID = "The guest failed during quiescing."
+_GERMAN = "Beim Stilllegen der virtuellen Maschine ist ein Fehler aufgetreten."
+_KEY = {"FaultMessage": [{"Key": "msg.snapshot.error-QUIESCINGERROR", "Message": _GERMAN}]}
 _LIES = {"guest.toolsRunningStatus": "guestToolsRunning", "guest.guestFamily": "linuxGuest"}
 _LIAR = ((nfs(vm("app"), vm("web", tools="not_running", properties=_LIES)),),)
 
@@ -41,6 +43,12 @@ CREATING = (
         _VMS,
         Expected(_CRASH, {"web": _SAID}),
         rules=(rule("half_snapshot", CREATE, "web", fault="FileFault", message=_SAID, count=1),),
+    ),
+    Scenario(
+        "a quiesce fault in another language",
+        _VMS,
+        Expected(_CRASH, {"web": "quiescing failed"}),
+        rules=(rule("task_fault", CREATE, "web", fault="GenericVmConfigFault", message=_GERMAN, fields=_KEY, count=1),),
     ),
     Scenario(
         "a quiesce fault with half a snapshot that cannot be removed",

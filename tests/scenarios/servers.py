@@ -58,6 +58,12 @@ SERVERS = (
         events=(Event(_WATCHING, begin(_REFUSED)), Event(_WATCHING, expire())),
         request={"vm_timeout": 1.0, "max_hold": 2.0},
     ),
+    Scenario(
+        "a server that does not have the locale",
+        _VMS,
+        Expected(_WELL),
+        rules=(rule("call_fault", "Login", fault="InvalidLocale", count=1),),
+    ),
     Scenario("two servers", _TWO, Expected({"web": "filesystem", "lost": "filesystem"})),
     Scenario(
         "two servers, one refuses the login",

@@ -148,7 +148,7 @@ class Quiesce:
                     _learn(hold, Creation.UNANSWERED)
                 else:
                     _learn(hold, Creation.FAILED)
-                if not (hold.quiesced and _is_quiesce_failure(error)):
+                if not (hold.quiesced and isinstance(error, VSphereFault) and faults.is_of_quiescing(error)):
                     self._fail(hold, error.problem)
                     return
                 if not self._go_on_unquiesced(hold, error):
@@ -256,8 +256,3 @@ def _learn(hold: Hold, creation: Creation) -> None:
     """Note what is known of the creation. Once two may come to be, whatever one of them does says too little."""
     if hold.creation is not Creation.REPEATED:
         hold.creation = creation
-
-
-def _is_quiesce_failure(error: VSphereError) -> bool:
-    """Whether the guest is why the creation failed. Some releases report it as a generic fault whose text says so."""
-    return isinstance(error, VSphereFault) and (error.kind in faults.QUIESCE_FAULTS or "quiesc" in error.said.lower())

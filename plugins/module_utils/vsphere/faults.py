@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterator
 
 from ..errors import LoginRefused, PermissionDenied, SessionLost, VSphereError, VSphereFault
 from ..text import printable
@@ -39,6 +39,32 @@ def text_of(fault: Any) -> str:
     return printable(f"{said} {detail}" if detail else said)
 
 
+def _marks_of(fault: Any) -> Iterator[str]:
+    """The type of a fault, the keys of its messages (API LocalizableMessage), and the same of what has caused it.
+
+    The key of one message may be an argument of another: "An error occurred while saving the snapshot: {1}".
+    """
+    while fault is not None:
+        yield kind_of(fault)
+        for message in getattr(fault, "faultMessage", None) or ():
+            yield str(message.key)
+            for argument in message.arg or ():
+                if str(argument.value).startswith("msg."):
+                    yield str(argument.value)
+        fault = getattr(fault, "faultCause", None)
+
+
+def is_of_quiescing(fault: VSphereFault) -> bool:
+    """Whether the guest is why a quiesced snapshot was not taken.
+
+    Some releases report a generic fault. A message's key says it then (`msg.snapshot.error-QUIESCINGERROR`,
+    `msg.snapshot.quiesce.vmerr`), or else only the text, which is in English where the session asked for that.
+    """
+    return not QUIESCE_FAULTS.isdisjoint(fault.marks) or any(
+        "quiesc" in text.lower() for text in (fault.said, *fault.marks)
+    )
+
+
 def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSphereError:
     """The error for `fault`, which `server` answered when it was asked to `purpose`."""
     kind = kind_of(fault)
@@ -61,5 +87,9 @@ def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSph
         )
     said = text_of(fault)
     return VSphereFault(
-        kind, f"{server} could not {purpose}: {said} ({kind})", "See the server's events for the cause", said=said
+        kind,
+        f"{server} could not {purpose}: {said} ({kind})",
+        "See the server's events for the cause",
+        said=said,
+        marks=frozenset(_marks_of(fault)),
     )

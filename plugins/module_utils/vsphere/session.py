@@ -10,17 +10,18 @@ import http.client
 import ssl
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Callable, TypeVar
 
-from ..errors import CertificateUntrusted, ConnectionFailed, QuiesceError, SessionLost, VSphereError
+from ..errors import CertificateUntrusted, ConnectionFailed, QuiesceError, SessionLost, VSphereError, VSphereFault
 from ..secret import Secret
 from ..text import printable
 from . import faults, sdk, tls
 from .refusals import Refusals
 
 CONNECTIONS = 32  # that a session keeps open, so calls that can be made side by side without connecting anew
+_LOCALE = "en_US"  # of the texts that a server sends; not every one has it (API SessionManager.Login, InvalidLocale)
 _PARTS = ("about", "propertyCollector", "rootFolder", "searchIndex", "sessionManager", "viewManager")
 
 # What Python raises where an answer is read that lacks what belongs there, holds another type, or never ends nesting.
@@ -155,10 +156,15 @@ class Session:
         self.content = self._call_once(purpose, instance.RetrieveServiceContent)
         if any(getattr(self.content, part, None) is None for part in _PARTS):
             raise self.no_answer(purpose, ValueError("a part is missing"))
-        self._call_once(purpose, self._send_login)
+        try:
+            self._call_once(purpose, partial(self._send_login, locale=_LOCALE))
+        except VSphereFault as fault:
+            if fault.kind != "InvalidLocale":
+                raise
+            self._call_once(purpose, self._send_login)
 
-    def _send_login(self) -> None:
-        self.content.sessionManager.Login(userName=self.username, password=self._password.reveal())
+    def _send_login(self, locale: str | None = None) -> None:
+        self.content.sessionManager.Login(userName=self.username, password=self._password.reveal(), locale=locale)
 
     def _send_logout(self) -> None:
         self.content.sessionManager.Logout()

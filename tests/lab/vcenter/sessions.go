@@ -77,10 +77,14 @@ func (m *sessionManager) Login(ctx *simulator.Context, req *types.Login) soap.Ha
 		return &methods.LoginBody{Fault_: soapFault(&types.InvalidLogin{}, "")}
 	}
 	now := time.Now().UTC()
+	locale := req.Locale
+	if locale == "" {
+		locale = "de" // as on a server that was installed in German
+	}
 	c := callOf(ctx)
 	s := &session{ended: make(chan struct{}), Session: &simulator.Session{Registry: simulator.NewRegistry(),
 		UserSession: types.UserSession{Key: uuid.New().String(), UserName: req.UserName, FullName: req.UserName, LoginTime: now,
-			LastActiveTime: now, Locale: "en", MessageLocale: "en", UserAgent: c.request.UserAgent(), ExtensionSession: types.NewBool(false)}}}
+			LastActiveTime: now, Locale: locale, MessageLocale: locale, UserAgent: c.request.UserAgent(), ExtensionSession: types.NewBool(false)}}}
 	s.Registry.Put(newCollector(s.Key, serviceContent().PropertyCollector)) // each session has a default one of its own
 	m.mu.Lock()
 	m.live[s.Key] = s

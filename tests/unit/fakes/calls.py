@@ -29,10 +29,12 @@ class Calls:
 
     user = "administrator@vsphere.local"
     password = "lab-Password-1"
+    locale = "de"  # of those who ask for none
 
     def __init__(self, config: Mapping[str, Any], task_seconds: float) -> None:
         self.inventory = Inventory(config)
         self.calls: Counter[str] = Counter()
+        self.locales: list[str | None] = []  # asked for by those who logged in
         self._rules = RuleBook()
         self._tasks = Tasks(self.inventory, self._rules, task_seconds)
         self._id = str(uuid.uuid4())
@@ -129,10 +131,11 @@ class Calls:
     def _Login(self, stub: Any, reference: Any, given: dict[str, Any]) -> Any:
         if (given["userName"], given["password"]) != (self.user, self.password):
             raise make_fault("InvalidLogin")
+        self.locales.append(given["locale"])
         key = str(uuid.uuid4())
         self._sessions[key] = {"propertyCollector": Collector()}
         stub.SetSessionId(key)
-        return sdk.vim.UserSession(key=key, userName=self.user)
+        return sdk.vim.UserSession(key=key, userName=self.user, locale=given["locale"] or self.locale)
 
     def _Logout(self, stub: Any, reference: Any, given: dict[str, Any]) -> None:
         self._sessions.pop(stub.sessionId, None)

@@ -33,7 +33,7 @@ _SAID = {
 class Rule:
     """`method` and `vm` are anchored regular expressions; `skip` lets so many matches through, `count` limits the hits
     (0: no limit). `seconds` is how long the task takes or the call waits. `fields` are those of the fault, by their
-    names in Go: {"Task": {"Type": "Task", "Value": "task-0"}}.
+    names in Go: {"Task": {"Type": "Task", "Value": "task-0"}, "FaultMessage": [{"Key": "msg.snapshot.quiesce.vmerr"}]}.
     """
 
     id: int
@@ -118,7 +118,9 @@ class RuleBook:
 
 
 def _plain(value: Any) -> Any:
-    """A reference, where the value is one."""
+    """A reference, or messages, where the value is such."""
+    if isinstance(value, list):
+        return [sdk.vmodl.LocalizableMessage(key=one["Key"], message=one.get("Message")) for one in value]
     return getattr(sdk.vim, value["Type"])(value["Value"]) if isinstance(value, dict) else value
 
 

@@ -193,3 +193,18 @@ def test_a_run_with_its_recovery_is_refused_once(tmp_path: Path, left: bool) -> 
         if left:
             recover.recover(stage.engine)
             assert server.refused == 2, "another recovery, which finds its password by itself"
+
+
+def test_it_asks_for_english(server: Server) -> None:
+    with vsphere.connect(server.endpoint, server.user, GOOD):
+        assert server.locales == ["en_US"]
+    server.rule(effect="call_fault", method="Login", fault="InvalidLocale", count=1)
+    with vsphere.connect(server.endpoint, server.user, GOOD):
+        assert server.locales == ["en_US", None]
+
+
+def test_a_wrong_password_is_sent_once_whatever_the_locale(server: Server) -> None:
+    server.rule(effect="call_fault", method="Login", fault="InvalidLocale", count=1)
+    with pytest.raises(LoginRefused):
+        vsphere.connect(server.endpoint, server.user, OLD)
+    assert server.refused == 1
