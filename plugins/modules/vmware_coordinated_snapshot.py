@@ -45,7 +45,10 @@ options:
     type: bool
     default: false
   exclude:
-    description: Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
+    description:
+      - Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
+      - Exclude volumes that no VM uses, such as swap. The record of a volume that no datastore of a stored credential
+        accounts for is V(crash) and not complete.
     type: list
     elements: str
     default: []

@@ -75,11 +75,15 @@ options:
     description:
       - Name of the dataset whose VMs this server runs, for example V(tank/vmware). It must exist on the storage host.
       - Datasets below it are covered too.
+      - It can be a volume when O(datastores) names the datastore on it.
     type: str
   datastores:
     description:
       - Names of the datastores that lie on O(filesystem). The VMs of such a datastore count as lying on every dataset
         that is mounted below it as well, because which folder lies on which is not known.
+      - A datastore that is no NFS, such as VMFS, may lie on any volume at or below O(filesystem). These volumes count
+        as known when there are as many such datastores in the list. To be exact, use the volume as O(filesystem) and
+        name its datastore.
       - When left out, or an empty list, the datastores are found anew at each run, so that renaming one loses nothing.
     type: list
     elements: str
@@ -263,7 +267,7 @@ def run(module):
         else:
             wanted = (existing or Credential("", "", "")).merged(parameters)
             credentials.refuse_twin(wanted)
-            check_filesystem(parameters["filesystem"])
+            check_filesystem(parameters["filesystem"], wanted.datastores)
             password = new_password(module, credentials, existing)
             change = plan_change(existing, wanted, password is not None)
             if change.changed and parameters["verify_login"]:
@@ -299,9 +303,12 @@ def look_up(credentials, parameters):
     return credentials.find(Credential("", "", "").merged(parameters))
 
 
-def check_filesystem(filesystem):
-    if filesystem is not None and list_datasets(Zfs(), filesystem)[0].kind == "volume":
-        raise InputError(f"'{filesystem}' is a volume", "Name the file system that the NFS datastore lies on")
+def check_filesystem(filesystem, datastores):
+    if filesystem is not None and list_datasets(Zfs(), filesystem)[0].kind == "volume" and not datastores:
+        raise InputError(
+            f"'{filesystem}' is a volume",
+            "Name the file system that the NFS datastore lies on, or name the volume's own datastore in datastores",
+        )
 
 
 def new_password(module, credentials, existing):

@@ -14,6 +14,8 @@ description:
     VMware Tools, disks, and whether a VMware snapshot can be taken of it, with the reasons where it cannot.
   - A VM counts when its configuration file, a disk or a parent of one, a delta, a snapshot or its swap file is on the
     dataset. A CD image does not count.
+  - A VM that the account may not read is returned as well, with the reason, because its files may be on the dataset.
+  - The module warns of a volume that no datastore of a credential accounts for, because VMs may use it as a LUN.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
@@ -180,7 +182,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     timeouts,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import texts
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import datasets_around, open_sites
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import (
+    datasets_around,
+    open_sites,
+    unknown_volumes,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.survey import survey
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, VSphereError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
@@ -203,8 +209,8 @@ SPEC = CONNECTION + ArgumentSpec(
 def run(module):
     options = module.params
     zfs = Zfs()
-    below = list_datasets(zfs, options["dataset"])
-    names = [dataset.name for dataset in select(below, options["dataset"], options["recursive"])]
+    chosen = select(list_datasets(zfs, options["dataset"]), options["dataset"], options["recursive"])
+    names = [dataset.name for dataset in chosen]
     with ExitStack() as stack:
         credentials, password = accounts(options, names, stack)
         sites, problems = open_sites(
@@ -217,7 +223,7 @@ def run(module):
         )
         if problems and len(sites) < len({(one.hostname, one.port, one.username) for one in credentials}):
             raise VSphereError(" ".join(texts(problems)).rstrip("."))
-        for problem in texts(problems):
+        for problem in texts([*problems, *unknown_volumes(chosen, sites)]):
             module.warn(problem)
         vms = survey(sites, names)
     return {"changed": False, "has_vms": bool(vms), "vms": vms}

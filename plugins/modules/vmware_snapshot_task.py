@@ -51,7 +51,10 @@ options:
     description: Whether the datasets below O(dataset) are snapshotted too, in the same step. V(false) by default.
     type: bool
   exclude:
-    description: Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
+    description:
+      - Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
+      - Exclude volumes that no VM uses, such as swap. The record of a volume that no datastore of a stored credential
+        accounts for is V(crash) and not complete.
     type: list
     elements: str
   lifetime_value:

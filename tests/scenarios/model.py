@@ -206,6 +206,9 @@ class Scenario:
 
 
 # ---- Words for rows
+    volumes: tuple[str, ...] = ()  # those of the datasets that are no file systems
+    receiving: tuple[str, ...] = ()  # those that are half received
+    datastores: tuple[str, ...] = ()  # that the credentials name
 
 
 def vm(name: str, **config: Any) -> Config:

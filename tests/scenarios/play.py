@@ -69,6 +69,7 @@ class Stage:
         self.order: list[Moment] = []  # what the engine did, first things first
         self._stack = ExitStack()
         self.zfs = Storage(scenario.datasets)
+        self.zfs.volumes, self.zfs.receiving = set(scenario.volumes), set(scenario.receiving)
         self.zfs.faults = [
             Fault(fault.command, fault.timeout, fault.carried_out, skip=fault.skip, count=fault.count)
             for fault in scenario.zfs
@@ -91,6 +92,7 @@ class Stage:
                     "port": server.port,
                     "username": server.user,
                     "filesystem": TREE,
+                    "datastores": scenario.datastores,
                     "ca_path": str(server.ca_path) if server.ca_path else None,
                 }
             )

@@ -20,6 +20,7 @@ from .model import (
     power,
     replace_snapshot,
     rule,
+    san,
     vm,
 )
 
@@ -28,6 +29,9 @@ _WELL = {"app": "filesystem", "web": "filesystem"}
 _ONE, _TWO = f"{TREE}/one", f"{TREE}/two"
 _DATASETS = (TREE, _ONE, _TWO)
 _APART = ((nfs(vm("app"), name="ds1", dataset=_ONE), nfs(vm("web"), name="ds2", dataset=_TWO)),)
+_LUN = f"{TREE}/lun"
+_WITH_LUN = {"datasets": (TREE, _LUN), "volumes": (_LUN,)}
+_UNKNOWN_LUN = f"Which VMs use the volume {_LUN} is not known"
 _FAULT = rule("task_fault", CREATE, "web", fault="FileLocked")
 
 STORAGE = (
@@ -140,5 +144,46 @@ STORAGE = (
         events=(Event(Moment("snapshot", 2, zfs="after"), power("web", "on")),),
         datasets=_DATASETS,
         request={"wave_size": 1, "on_vm_failure": "fail"},
+    ),
+    Scenario(
+        "a volume that no datastore accounts for",
+        ((nfs(vm("web")), san(vm("db"))),),
+        Expected(
+            {"web": "filesystem"},
+            problems=(_UNKNOWN_LUN,),
+            records={TREE: ("filesystem", True), _LUN: ("crash", False)},
+        ),
+        **_WITH_LUN,
+    ),
+    Scenario(
+        "a volume, and no VM that is known",
+        ((nfs(), san(vm("db"))),),
+        Expected(problems=(_UNKNOWN_LUN,), records={TREE: ("still", True), _LUN: ("crash", False)}),
+        **_WITH_LUN,
+    ),
+    Scenario(
+        "a volume that no datastore accounts for, in waves",
+        ((nfs(vm("web")),),),
+        Expected(
+            {"web": "filesystem"},
+            problems=(_UNKNOWN_LUN,),
+            records={TREE: ("filesystem", True), _LUN: ("crash", False)},
+        ),
+        request={"wave_size": 1},
+        **_WITH_LUN,
+    ),
+    Scenario(
+        "a volume that no datastore accounts for, fail",
+        ((nfs(vm("web")),),),
+        Expected(None, failed=_UNKNOWN_LUN, taken=False),
+        request={"on_vm_failure": "fail"},
+        **_WITH_LUN,
+    ),
+    Scenario(
+        "a volume whose datastore the credential names",
+        ((nfs(vm("web")), san(vm("db"))),),
+        Expected({"web": "filesystem", "db": "filesystem"}),
+        datastores=("san",),
+        **_WITH_LUN,
     ),
 )

@@ -27,7 +27,7 @@ from .problem import Problem
 from .record import Record
 from .request import Request
 from .seal import check_room
-from .sites import Site, datasets_around, open_sites
+from .sites import Site, datasets_around, open_sites, unknown_volumes
 from .stop import Stop, on_signals
 from .taken import Taken
 
@@ -155,13 +155,15 @@ def _plan(
     earlier = EarlierRuns(engine)
     around = datasets_around(engine.zfs, pool_of(request.dataset))
     chosen = select(around, request.dataset, request.recursive, request.exclude)
-    names = [dataset.name for dataset in chosen if only is None or dataset.name in only]
+    chosen = [dataset for dataset in chosen if only is None or dataset.name in only]
+    names = [dataset.name for dataset in chosen]
     credentials = engine.credentials.find_for_datasets(names)
     sites, problems = open_sites(
         stack, credentials, engine.credentials.password, around, request.aliases, engine.connect, engine.report
     )
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
+    problems += unknown_volumes(chosen, sites)
     plan = make_plan(request, names, sites, problems, earlier.leftover_of)
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:

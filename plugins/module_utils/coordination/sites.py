@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Callable, Iterable, Sequence
 
 from ..errors import LoginRefused, QuiesceError
-from ..matching import Match, match_here
+from ..matching import NFS_TYPES, Match, match_here
 from ..registry.credentials import Credential
 from ..secret import Secret
 from ..storage_host import mount_table
@@ -75,14 +75,16 @@ def log_in(connect: Connect, passwords: Sequence[tuple[Credential, Secret]]) -> 
 
 @dataclass
 class Site:
-    """One login on one server. `matches` holds the verdict on each of its datastores, by managed object ID; `watch` are
-    the VMs on those that carry datasets of the run, once it is planned.
+    """One login on one server. `matches` holds the verdict on each of its datastores, by managed object ID; `volumes`
+    are those that its credentials account for; `watch` are the VMs on the datastores that carry datasets of the run,
+    once it is planned.
     """
 
     session: Session
     credentials: list[Credential]
     datastores: list[Datastore] = field(default_factory=list)
     matches: dict[str, Match] = field(default_factory=dict)
+    volumes: frozenset[str] = frozenset()
     watch: VmWatch | None = None
 
     @property
@@ -99,6 +101,7 @@ class Site:
         """
         self.matches = {match.datastore.moid: match for match in verdicts}
         problems = [problem for credential in self.credentials for problem in _apply(credential, self, datasets)]
+        self.volumes = frozenset().union(*(_volumes_of(credential, self, datasets) for credential in self.credentials))
         return list(dict.fromkeys(problems))
 
     def carrying(self, datasets: Iterable[str]) -> list[str]:
@@ -222,9 +225,13 @@ def _apply(credential: Credential, site: Site, datasets: Sequence[Dataset]) -> I
 
 def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -> Match:
     """The verdict on a datastore that a credential names: its files lie on the filesystem, or on any that is mounted
-    below it.
+    below it, or, where it is no NFS, on any volume below it.
     """
-    below = [dataset.name for dataset in datasets if dataset.mounted and is_within(dataset.name, filesystem)]
+    below = [
+        dataset.name
+        for dataset in datasets
+        if is_within(dataset.name, filesystem) and (dataset.mounted or _may_carry(dataset, datastore))
+    ]
     folders = {filesystem: "", **{name: name for name in below if name != filesystem}}
     return Match(
         datastore,
@@ -233,6 +240,35 @@ def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -
         folders=tuple((folder, name) for name, folder in folders.items()),
         vague=len(folders) > 1,
     )
+
+
+def _may_carry(volume: Dataset, datastore: Datastore) -> bool:
+    """Whether a datastore may lie on a dataset as on a disk."""
+    return volume.kind == "volume" and datastore.type not in NFS_TYPES
+
+
+def _volumes_of(credential: Credential, site: Site, datasets: Iterable[Dataset]) -> Iterable[str]:
+    """The volumes at or below the credential's filesystem, where it names a datastore for each of them. With fewer
+    datastores than volumes nobody knows which volume is left over.
+    """
+    named = [match.datastore for match in site.matches.values() if match.datastore.name in credential.datastores]
+    disks = [datastore for datastore in named if datastore.type not in NFS_TYPES]
+    volumes = [one.name for one in datasets if one.kind == "volume" and is_within(one.name, credential.filesystem)]
+    return volumes if len(volumes) <= len(disks) else ()
+
+
+def unknown_volumes(chosen: Iterable[Dataset], sites: Iterable[Site]) -> list[Problem]:
+    """A problem for each of the `chosen` volumes that no credential accounts for: VMs may run on a LUN of it."""
+    accounted = frozenset().union(*(site.volumes for site in sites))
+    return [
+        Problem(
+            f"Which VMs use the volume {volume.name} is not known, because no datastore of a stored credential lies on "
+            "it; exclude it if no VM uses it, or name its datastore in a credential whose filesystem it is.",
+            frozenset([volume.name]),
+        )
+        for volume in chosen
+        if volume.kind == "volume" and volume.name not in accounted
+    ]
 
 
 def _may_concern(match: Match, datasets: frozenset[str]) -> bool:

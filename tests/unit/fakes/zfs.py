@@ -55,12 +55,15 @@ class Storage(Zfs):
     """`snapshots` has the properties of each snapshot; `commands` counts what was asked for.
 
     `watch` is called with ("before" or "after", the command) around each command that does its work; `taken` has the
-    properties that each snapshot was taken with, whatever became of them later.
+    properties that each snapshot was taken with, whatever became of them later. `volumes` and `receiving` are those of
+    the datasets that are no file system, and those whose stream has not come to its end.
     """
 
     def __init__(self, datasets: Sequence[str]) -> None:
         super().__init__()
         self.datasets = list(datasets)
+        self.volumes: set[str] = set()
+        self.receiving: set[str] = set()
         self.snapshots: dict[str, dict[str, str]] = {}
         self.taken: dict[str, dict[str, str]] = {}
         self.received: set[str] = set()  # snapshots that came by zfs receive, with their properties
@@ -122,7 +125,7 @@ class Storage(Zfs):
             if root not in self.datasets and not any(is_within(name, root) for name in self.datasets):
                 raise _no_such_dataset("list", root)
             return [
-                [_of_dataset(name, column) for column in columns] for name in self.datasets if is_within(name, root)
+                [self._of_dataset(name, column) for column in columns] for name in self.datasets if is_within(name, root)
             ]
         asked = _names(words)
         found = [name for name in asked if name in self.snapshots] if "-r" not in words else list(self._below(asked))
@@ -158,6 +161,9 @@ class Storage(Zfs):
         for name in names:
             if name.split("@")[0] not in self.datasets:
                 raise _no_such_dataset("snapshot", name.split("@")[0])
+            if name.split("@")[0] in self.receiving:
+                said = f"cannot create snapshot '{name}': dataset is busy"
+                raise ZfsError(f"'zfs snapshot' failed: {said}", "Fix what it names and try again")
             if name in self.snapshots:
                 raise SnapshotExists(
                     f"'zfs snapshot' failed: cannot create snapshot '{name}': dataset already exists",
@@ -221,6 +227,17 @@ class Storage(Zfs):
         roots = set(datasets)
         return [name for name in self.snapshots if any(is_within(name.split("@")[0], root) for root in roots)]
 
+    def _of_dataset(self, name: str, column: str) -> str:
+        mounted = name not in self.volumes | self.receiving
+        values = {
+            "name": name,
+            "type": "volume" if name in self.volumes else "filesystem",
+            "mountpoint": "-" if name in self.volumes else f"/{name}",
+            "mounted": "yes" if mounted else "-" if name in self.volumes else "no",
+            "inconsistent": str(int(name in self.receiving)),
+        }
+        return values.get(column, "-")
+
     def _value(self, name: str, key: str) -> str:
         return name if key == "name" else self.snapshots[name].get(key, "-")
 
@@ -236,10 +253,6 @@ def many(datasets: int, snapshots: int = 0) -> Storage:
     for number in range(snapshots):
         zfs.take([f"{name}@old{number}" for name in zfs.datasets], {"quiesce.vmware_zfs:task": KEY}, OLD + number)
     return zfs
-
-
-def _of_dataset(name: str, column: str) -> str:
-    return {"name": name, "type": "filesystem", "mountpoint": f"/{name}", "mounted": "yes"}.get(column, "-")
 
 
 def _no_such_dataset(command: str, name: str) -> DatasetNotFound:

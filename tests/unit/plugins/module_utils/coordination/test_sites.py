@@ -17,6 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.si
     Site,
     datasets_around,
     open_sites,
+    unknown_volumes,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ConnectionFailed, RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import Match, disk_datasets
@@ -132,6 +133,51 @@ def test_one_that_is_named_may_reach_every_dataset_below() -> None:
 def test_two_credentials_tell_one_doubt_once() -> None:
     twice = (CREDENTIAL, replace(CREDENTIAL, id=8))
     assert len(judged(GOOD, match("unsure", doubt=DOUBT), credentials=twice)[1]) == 1
+
+
+# ---- Volumes
+
+VOLUMES = [Dataset(name, "volume", None, False) for name in ("tank/vmware/lun1", "tank/vmware/lun2", "tank/swap")]
+
+
+def of_type(name: str, kind: str) -> Match:
+    return Match(Datastore(f"ds-{name}", name, "DC0", kind, (), "", True, "vcenter.lab"), "")
+
+
+def accounted(*matches: Match, filesystem: str = "tank/vmware", volumes: int = 1) -> tuple[Site, list[str]]:
+    """A site whose credential names all of the datastores, and the volumes for which nobody accounts then."""
+    credential = replace(CREDENTIAL, filesystem=filesystem, datastores=tuple(one.datastore.name for one in matches))
+    session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
+    site, there = Site(session, [credential]), [*DATASETS, *VOLUMES[:volumes]]
+    site.judge(matches, there)
+    return site, [name for one in unknown_volumes(there, [site]) for name in one.datasets or ()]
+
+
+def test_a_volume_is_accounted_for_by_a_datastore_that_is_named() -> None:
+    site, unknown = accounted(of_type("lun", "VMFS"))
+    assert unknown == [] and site.carrying(["tank/vmware/lun1"]) == ["ds-lun"]
+    assert accounted(of_type("lun", "VMFS"), filesystem="tank/vmware/lun1", volumes=3)[1] == [
+        "tank/vmware/lun2",
+        "tank/swap",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["NFS", "NFS41"])
+def test_no_nfs_datastore_lies_on_a_volume(kind: str) -> None:
+    site, unknown = accounted(of_type("nfs", kind))
+    assert unknown == ["tank/vmware/lun1"] and site.carrying(["tank/vmware/lun1"]) == []
+
+
+def test_with_fewer_datastores_than_volumes_none_is_accounted_for() -> None:
+    site, unknown = accounted(of_type("lun", "VMFS"), volumes=2)
+    assert unknown == ["tank/vmware/lun1", "tank/vmware/lun2"]
+    assert site.carrying(["tank/vmware/lun2"]) == ["ds-lun"], "it may lie on either"
+    assert accounted(of_type("lun", "VMFS"), of_type("more", "VMFS"), volumes=2)[1] == []
+
+
+def test_a_volume_without_any_server_is_a_problem_of_its_own_dataset() -> None:
+    (problem,) = unknown_volumes([*DATASETS, VOLUMES[2]], [])
+    assert problem.datasets == {"tank/swap"} and "tank/swap" in problem.text and "exclude it" in problem.text
 
 
 # ---- Which datasets that concerns
