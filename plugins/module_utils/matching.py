@@ -196,6 +196,9 @@ class _Places:
 
 
 def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Match:
+    if datastore.lacking:
+        said = f"the account lacks the privilege {datastore.lacking} on it"
+        return Match(datastore, said, doubt=f"{said}: grant it")
     if datastore.type not in NFS_TYPES:
         return Match(datastore, f"it is not an NFS datastore but of the type {printable(datastore.type) or 'unknown'}")
     if not datastore.remote_hosts or not datastore.remote_path:

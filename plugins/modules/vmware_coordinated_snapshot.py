@@ -86,6 +86,7 @@ options:
     description:
       - VMs to leave alone, each by name (shell patterns allowed), instance UUID or managed object ID.
       - An excluded VM that runs counts as V(crash) in the consistency of the whole.
+      - A VM that the account may not read can be excluded by its managed object ID only.
     type: list
     elements: str
     default: []
@@ -276,7 +277,7 @@ vms:
   elements: dict
   contains:
     name:
-      description: Name of the VM.
+      description: Name of the VM; its managed object ID where the name cannot be read.
       type: str
       sample: mail
     moid:

@@ -86,7 +86,7 @@ vms:
   elements: dict
   contains:
     name:
-      description: Name of the VM.
+      description: Name of the VM; its managed object ID where the name cannot be read.
       type: str
       sample: mail
     moid:

@@ -141,7 +141,9 @@ options:
     type: str
     choices: [continue, fail]
   exclude_vms:
-    description: VMs to leave alone, each by name (shell patterns allowed), instance UUID or managed object ID.
+    description:
+      - VMs to leave alone, each by name (shell patterns allowed), instance UUID or managed object ID.
+      - A VM that the account may not read can be excluded by its managed object ID only.
     type: list
     elements: str
   vm_timeout:

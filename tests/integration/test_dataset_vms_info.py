@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
@@ -82,3 +84,15 @@ def test_a_vm_that_two_credentials_show_is_told_once(scene: Scene, vcenter: Simu
     scene.enrol(vcenter, hostname="127.0.0.1")
     names = [vm["name"] for vm in ask(tree)["vms"]]
     assert sorted(names) == ["app", "db", "web"]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_vm_that_may_not_be_read_hides_no_other(scene: Scene, vcenter: Simulator, tree: str, whole: bool) -> None:
+    vcenter.register("vmware", name="own", extra_config={"HDCS.agent": "true"})
+    vcenter.deny("System.Read", "app", whole)
+    (moid,) = (machine["moid"] for machine in vcenter.machines() if machine["name"] == "app")
+    scene.enrol(vcenter, f"{tree}/nested")
+    found = {vm["name"]: vm for vm in ask(tree)["vms"]}
+    assert found.keys() == {"db", "own", "web", moid}
+    assert not found[moid]["can_snapshot"] and "lacks the privilege System.Read on it" in found[moid]["reasons"][0]
+    assert not found["own"]["can_snapshot"] and "vSphere's own" in found["own"]["reasons"][0]

@@ -160,6 +160,10 @@ def test_a_missing_privilege_is_named_with_its_vm(scene: Scene, server: Simulato
     assert stored.get("changed"), stored
     assert "HasPrivilegeOnEntities" not in calls(server)
     server.grant_all()
+    server.register("vmware", name="own", extra_config={"HDCS.agent": "true"})  # vSphere's own, which runs leave alone
+    server.deny(CREATE, "own")
+    changed = store(server, tree, ca_path="", thumbprint=server.thumbprint)
+    assert changed.get("changed"), changed
     server.deny(CREATE, "db")
     assert levels(scene.take()) == {"web": "filesystem", "db": "crash", "app": "filesystem"}
 

@@ -273,6 +273,8 @@ def test_one_vm_that_may_not_be_read_keeps_no_other_waiting(scene: Scene, vcente
     vcenter.deny("System.Read", "db")
     result = run_module(RECOVER, SOON)
     assert result["failed"] and names(result, "removed") == ["app", "web"] and names(result, "left") == ["db"]
+    scan = run_module(RECOVER, {**SOON, "scan": True}, check=True)
+    assert [problem for problem in scan["problems"] if "No stored account may read the snapshots of" in problem]
     let_time_pass(scene)
     assert names(run_module(RECOVER, SOON), "left") == ["db"], "nor is it taken for absent after half an hour"
     vcenter.grant_all()

@@ -301,9 +301,11 @@ class Simulator:
         """End all sessions, also for those who are just waiting in one."""
         self._control("POST", "expire")
 
-    def deny(self, privilege: str, entity: str = "") -> None:
-        """Take a privilege away, everywhere or on objects whose name matches."""
-        self._control("POST", "deny", {"privilege": privilege, "object": entity})
+    def deny(self, privilege: str, entity: str = "", whole: bool = False) -> None:
+        """Take a privilege away, everywhere or on objects whose name matches. `whole`: without System.Read on an object
+        a call that reads it among others is refused as a whole.
+        """
+        self._control("POST", "deny", {"privilege": privilege, "object": entity, "whole": whole})
 
     def grant_all(self) -> None:
         """Take all denials back."""

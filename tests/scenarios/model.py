@@ -67,6 +67,12 @@ class Server(Protocol):
     def expire_sessions(self) -> None:
         """End all sessions."""
 
+    def deny(self, privilege: str, entity: str = "", whole: bool = False) -> None:
+        """Take a privilege away on objects whose name matches."""
+
+    def grant_all(self) -> None:
+        """Take all denials back."""
+
     def vm(self, pattern: str, /, **changes: Any) -> int:
         """Change fields of VMs."""
 
@@ -200,15 +206,17 @@ class Scenario:
     zfs: tuple[ZfsFault, ...] = ()
     request: Mapping[str, Any] = field(default_factory=dict)
     datasets: tuple[str, ...] = (TREE,)
-    call_seconds: float = 10.0  # time limit of a call
-    look_seconds: float = 10.0  # the most that the second look may take
-    refused: tuple[int, ...] = ()  # servers that refuse the login
-
-
-# ---- Words for rows
     volumes: tuple[str, ...] = ()  # those of the datasets that are no file systems
     receiving: tuple[str, ...] = ()  # those that are half received
     datastores: tuple[str, ...] = ()  # that the credentials name
+    call_seconds: float = 10.0  # time limit of a call
+    look_seconds: float = 10.0  # the most that the second look may take
+    refused: tuple[int, ...] = ()  # servers that refuse the login
+    unreadable: tuple[str, ...] = ()  # objects of the first server that the account may not read
+    whole: bool = False  # a call that reads one of them among others is refused
+
+
+# ---- Words for rows
 
 
 def vm(name: str, **config: Any) -> Config:
@@ -247,6 +255,11 @@ def disks(vm: str, *datastores: str, server: int = 0) -> Action:
 def change(vm: str, server: int = 0, **config: Any) -> Action:
     """Fields of the VM's configuration are others from now on; `vmx` moves its .vmx to a datastore, and no disk."""
     return lambda world: world.servers[server].vm(vm, **config)
+
+
+def deny(name: str, whole: bool = False, server: int = 0) -> Action:
+    """The account may not read an object any more. `whole`: a call that reads it among others is refused."""
+    return lambda world: world.servers[server].deny("System.Read", name, whole)
 
 
 def unregister(vm: str, server: int = 0) -> Action:

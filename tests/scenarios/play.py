@@ -169,6 +169,8 @@ class Stage:
 
     def run(self, snapshot: str = "one") -> Outcome:
         """The coordinated run of the scenario, or with another `snapshot` a further one."""
+        for name in self._scenario.unreadable:
+            self.servers[0].deny("System.Read", name, self._scenario.whole)
         for rule in self._scenario.rules if snapshot == "one" else ():
             self.servers[rule.server].rule(**rule.fields())
         options = {**_LIMITS, **self._scenario.request}
@@ -194,6 +196,7 @@ class Stage:
     def clean_up(self) -> None:
         """Faults end, what hangs or is late goes on, and recovery has to leave nothing of ours."""
         for server in self.servers:
+            server.grant_all()
             server.clear_rules()
             server.release()
         if any(rule.effect in ("task_hang", "call_late") for rule in self._scenario.rules):

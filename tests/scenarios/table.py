@@ -12,6 +12,7 @@ from .plain import PLAIN
 from .releasing import RELEASING_ROWS
 from .servers import SERVERS
 from .storage import STORAGE
+from .unreadable import UNREADABLE
 
-SCENARIOS: tuple[Scenario, ...] = (*PLAIN, *CREATING, *RELEASING_ROWS, *SERVERS, *OTHERS, *STORAGE)
+SCENARIOS: tuple[Scenario, ...] = (*PLAIN, *CREATING, *RELEASING_ROWS, *SERVERS, *OTHERS, *STORAGE, *UNREADABLE)
 assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)

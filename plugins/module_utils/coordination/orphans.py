@@ -13,7 +13,7 @@ from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import Bearer, Search, search
 from .creation import Creation
 from .engine import Engine
-from .identity import NAME_PREFIX, Origin, begun, origin_of
+from .identity import NAME_PREFIX, Origin, begun, origin_of, whole_of
 from .journal import CREATED, REMEMBERED, Entry
 from .whereabouts import RESTORED
 
@@ -53,7 +53,7 @@ def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> tuple
     searched = search(session, NAME_PREFIX)
     for vm, snapshot in searched.found:
         origin = origin_of(engine.host, snapshot.name, snapshot.description)
-        if origin is None or origin.run in alive or engine.locks.is_alive(origin.run):
+        if origin is None or whole_of(origin.run) in alive or engine.locks.is_alive(origin.run):
             continue
         if (vm.moid, snapshot.name) in known or (vm.instance_uuid, snapshot.name) in known:
             continue

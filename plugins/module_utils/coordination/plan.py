@@ -64,13 +64,16 @@ class PlacedDisk:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run."""
+    """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run.
+    `warnings` are what else people should know; they lower nothing.
+    """
 
     dataset: str
     snapshots: tuple[str, ...]
     members: tuple[Member, ...]
     problems: tuple[Problem, ...]
     refusals: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -96,21 +99,19 @@ def make_plan(
     """
     targets = frozenset(datasets)
     problems = list(problems)
-    members: dict[tuple[str, str], Member] = {}
+    views: list[tuple[Site, Vm]] = []
     with ThreadPoolExecutor(max_workers=max(1, len(sites))) as pool:
         for site, found in zip(sites, pool.map(lambda site: _read(site, targets), sites)):
             if isinstance(found, VSphereError):
                 problems.append(Problem(str(found), targets & site.carried or None))
-                continue
-            for vm in found:
-                key = (site.session.server_id, vm.moid)  # two accounts, or two names of a server, show the same VM
-                if key in members:
-                    continue
-                everywhere = places_of(vm, site)
-                if not vm.readable or not targets.isdisjoint(everywhere):
-                    verdict = _verdict(vm, request.policy, leftover(site, vm))
-                    members[key] = _member(site, vm, everywhere, targets, verdict)
-    ordered = tuple(sorted(members.values(), key=lambda member: (member.server, member.name, member.moid)))
+            else:
+                views += [(site, vm) for vm in found]
+    members = [
+        _member(site, vm, everywhere, targets, _verdict(vm, request.policy, leftover(site, vm)))
+        for site, vm in each_once(views)
+        if not targets.isdisjoint(everywhere := places_of(vm, site)) or not vm.readable
+    ]
+    ordered = tuple(sorted(members, key=lambda member: (member.server, member.name, member.moid)))
     return Plan(
         dataset=request.dataset,
         snapshots=tuple(f"{name}@{request.snapshot}" for name in datasets),
@@ -118,6 +119,27 @@ def make_plan(
         problems=tuple(problems),
         refusals=tuple(_refusals(ordered, problems, request.policy)),
     )
+
+
+def not_received(datasets: Iterable[str]) -> list[str]:
+    """A warning for each of the datasets that are left out for being half received."""
+    return [
+        f"The dataset {name} is left out, because a 'zfs receive' into it has not come to its end; let it end, or "
+        f"remove what is there with 'zfs receive -A {name}'."
+        for name in datasets
+    ]
+
+
+def each_once(views: Iterable[tuple[Site, Vm]]) -> list[tuple[Site, Vm]]:
+    """Every VM once, as an account shows it that may read it, if one may: two accounts, or two names of a server, show
+    the same VM.
+    """
+    best: dict[tuple[str, str], tuple[Site, Vm]] = {}
+    for site, vm in views:
+        _unused, known = best.setdefault((site.session.server_id, vm.moid), (site, vm))
+        if vm.readable and not known.readable:
+            best[site.session.server_id, vm.moid] = (site, vm)
+    return list(best.values())
 
 
 def _read(site: Site, targets: Iterable[str]) -> list[Vm] | VSphereError:
@@ -168,7 +190,7 @@ def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], v
         server_id=site.session.server_id,
         credential=site.credentials[0].id,
         moid=vm.moid,
-        name=vm.name,
+        name=vm.shown,
         instance_uuid=vm.instance_uuid,
         vmx_path=vm.vmx_path,
         host=vm.host,

@@ -15,6 +15,7 @@ from ..vsphere import inventory, sdk
 from ..vsphere.datastores import list_datastores
 from ..vsphere.privileges import COORDINATE, lacking_on_vms
 from ..vsphere.session import Session
+from ..vsphere.vms import agents
 from ..zfs.command import Zfs
 from ..zfs.names import is_within, pool_of
 from .sites import Site, datasets_around
@@ -25,8 +26,8 @@ _SHOWN = 3  # VMs that a message names for each privilege
 def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> None:
     """Raise PermissionDenied when the account lacks a privilege on a VM of the credential's file system.
 
-    A handful of calls, plus two for every 500 VMs. Nobody can be asked about VMs that the account cannot see, and about
-    datastores that are not mounted yet.
+    A handful of calls, plus three for every 500 VMs. Nobody can be asked about VMs that the account cannot see, and
+    about datastores that are not mounted yet.
     """
     datasets = datasets_around(zfs, pool_of(credential.filesystem))
     site = Site(session, [credential], list_datastores(session))
@@ -41,7 +42,12 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
         "list the VMs of the datastores",
         patient=True,  # which of them may not be read is told below
     )
-    names = {moid: inventory.unescape(properties.get("name", moid)) for moid, properties in found.items()}
+    own = agents(session, list(found))
+    names = {
+        moid: inventory.unescape(properties.get("name", moid))
+        for moid, properties in found.items()
+        if moid not in own  # runs leave them alone
+    }
     lacking = lacking_on_vms(session, names, COORDINATE)
     if not lacking:
         return

@@ -66,10 +66,10 @@ class Policy:
 
     def excluded_by(self, name: str, instance_uuid: str, moid: str) -> str | None:
         """The entry of exclude_vms that names the VM: its name (shell patterns allowed), instance UUID or managed
-        object ID.
+        object ID. A name that cannot be read ("") fits no pattern.
         """
-        for entry in self.exclude_vms:
-            if entry in (instance_uuid, moid) or fnmatchcase(name, entry):
+        for entry in filter(None, self.exclude_vms):
+            if entry in (instance_uuid, moid) or (name and fnmatchcase(name, entry)):
                 return entry
         return None
 

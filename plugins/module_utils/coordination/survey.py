@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..vsphere.vms import Vm, list_vms
-from .plan import places, places_of
+from .plan import each_once, places, places_of
 from .sites import Site
 
 
@@ -18,20 +18,18 @@ def survey(sites: Sequence[Site], datasets: Sequence[str]) -> list[dict[str, Any
     Raises VSphereError.
     """
     targets = set(datasets)
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for site in sites:
-        for vm in list_vms(site.session, site.carrying(targets)):
-            facts = _facts(site, vm, targets)
-            if facts["datasets"] or not vm.readable:
-                found.setdefault((site.session.server_id, vm.moid), facts)
-    return sorted(found.values(), key=lambda vm: (vm["server"], vm["name"], vm["moid"]))
+    views = [(site, vm) for site in sites for vm in list_vms(site.session, site.carrying(targets))]
+    found = [(vm, _facts(site, vm, targets)) for site, vm in each_once(views)]
+    here = [facts for vm, facts in found if facts["datasets"] or not vm.readable]
+    return sorted(here, key=lambda facts: (facts["server"], facts["name"], facts["moid"]))
 
 
 def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
     lies_on = [places(disk, site.matches) for disk in vm.disks]
     everywhere = places_of(vm, site)
+    can_snapshot = vm.known and not vm.obstacles and not vm.agent
     return {
-        "name": vm.name,
+        "name": vm.shown,
         "moid": vm.moid,
         "instance_uuid": vm.instance_uuid,
         "server": site.server,
@@ -49,8 +47,8 @@ def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
             }
             for disk, place in zip(vm.disks, lies_on)
         ],
-        "can_snapshot": vm.known and not vm.obstacles,
-        "can_quiesce": vm.known and not vm.obstacles and vm.running and vm.tools == "running",
+        "can_snapshot": can_snapshot,
+        "can_quiesce": can_snapshot and vm.running and vm.tools == "running",
         "reasons": [*vm.obstacles, *_more_reasons(vm)],
         "consolidation_needed": vm.consolidation_needed,
         "datasets": sorted(everywhere & targets),
@@ -61,6 +59,8 @@ def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
 def _more_reasons(vm: Vm) -> list[str]:
     """What else lowers the consistency that a snapshot can reach."""
     reasons = [] if vm.known else [vm.why_unknown]
+    if vm.agent:
+        reasons.append("it is vSphere's own (vCLS), which runs leave alone")
     if vm.running and vm.tools != "running":
         reasons.append(f"VMware Tools are {vm.tools}, so it cannot be quiesced")
     reasons += [

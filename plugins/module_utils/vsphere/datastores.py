@@ -23,6 +23,7 @@ class Datastore:
     remote_path: str
     accessible: bool
     vcenter: str
+    lacking: str = ""  # the privilege without which the account may not read it
 
 
 @understands
@@ -42,6 +43,7 @@ def list_datastores(session: Session) -> list[Datastore]:
         sdk.vim.Datastore,
         ["name", "summary.type", "summary.accessible", "info"],
         purpose,
+        patient=True,
     )
     datastores = [
         _datastore(moid, properties, home.get(moid, ""), str(session.endpoint)) for moid, properties in found.items()
@@ -57,11 +59,12 @@ def _datastore(moid: str, properties: inventory.Properties, datacenter: str, vce
     )
     return Datastore(
         moid=moid,
-        name=inventory.unescape(properties.get("name", "")),
+        name=inventory.unescape(properties.get("name", "")) or moid,
         datacenter=datacenter,
         type=str(properties.get("summary.type", "")),
         remote_hosts=hosts,
         remote_path=(nas.remotePath or "") if nas is not None else "",
         accessible=bool(properties.get("summary.accessible", False)),
         vcenter=vcenter,
+        lacking=next(filter(None, properties.get(inventory.UNREAD, {}).values()), ""),
     )

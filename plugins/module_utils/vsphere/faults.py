@@ -27,6 +27,11 @@ UNSEEN_FAULTS = frozenset(
 GONE_FAULTS = frozenset({"ManagedObjectNotFound"})
 
 
+def bare(fault: Any) -> Any:
+    """The fault itself, where it comes with a text of its own (API LocalizedMethodFault)."""
+    return getattr(fault, "fault", None) or fault
+
+
 def kind_of(fault: Any) -> str:
     """The fault type's name as the API reference has it: `ManagedObjectNotFound`."""
     return type(fault).__name__.rsplit(".", 1)[-1]

@@ -10,19 +10,22 @@ a managed object is a call of its own; so all reading goes through here.
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
-from ..errors import SessionLost
+from ..errors import PermissionDenied, SessionLost
+from ..text import printable
 from . import faults, sdk
 from .session import Session, understands
 
 _TRIES = 3  # reads of a view whose session ends meanwhile
+_MOST_REFUSED = 200  # calls that a server may refuse because of one object, before nobody asks it any more
 _ESCAPE = re.compile("%(25|2f|5c)", re.IGNORECASE)
 _LONGEST = 1024  # characters of a text; vSphere takes 80 for a name
 PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
 MOST = 200_000  # objects in all pages of an answer; a vCenter takes 45,000 VMs
 
-# dotted path -> value; a path that is unset or could not be read is absent, and named under UNREAD in the second case
+# Dotted path -> value. A path that is unset or could not be read is absent; in the second case UNREAD has it, with the
+# privilege that the account lacks for it, or "".
 Properties = dict[str, Any]
 UNREAD = "(unread)"
 
@@ -37,8 +40,12 @@ def read(
     """
     if not objects:
         return {}
-    object_set = [sdk.vmodl.query.PropertyCollector.ObjectSpec(obj=item) for item in objects]
-    return dict(_retrieve(session, object_set, type(objects[0]), paths, purpose, patient))
+
+    def some(chosen: Sequence[Any]) -> dict[str, Properties]:
+        object_set = [sdk.vmodl.query.PropertyCollector.ObjectSpec(obj=item) for item in chosen]
+        return dict(_retrieve(session, object_set, type(objects[0]), paths, purpose, patient))
+
+    return _without_refused(objects, some, paths) if patient else some(objects)
 
 
 @understands
@@ -51,10 +58,45 @@ def read_referenced(
     purpose: str,
     patient: bool = False,
 ) -> dict[str, Properties]:
-    """The same of all `kind` objects that the property `reference` of any of `sources` lists, in one call."""
+    """The same of all `kind` objects that the property `reference` of any of `sources` lists, in one call.
+
+    When `patient` it takes more calls where the server refuses all of them for the sake of one.
+    """
     if not sources:
         return {}
-    return dict(_retrieve(session, referenced(sources, reference), kind, paths, purpose, patient))
+    try:
+        return dict(_retrieve(session, referenced(sources, reference), kind, paths, purpose, patient))
+    except PermissionDenied:
+        if not patient:
+            raise
+    lists = read(session, sources, [reference], purpose)
+    objects = {item._moId: item for properties in lists.values() for item in properties.get(reference, ())}
+    return read(session, [item for item in objects.values() if isinstance(item, kind)], paths, purpose, patient=True)
+
+
+def _without_refused(
+    objects: Sequence[Any], retrieve: Callable[[Sequence[Any]], dict[str, Properties]], paths: Sequence[str]
+) -> dict[str, Properties]:
+    """What `retrieve` says of `objects`, and of those for whose sake the server refuses the whole call that they are
+    unread.
+    """
+    found: dict[str, Properties] = {}
+    waiting, refusals = [list(objects)], 0
+    while waiting:
+        some = waiting.pop()
+        try:
+            found.update(retrieve(some))
+        except PermissionDenied as error:
+            refusals += 1
+            if refusals > _MOST_REFUSED:
+                raise
+            refused = [item for item in some if len(some) == 1 or item._moId == error.details.get("object")]
+            privilege = str(error.details.get("privilege", ""))
+            found.update({item._moId: {UNREAD: dict.fromkeys(paths, privilege)} for item in refused})
+            left = [item for item in some if item not in refused]
+            middle = 0 if refused else len(left) // 2  # it does not say which one
+            waiting += [part for part in (left[:middle], left[middle:]) if part]
+    return found
 
 
 def referenced(sources: Sequence[Any], reference: str) -> list[Any]:
@@ -105,7 +147,7 @@ def _retrieve(
                 refuse_unreadable(session, item, purpose)
             seen.add(item.obj._moId)
             found = {prop.name: bounded(prop.val) for prop in item.propSet}
-            unread = frozenset(missing.path for missing in item.missingSet or ())
+            unread = unread_of(item)
             yield item.obj._moId, {**found, UNREAD: unread} if unread else found
         if not page.token:
             return
@@ -124,13 +166,21 @@ def filter_spec(object_set: list[Any], kind: Any, paths: Sequence[str]) -> Any:
     )
 
 
+def unread_of(item: Any) -> dict[str, str]:
+    """The paths of an object that could not be read, each with the privilege that the account lacks for it, or ""."""
+    return {
+        missing.path: printable(getattr(faults.bare(missing.fault), "privilegeId", None) or "", 100)
+        for missing in item.missingSet or ()
+    }
+
+
 def refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
     """Raise PermissionDenied for an object that may not be read: taken for one without the property, it would look
     clean.
     """
     for missing in item.missingSet or ():
-        if faults.kind_of(missing.fault) == "NoPermission":
-            raise faults.translate(missing.fault, str(session.endpoint), purpose, session.username)
+        if faults.kind_of(faults.bare(missing.fault)) == "NoPermission":
+            raise faults.translate(faults.bare(missing.fault), str(session.endpoint), purpose, session.username)
 
 
 def bounded(value: Any) -> Any:

@@ -10,20 +10,24 @@ With a wait of 0 seconds it looks once and answers at once (API PropertyCollecto
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator, Sequence
 
-from ..errors import SessionLost, VSphereError
-from . import inventory, sdk
+from ..errors import PermissionDenied, SessionLost, VSphereError
+from . import faults, inventory, sdk
 from .session import MISREAD, Session
 from .vm_snapshots import VmState, state_of
-from .vms import PATHS, Vm, in_order, vm_of
+from .vms import PATHS, Vm, agents, in_order, vm_of
 
 _MOST_ANSWERS = inventory.MOST // inventory.PAGE  # with all that changed, in pages
 _PURPOSE = "read the VMs of the datastores"
 
 
 class VmWatch:
-    """Every VM with a file on the datastores (managed object IDs). Not thread-safe."""
+    """Every VM with a file on the datastores (managed object IDs), but for vSphere's own (vCLS). Not thread-safe.
+
+    One that may not be read is among them, with its properties unread.
+    """
 
     def __init__(self, session: Session, datastores: Sequence[str]) -> None:
         self._session, self._datastores = session, datastores
@@ -32,14 +36,15 @@ class VmWatch:
         self._version = ""
         self._properties: dict[str, inventory.Properties] = {}
         self._states: dict[str, VmState] = {}  # of those whose properties have not changed since
+        self._agents: dict[str, bool] = {}  # whether a VM that was looked at is vSphere's own
+        self._refused = False  # the server refuses to tell of all VMs because of one
 
     def vms(self) -> list[Vm]:
         """The VMs as they are now, with all that a plan has to know. Raises VSphereError."""
         self._update()
-        try:
-            return in_order(vm_of(moid, properties) for moid, properties in self._properties.items())
-        except MISREAD as error:
-            raise self._session.no_answer(_PURPOSE, error) from None
+        with self._understanding():
+            found = [vm_of(moid, properties) for moid, properties in self._properties.items()]
+        return in_order(vm for vm in found if not self._agents[vm.moid])
 
     def states(self) -> dict[str, VmState]:
         """What may have changed of the VMs, as they are now, by managed object ID. Raises VSphereError."""
@@ -47,20 +52,56 @@ class VmWatch:
         for moid, properties in self._properties.items():
             if moid not in self._states:
                 self._states[moid] = state_of(properties)
-        return dict(self._states)
+        return {moid: state for moid, state in self._states.items() if not self._agents[moid]}
 
     def _update(self) -> None:
-        """Read what has changed; raises VSphereError, also for a VM that may not be read."""
+        """Read what has changed; raises VSphereError."""
         if not self._datastores:
             return
+        if self._refused or not self._read_changes():
+            self._refused = True
+            self._read_apart()
+        self._tell_agents()
+
+    def _read_changes(self) -> bool:
+        """Read what has changed; False where the server refuses to tell of all VMs because of one."""
         try:
-            self._read()
-        except VSphereError:
-            self._filter = None  # its session ended: read all of it again
-            self._read()
+            try:
+                self._read()
+            except PermissionDenied:
+                raise
+            except VSphereError:
+                self._filter = None  # its session ended: read all of it again
+                self._read()
+        except PermissionDenied:
+            return False
+        return True
+
+    def _read_apart(self) -> None:
+        """Read all of it without the filter, and the VMs apart that may not be read."""
+        sources = inventory.objects_of(self._session, sdk.vim.Datastore, self._datastores)
+        kind = sdk.vim.VirtualMachine
+        self._states = {}
+        self._properties = inventory.read_referenced(self._session, sources, "vm", kind, PATHS, _PURPOSE, patient=True)
+
+    def _tell_agents(self) -> None:
+        """Look once at each VM that came. One that does not run, or has Windows, is none of vSphere's own."""
+        with self._understanding():
+            came = [vm_of(moid, said) for moid, said in self._properties.items() if moid not in self._agents]
+        asked = [vm.moid for vm in came if vm.running and vm.known and not vm.guest.startswith("windows")]
+        own = agents(self._session, asked)
+        self._agents.update({vm.moid: vm.moid in own for vm in came})
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """What is met here because an answer is none of vSphere's becomes ConnectionFailed."""
+        try:
+            yield
+        except MISREAD as error:
+            raise self._session.no_answer(_PURPOSE, error) from None
 
     def _read(self) -> None:
-        try:
+        with self._understanding():
             if self._filter is None or self._logins != self._session.logins:
                 self._begin()
             collector = self._session.content.propertyCollector
@@ -78,8 +119,6 @@ class VmWatch:
                     self._version = update.version
                     for changed in update.filterSet or ():
                         self._take(changed)
-        except MISREAD as error:
-            raise self._session.no_answer(_PURPOSE, error) from None
         if self._logins != self._session.logins:
             raise SessionLost(
                 f"{self._session.endpoint} ended the session while it was asked to {_PURPOSE}", "Try again"
@@ -102,23 +141,25 @@ class VmWatch:
         """Take over what the server says of VMs that came, changed or went."""
         if changed.filter._moId != self._filter._moId:
             return
+        for missing in changed.missingSet or ():  # a datastore: what is on it would be overlooked
+            fault = faults.bare(missing.fault)
+            if faults.kind_of(fault) not in faults.GONE_FAULTS:
+                raise faults.translate(fault, str(self._session.endpoint), _PURPOSE, self._session.username)
         for vm in changed.objectSet or ():
             moid = vm.obj._moId
             self._states.pop(moid, None)
             if vm.kind == "leave":
                 self._properties.pop(moid, None)
                 continue
-            inventory.refuse_unreadable(self._session, vm, _PURPOSE)
             known = self._properties.setdefault(moid, {})
-            for missing in vm.missingSet or ():
-                known.pop(missing.path, None)  # what cannot be read any more is not what it was
+            read = {one.name for one in vm.changeSet or ()}
+            unread = {**known.pop(inventory.UNREAD, {}), **inventory.unread_of(vm)}
+            for path in unread:
+                known.pop(path, None)  # what cannot be read any more is not what it was
             for one in vm.changeSet or ():
                 known.pop(one.name, None)
                 if one.op in ("assign", "add") and one.val is not None:
                     known[one.name] = inventory.bounded(one.val)
-            read = {one.name for one in vm.changeSet or ()}
-            unread = frozenset(missing.path for missing in vm.missingSet or ()) | known.pop(
-                inventory.UNREAD, frozenset()
-            )
-            if unread - read:
-                known[inventory.UNREAD] = unread - read
+            unread = {path: lacking for path, lacking in unread.items() if path not in read}
+            if unread:
+                known[inventory.UNREAD] = unread

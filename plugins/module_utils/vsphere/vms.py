@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Iterable, Iterator, Sequence
 
 from ..text import counted, printable
@@ -18,6 +18,9 @@ MAX_CHAIN = 32  # snapshots in a chain (Broadcom KB 1025279)
 # Guest IDs of Windows Server releases (API VirtualMachineGuestOsIdentifier): windows2019srv_64Guest,
 # windows9Server64Guest; 2008 is winLonghorn, 2003 winNet.
 _WINDOWS_SERVER = re.compile(r"srv|Server|^winLonghorn|^winNet")
+
+# In the extraConfig of the VMs that vSphere itself runs for its Cluster Services, vCLS (Broadcom KB 370219).
+_AGENT = "HDCS.agent"
 
 _DATASTORE = re.compile(r"\[(.*?)\] ?(?=[^\]]*$)")
 
@@ -68,7 +71,7 @@ class Vm:
     power: str  # poweredOn, poweredOff, suspended
     template: bool
     connected: bool
-    readable: bool  # its configuration can be read; otherwise its disks and obstacles are not known
+    readable: bool  # all of it can be read; otherwise its disks and obstacles are not known
     guest: str  # windows server, windows, linux, other: decides what a quiesce can reach
     tools: str  # running, not running, not installed
     disks: tuple[Disk, ...]
@@ -78,6 +81,14 @@ class Vm:
     datastores: frozenset[str] = frozenset()  # managed object IDs of all that hold anything of it, ISO images included
     images: frozenset[str] = frozenset()  # of those with an image in one of its drives, which is no file of the VM
     snapshots: tuple[tuple[str, str], ...] = ()  # name and description of its VMware snapshots, whoever took them
+    connection: str = ""  # why it is not connected, as vSphere says it: disconnected, orphaned, inaccessible, invalid
+    lacking: str = ""  # the privilege without which the account may not read it
+    agent: bool = False  # vSphere's own (vCLS)
+
+    @property
+    def shown(self) -> str:
+        """What people know it by: its name where that can be read."""
+        return self.name if self.name or self.readable else self.moid
 
     @property
     def running(self) -> bool:
@@ -90,9 +101,21 @@ class Vm:
 
     @property
     def why_unknown(self) -> str:
-        return ("its configuration cannot be read" if self.connected else "its host is not connected") + (
-            ", so its state is not known"
-        )
+        if self.lacking:
+            what = f"the account lacks the privilege {self.lacking} on it"
+        elif self.connected:
+            what = "its configuration cannot be read"
+        else:
+            what = _DISCONNECTED.get(self.connection, "its host is not connected")
+        return f"{what}, so its state is not known; it can be excluded as {self.moid}"
+
+
+# API VirtualMachineConnectionState
+_DISCONNECTED = {
+    "inaccessible": "its host cannot access its files (inaccessible)",
+    "invalid": "its configuration is invalid",
+    "orphaned": "its host does not have it any more (orphaned)",
+}
 
 
 @understands
@@ -100,20 +123,37 @@ def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
     """All VMs with a file on the datastores (managed object IDs), by one bulk read that starts at the datastores."""
     sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
     found = inventory.read_referenced(
-        session, sources, "vm", sdk.vim.VirtualMachine, PATHS, "list the VMs of the datastores"
+        session, sources, "vm", sdk.vim.VirtualMachine, PATHS, "list the VMs of the datastores", patient=True
     )
-    return in_order(vm_of(moid, properties) for moid, properties in found.items())
+    own = agents(session, list(found))
+    return in_order(replace(vm_of(moid, properties), agent=moid in own) for moid, properties in found.items())
+
+
+@understands
+def agents(session: Session, vms: Sequence[str]) -> frozenset[str]:
+    """Those of the VMs (managed object IDs) that are vSphere's own: its Cluster Services (vCLS) run in them. Only what
+    vSphere wrote into them counts, as anybody can give a VM such a name.
+    """
+    machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
+    found = inventory.read(session, machines, ["config.extraConfig"], "tell vSphere's own VMs apart", patient=True)
+    return frozenset(
+        moid
+        for moid, properties in found.items()
+        if any(option.key == _AGENT for option in properties.get("config.extraConfig", ()))
+    )
 
 
 def in_order(vms: Iterable[Vm]) -> list[Vm]:
     """Sorted by name."""
-    return sorted(vms, key=lambda vm: (vm.name, vm.moid))
+    return sorted(vms, key=lambda vm: (vm.shown, vm.moid))
 
 
 def vm_of(moid: str, properties: inventory.Properties) -> Vm:
     """The VM with these properties, of PATHS or fewer."""
     devices = properties.get("config.hardware.device", ())
     power = str(properties.get("runtime.powerState", "poweredOn"))  # what may not be read is taken for the worse case
+    connection = str(properties.get("runtime.connectionState", "connected"))
+    unread = properties.get(inventory.UNREAD, {})
     return Vm(
         moid=moid,
         name=inventory.unescape(properties.get("name", "")),
@@ -122,8 +162,8 @@ def vm_of(moid: str, properties: inventory.Properties) -> Vm:
         host=getattr(properties.get("runtime.host"), "_moId", ""),
         power=power,
         template=bool(properties.get("config.template", False)),
-        connected=str(properties.get("runtime.connectionState", "connected")) == "connected",
-        readable="config.hardware.device" in properties,
+        connected=connection == "connected",
+        readable="config.hardware.device" in properties and not unread,
         guest=_guest(properties),
         tools=_tools(properties),
         disks=disks_of(devices),
@@ -133,6 +173,8 @@ def vm_of(moid: str, properties: inventory.Properties) -> Vm:
         datastores=frozenset(item._moId for item in properties.get("datastore", ())),
         images=frozenset(_images(devices)),
         snapshots=tuple(_snapshots(properties.get("snapshot.rootSnapshotList", ()))),
+        connection="" if connection == "connected" else connection,
+        lacking=next(filter(None, unread.values()), ""),
     )
 
 

@@ -132,15 +132,17 @@ func deny(r *http.Request) (interface{}, error) {
 		return nil, err
 	}
 	denials.Lock()
-	defer denials.Unlock()
 	denials.list = append(denials.list, d)
+	denials.Unlock()
+	hub.allChanged()
 	return nil, nil
 }
 
 func setDenials(list []denial) {
 	denials.Lock()
-	defer denials.Unlock()
 	denials.list = list
+	denials.Unlock()
+	hub.allChanged()
 }
 
 func addUser(r *http.Request) (interface{}, error) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"sort"
 	"strings"
 	"time"
 
@@ -43,6 +44,7 @@ type machineConfig struct {
 	Snapshots      int                        `json:"snapshots,omitempty"`  // an administrator's, one the child of the other
 	VSS            *bool                      `json:"vss,omitempty"`        // false: a Windows guest that quiesces without VSS
 	Cancelable     bool                       `json:"cancelable,omitempty"` // CancelTask works on its tasks
+	ExtraConfig    map[string]string          `json:"extra_config,omitempty"`
 	Properties     map[string]json.RawMessage `json:"properties,omitempty"` // any property by its path, laid over the rest
 }
 
@@ -443,7 +445,7 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 		Template: c.Template, Annotation: c.Annotation, Firmware: "bios", CpuAllocation: allocation(), MemoryAllocation: allocation(),
 		Files: types.VirtualMachineFileInfo{VmPathName: vm.path(vm.rec.Directory + ".vmx"), SnapshotDirectory: snapshots,
 			SuspendDirectory: snapshots, LogDirectory: vm.path("")},
-		Tools: &types.ToolsConfigInfo{}, ExtraConfig: []types.BaseOptionValue{},
+		Tools: &types.ToolsConfigInfo{}, ExtraConfig: optionValues(c.ExtraConfig),
 		Hardware: types.VirtualHardware{NumCPU: 1, NumCoresPerSocket: 1, MemoryMB: 1024, Device: devices}}
 	if c.FaultTolerance {
 		face.Runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateRunning
@@ -484,6 +486,20 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 		}
 	}
 	return face, nil
+}
+
+// optionValues are in order, so that nothing seems to have changed.
+func optionValues(values map[string]string) []types.BaseOptionValue {
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	list := make([]types.BaseOptionValue, 0, len(keys))
+	for _, key := range keys {
+		list = append(list, &types.OptionValue{Key: key, Value: values[key]})
+	}
+	return list
 }
 
 func allocation() *types.ResourceAllocationInfo {

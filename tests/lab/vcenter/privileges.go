@@ -86,6 +86,7 @@ func (a *authorization) grants(user, privilege string, entity ref) bool {
 type denial struct {
 	Privilege string `json:"privilege"`
 	Object    string `json:"object"` // regular expression for the entity's name; empty: everywhere
+	Whole     bool   `json:"whole"`  // of System.Read: a call that reads the object among others is refused as a whole
 }
 
 var denials struct {
@@ -114,6 +115,18 @@ func denied(privilege string, entity ref) bool {
 		}
 	}
 	return false
+}
+
+// refusal is the fault of a whole call that reads an entity, nil where the call goes on.
+func refusal(entity ref) error {
+	denials.Lock()
+	defer denials.Unlock()
+	for _, d := range denials.list {
+		if d.Whole && d.Privilege == "System.Read" && matches(d.Object, nameOf(entity)) {
+			return unreadableObject{entity}
+		}
+	}
+	return nil
 }
 
 func granted(user, privilege string, entity ref) bool {

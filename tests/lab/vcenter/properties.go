@@ -174,6 +174,10 @@ func isA(t reflect.Type, name string) bool {
 	return ok && f.Anonymous
 }
 
+type unreadableObject struct{ obj ref }
+
+func (e unreadableObject) Error() string { return "no permission on " + e.obj.Value }
+
 // reader reads with the eyes of one session.
 type reader struct{ session *simulator.Session }
 
@@ -337,6 +341,9 @@ func propertyFault(err error) *soap.Fault {
 	if e, ok := err.(invalidPath); ok {
 		return soapFault(&types.InvalidProperty{Name: e.path}, "")
 	}
+	if e, ok := err.(unreadableObject); ok {
+		return soapFault(&types.NoPermission{Object: e.obj, PrivilegeId: "System.Read"}, "")
+	}
 	return soapFault(&types.InvalidArgument{InvalidProperty: "specSet"}, err.Error())
 }
 
@@ -370,6 +377,9 @@ func (r reader) retrieve(specs []types.PropertyFilterSpec) ([]types.ObjectConten
 				continue
 			}
 			if paths, about := r.paths(v, spec); about {
+				if err := refusal(obj); err != nil {
+					return nil, propertyFault(err)
+				}
 				if denied("System.Read", obj) {
 					out = append(out, types.ObjectContent{Obj: obj, MissingSet: unreadable(obj, paths)})
 					continue

@@ -40,6 +40,17 @@ func (h *watchers) changed(obj ref, properties ...string) {
 	}
 }
 
+// allChanged marks everything: who may read what is another matter now.
+func (h *watchers) allChanged() {
+	h.Lock()
+	defer h.Unlock()
+	for obj, filters := range h.objects {
+		for f := range filters {
+			f.mark(obj, nil)
+		}
+	}
+}
+
 // watch replaces what a filter watches.
 func (h *watchers) watch(f *filter, objects map[ref]bool) {
 	h.Lock()
@@ -239,6 +250,9 @@ func (f *filter) compute(r reader) error {
 	return nil
 }
 
+// notReadable stands for the value of a property that the client was told it may not read.
+type notReadable struct{}
+
 // look compares an object with what was last reported of it.
 func (f *filter) look(r reader, obj ref, changed []string) error {
 	v, ok := r.value(obj)
@@ -258,7 +272,21 @@ func (f *filter) look(r reader, obj ref, changed []string) error {
 		old = map[string]interface{}{}
 		f.reported[obj] = old
 	}
-	var err error
+	err := refusal(obj)
+	if err != nil {
+		return err
+	}
+	if denied("System.Read", obj) {
+		var hidden []string
+		for _, p := range paths {
+			if _, told := old[p].(notReadable); !told {
+				old[p] = notReadable{}
+				hidden = append(hidden, p)
+			}
+		}
+		update.MissingSet = unreadable(obj, hidden)
+		paths = nil
+	}
 	r.locked(obj, func() {
 		for _, p := range paths {
 			if !related(p, changed) {
@@ -278,7 +306,7 @@ func (f *filter) look(r reader, obj ref, changed []string) error {
 	if err != nil {
 		return err
 	}
-	if !known || len(update.ChangeSet) > 0 {
+	if !known || len(update.ChangeSet) > 0 || len(update.MissingSet) > 0 {
 		f.collector.queue = append(f.collector.queue, queued{filter: f.Self, update: update})
 	}
 	return nil

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -14,7 +15,7 @@ from typing import Any, Callable, Mapping
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
 
 from . import faces
-from .collector import Collector, Filter, contents, pages_of
+from .collector import DENIED, Collector, Filter, contents, pages_of
 from .inventory import Inventory
 from .rules import Rule, RuleBook, make_fault
 from .tasks import Tasks
@@ -38,6 +39,7 @@ class Calls:
         self._rules = RuleBook()
         self._tasks = Tasks(self.inventory, self._rules, task_seconds)
         self._id = str(uuid.uuid4())
+        self._denied: list[tuple[str, bool]] = []  # names of what may not be read; whether a call is refused as a whole
         self._sessions: dict[str, dict[str, Any]] = {}  # key -> what lives in it: collectors, views, pages
 
     def call(self, stub: Any, reference: Any, method: str, given: dict[str, Any]) -> Any:
@@ -110,7 +112,11 @@ class Calls:
                 return self._tasks.known[moid].face()
             if isinstance(reference, sdk.vim.view.ContainerView) and moid in kept:
                 return {"view": [one for kind in kept[moid] for one in faces.all_of(self.inventory, kind)]}
-            return faces.face(self.inventory, type(reference), moid)
+            found = faces.face(self.inventory, type(reference), moid)
+            for pattern, whole in self._denied if found is not None else ():
+                if re.fullmatch(pattern, found["name"]):
+                    found = {**found, DENIED: whole}
+            return found
 
         return face
 

@@ -15,6 +15,7 @@ from .rules import make_fault
 
 _type_of: Callable[[str], Any] = VmomiSupport.GetVmodlType
 Face = Callable[[Any], "dict[str, Any] | None"]  # a reference -> its properties, None if it is not there
+DENIED = "(denied)"  # among the properties of an object that may not be read: whether the whole call is refused then
 
 
 def contents(spec: Any, face: Face) -> Iterator[Any]:
@@ -25,6 +26,13 @@ def contents(spec: Any, face: Face) -> Iterator[Any]:
         if paths is None:
             continue
         properties = face(reference) or {}
+        if DENIED in properties:
+            fault = make_fault("NoPermission", object=reference, privilegeId="System.Read")
+            if properties[DENIED]:
+                raise fault
+            missing = [query.MissingProperty(path=path, fault=fault) for path in dict.fromkeys(paths)]
+            yield query.ObjectContent(obj=reference, propSet=[], missingSet=missing)
+            continue
         values = [(path, value_of(properties, path)) for path in dict.fromkeys(paths)]
         yield query.ObjectContent(
             obj=reference,
@@ -98,12 +106,15 @@ class Filter:
         self.spec = spec
         self.reported: dict[Any, dict[str, Any]] = {}
         self.missing: set[Any] = set()
+        self.hidden: set[Any] = set()  # what the client was told that it may not read
 
     def update(self, face: Face) -> Any:
         """What is new, as PropertyFilterUpdate without its filter; None if nothing is."""
         query = sdk.vmodl.query.PropertyCollector
         changes, missing = [], []
-        now = {one.obj: {item.name: item.val for item in one.propSet} for one in contents(self.spec, face)}
+        found = list(contents(self.spec, face))
+        now = {one.obj: {item.name: item.val for item in one.propSet} for one in found}
+        hidden = {one.obj: one.missingSet for one in found if one.missingSet}
         for reference, values in now.items():
             before = self.reported.get(reference)
             different = [
@@ -111,11 +122,12 @@ class Filter:
                 for path, value in values.items()
                 if before is None or path not in before or before[path] != value
             ]
-            unset = [path for path in before or () if path not in values]
+            unset = [path for path in before or () if path not in values and reference not in hidden]
             different += [query.Change(name=path, op="assign") for path in unset]
-            if before is None or different:
+            unread = hidden[reference] if reference in hidden and reference not in self.hidden else []
+            if before is None or different or unread:
                 kind = "enter" if before is None else "modify"
-                changes.append(query.ObjectUpdate(obj=reference, kind=kind, changeSet=different))
+                changes.append(query.ObjectUpdate(obj=reference, kind=kind, changeSet=different, missingSet=unread))
         for reference in self.reported.keys() - now.keys():
             changes.append(query.ObjectUpdate(obj=reference, kind="leave"))
         for item in self.spec.objectSet:
@@ -123,7 +135,7 @@ class Filter:
                 self.missing.add(item.obj)
                 fault = make_fault("ManagedObjectNotFound", obj=item.obj)
                 missing.append(query.MissingObject(obj=item.obj, fault=fault))
-        self.reported = now
+        self.reported, self.hidden = now, set(hidden)
         return query.FilterUpdate(objectSet=changes, missingSet=missing) if changes or missing else None
 
 
@@ -141,7 +153,7 @@ class Collector:
             return self._last
         if version == "":
             for _unused, one in self.filters:
-                one.reported, one.missing = {}, set()
+                one.reported, one.missing, one.hidden = {}, set(), set()
         elif version != str(self._version):
             raise make_fault("InvalidCollectorVersion")
         self._last = None

@@ -71,6 +71,7 @@ def _machine(inventory: Inventory, machine: Machine) -> dict[str, Any]:
             name=config.name,
             guestId=guest_id,
             template=config.template,
+            extraConfig=[vim.option.OptionValue(key=key, value=value) for key, value in config.extra_config.items()],
             instanceUuid=machine.instance_uuid,
             files=vim.vm.FileInfo(vmPathName=machine.path(f"{config.name}.vmx"), snapshotDirectory=machine.path("")),
             hardware=vim.vm.VirtualHardware(device=list(_devices(inventory, machine))),

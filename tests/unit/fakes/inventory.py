@@ -68,6 +68,7 @@ class Config:
     vss: bool = True
     snapshots: int = 0
     pci_passthrough: bool = False
+    extra_config: dict[str, str] = field(default_factory=dict)
     properties: dict[str, Any] = field(default_factory=dict)
 
 

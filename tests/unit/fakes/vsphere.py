@@ -75,6 +75,19 @@ class Vcenter(Calls):
             self._sessions.clear()
             self.inventory.changed.notify_all()
 
+    def deny(self, privilege: str, entity: str = "", whole: bool = False) -> None:
+        """Take System.Read away on objects whose name matches."""
+        assert privilege == "System.Read", "the fake knows no other"
+        with self.inventory.lock:
+            self._denied.append((entity or ".*", whole))
+            self.inventory.changed.notify_all()
+
+    def grant_all(self) -> None:
+        """Take all denials back."""
+        with self.inventory.lock:
+            self._denied.clear()
+            self.inventory.changed.notify_all()
+
     def vm(self, pattern: str, /, **changes: Any) -> int:
         """Change the VMs whose names match; returns how many."""
         with self.inventory.lock:

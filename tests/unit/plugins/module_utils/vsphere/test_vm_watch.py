@@ -47,7 +47,10 @@ def changed(vm: str, kind: str = "modify", *, unread: tuple[str, ...] = (), **va
 
 
 class Server(Session):
-    """A session that answers each wait with the next of `updates`: a list of changes, None for nothing, or an error."""
+    """A session that answers each wait with the next of `updates`: a list of changes, None for nothing, or an error.
+
+    `agents` are VMs of vSphere's own, `asked` those that were looked at for that.
+    """
 
     def __init__(self, *updates: Any) -> None:
         self.endpoint, self.username = Endpoint("vcenter.lab"), "root"
@@ -55,11 +58,15 @@ class Server(Session):
         self.content: Any = vim.ServiceInstanceContent(propertyCollector=QUERY("collector", None))
         self.updates = list(updates)
         self.filters, self.versions = 0, list[str]()
+        self.agents: set[str] = set()
+        self.asked: list[list[str]] = []
 
     def managed_object(self, kind: Any, moid: str) -> Any:
         return kind(moid, None)
 
     def call(self, purpose: str, function: Any, *arguments: Any, repeatable: bool = True, **options: Any) -> Any:
+        if "specSet" in options:
+            return self.read(options["specSet"][0])
         assert not repeatable, "an answer that is lost has been taken into account by the server"
         if "spec" in options:
             self.filters += 1
@@ -77,6 +84,27 @@ class Server(Session):
         others = QUERY.FilterUpdate(filter=QUERY.Filter("filter-of-tasks", None))
         others.objectSet = [changed("vm-99", "enter", runtime__powerState="poweredOn")]
         return QUERY.UpdateSet(version=str(len(self.versions)), filterSet=[others, mine], truncated=more)
+
+    def read(self, spec: Any) -> Any:
+        """Whether VMs are vSphere's own."""
+        assert spec.propSet[0].pathSet == ["config.extraConfig"]
+        self.asked.append([item.obj._moId for item in spec.objectSet])
+        key = {True: "HDCS.agent", False: "guestinfo.HDCS.agent"}
+        found = [
+            QUERY.ObjectContent(
+                obj=item.obj,
+                propSet=[
+                    vmodl.DynamicProperty(
+                        name="config.extraConfig",
+                        val=vim.option.OptionValue.Array(
+                            [vim.option.OptionValue(key=key[item.obj._moId in self.agents], value="x")]
+                        ),
+                    )
+                ],
+            )
+            for item in spec.objectSet
+        ]
+        return QUERY.RetrieveResult(objects=found)
 
 
 def watch(server: Server) -> VmWatch:
@@ -186,15 +214,54 @@ def test_a_login_in_between_is_no_answer() -> None:
     assert server.filters == 2 and server.versions == ["", ""]
 
 
-def test_a_vm_that_may_not_be_read_is_an_error() -> None:
-    denied = changed("vm-1")
-    fault = vim.fault.NoPermission(privilegeId="System.Read", object=vim.VirtualMachine("vm-1", None))
-    denied.missingSet = [QUERY.MissingProperty(path=POWER, fault=fault)]
-    server = Server([ENTERED], [denied], [denied])
-    one = watch(server)
-    one.states()
+def denied(vm: str, *paths: str) -> Any:
+    update = changed(vm)
+    fault = vim.fault.NoPermission(privilegeId="System.Read", object=vim.VirtualMachine(vm, None))
+    update.missingSet = [QUERY.MissingProperty(path=path, fault=fault) for path in paths]
+    return update
+
+
+@pytest.mark.parametrize("paths", [(POWER,), (TREE,), (POWER, DEVICES, TREE)])
+def test_a_vm_that_may_not_be_read_spoils_no_other(paths: tuple[str, ...]) -> None:
+    other = changed("vm-2", "enter", name="db", runtime__powerState="poweredOff")
+    one = watch(Server([ENTERED, other], [denied("vm-1", *paths)], [denied("vm-1", *paths)]))
+    assert [vm.known for vm in one.vms() if vm.moid == "vm-1"] == [True]
+    (unread,) = [vm for vm in one.vms() if vm.moid == "vm-1"]
+    assert not unread.known and "System.Read" in unread.why_unknown and "vm-1" in unread.why_unknown
+    states = one.states()
+    assert states["vm-2"].seen and states["vm-1"].power == "poweredOn" and states["vm-1"].seen == (TREE not in paths)
+
+
+def test_a_datastore_that_may_not_be_read_is_an_error() -> None:
+    """What lies on it would be overlooked."""
+
+    class Hidden(Server):
+        def call(self, *arguments: Any, **options: Any) -> Any:
+            found = super().call(*arguments, **options)
+            if isinstance(found, QUERY.UpdateSet):
+                datastore = vim.Datastore("datastore-1", None)
+                fault = vim.fault.NoPermission(privilegeId="System.View", object=datastore)
+                found.filterSet[1].missingSet = [QUERY.MissingObject(obj=datastore, fault=fault)]
+            return found
+
+        def read(self, spec: Any) -> Any:
+            raise PermissionDenied("not this one", "")
+
     with pytest.raises(PermissionDenied):
-        one.states()
+        watch(Hidden([ENTERED])).states()
+
+
+def test_vspheres_own_vms_are_left_out_by_what_vsphere_wrote_into_them() -> None:
+    own = changed("vm-2", "enter", name="vCLS-1", runtime__powerState="poweredOn")
+    own.changeSet.append(ENTERED.changeSet[1])
+    same = changed("vm-3", "enter", name="vCLS-2", runtime__powerState="poweredOn")
+    same.changeSet.append(ENTERED.changeSet[1])
+    off = changed("vm-4", "enter", name="spare", runtime__powerState="poweredOff")
+    server = Server([ENTERED, own, same, off], [changed("vm-2", name="web")])
+    server.agents = {"vm-2"}
+    one = watch(server)
+    assert {vm.moid for vm in one.vms()} == set(one.states()) == {"vm-1", "vm-3", "vm-4"}
+    assert server.asked == [["vm-1", "vm-2", "vm-3"]], "once, and only those that run"
 
 
 def test_what_is_no_answer_of_vsphere_is_reported_as_such() -> None:
