@@ -22,6 +22,7 @@ from typing import Iterator
 
 from ..errors import LockTimeout, RegistryError
 from ..zfs.names import is_within
+from .identity import whole_of
 
 _RUN = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 _RETRY = 0.2  # seconds between tries
@@ -85,10 +86,14 @@ class Locks:
                 os.close(lock)
 
     def is_alive(self, run: str) -> bool:
-        """Whether the run's process still lives; never what is no id of a run, as anybody can set it on a snapshot."""
-        if not _RUN.match(run):
-            return False
-        path = self._runs / run
+        """Whether the run's process still lives; never what is no id of a run, as anybody can set it on a snapshot.
+
+        A wave lives as long as its whole run, which has one lock however many waves there are. Those of release 1.0.0
+        have a lock each.
+        """
+        return bool(_RUN.match(run)) and any(self._is_held(self._runs / one) for one in {run, whole_of(run)})
+
+    def _is_held(self, path: Path) -> bool:
         if not path.exists():
             return False
         lock = _try_lock(path, shared=True)
@@ -101,7 +106,7 @@ class Locks:
         """The runs that are alive."""
         found = []
         for path in sorted(self._runs.glob("*")):
-            if self.is_alive(path.name):
+            if self._is_held(path):
                 try:
                     found.append(Holder(**json.loads(path.read_text())))
                 except (OSError, ValueError, TypeError):

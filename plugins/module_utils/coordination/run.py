@@ -104,8 +104,6 @@ def _hold(
         gc.freeze()  # Python would walk through all of pyVmomi's types again and again while VMs are held
         stack.callback(gc.unfreeze)
         for name, wave in zip(names, parts):
-            if name != run:  # which is alive already
-                stack.enter_context(engine.locks.alive(name, request.dataset))
             engine.journal.open_run(name, request.task, request.dataset, wave.snapshots)
         for number, (name, wave) in enumerate(zip(names, parts), 1):
             if len(parts) > 1:

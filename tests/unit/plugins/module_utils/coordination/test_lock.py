@@ -62,6 +62,16 @@ def test_unrelated_datasets_do_not_wait(tmp_path: Path, dataset: str) -> None:
         assert {found.run for found in locks.holders()} == {"run-1", "run-2"}
 
 
+def test_a_wave_lives_as_long_as_its_run(tmp_path: Path) -> None:
+    locks, whole = Locks(tmp_path), "20261122T020000-1f2e3d4c"
+    with holder(tmp_path, whole, "tank/vm"):
+        assert locks.is_alive(f"{whole}-2") and not locks.is_alive("20261122T020000-1f2e3d4d-2")
+        assert [found.run for found in locks.holders()] == [whole]
+    assert not locks.is_alive(f"{whole}-2")
+    with locks.alive(f"{whole}-2", "tank/vm"):  # as of release 1.0.0
+        assert locks.is_alive(f"{whole}-2") and not locks.is_alive(whole)
+
+
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     locks = Locks(tmp_path)
     with holder(tmp_path, "run-1", "tank/vm") as process:
