@@ -206,6 +206,12 @@ problems:
   type: list
   elements: str
   sample: []
+warnings:
+  description: What people should know and what lowers nothing, such as datasets that are left out. Ansible shows them.
+  returned: success, or failure after the plan was made
+  type: list
+  elements: str
+  sample: []
 refusals:
   description: Why O(on_quiesce_failure) and O(on_vm_failure) forbid the run, in check mode.
   returned: in check mode, or when the run was refused
@@ -386,7 +392,11 @@ def run(module):
     connection = partial(connect, timeouts=timeouts(module.params))
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
         result = take(engine, request)
-    for problem in [*result["problems"], *(item["reason"] for item in result.get("recovery", {}).get("left", []))]:
+    for problem in [
+        *result["problems"],
+        *result.pop("warnings"),
+        *(item["reason"] for item in result.get("recovery", {}).get("left", [])),
+    ]:
         module.warn(problem)
     result["changed"] = result["created"] or (module.check_mode and not result["run_id"] and not result["refusals"])
     after = result["zfs_snapshots"] if result["changed"] else []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
@@ -435,3 +435,59 @@ def test_a_part_that_somebody_else_took_is_no_part_of_the_result(
     storage_host.ssh(["zfs", "snapshot", *children])
     said = str(scene.fail(recursive=True, snapshot="mixed"))
     assert "@mixed exists already and carries no consistency record" in said
+
+
+# ---- Datasets that are not there, or not yet
+
+# A dataset that is being received, one whose first stream was interrupted, and one whose second stream was.
+RECEIVE = """
+for name in "" /gone /source; do zfs create "$1$name"; done
+zfs create -s -V 1M "$1/lun"
+for part in a b; do
+    head -c 3000000 /dev/urandom >"/$1/source/$part"
+    zfs snapshot "$1/source@$part"
+done
+(
+    { zfs send "$1/source@a" | head -c 1000000; sh -c 'echo $$ >/run/receiving; exec sleep 120'; } |
+        zfs receive -u "$1/now"
+) >/dev/null 2>&1 &
+zfs send "$1/source@a" | head -c 1000000 | zfs receive -s -u "$1/half" 2>/dev/null || true
+zfs send "$1/source@a" | zfs receive -u "$1/whole"
+zfs send -i @a "$1/source@b" | head -c 1000000 | zfs receive -s -u "$1/whole" 2>/dev/null || true
+until zfs list "$1/now" >/dev/null 2>&1; do sleep 0.1; done
+[ "$(zfs get -H -o value receive_resume_token "$1/whole")" != - ]
+"""
+
+
+@pytest.fixture
+def receiving(storage_host: StorageHost, tree: str) -> Iterator[str]:
+    root = f"{tree}/receiving"
+    storage_host.ssh(["sh", "-ec", RECEIVE, "receive", root])
+    yield root
+    storage_host.ssh(["sh", "-ec", 'kill "$(cat /run/receiving)"; zfs destroy -r "$1"', "end", root])
+
+
+def test_what_is_half_received_and_what_is_destroyed_meanwhile_spoil_nothing(
+    scene: Scene, start_vcenter: StartVcenter, receiving: str, before_zfs: Any
+) -> None:
+    vcenter = start_vcenter(nfs("receiving", receiving, {"name": "web"}))
+    scene.enrol(vcenter, receiving)
+    half = scene.fail(f"{receiving}/half")
+    assert "because a 'zfs receive' into it has not come to its end" in half.problem and not ended(vcenter, "Create")
+
+    lun = f"{receiving}/lun"
+    planned = scene.plan(receiving, recursive=True)
+    assert [problem.split(" is not known")[0] for problem in planned["problems"]] == [f"Which VMs use the volume {lun}"]
+    assert (planned["consistency"], planned["complete"]) == ("crash", False)
+
+    gone = f"{receiving}/gone"
+    before_zfs(f'[ "$1" = snapshot ] && $zfs destroy {gone} 2>/dev/null\nexec $zfs "$@"')
+    result = scene.take(receiving, recursive=True, exclude=(lun,))
+    there = {name.split("@")[0].removeprefix(receiving) for name in result["zfs_snapshots"]}
+    assert there == {"", "/source", "/whole"}, "a second stream that was interrupted hinders nothing"
+    assert result["complete"] and levels(result) == {"web": "filesystem"} and result["problems"] == []
+    assert [warning.split(" ")[2].removeprefix(receiving) for warning in result["warnings"]] == [
+        "/half", "/now", "/gone",
+    ]  # fmt: skip
+    assert all(scene.record(name).sealed for name in result["zfs_snapshots"])
+    scene.assert_released(vcenter)

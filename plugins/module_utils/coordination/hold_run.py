@@ -14,12 +14,13 @@ import time
 from functools import partial
 from typing import Any, Sequence
 
-from ..errors import PolicyRefused, QuiesceError, RunFailed, VSphereError, ZfsTimeout
+from ..errors import DatasetNotFound, PolicyRefused, QuiesceError, RunFailed, VSphereError, ZfsTimeout
 from ..text import counted, printable, vm_on
 from ..zfs import snapshots
 from . import identity, result
 from .consistency import CRASH
 from .engine import Engine
+from .gone import without_gone
 from .journal import ENDED, RELEASING, Entry, best_effort
 from .look import Look, first_look, second_look
 from .plan import NOTHING, Plan
@@ -179,6 +180,17 @@ class HoldRun:
     def _take(self) -> None:
         """One atomic ZFS snapshot that claims nothing. It counts once it was seen, and only while the VMs are held."""
         self._engine.report(f"Taking {counted(len(self._plan.snapshots), 'ZFS snapshot')}")
+        try:
+            self._create()
+        except DatasetNotFound as error:
+            self._plan = without_gone(
+                self._engine.zfs, self._plan, self._holds, error, max(0.0, self._deadline - time.monotonic())
+            )
+            self._datasets, self._taken.names = frozenset(self._plan.datasets), self._plan.snapshots
+            self._create()
+        self._taken.seen = True
+
+    def _create(self) -> None:
         zfs, names, limit = self._engine.zfs, self._plan.snapshots, self._deadline - time.monotonic()
         try:
             snapshots.create(zfs, names, self._taken.record.first(), timeout=limit, hurry=self._stop.asked)
@@ -186,7 +198,6 @@ class HoldRun:
             # It may have been taken all the same. One that is first seen after the VMs are released stays crash.
             if not self._taken.find(zfs, _LEAST_LOOK_TIME):
                 raise
-        self._taken.seen = True
 
     # ---- Releasing the VMs, each server's as soon as it was looked at again
 

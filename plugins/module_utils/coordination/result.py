@@ -92,6 +92,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
     """What a dry run shows: the plan, with the level that each VM can reach at best."""
     return {
         **_frame(plan.snapshots, created=False, run=""),
+        "warnings": list(plan.warnings),
         "consistency": plan.best(),
         "complete": plan.can_be_complete(),
         "problems": texts(plan.problems),
@@ -108,6 +109,7 @@ def of_run(
     ended = [hold.released for hold in holds if hold.released is not None]
     return {
         **_frame(plan.snapshots, created=taken.exists, run=run),
+        "warnings": list(plan.warnings),
         "consistency": taken.level(),
         "complete": taken.complete(),
         "problems": [*texts(problems), *taken.notes],
@@ -143,6 +145,7 @@ def together(results: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[st
         "consistency": lowest([result["consistency"] for result in taken]) if taken else None,
         "complete": whole and all(result["complete"] for result in taken),
         "problems": list(dict.fromkeys(problem for result in results for problem in result["problems"])),
+        "warnings": list(dict.fromkeys(warning for result in results for warning in result["warnings"])),
         "vms": list({(vm["server"], vm["moid"]): vm for result in results for vm in result["vms"]}.values()),
         "hold_window_seconds": max(windows, default=None),
         "vmware_snapshots_left": sum(result["vmware_snapshots_left"] for result in results),
@@ -202,6 +205,7 @@ def _frame(names: Sequence[str], created: bool, run: str) -> dict[str, Any]:
         "zfs_snapshot": names[0],
         "zfs_snapshots": list(names),
         "created": created,
+        "warnings": [],
         "hold_window_seconds": None,
         "vmware_snapshots_left": 0,
         "left": [],

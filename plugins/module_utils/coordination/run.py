@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Collection, Iterator, Sequence
 
-from ..errors import InputError, PolicyRefused, RunFailed
+from ..errors import InputError, PolicyRefused, RunFailed, ZfsError
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
-from ..zfs.datasets import list_datasets, select
+from ..zfs.datasets import half_received, list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot, pool_of
 from . import identity, recover, result, waves
 from .earlier_runs import EarlierRuns
@@ -22,7 +22,7 @@ from .engine import Engine
 from .hold_run import HoldRun
 from .journal import ENDED, best_effort
 from .logins import Logins
-from .plan import Plan, make_plan
+from .plan import Plan, make_plan, not_received
 from .problem import Problem
 from .record import Record
 from .request import Request
@@ -118,9 +118,16 @@ def _hold(
                 if isinstance(error, PolicyRefused):
                     _destroy(engine, names, done)
                 before = f"In wave {number} of {len(parts)}: " if len(parts) > 1 else ""
-                details = result.together([*done, error.details], plan.snapshots)
+                details = result.together([*done, error.details], _there(plan, parts, [*done, error.details]))
                 raise RunFailed(before + error.problem, error.remedy, **details) from error
-    return result.together(done, plan.snapshots) if request.policy.wave_size else done[0]
+    return result.together(done, _there(plan, parts, done)) if request.policy.wave_size else done[0]
+
+
+def _there(plan: Plan, parts: Sequence[Plan], done: Sequence[dict[str, Any]]) -> list[str]:
+    """The ZFS snapshots of the plan without those whose datasets were gone when the turn of their wave came."""
+    asked = {name for wave in parts[: len(done)] for name in wave.snapshots}
+    gone = asked.difference(name for wave in done for name in wave["zfs_snapshots"])
+    return [name for name in plan.snapshots if name not in gone]
 
 
 def _destroy(engine: Engine, names: Sequence[str], done: list[dict[str, Any]]) -> None:
@@ -140,6 +147,11 @@ def _check(engine: Engine, request: Request) -> list[str]:
     check_dataset(request.dataset)
     found = list_datasets(engine.zfs, request.dataset)
     chosen = select(found, request.dataset, request.recursive, request.exclude)
+    if chosen[0].receiving:
+        raise ZfsError(
+            f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it has not come to its end",
+            f"Let it end, or remove what is there with 'zfs receive -A {request.dataset}'",
+        )
     if not request.task and not engine.credentials.find_for_datasets([dataset.name for dataset in chosen]):
         raise InputError(_no_credential(request), "Store one with vmware_cred")
     return [check_snapshot(dataset.name, request.snapshot) for dataset in chosen]
@@ -163,6 +175,8 @@ def _plan(
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
     problems += unknown_volumes(chosen, sites)
     plan = make_plan(request, names, sites, problems, earlier.leftover_of)
+    left_out = half_received(around, request.dataset, request.recursive, request.exclude)
+    plan = replace(plan, warnings=tuple(not_received(left_out)))
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
         snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())

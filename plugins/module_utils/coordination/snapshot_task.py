@@ -18,13 +18,14 @@ from ..schedule.occurrences import last_due, next_due
 from ..text import vm_on
 from ..vsphere.session import Timeouts, connect
 from ..zfs import snapshots
-from ..zfs.datasets import list_datasets, select
+from ..zfs.datasets import half_received, list_datasets, select
 from ..zfs.names import check_snapshot
 from . import identity, record, retire
 from .consistency import CRASH, lowest
 from .engine import Engine
 from .journal import ENDED, RunRecord, best_effort
 from .logins import Logins
+from .plan import not_received
 from .request import Request
 from .run import Begun, begin, foresee, take
 from .stop import Stop
@@ -194,8 +195,8 @@ def _take(
     engine: Engine, task: SnapshotTask, instant: Instant, begun: Begun | None
 ) -> tuple[dict[str, Any], Facts | None]:
     """`skipped` or `snapshot` of the turn, with what is there, None when that has changed since."""
-    chosen = select(list_datasets(engine.zfs, task.dataset), task.dataset, task.recursive, task.exclude)
-    datasets = [dataset.name for dataset in chosen]
+    everything, which = list_datasets(engine.zfs, task.dataset), (task.dataset, task.recursive, task.exclude)
+    datasets = [dataset.name for dataset in select(everything, *which)]
     found = retire.facts(engine.zfs, [task.dataset])
     skipped = nothing_to_do(engine.zfs, task, datasets, found, instant)
     if skipped:
@@ -203,7 +204,11 @@ def _take(
     name, lacking = choice(task, datasets, found, instant)
     names = [check_snapshot(dataset, name) for dataset in lacking]
     if not task.vmware_sync:
-        return {"snapshot": _plain_snapshot(engine, task, names, begun)}, None if begun else found
+        plain = {
+            **_plain_snapshot(engine, task, names, begun),
+            "warnings": not_received(half_received(everything, *which)),
+        }
+        return {"snapshot": plain}, None if begun else found
     request, only = _request(task, name), frozenset(lacking)
     if begun is None:
         return {"snapshot": foresee(engine, request, only)}, found

@@ -19,8 +19,9 @@ from .plan import NOTHING, Plan
 def cut(plan: Plan, size: int) -> list[Plan]:
     """`plan` as waves of at most `size` VMs that are to be held; with 0 it stays whole.
 
-    A wave is larger only where one dataset, or those that share VMs, carry more. A VM that may have files on any
-    dataset is part of every wave, and so is a problem that may concern any.
+    A wave is larger only where one dataset, or those that share VMs, carry more. Datasets without a VM to be held make
+    no wave of their own. A VM that may have files on any dataset is part of every wave, and so is a problem that may
+    concern any.
     """
     if not size:
         return [plan]
@@ -29,12 +30,13 @@ def cut(plan: Plan, size: int) -> list[Plan]:
     waves: list[set[str]] = []
     held = 0
     for group in {id(group): group for group in group_of.values()}.values():
-        if waves and (not held or held + load[id(group)] <= size):
+        more = load[id(group)]
+        if waves and (not held or not more or held + more <= size):
             waves[-1] |= group
         else:
             waves.append(set(group))
             held = 0
-        held += load[id(group)]
+        held += more
     return [_wave(plan, wave) for wave in waves]
 
 

@@ -12,15 +12,20 @@ from ..errors import DatasetNotFound, InputError
 from .command import Zfs
 from .names import check_dataset, is_within, pool_of, upwards
 
+_KINDS = ("-t", "filesystem,volume")
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A file system or a volume. `mountpoint` is a path only while the file system is mounted there."""
+    """A file system or a volume. `mountpoint` is a path only while the file system is mounted there. `receiving`: its
+    first stream has not come to its end, or never will, so that there is nothing of it to take a snapshot of.
+    """
 
     name: str
     kind: str  # "filesystem" or "volume"
     mountpoint: str | None
     mounted: bool
+    receiving: bool = False
 
     @property
     def pool(self) -> str:
@@ -33,25 +38,25 @@ def list_datasets(zfs: Zfs, root: str | None = None) -> list[Dataset]:
 
     Raises InputError for a name that ZFS would refuse and DatasetNotFound for one that is not there.
     """
-    which = ["-t", "filesystem,volume", *([] if root is None else ["-r", check_dataset(root)])]
+    which = [*_KINDS, *([] if root is None else ["-r", check_dataset(root)])]
     try:
         # A mountpoint may hold line breaks and tabs, and so rows about other datasets: with the name at both ends of a
         # row it cannot do so without a second row of its own dataset.
-        rows = zfs.rows("list", "-H", "-p", "-o", "name,type,mountpoint,mounted,name", *which)
+        rows = zfs.rows("list", "-H", "-p", "-o", "name,type,mountpoint,mounted,inconsistent,name", *which)
         told = {row[0]: row for row in rows}
-        if len(told) == len(rows) and all(len(row) == 5 and row[0] == row[4] for row in rows):
-            sure = [(row[0], row[1], row[3]) for row in rows]
+        if len(told) == len(rows) and all(len(row) == 6 and row[0] == row[5] for row in rows):
+            sure = [(row[0], row[1], row[3], row[4]) for row in rows]
         else:
             told = _told_once(rows)
-            again = zfs.rows("list", "-H", "-p", "-o", "name,type,mounted", *which)  # nobody's text
-            sure = [(row[0], row[1], row[-1]) for row in again]
+            again = zfs.rows("list", "-H", "-p", "-o", "name,type,inconsistent,mounted", *which)  # nobody's text
+            sure = [(row[0], row[1], row[-1], row[2]) for row in again]
     except DatasetNotFound as error:
         raise DatasetNotFound(
             f"The dataset '{root}' does not exist on this storage host", "Check the name with 'zfs list'"
         ) from error
     return [
-        Dataset(name, kind, _mountpoint(told.get(name, ()), kind, mounted), mounted == "yes")
-        for name, kind, mounted in sure
+        Dataset(name, kind, _mountpoint(told.get(name, ()), kind, mounted), mounted == "yes", inconsistent == "1")
+        for name, kind, mounted, inconsistent in sure
     ]
 
 
@@ -70,7 +75,8 @@ def _mountpoint(row: Sequence[str], kind: str, mounted: str) -> str | None:
 
 
 def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str] = ()) -> list[Dataset]:
-    """The datasets that a snapshot of `root` takes: `root`, with what lies below it if `recursive`, without `exclude`.
+    """The datasets that a snapshot of `root` takes: `root`, with what lies below it if `recursive`, without `exclude`
+    and without what is `half_received`.
 
     An entry of `exclude` names a dataset in full and leaves out what lies below it too. An entry that lies outside of
     `root`, or `root` itself, is a mistake and raises InputError.
@@ -81,6 +87,19 @@ def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Seq
                 f"exclude names '{name}', which is not below '{root}'" + ("" if recursive else " (recursive is false)"),
                 "Leave it out, or name a dataset that the snapshot would take otherwise",
             )
+    chosen = _chosen(datasets, root, recursive, exclude)
+    return [dataset for dataset in chosen if dataset.name == root or not dataset.receiving]
+
+
+def half_received(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str] = ()) -> list[str]:
+    """The datasets that a snapshot of `root` would take if they were received to their end: ZFS refuses the whole
+    snapshot because of one.
+    """
+    chosen = _chosen(datasets, root, recursive, exclude)
+    return [dataset.name for dataset in chosen if dataset.name != root and dataset.receiving]
+
+
+def _chosen(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str]) -> list[Dataset]:
     left_out = frozenset(exclude)
     return [dataset for dataset in datasets if takes(dataset.name, root, recursive, left_out)]
 
@@ -89,3 +108,8 @@ def takes(name: str, root: str, recursive: bool, left_out: AbstractSet[str]) -> 
     """Whether a snapshot of `root` takes the dataset `name`, there or not: see `select`."""
     chosen = name == root or (recursive and is_within(name, root))
     return chosen and left_out.isdisjoint(upwards(name))
+
+
+def existing(zfs: Zfs, root: str, timeout: float) -> set[str]:
+    """The names of `root` and of all that lies below it. Raises DatasetNotFound."""
+    return {row[0] for row in zfs.rows("list", "-H", "-o", "name", *_KINDS, "-r", root, timeout=timeout)}

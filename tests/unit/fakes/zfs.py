@@ -125,7 +125,9 @@ class Storage(Zfs):
             if root not in self.datasets and not any(is_within(name, root) for name in self.datasets):
                 raise _no_such_dataset("list", root)
             return [
-                [self._of_dataset(name, column) for column in columns] for name in self.datasets if is_within(name, root)
+                [self._of_dataset(name, column) for column in columns]
+                for name in self.datasets
+                if is_within(name, root)
             ]
         asked = _names(words)
         found = [name for name in asked if name in self.snapshots] if "-r" not in words else list(self._below(asked))

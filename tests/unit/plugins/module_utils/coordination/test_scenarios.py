@@ -5,20 +5,30 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, run
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.manifest import PREFIX
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ZfsError
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import (
+    CREATE,
     HELD,
     RELEASING,
     TAKEN,
     TREE,
     WAIT,
+    Event,
     Expected,
     Moment,
     Scenario,
+    World,
+    ZfsFault,
     nfs,
     vm,
 )
@@ -44,6 +54,122 @@ def test_nothing_is_claimed_before_it_is_proven(tmp_path: Path) -> None:
     written = {key.removeprefix(PREFIX): value for key, value in stage.zfs.taken[f"{TREE}@one"].items()}
     assert written.keys() == {"run", "host", "consistency", "complete"}
     assert (written["consistency"], written["complete"]) == ("crash", "no")
+
+
+def test_an_excluded_volume_lowers_nothing(tmp_path: Path) -> None:
+    lun = f"{TREE}/lun"
+    scenario = replace(PLAIN, datasets=(TREE, lun), volumes=(lun,), request={"exclude": (lun,)})
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        result = stage.run().result
+    assert (result["zfs_snapshots"], result["problems"], result["complete"]) == ([f"{TREE}@one"], [], True)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_may_not_be_read_is_excluded_by_its_managed_object_id(tmp_path: Path, whole: bool) -> None:
+    unreadable = Scenario(
+        "unreadable", ((nfs(vm("app"), vm("web")),),), PLAIN.expected, unreadable=("app",), whole=whole
+    )
+    moid = next(moid for moid, one in Vcenter({"datastores": unreadable.servers[0]}).inventory.machines.items())
+    for entry, complete in (("app", False), ("*", False), ("vm-*", False), ("", False), (moid, True)):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        with Stage(replace(unreadable, request={"exclude_vms": (entry,)}), start, connect, folder) as stage:
+            result = stage.run().result
+        levels = {vm["name"]: vm["level"] for vm in result["vms"]}
+        held = "crash" if entry == "*" else "filesystem"
+        assert levels == {moid: "crash", "web": held} and result["complete"] is complete, entry
+
+
+# ---- Datasets that are not there, or not yet
+
+_CHILDREN = (TREE, f"{TREE}/app", f"{TREE}/old", f"{TREE}/web")
+_APART = Scenario(
+    "apart",
+    ((nfs(vm("app"), name="ds1", dataset=_CHILDREN[1]), nfs(vm("web"), name="ds2", dataset=_CHILDREN[3])),),
+    Expected({"app": "filesystem", "web": "filesystem"}),
+    datasets=_CHILDREN,
+)
+
+
+@pytest.mark.parametrize("wave_size", [0, 1])
+def test_a_half_received_dataset_is_left_out_with_a_warning(tmp_path: Path, wave_size: int) -> None:
+    half = f"{TREE}/old"
+    scenario = replace(_APART, receiving=(half,), request={"wave_size": wave_size})
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        shown = run.preview(stage.engine, Request(TREE, "one", recursive=True))
+        outcome = stage.run()
+    assert outcome.error is None and outcome.result["complete"] and half not in outcome.result["zfs_snapshots"]
+    assert outcome.result["zfs_snapshots"] == [f"{name}@one" for name in _CHILDREN if name != half]
+    for result in (shown, outcome.result):
+        (warning,) = result["warnings"]
+        assert warning.startswith(f"The dataset {half} is left out, because a 'zfs receive' into it")
+        assert result["problems"] == []
+
+
+def test_a_half_received_root_is_refused_before_a_vm_is_held(tmp_path: Path) -> None:
+    with Stage(replace(PLAIN, receiving=(TREE,)), start, connect, tmp_path) as stage:
+        with pytest.raises(ZfsError, match="a 'zfs receive' into it has not come to its end"):
+            stage.run()
+        assert stage.servers[0].snapshots() == {"web": []} and not stage.order.count(Moment(CREATE))
+
+
+def destroy(*names: str) -> Callable[[World], None]:
+    """Somebody destroys datasets."""
+
+    def work(world: World) -> None:
+        for name in names:
+            world.zfs.datasets.remove(name)
+
+    return work
+
+
+@pytest.mark.parametrize("wave_size", [0, 1])
+def test_a_dataset_that_is_destroyed_after_the_plan_is_left_out(tmp_path: Path, wave_size: int) -> None:
+    event = Event(HELD, destroy(f"{TREE}/old"))
+    scenario = replace(_APART, events=(event,), request={"wave_size": wave_size})
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        outcome = stage.run()
+        left = [f"{name}@one" for name in _CHILDREN if name != f"{TREE}/old"]
+        assert outcome.error is None, outcome.error
+        assert outcome.result["zfs_snapshots"] == left == list(outcome.zfs.snapshots) and outcome.result["complete"]
+        assert outcome.result["warnings"] == [
+            f"The dataset {TREE}/old was destroyed or renamed during the run, and is left out."
+        ]
+        assert all(one.sealed and one.run_complete for one in record.read(outcome.zfs, left).values())
+    assert outcome.there == [] == outcome.open
+
+
+def test_a_dataset_with_a_vm_that_is_destroyed_after_the_plan_ends_the_run(tmp_path: Path) -> None:
+    scenario = replace(_APART, events=(Event(HELD, destroy(f"{TREE}/old", f"{TREE}/web")),))
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        outcome = stage.run()
+    assert f"the dataset {TREE}/web was destroyed or renamed during the run, and the VM 'web'" in str(outcome.error)
+    assert outcome.zfs.snapshots == {} and outcome.there == [] == outcome.open
+    assert outcome.zfs.commands["snapshot"] == 1
+
+
+def test_a_dataset_is_missed_only_where_zfs_says_so(tmp_path: Path) -> None:
+    """Another failure is told as it is, whatever became of a dataset meanwhile."""
+    scenario = replace(
+        _APART, events=(Event(HELD, destroy(f"{TREE}/old")),), zfs=(ZfsFault("snapshot", carried_out=False),)
+    )
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        outcome = stage.run()
+    assert "suspended" in str(outcome.error) and outcome.zfs.commands["snapshot"] == 1
+
+
+def test_many_waves_take_no_more_open_files_than_one(tmp_path: Path) -> None:
+    names = tuple(f"{TREE}/vm{number:02}" for number in range(50))
+    datastores = tuple(nfs(vm(f"vm{at}"), name=f"ds{at}", dataset=name) for at, name in enumerate(names))
+    scenario = Scenario("many waves", (datastores,), Expected(None), datasets=(TREE, *names), request={"wave_size": 1})
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        few = len(os.listdir("/proc/self/fd")) + 25
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+        try:
+            outcome = stage.run()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert outcome.error is None and outcome.result["complete"] and len(outcome.result["waves"]) == len(names)
 
 
 def test_the_looks_are_on_both_sides_of_the_zfs_snapshot(tmp_path: Path) -> None:

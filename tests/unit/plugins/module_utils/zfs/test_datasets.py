@@ -49,7 +49,9 @@ class Listing(Zfs):
     def run(self, *arguments: str, timeout: float = 0.0, hurry: Any = None, script: str = "") -> str:
         self.processes += 1
         columns = arguments[arguments.index("-o") + 1].split(",")
-        rows = [dict(zip(("name", "type", "mountpoint", "mounted"), row)) for row in self._rows]
+        rows = [
+            {**dict(zip(("name", "type", "mountpoint", "mounted"), row)), "inconsistent": "0"} for row in self._rows
+        ]
         return "".join("\t".join(row[column] for column in columns) + "\n" for row in rows)
 
 
