@@ -171,14 +171,17 @@ def open_sites(
     passwords: dict[int, list[tuple[Credential, Secret]]] = {}  # by the id of the account's first credential
     for key, group in list(accounts.items()):
         known = passwords[group[0].id] = []
+        unreadable: list[QuiesceError] = []
         for one in newest_first(group):
             try:  # the database is for one thread
                 known.append((one, password(one)))
             except QuiesceError as error:
-                unreadable = error
-                report(str(error))
-        if not known:
-            problems.append(problem_of(group, unreadable))
+                unreadable.append(error)
+        if known:
+            for failure in unreadable:
+                report(str(failure))
+        else:
+            problems.append(problem_of(group, unreadable[0]))
             del accounts[key]
     with ThreadPoolExecutor(max_workers=max(1, len(accounts))) as pool:
         opened = list(pool.map(open_one, accounts.values()))
