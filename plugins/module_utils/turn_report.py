@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
@@ -75,13 +74,13 @@ def _taken(taken: Mapping[str, Any], dry: bool) -> Iterator[tuple[str, str]]:
 
 def _kept(kept: list[dict[str, str]], dry: bool) -> Iterator[Line]:
     keep = "would keep" if dry else "kept"
-    number = Counter(one["reason"] for one in kept)
-    if dry and number[ALIVE]:
-        yield Line(f"would keep {counted(number[ALIVE], 'ZFS snapshot')} whose lifetime is not over")
+    alive = sum(one["reason"] == ALIVE for one in kept)
+    if dry and alive:
+        yield Line(f"would keep {counted(alive, 'ZFS snapshot')} whose lifetime is not over")
     for reason in _TOLD_TOGETHER:
-        if number[reason]:
-            first = next(one["name"] for one in kept if one["reason"] == reason)
-            text = f"{keep} {counted(number[reason], 'ZFS snapshot')}, first {first}: {reason}"
+        names = [one["name"] for one in kept if one["reason"] == reason]
+        if names:
+            text = f"{keep} {counted(len(names), 'ZFS snapshot')}, first {names[0]}: {reason}"
             yield Line(text, warning=reason in _WARNINGS)
     for one in kept:
         if one["reason"] not in (ALIVE, *_TOLD_TOGETHER):
