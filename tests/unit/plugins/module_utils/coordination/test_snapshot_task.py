@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli, turn_report
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import snapshot_task
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.manifest import PREFIX
@@ -238,6 +238,12 @@ def test_only_what_held_nothing_is_tried_again(
     assert error.details.get("again", False) is again
     skipped = turn(engine, task, scheduled=True)["skipped"]
     assert skipped == ("" if again else "it is not due")
+
+
+def test_the_unit_waits_as_long_as_the_engine_counts_on() -> None:
+    folder = Path(snapshot_task.__file__).parents[3] / "roles" / "runtime" / "templates"
+    unit = (folder / "vmware-zfs-task@.service.j2").read_text()
+    assert f"--on-active={snapshot_task.AGAIN_AFTER / 60:g}min " in unit and f"!= {turn_report.AGAIN} ]" in unit
 
 
 # ---- Retention, whatever became of the snapshot
