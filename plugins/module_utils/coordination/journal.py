@@ -19,6 +19,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 from ..errors import RegistryError
 from ..registry.database import Database
 from ..zfs.properties import Assignment
+from . import elapsed
 from .creation import Creation
 from .identity import run_id_at, whole_of
 
@@ -35,8 +36,9 @@ REMEMBERED = timedelta(days=90)  # how long a run stays here; what it took says 
 class Entry:
     """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known.
 
-    `changed` is when its state changed last, UTC in ISO 8601. `username` is the account that it was asked for with, ""
-    where that is not known. `needed_consolidation`: the VM's disks did before its VMware snapshot was asked for.
+    `changed` is when its state changed last, UTC in ISO 8601, `uptime` what elapsed.mark says of it. `username` is the
+    account that it was asked for with, "" where that is not known. `needed_consolidation`: the VM's disks did before
+    its VMware snapshot was asked for.
     """
 
     run: str
@@ -53,12 +55,18 @@ class Entry:
     creation: Creation = Creation.ASKED
     username: str = ""
     needed_consolidation: bool = False
+    uptime: str = ""
     id: int = 0
 
     @property
     def watched(self) -> bool:
         """Whether it was looked for and is not there, and nothing kept anybody from looking since."""
         return self.state == ABSENT and not self.note
+
+    @property
+    def unchanged_for(self) -> float:
+        """Seconds since its state changed last, however the clock was set meanwhile."""
+        return elapsed.seconds_since(self.changed, self.uptime)
 
 
 @dataclass(frozen=True)
@@ -155,10 +163,11 @@ class Journal:
         When one was looked for first stays, unless that is in the future because the clock was set back.
         """
         now = _now()
+        uptime = elapsed.mark(now)
         self._write(
             "UPDATE vm_snapshot SET changed = CASE WHEN state != ? OR changed > ? THEN ? ELSE changed END,"
-            " state = ?, note = '' WHERE id = ?",
-            [(ABSENT, now, now, ABSENT, entry) for entry in entries],
+            " uptime = CASE WHEN state != ? OR changed > ? THEN ? ELSE uptime END, state = ?, note = '' WHERE id = ?",
+            [(ABSENT, now, now, ABSENT, now, uptime, ABSENT, entry) for entry in entries],
         )
 
     def gone(self, notes: Mapping[int, str]) -> None:
@@ -202,7 +211,7 @@ class Journal:
         last, and for those of which a VMware snapshot may be left; and every record that could not be set since then.
         """
         with self._lock, self._database.transaction() as connection:
-            newest = connection.execute("SELECT id, max(started) FROM run WHERE task != '' GROUP BY task")
+            newest = connection.execute("SELECT id, max(rowid) FROM run WHERE task != '' GROUP BY task")
             left = connection.execute("SELECT run FROM vm_snapshot WHERE state != ?", (GONE,))
             kept = {whole_of(row[0]) for rows in (newest, left) for row in rows}
             ended = connection.execute("SELECT id FROM run WHERE state = ? AND started < ?", (ENDED, _iso(before)))
@@ -258,7 +267,7 @@ class Journal:
     def _entries(self, where: str, value: str) -> list[Entry]:
         columns = (
             "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, creation, username,"
-            " needed_consolidation, id"
+            " needed_consolidation, uptime, id"
         )
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))

@@ -300,7 +300,4 @@ def _was_removed(entry: Entry) -> bool:
 
 def _is_overdue(entry: Entry) -> bool:
     """Whether the VMware snapshot was looked for in vain for so long that it will not come to be any more."""
-    if entry.state != ABSENT:
-        return False
-    absent = datetime.now(timezone.utc) - datetime.fromisoformat(entry.changed)
-    return absent.total_seconds() >= _SETTLED_AFTER  # negative when the clock was set back: then it starts anew
+    return entry.state == ABSENT and entry.unchanged_for >= _SETTLED_AFTER  # negative once the clock was set back

@@ -150,6 +150,11 @@ CONSOLIDATION = (
     "ALTER TABLE vm_snapshot ADD COLUMN needed_consolidation INTEGER NOT NULL DEFAULT 0",
 )
 
+UPTIME = (
+    # beside `changed` of an entry that is absent: the same instant by what nobody sets (coordination/elapsed.py)
+    "ALTER TABLE vm_snapshot ADD COLUMN uptime TEXT NOT NULL DEFAULT ''",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -162,4 +167,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     HOST,
     TURNS,
     CONSOLIDATION,
+    UPTIME,
 )

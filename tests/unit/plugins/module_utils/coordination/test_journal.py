@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import elapsed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import run_id_at
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
@@ -87,6 +88,64 @@ def test_the_last_run_of_each_task_stays_with_all_its_waves(database: Database) 
     assert [run.id for run in journal.last_run("weekly")] == ["t-last", "t-last-2"]
     assert [run.id for run in journal.last_run("yearly")] == ["u-last", "u-last-2"]
     assert journal.run("t-before") is None
+
+
+def test_the_last_run_is_the_one_that_was_entered_last(database: Database) -> None:
+    """The clock was ahead once, and is right again."""
+    journal = Journal(database)
+    enter(database, "t-ahead", -400, task="nightly")
+    enter(database, "t-last", 200, task="nightly")
+    assert [run.id for run in journal.runs()] == ["t-last", "t-ahead"] == [run.id for run in journal.runs((ENDED,))]
+    assert [run.id for run in journal.last_run("nightly")] == ["t-last"]
+    journal.forget(LIMIT)
+    assert [run.id for run in journal.last_run("nightly")] == ["t-last"], "the task did nothing since"
+
+
+# ---- Absence
+
+
+def absent_for(database: Database, **clock: object) -> float:
+    """How long an entry has been absent that was marked so now, once the clock and the uptime are moved on."""
+    journal = Journal(database)
+    (number,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
+    journal.absent([number])
+    (entry,) = [one for one in journal.entries("one") if one.id == number]
+    with pytest.MonkeyPatch.context() as patch:
+        shift = timedelta(seconds=float(str(clock.get("clock", 0))))
+        moved = type("Moved", (datetime,), {"now": classmethod(lambda cls, zone=None: datetime.now(zone) + shift)})
+        patch.setattr(elapsed, "datetime", moved)
+        up = elapsed._uptime() + float(str(clock.get("uptime", 0)))
+        patch.setattr(elapsed, "_uptime", lambda: float(str(clock.get("since_start", up))))
+        if "since_start" in clock:
+            patch.setattr(elapsed, "_boot", lambda: "another")
+        return entry.unchanged_for
+
+
+@pytest.mark.parametrize(
+    ("clock", "seconds"),
+    [
+        ({}, 0),
+        ({"clock": 3600, "uptime": 3600}, 3600),
+        ({"clock": 3600, "uptime": 1}, 1),  # a time server was asked a second later
+        ({"clock": -3600, "uptime": 3600}, -3600),
+        ({"clock": 3600, "since_start": 60}, 60),  # restarted, and the clock may be wrong again
+        ({"clock": 3600, "since_start": 86400}, 3600),
+    ],
+)
+def test_absence_is_not_longer_because_the_clock_was_set(
+    database: Database, clock: dict[str, float], seconds: float
+) -> None:
+    assert absent_for(database, **clock) == pytest.approx(seconds, abs=1)
+
+
+def test_absence_that_was_noted_without_the_uptime_goes_by_the_clock(database: Database) -> None:
+    """By a release before this one."""
+    journal = Journal(database)
+    (number,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
+    journal.absent([number])
+    with database.transaction() as connection:
+        connection.execute("UPDATE vm_snapshot SET changed = ?", ((NOW - timedelta(hours=1)).isoformat(),))
+    assert journal.entries("one")[0].unchanged_for == pytest.approx(3600, abs=60)
 
 
 # ---- Finished records

@@ -66,7 +66,7 @@ def test_the_states_of_its_runs_stay(paths: Paths) -> None:
     with Database.open(paths) as opened:
         runs = {run.id: run.state for run in Journal(opened).runs()}
         assert runs == {f"run {state}": state for state in runs.values()} and len(runs) == 5
-        assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 11
+        assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 12
 
 
 def test_the_journal_of_today_works_on_it(paths: Paths) -> None:
