@@ -40,6 +40,7 @@ options:
   max_age:
     description:
       - Replace the key only when it is this many days old, by the time at which its file was written.
+      - A key file that is dated in the future, because a clock was wrong, is replaced as well.
       - With V(0) it is replaced in any case.
       - An interrupted replacement is ended whatever its age, and nothing else is done in that call.
     type: float

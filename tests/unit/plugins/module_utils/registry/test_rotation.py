@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -80,6 +81,16 @@ def test_a_young_key_stays(paths: Paths) -> None:
     os.utime(paths.key_file, (0, 0))
     assert rotation.plan(paths, 365).changed and keys(paths) == before
     assert rotation.rotate(paths, 365).new_key and rotation.rotate(paths, 365) == NOTHING
+
+
+def test_a_key_that_is_dated_in_the_future_is_not_young_for_ever(paths: Paths) -> None:
+    """The clock was wrong when it was made, or when its file was put back."""
+    later = time.time() + 10 * 365 * 86400
+    os.utime(paths.key_file, (later, later))
+    assert rotation.rotate(paths, 365).new_key and rotation.rotate(paths, 365) == NOTHING
+    soon = time.time() + 60  # the clock was set back a little
+    os.utime(paths.key_file, (soon, soon))
+    assert rotation.rotate(paths, 365) == NOTHING
 
 
 def test_without_a_key_there_is_nothing_to_do(tmp_path: Path) -> None:
