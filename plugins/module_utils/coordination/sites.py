@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Callable, Iterable, Sequence
 
-from ..errors import LoginRefused, QuiesceError
+from ..errors import LoginRefused, QuiesceError, VSphereError
 from ..matching import NFS_TYPES, Match, match_here
 from ..registry.credentials import Credential
 from ..secret import Secret
 from ..storage_host import mount_table
 from ..text import printable
 from ..vsphere.datastores import Datastore, list_datastores
+from ..vsphere.hosts import managed_by
 from ..vsphere.session import Endpoint, Session
 from ..vsphere.vm_watch import VmWatch
 from ..zfs.command import Zfs
@@ -126,6 +127,20 @@ class Site:
         return frozenset(name for match in self.matches.values() for name in match.datasets)
 
 
+def require_unmanaged(session: Session) -> None:
+    """Raise VSphereError for an ESXi host that a vCenter manages: it knows its own VMs alone, while those of the other
+    hosts, or those that move there, are on the same datastores. And who asks both sees each VM as two.
+    """
+    vcenter = managed_by(session)
+    if vcenter:
+        raise VSphereError(
+            f"The ESXi host {session.endpoint} is managed by the vCenter {printable(vcenter, 80)} and does not know "
+            "the VMs of other hosts",
+            "Store a credential of that vCenter and remove the one of the host; if there is no such vCenter any more, "
+            "disconnect the host from it in the host's own client",
+        )
+
+
 def open_sites(
     stack: ExitStack,
     credentials: Sequence[Credential],
@@ -163,6 +178,7 @@ def open_sites(
                 f"'{one.username}'; store it again with vmware_cred"
             )
         try:
+            require_unmanaged(session)
             return Site(session, group, list_datastores(session))
         except QuiesceError as error:
             return problem_of(group, error)

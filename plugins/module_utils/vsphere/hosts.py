@@ -58,6 +58,18 @@ def is_esxi(session: Session) -> bool:
     return str(session.content.about.apiType) == "HostAgent"
 
 
+@understands
+def managed_by(session: Session) -> str:
+    """The address of the vCenter that manages the ESXi host that the session is with (API
+    HostListSummary.managementServerIp); "" for a host of its own, and for a vCenter.
+    """
+    if not is_esxi(session):
+        return ""
+    path = "summary.managementServerIp"
+    found = inventory.read_all(session, sdk.vim.HostSystem, [path], "tell whether a vCenter manages this host")
+    return next((str(properties[path]) for properties in found.values() if properties.get(path)), "")
+
+
 def select(hosts: Sequence[Host], scope: Scope, esxi: bool, server: str) -> list[Host]:
     """The hosts of `hosts` that are meant.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host import Mount, StorageHostView
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import inventory
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import Dataset
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.zfs import Storage
@@ -225,6 +227,29 @@ def test_each_server_that_is_away_concerns_its_credentials_filesystems() -> None
         Problem("b.lab cannot be reached; check the network.", frozenset({"tank", "tank/other"})),
         Problem("vcenter.lab cannot be reached; check the network.", frozenset(HERE)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "vcenter", "concerned"),
+    [("HostAgent", "10.0.0.5", HERE), ("HostAgent", "", set()), ("VirtualCenter", "x", set())],
+)
+def test_an_esxi_host_does_not_take_part_while_a_vcenter_manages_it(
+    monkeypatch: pytest.MonkeyPatch, kind: str, vcenter: str, concerned: set[str]
+) -> None:
+    """It knows none of the other hosts' VMs, and a VM that moves to another host is lost with its VMware snapshot."""
+    told = {"ha-host": {"summary.managementServerIp": vcenter} if vcenter else {}}
+    monkeypatch.setattr(inventory, "read_all", lambda *asked: told)
+    monkeypatch.setattr(sites, "list_datastores", lambda session: [])
+
+    def connect(endpoint: Any, username: str, password: Any) -> Any:
+        content = SimpleNamespace(about=SimpleNamespace(apiType=kind))
+        return SimpleNamespace(endpoint=endpoint, content=content, close=lambda: None)
+
+    with ExitStack() as stack:
+        opened, problems = open_sites(stack, [CREDENTIAL], lambda credential: Secret("x"), DATASETS, (), connect)
+    managed = [problem for problem in problems if "is managed by the vCenter 10.0.0.5" in problem.text]
+    assert [problem.datasets for problem in managed] == ([frozenset(concerned)] if concerned else [])
+    assert len(opened) == (not concerned)
 
 
 def test_a_password_that_cannot_be_read_concerns_the_credentials_filesystem() -> None:
