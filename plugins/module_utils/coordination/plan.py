@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Callable, Iterable, Mapping, Sequence
+from typing import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
 from ..matching import Match, disk_datasets
@@ -111,11 +111,11 @@ def make_plan(
         for site, vm in each_once(views)
         if not targets.isdisjoint(everywhere := places_of(vm, site)) or not vm.readable
     ]
-    ordered = tuple(sorted(members, key=lambda member: (member.server, member.name, member.moid)))
+    ordered = sorted(_without_shared(members), key=lambda member: (member.server, member.name, member.moid))
     return Plan(
         dataset=request.dataset,
         snapshots=tuple(f"{name}@{request.snapshot}" for name in datasets),
-        members=ordered,
+        members=tuple(ordered),
         problems=tuple(problems),
         refusals=tuple(_refusals(ordered, problems, request.policy)),
     )
@@ -140,6 +140,31 @@ def each_once(views: Iterable[tuple[Site, Vm]]) -> list[tuple[Site, Vm]]:
         if vm.readable and not known.readable:
             best[site.session.server_id, vm.moid] = (site, vm)
     return list(best.values())
+
+
+def _without_shared(members: Collection[Member]) -> Iterable[Member]:
+    """The members. One that is off, and of which a running VM has a disk, is no better than crash: an administrator or
+    a backup product attached it there, and it is written to.
+    """
+    writers = {
+        (member.server_id, placed.disk.files[0]): member.name
+        for member in members
+        if member.power == "poweredOn" and member.level != STILL
+        for placed in member.disks
+        if placed.disk.files
+    }
+    for member in members:
+        in_use = {
+            placed.disk.label: writers[place]
+            for placed in member.disks
+            if member.level == STILL
+            and placed.disk.files
+            and (place := (member.server_id, placed.disk.files[0])) in writers
+        }
+        for label, writer in in_use.items():
+            what = f"its {label} is attached to the VM '{printable(writer, 80)}', which runs"
+            member = replace(member, level=CRASH, reason=what)
+        yield member
 
 
 def _read(site: Site, targets: Iterable[str]) -> list[Vm] | VSphereError:
@@ -167,14 +192,23 @@ def places_of(vm: Vm, site: Site) -> set[str]:
     found = set().union(*(places(disk, site.matches) for disk in vm.disks))
     accounted = {datastore for disk in vm.disks for datastore, _unused in disk.files} | vm.images
     for file in filter(None, (vm.vmx_path, vm.snapshot_directory)):
-        named = site.called(datastore_of(file))
-        for moid in named & vm.datastores or named:
-            accounted.add(moid)
-            found |= places_of_file(moid, file, site.matches)
+        accounted |= _holding(file, vm, site)
+        found |= _places_of_path(file, vm, site)
     for moid in vm.datastores - accounted:
         if moid in site.matches:
             found.update(site.matches[moid].datasets)
     return found
+
+
+def _places_of_path(path: str, vm: Vm, site: Site) -> set[str]:
+    """The same of a path of the VM's that names its datastore: "[datastore] folder/file"."""
+    return set().union(*(places_of_file(moid, path, site.matches) for moid in _holding(path, vm, site)))
+
+
+def _holding(path: str, vm: Vm, site: Site) -> set[str]:
+    """The datastores (managed object IDs) that such a path may mean."""
+    named = site.called(datastore_of(path))
+    return named & vm.datastores or named
 
 
 def places_of_file(datastore: str, path: str, matches: Mapping[str, Match]) -> set[str]:
@@ -210,6 +244,13 @@ def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], v
     if verdict.action != NOTHING and left_out and verdict.level != CRASH:
         what = f"its independent disk {', '.join(left_out)} is left out of VMware snapshots"
         return replace(member, level=CRASH, reason=what)
+    if vm.power == "suspended" and verdict.level == STILL:
+        # Without its memory it cannot go on: its disks alone are as after a power cut (API VirtualMachineFileInfo).
+        elsewhere = _places_of_path(vm.snapshot_directory or vm.vmx_path, vm, site) - targets
+        if elsewhere:
+            place = ", ".join(sorted(elsewhere))
+            what = f"it is suspended, and its memory is on {place}, which is not in the ZFS snapshot"
+            return replace(member, level=CRASH, reason=what)
     return member
 
 

@@ -29,6 +29,7 @@ WEB = Vm(
 
 
 AWAY = Problem("b.lab cannot be reached.")
+OFF = (("ds-1", "off/off.vmdk"),)
 
 
 class Session:
@@ -79,6 +80,28 @@ def plan(
     return make_plan(request, ["tank/a"], sites or (site(*ONE),), problems)
 
 
+def test_a_vm_that_is_off_is_not_still_while_a_running_one_has_its_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    off = replace(WEB, moid="vm-2", name="off", power="poweredOff", disks=(Disk("Hard disk 1", OFF, False),))
+    rescue = replace(WEB, disks=(*WEB.disks, Disk("Hard disk 2", OFF, False, 2001)))
+    found = {one.name: one for one in plan(monkeypatch, off, rescue).members}
+    assert found["off"].reason == "its Hard disk 1 is attached to the VM 'web', which runs"
+    assert (found["off"].level, found["off"].action, found["web"].level) == ("crash", "nothing", "filesystem")
+    for other in (
+        replace(rescue, power="poweredOff"),
+        # A linked clone and a VM with a snapshot write to a file of their own.
+        replace(WEB, disks=(*WEB.disks, Disk("Hard disk 2", (("ds-1", "web/delta.vmdk"), *OFF), False, 2001))),
+    ):
+        assert {one.name: one.level for one in plan(monkeypatch, off, other).members}["off"] == "still"
+
+
+def test_a_suspended_vm_whose_memory_is_elsewhere_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be resumed from the ZFS snapshot, and its disks alone are as after a power cut."""
+    asleep = replace(WEB, power="suspended", snapshot_directory="[ds-2] memory/")
+    found = plan(monkeypatch, asleep)
+    assert found.members[0].reason == "it is suspended, and its memory is on tank/b, which is not in the ZFS snapshot"
+    assert (found.best(), found.can_be_complete()) == ("crash", False)
+
+
 @pytest.mark.parametrize(
     ("changes", "action", "level", "hindrance"),
     [
@@ -95,6 +118,10 @@ def plan(
         ({"power": "poweredOff"}, "nothing", "still", ""),
         ({"power": "poweredOff", "obstacles": ("fault tolerance is on",)}, "nothing", "still", ""),
         ({"power": "suspended"}, "nothing", "still", ""),
+        ({"power": "suspended", "snapshot_directory": "[ds-1] memory/"}, "nothing", "still", ""),
+        ({"power": "suspended", "snapshot_directory": "[ds-2] memory/"}, "nothing", "crash", ""),
+        ({"power": "suspended", "snapshot_directory": "[ds-3] memory/"}, "nothing", "crash", ""),
+        ({"power": "poweredOff", "snapshot_directory": "[ds-2] memory/"}, "nothing", "still", ""),
         ({"template": True}, "nothing", "still", ""),
         ({"disks": (replace(WEB.disks[0], independent=True),)}, "quiesce", "crash", ""),
         ({"power": "poweredOff", "disks": (replace(WEB.disks[0], independent=True),)}, "nothing", "still", ""),
