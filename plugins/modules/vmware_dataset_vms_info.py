@@ -148,7 +148,9 @@ vms:
       type: bool
       sample: true
     can_quiesce:
-      description: Whether it runs and a VMware snapshot can quiesce it.
+      description: >-
+        Whether it runs and a VMware snapshot can quiesce it. V(false) for a guest of the kind V(other), which
+        quiescing is not known to freeze.
       type: bool
       sample: true
     reasons:

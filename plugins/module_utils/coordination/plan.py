@@ -20,6 +20,7 @@ from .problem import Problem
 from .request import Policy, Request
 from .sites import Site
 
+NOT_FROZEN = "quiescing is not known to freeze a guest of its kind"
 QUIESCE, SNAPSHOT, NOTHING = "quiesce", "snapshot", "nothing"  # what is done to a VM; `snapshot`: without quiescing it
 
 
@@ -286,7 +287,7 @@ def _verdict(vm: Vm, policy: Policy, leftover: str) -> _Verdict:
         action = SNAPSHOT if policy.on_quiesce_failure == "crash_consistent" else NOTHING
         return _Verdict(action, CRASH, f"VMware Tools are {vm.tools}, so it cannot be quiesced", hindrance="quiesce")
     if vm.guest == "other":
-        return _Verdict(QUIESCE, CRASH, "quiescing is not known to freeze a guest of its kind")
+        return _Verdict(QUIESCE, CRASH, NOT_FROZEN)
     return _Verdict(QUIESCE, APPLICATION if vm.guest == "windows server" else FILESYSTEM)
 
 

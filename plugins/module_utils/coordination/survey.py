@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..vsphere.vms import Vm, list_vms
-from .plan import each_once, places, places_of
+from .plan import NOT_FROZEN, each_once, places, places_of
 from .sites import Site
 
 
@@ -48,7 +48,7 @@ def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
             for disk, place in zip(vm.disks, lies_on)
         ],
         "can_snapshot": can_snapshot,
-        "can_quiesce": can_snapshot and vm.running and vm.tools == "running",
+        "can_quiesce": can_snapshot and vm.running and vm.tools == "running" and vm.guest != "other",
         "reasons": [*vm.obstacles, *_more_reasons(vm)],
         "consolidation_needed": vm.consolidation_needed,
         "datasets": sorted(everywhere & targets),
@@ -63,6 +63,8 @@ def _more_reasons(vm: Vm) -> list[str]:
         reasons.append("it is vSphere's own (vCLS), which runs leave alone")
     if vm.running and vm.tools != "running":
         reasons.append(f"VMware Tools are {vm.tools}, so it cannot be quiesced")
+    elif vm.running and vm.guest == "other":
+        reasons.append(NOT_FROZEN)
     reasons += [
         f"its independent disk {disk.label} is left out of VMware snapshots" for disk in vm.disks if disk.independent
     ]
