@@ -188,8 +188,8 @@ run_id:
 consistency:
   description:
     - How consistent the VMs are in the ZFS snapshot, as much as the worst of them is. V(crash) is as after a power
-      cut, V(filesystem) with flushed and frozen file systems, V(application) with prepared applications (Windows VSS),
-      V(still) when nothing ran.
+      cut, V(filesystem) with file systems that were flushed and frozen as VMware Tools report, V(application) with
+      prepared applications (those with a writer of Windows VSS), V(still) when nothing ran.
     - In check mode the best that can be reached.
     - V(null) when no ZFS snapshot was taken, or it was destroyed again.
   returned: success, or failure after the plan was made

@@ -4,9 +4,11 @@
 """How consistent a VM's disks are in a ZFS snapshot, from worst to best.
 
 crash        as after a power cut: nothing prepared the guest
-filesystem   the guest's file systems were flushed and frozen (VMware Tools)
+filesystem   the guest's file systems were flushed and frozen, as VMware Tools report
 application  the guest's applications were, too (Windows VSS, shown by the writers' manifest of the VMware snapshot)
-still        nothing ran: the VM was powered off or suspended, or there is no VM at all
+still        nothing ran: the VM was powered off or suspended with its memory beside, or there is no VM at all
+
+Nothing that vSphere shows tells a freeze from Tools that only claim it (open-vm-tools: enableSyncDriver=false).
 """
 
 from __future__ import annotations
