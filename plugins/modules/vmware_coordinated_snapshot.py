@@ -63,6 +63,8 @@ options:
       - Name of the ZFS snapshot with the parts of a date as C(strftime) knows them, in the storage host's time.
       - Must hold C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s).
       - If neither this nor O(name) is given it is V(auto-%Y-%m-%d_%H-%M).
+      - When a snapshot has this name already it is returned, as with O(name), but only if it is of now. A name that is
+        taken because clocks went back gets the seconds since 1970 behind it.
     type: str
   on_quiesce_failure:
     description:
@@ -341,7 +343,6 @@ vms:
       sample: 3.9
 """
 
-from datetime import datetime
 from functools import partial
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
@@ -352,12 +353,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import run as coordination
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.name_now import name_now
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import (
-    DEFAULT_SCHEMA,
-    name_at,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import DEFAULT_SCHEMA
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 
 SPEC = TIMEOUTS + ArgumentSpec(
@@ -387,11 +386,14 @@ SPEC = TIMEOUTS + ArgumentSpec(
 
 
 def run(module):
-    request = wanted(module.params)
+    options = module.params
     take = coordination.preview if module.check_mode else coordination.execute
-    connection = partial(connect, timeouts=timeouts(module.params))
+    connection = partial(connect, timeouts=timeouts(options))
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
-        result = take(engine, request)
+        name = options["name"]
+        if name is None:
+            name = name_now(engine.zfs, options["dataset"], options["naming_schema"] or DEFAULT_SCHEMA)
+        result = take(engine, Request.from_options(options, name))
     for problem in [
         *result["problems"],
         *result.pop("warnings"),
@@ -401,13 +403,6 @@ def run(module):
     result["changed"] = result["created"] or (module.check_mode and not result["run_id"] and not result["refusals"])
     after = result["zfs_snapshots"] if result["changed"] else []
     return {**result, "diff": {"before": {"zfs_snapshots": []}, "after": {"zfs_snapshots": after}}}
-
-
-def wanted(options):
-    name = options["name"]
-    if name is None:
-        name = name_at(options["naming_schema"] or DEFAULT_SCHEMA, datetime.now().astimezone())
-    return Request.from_options(options, name)
 
 
 def main():

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who does not name a snapshot gets one of now, also when the clock shows a time again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import name_now as naming
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snapshots
+
+NOW = 1792890060.0  # 2026-10-25 02:01 in Berlin, for the second time
+ZFS: Any = None
+
+
+@pytest.fixture(autouse=True)
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    monkeypatch.setattr(naming.time, "time", lambda: NOW)
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("age", "name"),
+    [
+        (None, "auto-2026-10-25_02-01"),  # there is none
+        (0, "auto-2026-10-25_02-01"),  # the question is repeated
+        (59, "auto-2026-10-25_02-01"),
+        (3600, f"auto-2026-10-25_02-01-{NOW:.0f}"),  # clocks went back
+        (-3600, f"auto-2026-10-25_02-01-{NOW:.0f}"),  # the clock was ahead
+    ],
+)
+def test_the_name_of_now(monkeypatch: pytest.MonkeyPatch, age: int | None, name: str) -> None:
+    there = {} if age is None else {"tank/a@auto-2026-10-25_02-01": {"creation": f"{NOW - age:.0f}"}}
+    monkeypatch.setattr(snapshots, "properties", lambda zfs, name, prefix: there.get(name))
+    assert naming.name_now(ZFS, "tank/a", "auto-%Y-%m-%d_%H-%M") == name
+
+
+def test_a_dataset_that_there_cannot_be_is_refused() -> None:
+    with pytest.raises(InputError):
+        naming.name_now(ZFS, "tank/a b@c", "auto-%Y-%m-%d_%H-%M")
