@@ -17,6 +17,7 @@ import re
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Iterator
 
@@ -31,7 +32,7 @@ _FILE = "+lock"  # '+' is in no dataset's name, so this file never meets a child
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that is alive, as its lock file tells. `since` is local time, ISO 8601."""
+    """A run that is alive, as its lock file tells. `since` is local time with its offset to UTC, ISO 8601."""
 
     run: str
     dataset: str
@@ -119,7 +120,7 @@ class Locks:
 
         Raises RegistryError.
         """
-        holder = Holder(run, dataset, os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%S"))
+        holder = Holder(run, dataset, os.getpid(), datetime.now().astimezone().isoformat(timespec="seconds"))
         path = self._runs / run
         lock = _try_lock(path, shared=False)
         while lock is None:

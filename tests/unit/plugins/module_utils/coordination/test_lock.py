@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Iterator
 
@@ -49,6 +50,8 @@ def test_the_same_and_nested_datasets_wait_and_are_told_for_whom(tmp_path: Path,
             pass
         assert f"The run run-1 (process {process.pid}) holds tank/vm since 20" in str(caught.value)
         assert locks.is_alive("run-1") and not locks.is_alive("run-2")
+        (one,) = locks.holders()
+        assert datetime.fromisoformat(one.since).tzinfo, "an hour comes twice when clocks go back"
         assert [(found.run, found.dataset, found.pid) for found in locks.holders()] == [
             ("run-1", "tank/vm", process.pid)
         ]
