@@ -13,17 +13,16 @@ import os
 import posixpath
 import queue
 import re
-import shutil
 import socket
 import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Callable, Iterable, Iterator, Mapping, Sequence, TypeVar, Union
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar, Union
 
 from .errors import DependencyError, InputError
-from .process import run
+from .process import find, run
 from .text import printable
 
 Address = Union[IPv4Address, IPv6Address]
@@ -141,19 +140,34 @@ def ancestors(path: str) -> Iterator[str]:
     yield path
 
 
-def resolve(name: str) -> frozenset[Address]:
-    """The addresses of a host name, empty where it has none. Asks the system's resolver, which may take its time."""
-    return _look_up(name) or frozenset()
+def resolve(name: str) -> dict[str, frozenset[Address]]:
+    """The addresses of a host name (none when there is no such name) under that name and under its canonical one, which
+    exportfs writes down instead of an alias. Empty where the resolver cannot say for now; it may take its time.
+    """
+    answers = _ask_resolver(name, socket.AI_CANONNAME)
+    if answers is None:
+        return {}
+    names = {name, *(host_name(answer[3]) for answer in answers if answer[3])}
+    return dict.fromkeys(names, _addresses(answers))
 
 
 def _look_up(name: str) -> frozenset[Address] | None:
-    """The same, None where the resolver cannot say for now."""
+    """The addresses of a host name, None where the resolver cannot say for now."""
+    answers = _ask_resolver(name)
+    return None if answers is None else _addresses(answers)
+
+
+def _ask_resolver(name: str, flags: int = 0) -> Sequence[tuple[Any, ...]] | None:
+    """What getaddrinfo answers, None where the resolver cannot say for now."""
     try:
-        answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror as error:
-        return None if error.errno == socket.EAI_AGAIN else frozenset()
+        return None if error.errno == socket.EAI_AGAIN else ()
     except (OSError, ValueError):  # ValueError: what can be no name, such as an empty label
-        return frozenset()
+        return ()
+
+
+def _addresses(answers: Iterable[tuple[Any, ...]]) -> frozenset[Address]:
     return frozenset(found for answer in answers if (found := address(str(answer[4][0]))) is not None)
 
 
@@ -191,15 +205,14 @@ def ask_all(ask: Callable[[Question], Answer], questions: Iterable[Question], li
 
 def local_addresses() -> frozenset[Address]:
     """Every address of every interface except loopback addresses; an IPv6 link-local address without its zone."""
-    search = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     commands = (["ip", "addr"], ["ifconfig", "-a"])
-    command = next((argv for argv in commands if shutil.which(argv[0], path=search)), None)
+    command = next((argv for argv in commands if find(argv[0])), None)
     if command is None:
         raise DependencyError(
             "Neither ip nor ifconfig is on this storage host, so its addresses are not known", "Install iproute2"
         )
     try:
-        ended = run(command, COMMAND_SECONDS, {"PATH": search, "LC_ALL": "C"})
+        ended = run(command, COMMAND_SECONDS)
         ended.check_returncode()
     except (OSError, subprocess.SubprocessError) as error:
         raise DependencyError(

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What vmware_nfs_share exports, as NFS clients meet it: real exportfs, the kernel's server and clients, real ZFS.
 
-The clients are network namespaces of the storage host: `esx` is in the networks of the share, `stranger` is not.
+The clients are network namespaces of the storage host: `esx` is in the networks of the share, `stranger` is not. The
+engine has cron's PATH. Beside every share there is what a cluster's resource exports without any file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from tests.lab.storage_host import StorageHost
 PLACE = "/run/nfs-share-test"
 PATH, OTHER = "/tank/vmware", "/tank/other"  # the first has a dataset below, tank/vmware/nested
 NETWORKS = ["10.99.1.0/24", "fd00:99:1::/64"]
+# What `ocf:heartbeat:exportfs` of Pacemaker does: another path, and another client of the same path.
+FOREIGN = ["10.99.9.0/24:/tank/vmware/nested", f"10.99.8.0/24:{PATH}"]
+EXPORT_FOREIGN = f"exportfs -i -o rw,sync,no_subtree_check {' '.join(FOREIGN)}"
 SET_UP = """
+echo '10.99.1.2 esx1.example.com esx1' >>/etc/hosts
 for pair in esx:1 stranger:2; do
     client=${pair%:*} number=${pair#*:}
     ip netns add $client
@@ -61,28 +66,47 @@ def host() -> Iterator[StorageHost]:
     host = StorageHost("exports")
     host.reset()
     push(host, engine_files(f"{PLACE}/module_utils"))
-    host.ssh(["sh", "-ec", SET_UP])
+    host.ssh(["sh", "-ec", f"{SET_UP}\n{EXPORT_FOREIGN}"])
     yield host
     host.down()
 
 
 @pytest.fixture(autouse=True)
-def no_share(host: StorageHost) -> Iterator[None]:
+def what_is_in_no_file_stays(host: StorageHost) -> Iterator[None]:
+    """Whatever a test does with shares; afterwards there is none."""
+    before = foreign(host)
+    assert len(before) == len(FOREIGN)
     yield
-    host.ssh(["sh", "-c", "rm -f /etc/exports.d/quiesce.vmware_zfs-* /etc/exports.d/theirs.exports; exportfs -ra"])
+    after = foreign(host)
+    remove = "rm -f /etc/exports.d/quiesce.vmware_zfs-* /etc/exports.d/theirs.exports; exportfs -ra"
+    host.ssh(["sh", "-c", f"{remove}; {EXPORT_FOREIGN}"])
+    assert after == before
+
+
+def foreign(host: StorageHost) -> list[str]:
+    """The lines of the table in force that are in no file, as they are."""
+    table = host.ssh(["cat", "/var/lib/nfs/etab"]).stdout.splitlines()
+    return sorted(line for line in table if "10.99.8.0/24(" in line or "10.99.9.0/24(" in line)
+
+
+def theirs(host: StorageHost, text: str) -> None:
+    """Somebody else's file, with which the server works."""
+    script = f"cat >/etc/exports.d/theirs.exports; exportfs -ra; {EXPORT_FOREIGN}"
+    host.ssh(["sh", "-c", script], input=text)
 
 
 @pytest.fixture
 def share(host: StorageHost) -> Share:
     """Has the engine make, change or remove a share, on the storage host itself."""
 
-    def share(**options: Any) -> dict[str, Any]:
+    def share(path_before: str = "", **options: Any) -> dict[str, Any]:
         asked = {
             "state": "present", "path": PATH, "networks": NETWORKS, "hosts": [], "maproot_user": "root",
             "maproot_group": "wheel", "mapall_user": None, "mapall_group": None, "read_only": False,
             "security": ["sys"], "enabled": True, **options,
         }  # fmt: skip
-        answer: dict[str, Any] = json.loads(host.ssh(["python3", "-c", PROGRAM], input=json.dumps(asked)).stdout)
+        command = ["env", f"PATH={path_before}/usr/bin:/bin", "python3", "-c", PROGRAM]
+        answer: dict[str, Any] = json.loads(host.ssh(command, input=json.dumps(asked)).stdout)
         return answer
 
     return share
@@ -98,9 +122,9 @@ def client(
 
 
 def exported(host: StorageHost, path: str) -> list[str]:
-    """The lines of the table in force for a path."""
+    """The lines of the table in force for a path, without the one that is in no file."""
     table = host.ssh(["cat", "/var/lib/nfs/etab"]).stdout.splitlines()
-    return [line for line in table if line.startswith(f"{path}\t")]
+    return sorted(line for line in table if line.startswith(f"{path}\t") and "\t10.99.8.0/24(" not in line)
 
 
 @pytest.mark.parametrize(("version", "server"), [("3", ""), ("4.1", ""), ("4.1", "[fd00:99:1::1]")])
@@ -129,8 +153,10 @@ def test_each_option_is_what_the_client_meets(host: StorageHost, share: Share) -
     share(maproot_user=None, maproot_group=None, mapall_user="daemon")
     host.ssh(["chown", "daemon", f"{PATH}/vm.vmdk"])
     assert client(host, "esx", PATH, "cat vm.vmdk").stdout == "flat\n"
-    share(networks=[], hosts=["10.99.1.2"])
+    share(networks=[], hosts=["ESX1."])  # an alias of /etc/hosts, which the table in force has by its canonical name
+    assert [line.split("\t")[1].partition("(")[0] for line in exported(host, PATH)] == ["esx1.example.com"]
     assert client(host, "esx", PATH, "cat vm.vmdk").stdout == "flat\n"
+    assert not share(networks=[], hosts=["esx1"])["changed"]
     share(enabled=False)
     assert exported(host, PATH) == [] and client(host, "esx", PATH, "cat vm.vmdk").returncode != 0
 
@@ -142,13 +168,12 @@ def test_nothing_is_exported_while_the_dataset_is_not_mounted(host: StorageHost,
     try:
         assert client(host, "esx", OTHER, "ls -a").returncode != 0
     finally:
-        host.ssh(["zfs", "mount", "tank/other"])
+        host.ssh(["sh", "-c", f"zfs mount tank/other; {EXPORT_FOREIGN}"])  # zfs calls exportfs -ra
     assert client(host, "esx", OTHER, "cat vm.vmdk").stdout == "flat\n"
 
 
 def test_an_entry_that_contradicts_is_named_and_nothing_is_changed(host: StorageHost, share: Share) -> None:
-    theirs = f"# theirs\n{PATH} \\\n  10.99.0.0/16(ro,sync,no_subtree_check)\n"
-    host.ssh(["sh", "-ec", "cat >/etc/exports.d/theirs.exports; exportfs -ra"], input=theirs)
+    theirs(host, f"# theirs\n{PATH} \\\n  10.99.0.0/16(ro,sync,no_subtree_check)\n")
     said = share()["refused"]
     assert said.startswith(
         f"/etc/exports.d/theirs.exports line 2 says '{PATH} 10.99.0.0/16(ro,sync,no_subtree_check)', which contradicts "
@@ -162,25 +187,27 @@ def test_what_zfs_exports_by_itself_contradicts_too(host: StorageHost, share: Sh
     try:
         said = share(path=OTHER)["refused"]
     finally:
-        host.ssh(["zfs", "set", "sharenfs=off", "tank/other"])
+        host.ssh(["sh", "-c", f"zfs set sharenfs=off tank/other; {EXPORT_FOREIGN}"])
     assert said.startswith("/etc/exports.d/zfs.exports line ") and "'zfs set sharenfs=off tank/other'" in said
     assert share(path=OTHER)["changed"]
 
 
 def test_when_exportfs_refuses_the_exports_are_what_they_were(host: StorageHost, share: Share) -> None:
-    """The same host by another of its names, with the same options: only exportfs minds."""
-    before = share(networks=["10.99.7.0/24"])
-    theirs = f"{PATH} storage.lab(rw,sync,no_subtree_check,no_root_squash,mountpoint)\n"
-    host.ssh(["sh", "-ec", "cat >/etc/exports.d/theirs.exports; exportfs -ra"], input=theirs)
+    before = share(networks=["10.99.7.0/24", NETWORKS[1]], hosts=["esx1", "fd00:99:3::2"])
     was = exported(host, PATH)
-    said = share(networks=[], hosts=["storage"])["refused"]
-    assert said.startswith("exportfs refuses the share: ") and "duplicated export entries" in said
+    host.ssh(["sh", "-c", f"exportfs -ra; {EXPORT_FOREIGN}"])
+    assert exported(host, PATH) == was and len(was) == 4, "what is exported is what the file says"
+    refusing = '#!/bin/sh\n/usr/sbin/exportfs "$@"\ncase "$*" in *krb5p*) echo "exportfs: no" >&2; exit 1;; esac\n'
+    host.ssh(
+        ["sh", "-c", f"mkdir {PLACE}/bin; cat >{PLACE}/bin/exportfs; chmod 755 {PLACE}/bin/exportfs"], input=refusing
+    )
+    said = share(f"{PLACE}/bin:", networks=["10.99.7.0/24", "10.99.1.0/24"], security=["krb5p"])["refused"]
+    assert said == "exportfs refuses the share: exportfs: no; fix what it names; the exports are what they were."
     assert host.ssh(["cat", before["file"]]).stdout == before["text"]
-    assert exported(host, PATH) == was and len(was) == 2
+    assert exported(host, PATH) == was
 
 
 def test_an_entry_of_somebody_else_that_is_broken_stops_nobody(host: StorageHost, share: Share) -> None:
-    theirs = "/no/such/folder 10.99.1.0/24(rw,no_subtree_check)\n"
-    host.ssh(["sh", "-c", "cat >/etc/exports.d/theirs.exports"], input=theirs)
+    theirs(host, "/no/such/folder 10.99.1.0/24(rw,no_subtree_check)\n")
     assert share()["changed"] and len(exported(host, PATH)) == 2
     assert share(state="absent")["changed"] and exported(host, PATH) == []

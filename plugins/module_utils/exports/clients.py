@@ -10,11 +10,11 @@ from itertools import combinations
 from typing import Iterable, Mapping, Sequence, Union
 
 from ..errors import InputError
-from ..storage_host import Address, address, host_name, is_host_name
+from ..storage_host import LOOKUP_SECONDS, Address, address, ask_all, host_name, is_host_name, resolve
 from ..text import printable
 
 Network = Union[IPv4Network, IPv6Network]
-Resolved = Mapping[str, frozenset[Address]]  # the addresses of host names; see storage_host.resolve
+Resolved = Mapping[str, frozenset[Address]]  # see resolve_clients
 
 
 def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
@@ -75,6 +75,36 @@ def names(clients: Iterable[str]) -> set[str]:
     return {host_name(client) for client in clients if address(client) is None and is_host_name(client)}
 
 
+def resolve_clients(clients: Iterable[str]) -> Resolved:
+    """The addresses of the host names among clients, and of their canonical names. A name that does not exist has none,
+    and one of which the resolver could not say in time is left out.
+    """
+    found: dict[str, frozenset[Address]] = {}
+    for answer in ask_all(resolve, names(clients), LOOKUP_SECONDS).values():
+        for name, addresses in answer.items():
+            found[name] = found.get(name, frozenset()) | addresses
+    return found
+
+
+def same_client(one: str, other: str, resolved: Resolved) -> bool:
+    """Whether exportfs takes both for one client, of which a path has one entry: the same text in any case, the same
+    network, or host names and addresses that have an address in common.
+
+    Of names that do not resolve a short one stands for the full one: the table in force has only the latter.
+    """
+    if host_name(one) == host_name(other):
+        return True
+    if _is_host(one) != _is_host(other):
+        return False
+    mine, theirs = _networks(one, resolved), _networks(other, resolved)
+    if mine and theirs:
+        return bool(set(mine) & set(theirs))
+    if not _is_host(one) or mine or theirs:
+        return False
+    short, full = sorted((host_name(one), host_name(other)), key=len)
+    return full.startswith(f"{short}.")
+
+
 def overlap(one: str, other: str, resolved: Resolved) -> bool:
     """Whether a machine can be meant by both clients, as far as that is known.
 
@@ -89,11 +119,17 @@ def overlap(one: str, other: str, resolved: Resolved) -> bool:
 
 
 def covers(one: str, other: str, resolved: Resolved) -> bool:
-    """Whether every machine that `other` means is meant by `one` too, as far as that is known."""
-    if host_name(one) == host_name(other) or one == "*":
-        return True
-    networks, others = _networks(one, resolved) or (), _networks(other, resolved) or ()
-    return bool(others) and all(any(_within(another, network) for network in networks) for another in others)
+    """Whether an entry for `one` in the table in force is that of `other`, with every address that `other` has."""
+    if not same_client(one, other, resolved):
+        return False
+    return host_name(one) == host_name(other) or set(_networks(other, resolved) or ()) <= set(
+        _networks(one, resolved) or ()
+    )
+
+
+def _is_host(client: str) -> bool:
+    """Whether a client is one host, by name or address; networks, wildcards and netgroups are not."""
+    return address(client) is not None or is_host_name(client)
 
 
 def _networks(client: str, resolved: Resolved) -> Sequence[Network] | None:
@@ -112,7 +148,3 @@ def _networks(client: str, resolved: Resolved) -> Sequence[Network] | None:
 
 def _overlap(one: Network, other: Network) -> bool:
     return one.version == other.version and one.overlaps(other)
-
-
-def _within(one: Network, other: Network) -> bool:
-    return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]  # the versions are the same

@@ -6,68 +6,32 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from ..durable import remove_file, replace_file
 from ..errors import DependencyError, ExportRefused, InputError
-from ..process import run
-from ..storage_host import LOOKUP_SECONDS, ask_all, mount_table, resolve
+from ..process import find, run
+from ..storage_host import ancestors, host_name, mount_table
 from ..text import printable
 from ..zfs.command import Zfs
-from .clients import Resolved, names
-from .share import (
-    PREFIX,
-    Share,
-    check_path,
-    contradiction,
-    dataset_at,
-    differ,
-    file_name,
-    from_options,
-    in_force,
-    warnings,
-)
+from .clients import Resolved, resolve_clients
+from .plan import Plan
+from .share import PREFIX, Share, check_path, contradiction, dataset_at, differ, file_name, from_options, warnings
+from .steps import argument, back, in_force, is_among, steps, unresolved
 from .table import Entry, parse
 
 EXPORTFS_SECONDS = 60.0  # it resolves the names of all clients
-# What it notes about every entry that leaves subtree_check to the default; never one of ours
-_NOTES = re.compile(r"exportfs: .*Neither 'subtree_check' or .*\n.*\n.*NOTE: .*")
 ZFS_FILE = "zfs.exports"  # what the property sharenfs writes
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done about one share. `before` and `after` are its file's text, "" where there is no file."""
-
-    path: str
-    file: Path
-    before: str
-    after: str
-    share: Share | None = None  # None: to be removed
-    dataset: str = ""
-    resolved: Resolved = field(default_factory=dict)
-    exported: bool = True  # whether the server already works by `after`
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def changed(self) -> bool:
-        return self.before != self.after or not self.exported
-
-    def diff(self) -> dict[str, str]:
-        """For Ansible's diff mode: the file; when it is as it has to be, what else there is to do."""
-        if self.before == self.after and self.changed:
-            return {"prepared": f"{self.file} stays as it is; the NFS server, which does not export it, is told to.\n"}
-        heads = {"before_header": str(self.file), "after_header": str(self.file)}
-        return {"before": self.before, "after": self.after, **heads}
-
-
 class NfsServer:
-    """`etc` holds exports and exports.d; `etab` is the table of what is exported now, which exportfs keeps."""
+    """`etc` holds exports and exports.d; `etab` is the table of what is exported now, which exportfs keeps.
+
+    Of that table only the lines for a share's own path and clients are changed; see steps.py.
+    """
 
     def __init__(
         self, etc: Path = Path("/etc"), etab: Path = Path("/var/lib/nfs/etab"), zfs: Zfs | None = None
@@ -79,64 +43,138 @@ class NfsServer:
         found = {file: Share.read(_read(file)) for file in sorted(self._folder.glob(f"{PREFIX}*.exports"))}
         return {file: share for file, share in found.items() if share is not None}
 
+    def exported(self) -> set[str]:
+        """The paths that are exported now."""
+        return {entry.path for entry in self._entries(self._etab)}
+
+    def dataset_of(self, path: str) -> str:
+        """The dataset that a path lies on, "" where it lies on none now, such as while its pool is not imported."""
+        visible = {mount.mountpoint: mount for mount in mount_table() if mount.visible}
+        mount = next((visible[step] for step in ancestors(path) if step in visible), None)
+        return mount.source if mount and mount.fstype == "zfs" and mount.mountpoint != "/" else ""
+
     def plan(self, parameters: Mapping[str, Any]) -> Plan:
         """What the options of vmware_nfs_share ask for, checked against this machine. Raises QuiesceError."""
         path, file = parameters["path"], self._file(parameters["path"])
+        before = self._own_text(file)
         mount = dataset_at(path, mount_table())
-        others = self._others(file)
+        others, table = self._others(file), self._entries(self._etab)
         here = [entry for entry in others if os.path.realpath(entry.path) == path]
-        now = self._in_force(path)
-        asked = names([*parameters["hosts"], *(entry.client for entry in (*here, *now))])
-        resolved = ask_all(resolve, asked, LOOKUP_SECONDS)
+        former = self._former(file)
+        resolved = _resolve(parameters["hosts"], here, former, table)
         share = from_options(parameters, mount.mountpoint, resolved)
         mine = share.entries(str(file))
-        pair = contradiction(mine, here, resolved)
+        without_file = [line for line in table if line.path == path and not is_among(line, [*here, *former], resolved)]
+        pair = contradiction(mine, [*here, *without_file], resolved)
         if pair:
             own, other = pair
             raise InputError(
                 f"{other.place} says '{printable(other)}', which {'contradicts' if differ(own, other) else 'repeats'} "
                 f"'{printable(own)}' of {own.place}",
-                _remedy(other, mount.source),
+                self._remedy(other, mount.source),
             )
         if mine and mount.mountpoint == path:
             self._refuse_sharenfs(mount.source, path, here)
-        return Plan(
+        plan = Plan(
             path,
             file,
-            self._own_text(file),
+            before,
             share.text,
             share,
             mount.source,
-            resolved,
-            in_force(mine, now, resolved),
-            tuple(warnings(share, others)) if mine else (),
+            warnings=tuple(warnings(share, others)) if mine else (),
         )
+        return self._with_steps(plan, mine, former, here, table, resolved)
 
     def plan_removal(self, path: str) -> Plan:
         """To have no share of a path. Raises QuiesceError."""
         file = self._file(path)
-        return Plan(path, file, self._own_text(file), "")
+        here = [entry for entry in self._others(file) if os.path.realpath(entry.path) == path]
+        former, table = self._former(file), self._entries(self._etab)
+        plan = Plan(path, file, self._own_text(file), "")
+        return self._with_steps(plan, [], former, here, table, _resolve([], here, former, table))
 
     def carry_out(self, plan: Plan) -> None:
-        """Write the file and have the server work by it. Raises ExportRefused; then the file is what it was."""
+        """Write the file and have the server work by it. Raises ExportRefused; then all is what it was.
+
+        What is withdrawn goes before the file changes, and what is exported comes afterwards: whatever interrupts this,
+        the file names every client that may still be exported, and the next time ends it.
+        """
+        was = self._in_force(plan.path)
         try:
+            self._unexport(plan.steps.unexport)
             self._write(plan.file, plan.after)
-            refused = self._exportfs()
-            if refused:
-                # Complaints about what others wrote are nothing to stop for: it would be no better without this share.
-                self._write(plan.file, plan.before)
-                refused -= self._exportfs()
-                if refused:
-                    raise _refused(refused)
-                self._write(plan.file, plan.after)
-                self._exportfs()
-            mine = plan.share.entries(str(plan.file)) if plan.share else []
-            if not in_force(mine, self._in_force(plan.path), plan.resolved):
-                raise _refused({"nothing, but it does not export it either"})
-        except BaseException:
-            self._write(plan.file, plan.before)
-            self._exportfs()
+            self._export(plan.steps.export)
+            self._check(plan)
+        except BaseException as error:
+            self._put_back(plan, was, error)
             raise
+
+    def _check(self, plan: Plan) -> None:
+        """Raise ExportRefused unless the table in force is what the plan wants it to be."""
+        now = self._in_force(plan.path)
+        # A client may have got a name that nobody knew before: that of another entry for one of its addresses.
+        resolved = {**resolve_clients(line.client for line in now), **plan.resolved}
+        missing = [entry.client for entry in plan.wanted if not in_force([entry], now, resolved)]
+        left = [line.client for line in steps(plan.former, plan.wanted, now, resolved).unexport]
+        if missing or left:
+            said = (
+                f"does not export it to {', '.join(missing)}" if missing else f"still exports it to {', '.join(left)}"
+            )
+            raise _refused({f"nothing, but the NFS server {said}"})
+
+    def _put_back(self, plan: Plan, was: Sequence[Entry], error: BaseException) -> None:
+        """Have the file and the table in force be what they were. Raises ExportRefused where that cannot be."""
+        try:
+            self._write(plan.file, plan.before)
+            own = [*plan.former, *plan.wanted]
+            undo = back(was, own, self._in_force(plan.path), plan.resolved)
+            self._unexport(undo.unexport)
+            self._export(undo.export)
+        except ExportRefused as second:
+            raise ExportRefused(
+                f"{getattr(error, 'problem', error)}, and the share of {plan.path} could not be put back:"
+                f" {second.problem}",
+                "Look with 'exportfs -v', and apply the share again",
+            ) from error
+
+    def _with_steps(
+        self,
+        plan: Plan,
+        mine: Sequence[Entry],
+        former: Sequence[Entry],
+        here: Sequence[Entry],
+        table: Sequence[Entry],
+        resolved: Resolved,
+    ) -> Plan:
+        """The plan with what exportfs has to be told. Raises ExportRefused where it would drop what is others'."""
+        # What another file says of a client of ours counts again when we let go of it.
+        wanted = [*mine, *(one for one in here if one.path == plan.path and is_among(one, former, resolved))]
+        todo = steps(former, wanted, [line for line in table if line.path == plan.path], resolved)
+        lost = unresolved((line for line in table if line not in todo.unexport), resolved) if todo else []
+        for line in lost:
+            if host_name(line.client) not in resolved:
+                raise ExportRefused(
+                    f"The NFS server exports {printable(line.path)} to '{printable(line.client)}', a name that cannot"
+                    " be resolved at the moment, so exportfs would drop that export",
+                    "See why this storage host's resolver does not answer, and try again",
+                )
+        dropped = [
+            f"exportfs drops {printable(line.path)} for '{printable(line.client)}', which is no name any more"
+            for line in lost
+        ]
+        return replace(
+            plan,
+            wanted=tuple(wanted),
+            former=tuple(former),
+            steps=todo,
+            resolved=resolved,
+            warnings=(*plan.warnings, *dropped),
+        )
+
+    def _former(self, file: Path) -> list[Entry]:
+        share = Share.read(_read(file))
+        return share.all_entries(str(file)) if share else []
 
     def _file(self, path: str) -> Path:
         return self._folder / file_name(check_path(path))
@@ -166,21 +204,29 @@ class NfsServer:
                 f"Run 'zfs set sharenfs=off {dataset}'",
             )
 
-    def _exportfs(self) -> set[str]:
-        """Have the server work by the files; returns what exportfs refused, line by line, or an empty set."""
-        search = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-        command = shutil.which("exportfs", path=search)
-        if command is None:
-            raise DependencyError(
-                "This storage host has no command exportfs",
-                "Install its NFS server, which is the package nfs-kernel-server or nfs-utils",
-            )
-        try:
-            done = run([command, "-ra"], EXPORTFS_SECONDS, {**os.environ, "PATH": search, "LC_ALL": "C"})
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise _refused({str(error)}) from error
-        said = {line.strip() for line in _NOTES.sub("", done.stdout + done.stderr).splitlines()} - {""}
-        return (said or {f"nothing (exit status {done.returncode})"}) if done.returncode else set()
+    def _unexport(self, lines: Sequence[Entry]) -> None:
+        """Withdraw lines of the table. That one is not there is no failure: _check looks at what is left."""
+        if lines:
+            _exportfs("-u", *map(argument, lines))
+
+    def _export(self, entries: Sequence[Entry]) -> None:
+        """Have the server work by the entries. Raises ExportRefused with what exportfs said."""
+        by_options: dict[tuple[str, ...], list[str]] = {}
+        for entry in entries:
+            by_options.setdefault(entry.options, []).append(argument(entry))
+        for options, arguments in by_options.items():
+            # -i: by these options alone, whatever the files say
+            done = _exportfs("-i", "-o", ",".join(options), *arguments)
+            if done.returncode:
+                said = {line.strip() for line in (done.stdout + done.stderr).splitlines()} - {""}
+                raise _refused(said or {f"nothing (exit status {done.returncode})"})
+
+    def _remedy(self, other: Entry, dataset: str) -> str:
+        if Path(other.file).name == ZFS_FILE:
+            return f"Run 'zfs set sharenfs=off {dataset}', whose property it comes from, or ask for the same options"
+        if other.file == str(self._etab):
+            return f"It is in no file: leave out that client, or run 'exportfs -u {argument(other)}' if nobody needs it"
+        return "Remove that entry, or ask for the same options"
 
     def _write(self, file: Path, text: str) -> None:
         """Have the file hold this text, or not be there; on disk, and never half of it."""
@@ -196,15 +242,27 @@ class NfsServer:
             ) from error
 
 
+def _resolve(hosts: Iterable[str], *entries: Iterable[Entry]) -> Resolved:
+    return resolve_clients([*hosts, *(entry.client for each in entries for entry in each)])
+
+
+def _exportfs(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run exportfs. Raises DependencyError where there is none, ExportRefused where it does not end."""
+    command = find("exportfs")
+    if command is None:
+        raise DependencyError(
+            "This storage host has no command exportfs",
+            "Install its NFS server, which is the package nfs-kernel-server or nfs-utils",
+        )
+    try:
+        return run([command, *arguments], EXPORTFS_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _refused({str(error)}) from error
+
+
 def _refused(said: Iterable[str]) -> ExportRefused:
     told = printable(" | ".join(sorted(said)), 600)
-    return ExportRefused(f"exportfs refuses the share: {told}", "Mend what it names; the exports are what they were")
-
-
-def _remedy(other: Entry, dataset: str) -> str:
-    if Path(other.file).name == ZFS_FILE:
-        return f"Run 'zfs set sharenfs=off {dataset}', whose property it comes from, or ask for the same options"
-    return "Remove that entry, or ask for the same options"
+    return ExportRefused(f"exportfs refuses the share: {told}", "Fix what it names; the exports are what they were")
 
 
 def _read(file: Path) -> str:

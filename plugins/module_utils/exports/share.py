@@ -10,13 +10,13 @@ import hashlib
 import os
 import pwd
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..errors import InputError
 from ..storage_host import Mount, ancestors, clean_path, unescaped
 from ..text import printable
-from .clients import Resolved, check_hosts, check_networks, covers, overlap
+from .clients import Resolved, check_hosts, check_networks, overlap, same_client
 from .table import Entry, effect, escaped, parse
 
 HEAD = "# Written by quiesce.vmware_zfs.vmware_nfs_share: what is changed here by hand is lost."
@@ -46,6 +46,10 @@ class Share:
     def entries(self, file: str) -> list[Entry]:
         """What it exports; nothing when it is disabled."""
         return parse(self.text, file)
+
+    def all_entries(self, file: str) -> list[Entry]:
+        """What it exports when it is not disabled."""
+        return replace(self, enabled=True).entries(file)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for results."""
@@ -167,12 +171,15 @@ def dataset_at(path: str, mounts: Sequence[Mount]) -> Mount:
 def contradiction(mine: Iterable[Entry], others: Iterable[Entry], resolved: Resolved) -> tuple[Entry, Entry] | None:
     """The first pair of entries, mine and another's for the same path, that cannot both be.
 
-    They promise a client different things, or name the same client, which exportfs refuses even if they agree.
+    They promise a client different things, or are for the same client, of which exportfs knows one entry even if they
+    agree.
     """
     theirs = list(others)
     for entry in mine:
         for other in theirs:
-            if other.client == entry.client or (differ(entry, other) and overlap(entry.client, other.client, resolved)):
+            if same_client(entry.client, other.client, resolved) or (
+                differ(entry, other) and overlap(entry.client, other.client, resolved)
+            ):
                 return entry, other
     return None
 
@@ -180,15 +187,6 @@ def contradiction(mine: Iterable[Entry], others: Iterable[Entry], resolved: Reso
 def differ(one: Entry, other: Entry) -> bool:
     """Whether the options of two entries come to different things."""
     return effect(one.options) != effect(other.options)
-
-
-def in_force(mine: Iterable[Entry], table: Iterable[Entry], resolved: Resolved) -> bool:
-    """Whether each entry is among those for its path in the table that the NFS server works by."""
-    now = list(table)
-    return all(
-        any(not differ(entry, other) and covers(other.client, entry.client, resolved) for other in now)
-        for entry in mine
-    )
 
 
 def warnings(share: Share, others: Iterable[Entry]) -> list[str]:

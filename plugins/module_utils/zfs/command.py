@@ -13,6 +13,7 @@ import time
 from typing import Callable, Sequence
 
 from ..errors import DatasetNotFound, DependencyError, InputError, SnapshotExists, ZfsError, ZfsTimeout
+from ..process import environment
 from ..text import printable
 
 READ_TIMEOUT = 60.0  # seconds; a listing that takes longer means a pool that hangs
@@ -32,7 +33,7 @@ def never() -> bool:
 
 
 class Zfs:
-    """Runs zfs. `binary` is looked up on PATH; an absolute path pins it."""
+    """Runs zfs. `binary` is looked up as every command is (process.environment); an absolute path pins it."""
 
     def __init__(self, binary: str = "zfs") -> None:
         self.binary = binary
@@ -56,7 +57,7 @@ class Zfs:
                 stdin=subprocess.PIPE if script else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "LC_ALL": "C", "LANG": "C"},
+                env=environment(),
                 start_new_session=True,  # a Ctrl-C at the terminal must not interrupt a snapshot half-way
             )
         except OSError as error:

@@ -284,13 +284,20 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 def test_a_name_resolves_to_addresses_in_one_form(names: dict[str, list[str]]) -> None:
     names["nas"] = ["10.0.2.15", "::ffff:10.0.2.15", "fe80::1%eth0"]
-    assert storage_host.resolve("nas") == {ip_address("10.0.2.15"), ip_address("fe80::1")}
-    assert storage_host.resolve("elsewhere") == frozenset()
+    assert storage_host.resolve("nas") == {"nas": {ip_address("10.0.2.15"), ip_address("fe80::1")}}
+    assert storage_host.resolve("elsewhere") == {"elsewhere": frozenset()}
+
+
+def test_a_name_brings_its_canonical_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = (socket.AF_INET, socket.SOCK_STREAM, 6, "NAS.example.com.", ("10.0.2.15", 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_unused, **__: [answer])
+    found = frozenset([ip_address("10.0.2.15")])
+    assert storage_host.resolve("nas") == {"nas": found, "nas.example.com": found}
 
 
 @pytest.mark.parametrize("name", ["a..b", "x" * 300, "nul\0nul"])
 def test_what_the_resolver_refuses_does_not_resolve(name: str) -> None:
-    assert storage_host.resolve(name) == frozenset()
+    assert storage_host.resolve(name) == {name: frozenset()}
 
 
 def test_observing_gathers_own_names_aliases_and_what_was_asked(names: dict[str, list[str]], tmp_path: Path) -> None:
@@ -354,7 +361,7 @@ def test_an_alias_that_the_resolver_cannot_tell_for_now_is_late_and_one_without_
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     view = storage_host.observe(["later", "nowhere"])
     assert view.late_aliases == {"later"} and view.resolved == {"later": frozenset(), "nowhere": frozenset()}
-    assert storage_host.resolve("later") == frozenset()
+    assert storage_host.resolve("later") == {}
 
 
 def test_a_path_that_does_not_answer_in_time_is_told_from_one_that_is_not_there(

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports import server
@@ -17,17 +19,30 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host im
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share, vmware_nfs_share_info
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
-# Puts every entry into the table in force; complains of the path "bad" and of krb5p, and goes on, as the real one does.
-EXPORTFS = r"""#!/bin/sh
-cd "$(dirname "$0")/.."
-echo >>calls
-: >etab
-for file in etc/exports etc/exports.d/*.exports; do
-    [ -f "$file" ] || continue
-    grep -v '^#' "$file" | grep / | sed 's/ /\t/' >>etab
-    if grep -q 'bad\|krb5p' "$file"; then echo "exportfs: $file:1: unknown keyword \"bad\"" >&2; failed=1; fi
-done
-exit $failed
+# Keeps the table in force as the real one does: `-i -o OPTIONS CLIENT:PATH...` has lines, `-u CLIENT:PATH...` takes
+# them away; a host stands in it by its canonical name, which the file `canonical` has. Complains of krb5p, and goes on.
+EXPORTFS = f"""#!{sys.executable}
+import json, pathlib, re, sys
+root = pathlib.Path(__file__).resolve().parent.parent
+with open(root / "calls", "a") as calls:
+    calls.write(" ".join(sys.argv[1:]) + "\\n")
+names = json.loads((root / "canonical").read_text())
+etab = root / "etab"
+lines = dict(line.split("(", 1) for line in etab.read_text().splitlines())
+words = sys.argv[1:]
+assert words[0] in ("-u", "-i"), words
+options = words[2] if words[:2] == ["-i", "-o"] else ""
+for word in words[3 if options else 1:]:
+    address, length, client, path = re.fullmatch(r"(?:\\[(.*?)\\](/\\d+)?|([^:]*)):(/.*)", word).groups()
+    client = client or address + (length or "")
+    key = path + "\\t" + names.get(client, client)
+    if options:
+        lines[key] = options + ")"
+    elif lines.pop(key, None) is None:
+        sys.exit("exportfs: Could not find '" + word + "' to unexport.")
+etab.write_text("".join(key + "(" + value + "\\n" for key, value in lines.items()))
+if "krb5p" in options:
+    sys.exit('exportfs: unknown keyword "bad"')
 """
 ZFS = '#!/bin/sh\ncat "$(dirname "$0")/sharenfs"\n'
 
@@ -42,6 +57,8 @@ class Host:
         self.files = folder / "etc" / "exports.d"
         for name in ("etc", "bin", "tank"):
             (folder / name).mkdir()
+        (folder / "etab").write_text("")
+        (folder / "canonical").write_text("{}")
         for name, text in (("exportfs", EXPORTFS), ("zfs", ZFS)):
             (folder / "bin" / name).write_text(text)
             (folder / "bin" / name).chmod(0o755)
@@ -75,6 +92,17 @@ class Host:
     def calls(self) -> int:
         calls = self.folder / "calls"
         return calls.read_text().count("\n") if calls.exists() else 0
+
+    @property
+    def clients(self) -> list[str]:
+        """The clients that the path is exported to now."""
+        lines = (self.folder / "etab").read_text().splitlines()
+        return [line.split("\t")[1].partition("(")[0] for line in lines if line.startswith(f"{self.path}\t")]
+
+    def export(self, line: str) -> None:
+        """Export something without a file, as a cluster's resource does."""
+        with (self.folder / "etab").open("a") as table:
+            table.write(f"{line}\n")
 
 
 @pytest.fixture
@@ -123,32 +151,201 @@ def test_a_file_that_the_server_does_not_work_by_is_a_change(host: Host) -> None
     host.share()
     (host.folder / "etab").write_text("")
     checked = host.share(check=True)
-    assert checked["changed"] and "does not export it, is told to" in checked["diff"]["prepared"] and host.calls == 1
+    assert checked["changed"] and "does not work by it, is told to" in checked["diff"]["prepared"] and host.calls == 1
     assert host.share()["changed"] and not host.share()["changed"]
 
 
+FOREIGN = [
+    "/srv/other\t10.9.0.0/16(rw,sync)",
+    "/srv/ha\t*(ro)",
+    "{path}\t172.16.0.0/12(sec=sys,rw,sync,no_root_squash)",
+]
+
+
+@pytest.fixture
+def foreign(host: Host) -> list[str]:
+    """Lines of the table in force that are in no file: other paths, and another client of the same path."""
+    lines = [line.format(path=host.path) for line in FOREIGN]
+    for line in lines:
+        host.export(line)
+    return lines
+
+
+def kept(host: Host, lines: list[str]) -> bool:
+    return set(lines) <= set((host.folder / "etab").read_text().splitlines())
+
+
+def test_what_is_in_no_file_stays_whatever_becomes_of_the_share(host: Host, foreign: list[str]) -> None:
+    networks = ["10.0.0.0/8", "192.168.0.0/16", "2001:db8::/64"]
+    host.share(networks=networks)
+    assert kept(host, foreign) and set(host.clients) == {*networks, "172.16.0.0/12"}
+    host.share(networks=networks, security=["sys", "krb5"])
+    assert kept(host, foreign) and "sec=sys:krb5" in (host.folder / "etab").read_text()
+    host.share(networks=networks[1:])
+    assert kept(host, foreign) and set(host.clients) == {*networks[1:], "172.16.0.0/12"}
+    assert host.share(networks=networks[1:], security=["krb5p"])["failed"]
+    assert kept(host, foreign) and set(host.clients) == {*networks[1:], "172.16.0.0/12"}
+    host.share(networks=networks[1:], enabled=False)
+    assert kept(host, foreign) and host.clients == ["172.16.0.0/12"]
+    host.share(networks=networks[:1])
+    host.run(path=host.path, state="absent")
+    assert kept(host, foreign) and host.clients == ["172.16.0.0/12"]
+    assert all(host.path in call for call in (host.folder / "calls").read_text().splitlines())
+
+
+@pytest.mark.parametrize("line", ["10.0.0.0/8(ro,sync)", "10.1.0.0/16(ro)", "*(rw)", "10.0.0.0/8(rw,no_root_squash)"])
+def test_what_is_in_no_file_may_not_contradict_and_its_client_is_not_taken_over(host: Host, line: str) -> None:
+    host.export(f"{host.path}\t{line}")
+    said = host.refused()
+    assert said.startswith(f"{host.folder}/etab line 1 says '{host.path} {line}', which ")
+    assert (
+        f"; it is in no file: leave out that client, or run 'exportfs -u {line.partition('(')[0]}:{host.path}'" in said
+    )
+    assert host.calls == 0
+
+
 @pytest.mark.parametrize("before", [True, False])
-def test_when_exportfs_refuses_the_old_file_is_put_back(host: Host, before: bool) -> None:
+def test_when_exportfs_refuses_all_is_what_it_was(host: Host, before: bool) -> None:
     if before:
-        host.share()
+        host.share(networks=["10.0.0.0/8", "192.168.0.0/16"])
     was = {file.name: file.read_text() for file in host.files.glob("*")}
-    table = (host.folder / "etab").read_text() if before else ""
+    table = (host.folder / "etab").read_text()
     said = host.refused(security=["krb5p"])
-    assert said.startswith("exportfs refuses the share: exportfs: etc/exports.d/quiesce.vmware_zfs-")
-    assert said.endswith('unknown keyword "bad"; mend what it names; the exports are what they were.')
+    assert said == (
+        'exportfs refuses the share: exportfs: unknown keyword "bad"; fix what it names; the exports are what they'
+        " were."
+    )
     assert {file.name: file.read_text() for file in host.files.glob("*")} == was
-    assert (host.folder / "etab").read_text() == table
+    assert sorted((host.folder / "etab").read_text().splitlines()) == sorted(table.splitlines())
 
 
-def test_what_exportfs_says_of_others_stops_nobody(host: Host) -> None:
-    host.write("exports.d/theirs.exports", "/srv/bad *(rw)\n")
+@pytest.mark.parametrize("step", ["-u", "-i"])
+def test_a_change_that_was_killed_is_ended_the_next_time(
+    host: Host, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that takes a client away: the file names whom the server may still export to."""
+    host.share(networks=["10.0.0.0/8", "192.168.0.0/16"])
+    real = server._exportfs
+
+    def killed(*arguments: str) -> Any:
+        if arguments[0] == step:
+            os._exit(9)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "_exportfs", killed)
+        child = os.fork()
+        if not child:
+            host.share(networks=["192.168.0.0/16"], security=["sys", "krb5"])
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert host.share(networks=["192.168.0.0/16"], security=["sys", "krb5"])["changed"]
+    assert host.clients == ["192.168.0.0/16"] and "sec=sys:krb5" in (host.folder / "etab").read_text()
+
+
+def test_what_others_wrote_stops_nobody(host: Host) -> None:
+    host.write("exports.d/theirs.exports", "/srv/bad *(rw)\n/srv/krb5p *(nonsense\n")
     assert host.share()["changed"] and not host.share()["changed"]
     assert host.run(path=host.path, state="absent")["changed"]
 
 
 def test_an_exportfs_that_does_nothing_is_noticed(host: Host) -> None:
     (host.folder / "bin" / "exportfs").write_text("#!/bin/sh\n")
-    assert "it does not export it either" in host.refused() and not list(host.files.iterdir())
+    assert "nothing, but the NFS server does not export it to 10.0.0.0/8" in host.refused()
+    assert not list(host.files.iterdir())
+
+
+# ---- Names
+
+
+@pytest.fixture
+def resolver(host: Host, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has names stand for addresses, and for a canonical name; None: the resolver does not answer."""
+    table: dict[str, tuple[str, list[str] | None]] = {}
+
+    def getaddrinfo(name: str, *_unused: object, **__: object) -> list[tuple[Any, ...]]:
+        canonical, addresses = table.get(name.lower().rstrip("."), ("", []))
+        if not addresses:
+            raise socket.gaierror(socket.EAI_AGAIN if addresses is None else socket.EAI_NONAME, "no")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, canonical, (each, 0)) for each in addresses]
+
+    def add(canonical: str, addresses: list[str] | None, *aliases: str) -> None:
+        table.update(dict.fromkeys((canonical.lower(), *aliases), (canonical, addresses)))
+        (host.folder / "canonical").write_text(json.dumps({name: canonical for name, (canonical, _) in table.items()}))
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return add
+
+
+@pytest.mark.parametrize("given", ["esx1", "ESX1.", "esx1.example.com", "vmk1.example.com"])
+@pytest.mark.parametrize("canonical", ["esx1.example.com", "ESX1.Example.COM"])
+def test_a_host_is_known_by_its_canonical_name(
+    host: Host, resolver: Callable[..., None], given: str, canonical: str
+) -> None:
+    resolver(canonical, ["10.0.0.1", "2001:db8::1"], "esx1", "vmk1.example.com")
+    asked = {"networks": [], "hosts": [given]}
+    assert host.share(**asked)["changed"] and host.clients == [canonical]
+    assert not host.share(**asked)["changed"]
+    assert host.share(**asked, read_only=True)["changed"] and host.clients == [canonical]
+    assert host.run(path=host.path, state="absent")["changed"] and host.clients == []
+
+
+def test_a_host_that_the_table_knows_by_the_name_in_another_entry_is_there(
+    host: Host, resolver: Callable[..., None]
+) -> None:
+    """exportfs takes an address for the host that another entry has it in."""
+    resolver("esx1.example.com", ["10.0.0.1"])
+    (host.folder / "canonical").write_text(json.dumps({"10.0.0.1": "esx1.example.com"}))
+    host.export("/srv/other\tesx1.example.com(ro)")
+    assert host.share(networks=[], hosts=["10.0.0.1"])["changed"] and host.clients == ["esx1.example.com"]
+    assert not host.share(networks=[], hosts=["10.0.0.1"])["changed"]
+
+
+@pytest.mark.parametrize("theirs", ["*.example.com", "@esx", "*", "10.0.0.0/8", "2001:db8::/32"])
+def test_a_host_has_an_entry_of_its_own_beside_wider_ones(
+    host: Host, resolver: Callable[..., None], theirs: str
+) -> None:
+    resolver("esx1.example.com", ["10.0.0.1", "2001:db8::1"], "esx1")
+    options = "sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash"
+    host.write("exports", f"{host.path} {theirs}({options})\n")
+    host.export(f"{host.path}\t{theirs}({options})")
+    assert host.share(networks=[], hosts=["esx1"])["changed"] and host.clients == [theirs, "esx1.example.com"]
+    assert not host.share(networks=[], hosts=["esx1"])["changed"]
+    host.run(path=host.path, state="absent")
+    assert host.clients == [theirs]
+
+
+def test_a_host_by_two_names_in_two_files_is_one_client(host: Host, resolver: Callable[..., None]) -> None:
+    resolver("esx1.example.com", ["10.0.0.1"], "esx1")
+    host.write("exports", f"{host.path} esx1.example.com(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)\n")
+    assert ", which repeats '" in host.refused(networks=[], hosts=["esx1"])
+
+
+def test_a_name_of_others_that_cannot_be_resolved_now_stops_what_would_drop_its_export(
+    host: Host, resolver: Callable[..., None]
+) -> None:
+    resolver("later.example.com", None)
+    host.export("/srv/other\tlater.example.com(rw)")
+    said = host.refused()
+    assert said.startswith(
+        "The NFS server exports /srv/other to 'later.example.com', a name that cannot be resolved at"
+    )
+    assert host.calls == 0 and not host.files.exists()
+
+
+def test_a_name_of_others_that_is_no_more_is_told(host: Host, resolver: Callable[..., None]) -> None:
+    host.export("/srv/other\tgone.example.com(rw)")
+    said = str(host.share()["warnings"])
+    assert "exportfs drops /srv/other for 'gone.example.com', which is no name any more" in said
+
+
+def test_a_host_whose_name_is_no_more_can_be_taken_out(host: Host, resolver: Callable[..., None]) -> None:
+    resolver("esx1.example.com", ["10.0.0.1"], "esx1")
+    resolver("esx2.example.com", ["10.0.0.2"], "esx2")
+    host.share(networks=[], hosts=["esx1", "esx2"])
+    resolver("esx2.example.com", [], "esx2")
+    assert "The host 'esx2' does not resolve" in host.refused(networks=[], hosts=["esx1", "esx2"])
+    assert host.share(networks=[], hosts=["esx1"])["changed"] and host.clients == ["esx1.example.com"]
 
 
 def test_a_contradicting_entry_is_named_with_its_place_and_so_is_the_share(host: Host) -> None:
@@ -193,7 +390,7 @@ def test_a_file_of_somebody_elses_is_left_alone(host: Host) -> None:
 
 
 def test_a_host_without_an_nfs_server_is_told_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.shutil, "which", lambda *given, **more: None)
+    monkeypatch.setattr(server, "find", lambda command: None)
     assert "no command exportfs; install its NFS server" in host.refused() and not list(host.files.iterdir())
 
 

@@ -15,6 +15,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.clients
     covers,
     names,
     overlap,
+    same_client,
 )
 
 RESOLVED = {
@@ -107,14 +108,36 @@ def test_overlap(one: str, other: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ("10.0.0.0/8", "10.1.0.0/16", True),
-        ("10.1.0.0/16", "10.0.0.0/8", False),
-        ("*", "10.0.0.0/8", True),
+        ("esx2.lab", "alias.lab", True),
+        ("esx1", "ESX1.", True),
+        ("esx1", "10.0.0.1", True),
+        ("esx1", "2001:DB8:0::1", True),
+        ("esx1", "esx2.lab", False),
+        ("10.0.0.0/8", "10.0.0.0/255.0.0.0", True),
+        ("10.0.0.0/8", "10.1.0.0/16", False),
+        ("10.0.0.1/32", "10.0.0.1", False),  # a network and a host are two to exportfs
+        ("*.LAB", "*.lab", True),
         ("*.lab", "esx2.lab", False),
+        ("@esx", "@esx", True),
+        ("*", "10.0.0.0/8", False),
+        ("nowhere", "nowhere.lab", True),  # neither resolves
+        ("nowhere", "nowhere2.lab", False),
+        ("esx1", "esx1.lab", False),  # the first resolves, and so is known to be another
+    ],
+)
+def test_what_exportfs_takes_for_one_client(one: str, other: str, expected: bool) -> None:
+    assert same_client(one, other, RESOLVED) is same_client(other, one, RESOLVED) is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("10.0.0.0/8", "10.1.0.0/16", False),
+        ("*", "10.0.0.0/8", False),
         ("alias.lab", "esx2.lab", True),
-        ("10.0.0.0/8", "esx1", False),
-        ("nowhere.lab", "10.0.0.1", False),
-        ("10.0.0.1", "nowhere.lab", False),
+        ("esx1", "10.0.0.1", True),
+        ("10.0.0.1", "esx1", False),  # its other address is not exported to
+        ("nowhere.lab", "NOWHERE.lab.", True),
     ],
 )
 def test_covers(one: str, other: str, expected: bool) -> None:

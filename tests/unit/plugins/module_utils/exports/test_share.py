@@ -188,21 +188,6 @@ def test_what_contradicts_a_share(other: str, contradicts: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        ("10.0.0.0/8(rw,sync,no_root_squash,sec=sys,rw,no_root_squash)", True),
-        ("10.0.0.0/8(ro,sync,no_root_squash)", False),
-        ("10.1.0.0/16(rw,sync,no_root_squash)", False),
-        ("", False),
-    ],
-)
-def test_whether_a_share_is_in_force(table: str, expected: bool) -> None:
-    now = parse(f"/tank/vmware {table}", "etab") if table else []
-    assert shares.in_force(ask().entries("ours"), now, {}) is expected
-    assert shares.in_force(ask(enabled=False).entries("ours"), now, {})
-
-
-@pytest.mark.parametrize(
     ("options", "exports", "said"),
     [
         ({}, "/srv/nfs4/x *(ro)", []),

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done about one share, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .clients import Resolved
+from .share import Share
+from .steps import Steps
+from .table import Entry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done about one share. `before` and `after` are its file's text, "" where there is no file."""
+
+    path: str
+    file: Path
+    before: str
+    after: str
+    share: Share | None = None  # None: to be removed
+    dataset: str = ""
+    wanted: tuple[Entry, ...] = ()  # what has to be in force in the end
+    former: tuple[Entry, ...] = ()  # the entries that the file has, or had before it was disabled
+    steps: Steps = field(default_factory=Steps)
+    resolved: Resolved = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after or bool(self.steps)
+
+    @property
+    def withdraws(self) -> bool:
+        """Whether a share that is exported, or will be at the next start of the NFS server, is so no longer."""
+        old = Share.read(self.before)
+        exported = bool(self.steps.unexport) or (old is not None and old.enabled)
+        return exported and not (self.share and self.share.enabled)
+
+    def diff(self) -> dict[str, str]:
+        """For Ansible's diff mode: the file; when it is as it has to be, what else there is to do."""
+        if self.before == self.after and self.changed:
+            return {"prepared": f"{self.file} stays as it is; the NFS server, which does not work by it, is told to.\n"}
+        heads = {"before_header": str(self.file), "after_header": str(self.file)}
+        return {"before": self.before, "after": self.after, **heads}
