@@ -207,7 +207,7 @@ def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Ma
     found = _served_places(datastore, places, view)
     late = next((_too_late(place) for place in found if place.late), "")
     if len(objections) == len(datastore.remote_hosts):
-        unsure = next((said for host in datastore.remote_hosts if (said := _uncertainty(host, view))), "")
+        unsure = next((said for host in datastore.remote_hosts if (said := uncertainty(host, view))), "")
         might = tuple(dict.fromkeys(name for place in found for name in places.possible(place)))
         doubt = unsure if might or late else ""  # a path that leads nowhere here is none of ours, whoever serves it
         return Match(datastore, "; ".join(objections), doubt=doubt, might=might if doubt and not late else ())
@@ -253,7 +253,7 @@ def objection(server: str, view: StorageHostView) -> str:
     return f"the server {shown} resolves to {listed}, not to an address of this storage host: {advice}"
 
 
-def _uncertainty(server: str, view: StorageHostView) -> str:
+def uncertainty(server: str, view: StorageHostView) -> str:
     """Why a server that is not known as this storage host may be it all the same, "" if it is another for certain."""
     found, name = address(server), host_name(server)
     if is_localhost(name) or (found is not None and found.is_loopback):

@@ -35,10 +35,16 @@ options:
   state:
     description:
       - V(present) creates the credential, or changes it where it differs from the options that are given.
-      - V(absent) removes it.
+      - V(absent) removes it. The last credential of a server is kept while VMware snapshots may be left there, because
+        only with it can they be removed, see O(force).
     type: str
     choices: [present, absent]
     default: present
+  force:
+    description: Whether to remove it also while VMware snapshots may be left, for a server that is gone for good.
+    type: bool
+    default: false
+    version_added: 1.1.0
   id:
     description:
       - The credential to change or remove, as M(quiesce.vmware_zfs.vmware_cred_info) lists it. The other options are
@@ -227,14 +233,18 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.preflight import require_privileges
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.preflight import (
+    require_nothing_left,
+    require_privileges,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import (
     Credential,
     Credentials,
     plan_change,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
@@ -245,6 +255,7 @@ IDENTITY = ("hostname", "username", "filesystem")
 SPEC = STORED_CONNECTION + ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "force": {"type": "bool", "default": False},
         "id": {"type": "int"},
         "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
         "filesystem": {"type": "str"},
@@ -264,7 +275,11 @@ def run(module):
         existing = look_up(credentials, parameters)
         if parameters["state"] == "absent":
             wanted, password, change = None, None, plan_change(existing, None)
+            if existing and not parameters["force"]:
+                with Database.open(paths, read_only=True) as database:
+                    require_nothing_left(Journal(database), credentials.list_all(), existing)
         else:
+            require_libraries(["cryptography"])
             wanted = (existing or Credential("", "", "")).merged(parameters)
             credentials.refuse_twin(wanted)
             check_filesystem(parameters["filesystem"], wanted.datastores)
@@ -335,7 +350,7 @@ def try_login(module, wanted, password):
 
 
 def main():
-    run_module(SPEC, run, libraries=["cryptography"])
+    run_module(SPEC, run, libraries=[])  # what is left on a host without the runtime can be removed
 
 
 if __name__ == "__main__":

@@ -14,7 +14,11 @@ description:
     datastore.
   - Each share has a file of its own in C(/etc/exports.d). No other file is ever written, and what other entries export
     stays as it is.
-  - When C(exportfs) refuses the new file the old one is put back.
+  - Of what the NFS server exports now only the lines for O(path) and the clients of this share are changed. What is in
+    no file, such as the exports of a Pacemaker cluster, stays.
+  - A share is not withdrawn (O(state=absent), O(enabled=false)) while VMs are registered on a datastore that it serves.
+    The vCenters and ESXi hosts of all stored credentials are asked. Without a stored credential nobody can be asked.
+  - When C(exportfs) refuses the share, its file and what is exported are what they were.
   - Shares are always exported with C(sync), because ESXi takes what the server has acknowledged for written, and with
     C(no_subtree_check).
   - While the dataset is not mounted nothing is exported under its path, so that ESXi does not take the empty directory
@@ -36,7 +40,8 @@ options:
   state:
     description:
       - V(present) has the share as the options say; what is left out gets its default, also where the share is there.
-      - V(absent) removes the share of O(path). What other entries export is not touched.
+      - V(absent) removes the share of O(path). What other entries export is not touched. It is refused while VMs are
+        registered there, see O(force).
     type: str
     choices: [present, absent]
     default: present
@@ -93,9 +98,25 @@ options:
     default: [sys]
   enabled:
     description:
-      - Whether it is exported. V(false) keeps the share's file with its entries as comments.
+      - Whether it is exported. V(false) keeps the share's file with its entries as comments. It is refused while VMs
+        are registered there, see O(force).
     type: bool
     default: true
+  force:
+    description:
+      - Whether to withdraw the share also while VMs are registered on a datastore that it serves, and when a server
+        whose credential is for its dataset cannot be asked about that. The VMs lose their disks.
+    type: bool
+    default: false
+    version_added: 1.1.0
+  aliases:
+    description:
+      - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
+        example behind NAT. They tell which datastores the share serves before it is withdrawn.
+    type: list
+    elements: str
+    default: []
+    version_added: 1.1.0
 notes:
   - The module runs on the storage host, as root.
   - A datastore is one file system for ESXi. Datasets below O(path) are not visible through the share, in whose place
@@ -170,8 +191,17 @@ file:
   sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+    ArgumentSpec,
+    conceal,
+    require_libraries,
+    run_module,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.server import NfsServer
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.nfs_datastore.served import Served, refuse_in_use
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 
 SPEC = ArgumentSpec(
     {
@@ -191,6 +221,8 @@ SPEC = ArgumentSpec(
             "default": ["sys"],
         },
         "enabled": {"type": "bool", "default": True},
+        "force": {"type": "bool", "default": False},
+        "aliases": {"type": "list", "elements": "str", "default": []},
     }
 )
 
@@ -201,6 +233,8 @@ def run(module):
         plan = server.plan(module.params)
     else:
         plan = server.plan_removal(module.params["path"])
+    if plan.withdraws and not module.params["force"]:
+        ask_vsphere(module, server)
     if plan.changed and not module.check_mode:
         server.carry_out(plan)
     for warning in plan.warnings:
@@ -212,6 +246,17 @@ def run(module):
         "file": str(plan.file),
         "diff": plan.diff(),
     }
+
+
+def ask_vsphere(module, server):
+    """Refuse to withdraw a share that VMs live on, as far as there are credentials to know."""
+    path = module.params["path"]
+    with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
+        stored = credentials.list_all()
+        if stored:
+            require_libraries(["pyVmomi", "cryptography"])
+            share = Served(path, server.dataset_of(path), server.exported(), module.params["aliases"])
+            refuse_in_use(share, stored, lambda one: conceal(module, credentials.password(one)), connect)
 
 
 def main():

@@ -54,6 +54,82 @@ def test_check_mode_leaves_out_what_rests_on_a_prediction_says_so_and_goes_on(
     assert re.findall(r"The (\w+) were not looked at: ", said) == left_out and reason in said
 
 
+# ---- What is no longer wanted, and remove.yml
+
+EVERYTHING = {f"{role}_purge": True for role in ("nfs_share", "credentials", "nfs_datastore", "snapshot_task")}
+OLD = {
+    **THERE,
+    "vmware_nfs_share_info": {"shares": [{"path": "/tank/old"}]},
+    "vmware_cred_info": {"credentials": [{"id": 7, **SERVER, "port": 443, "filesystem": "tank/old"}]},
+    "vmware_snapshot_task_info": {"tasks": [{"id": 3, "dataset": "tank/old"}]},
+    "vmware_cred": {"credential": {"id": 1}},
+    "vmware_snapshot_task": {"task": {"id": 1}},
+}
+IN_USE = {"vmware_nfs_share": {"failed": True, "msg": "The datastore 'old' carries 1 registered VM.", "vms": []}}
+SHARED = {"nfs_share_shares": [{"path": "/tank/a", "networks": ["10.0.0.0/8"]}]}
+
+
+def changes(stand_in: StandIn) -> list[tuple[str, str]]:
+    """What was called that may change something, with the state that it was to bring about."""
+    return [
+        (name, options.get("state", ""))
+        for name, check, options in stand_in.calls
+        if not check and not name.endswith("_info") and name != "vmware_runtime"
+    ]
+
+
+def test_site_with_empty_lists_refuses_before_anything_is_removed(stand_in: StandIn) -> None:
+    said = stand_in.play("site", answers=OLD, fails=True, **EVERYTHING)
+    assert "by the playbook quiesce.vmware_zfs.remove" in said and changes(stand_in) == []
+
+
+def test_a_share_that_may_not_go_keeps_everything_as_it_is(stand_in: StandIn) -> None:
+    said = stand_in.play("site", answers={**OLD, **IN_USE}, fails=True, **{**SITE, **EVERYTHING})
+    assert "carries 1 registered VM" in said and changes(stand_in) == [] and "vmware_runtime" not in stand_in.called
+
+
+def test_a_datastore_that_may_not_go_keeps_everything_as_it_is(stand_in: StandIn) -> None:
+    datastores = [{**SERVER, "name": "a", "state": "absent"}]
+    answers = {**THERE, "vmware_nfs_datastore": {**IN_USE["vmware_nfs_share"]}}
+    stand_in.play("site", answers=answers, fails=True, **{**SITE, "nfs_datastore_datastores": datastores})
+    assert changes(stand_in) == []
+
+
+def test_what_is_no_longer_wanted_goes_last_and_in_the_reverse_order(stand_in: StandIn) -> None:
+    stand_in.play("site", answers=OLD, **{**SITE, **SHARED, **EVERYTHING})
+    assert changes(stand_in) == [
+        *((name, "") for name in ("vmware_nfs_share", "vmware_cred", "vmware_nfs_datastore", "vmware_snapshot_task")),
+        ("vmware_snapshot_task", "absent"),
+        ("vmware_nfs_datastore", "purged"),
+        ("vmware_cred", "absent"),
+        ("vmware_nfs_share", "absent"),
+    ]
+
+
+def test_remove_checks_everything_and_then_removes_it_in_the_reverse_order(stand_in: StandIn) -> None:
+    gone = {**OLD, "vmware_nfs_share": {"diff": {"before": "x", "after": ""}}}
+    stand_in.play("remove", answers=gone, **SITE, **SHARED)
+    wanted = ["vmware_snapshot_task", "vmware_nfs_datastore", "vmware_cred", "vmware_nfs_share"]
+    assert changes(stand_in) == [(name, "absent") for name in wanted]
+    assert {options["state"] for _name, _check, options in stand_in.calls} == {"absent"}
+    assert sorted(name for name, check, _options in stand_in.calls[:4] if check) == sorted(wanted)
+
+
+def test_remove_changes_nothing_when_one_thing_may_not_go(stand_in: StandIn) -> None:
+    assert "carries 1 registered VM" in stand_in.play("remove", answers={**OLD, **IN_USE}, fails=True, **SITE, **SHARED)
+    assert changes(stand_in) == []
+
+
+def test_remove_once_more_does_not_need_the_login_that_it_removed(stand_in: StandIn) -> None:
+    answers = {**OLD, "vmware_cred": {"credential": None}, "vmware_nfs_share": {"diff": {"before": "", "after": ""}}}
+    said = stand_in.play("remove", answers=answers, **SITE, **SHARED)
+    assert "The datastores were not looked at" in said and "vmware_nfs_datastore" not in stand_in.called
+
+
+def test_remove_of_nothing_in_particular_is_refused(stand_in: StandIn) -> None:
+    assert "Nothing is named; set snapshot_task_tasks" in stand_in.play("remove", fails=True)
+
+
 # ---- Variables that a playbook needs
 
 

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.server import NfsServer
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.share import Share, file_name
+from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share
 
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, answer, calls, run_module, start_module, struck
+from .scene import GUEST, answer, calls, open_scene, run_module, start_module, struck
 
 PATH = "/tank/vmware"
 CLUSTER = ["DC0_C0_H0", "DC0_C0_H1", "DC0_C0_H2"]
@@ -463,3 +469,40 @@ def test_the_number_of_reads_does_not_depend_on_the_hosts(start_vcenter: StartVc
     runner(vcenter)(check=True)
     made = calls(vcenter)
     assert sum(made.values()) <= 24, made
+
+
+def test_a_share_is_not_withdrawn_while_vms_are_registered_on_its_datastore(
+    vcenter: Simulator, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vmware_nfs_share asks the vCenters of the stored credentials, in check mode too."""
+    share = Share(PATH, ("10.0.2.0/24",), ("rw",))
+    file, etab = tmp_path / "exports.d" / file_name(PATH), tmp_path / "etab"
+    file.parent.mkdir()
+    (tmp_path / "exportfs").write_text(f"#!/bin/sh\n: >{etab}\n")
+    (tmp_path / "exportfs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(vmware_nfs_share, "NfsServer", partial(NfsServer, tmp_path, etab))
+
+    def withdraw(**options: Any) -> dict[str, Any]:
+        file.write_text(share.text)
+        etab.write_text(f"{PATH}\t10.0.2.0/24(rw)\n")
+        asked = {"path": PATH, "state": "absent", "aliases": [GUEST], **options}
+        checked = run_module("vmware_nfs_share", asked, check=True)
+        done = run_module("vmware_nfs_share", asked)
+        assert checked.get("msg") == done.get("msg") and file.exists() is bool(done.get("failed"))
+        return done
+
+    assert withdraw()["changed"], "nobody can be asked"
+    succeeds(run(), True)
+    vcenter.deploy("vmware", {"name": "web"}, {"name": "golden", "template": True})
+    with open_scene("tank/vmware") as scene:
+        scene.enrol(vcenter)
+        said = fails(withdraw())
+        assert said.startswith(f"The datastore 'vmware' of {vcenter.host}") and "carries 2 registered VMs" in said
+        assert withdraw(force=True)["changed"]
+        for vm in ("web", "golden"):
+            vcenter.unregister(vm)
+        assert withdraw()["changed"]
+        vcenter.stop()
+        assert "is not known: " in fails(withdraw(aliases=[]))
+        assert withdraw(force=True)["changed"]

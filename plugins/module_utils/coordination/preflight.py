@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before a credential is stored: may its account do what runs will ask of it?"""
+"""Before a credential is stored: may its account do what runs will ask of it? Before it goes: is all cleaned up?"""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Iterable, Sequence
 
-from ..errors import PermissionDenied
+from ..errors import InputError, PermissionDenied
 from ..matching import match_here
 from ..registry.credentials import Credential
 from ..text import counted, printable
@@ -18,6 +18,7 @@ from ..vsphere.session import Session
 from ..vsphere.vms import agents
 from ..zfs.command import Zfs
 from ..zfs.names import is_within, pool_of
+from .journal import Journal
 from .sites import Site, datasets_around
 
 _SHOWN = 3  # VMs that a message names for each privilege
@@ -62,6 +63,23 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
         " or set verify_privileges to false",
         lacking=[{"privilege": privilege, "vm": name} for privilege, name in sorted(lacking)],
     )
+
+
+def require_nothing_left(journal: Journal, credentials: Iterable[Credential], going: Credential) -> None:
+    """Raise InputError when VMware snapshots may be left that only the credential `going` can remove.
+
+    `credentials` are all that are stored: another one for the server can do it as well.
+    """
+    server = (going.hostname, going.port)
+    if any((one.hostname, one.port) == server for one in credentials if one.id != going.id):
+        return
+    left = [entry for entry in journal.open_entries() if (entry.hostname, entry.port) == server]
+    if left:
+        raise InputError(
+            f"{counted(len(left), 'VMware snapshot')} may be left on {going.hostname}, first '{left[0].name}' of the VM"
+            f" '{printable(left[0].vm_name, 80)}', and this is the last credential that could remove them",
+            "Run 'vmware-zfs recover' until 'vmware-zfs status' tells of none, or set force",
+        )
 
 
 def _some(names: Sequence[str]) -> str:

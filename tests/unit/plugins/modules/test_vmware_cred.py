@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     CertificateUntrusted,
     LoginRefused,
     QuiesceError,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info, vmware_cred_key
@@ -307,3 +308,22 @@ def test_an_unexpected_error_shows_no_password(host: Host, monkeypatch: pytest.M
     result = host.run(vmware_cred, {"id": 1, "hostname": "vc2.example.com", "_ansible_verbosity": 3})
     assert result["failed"] and "ValueError" in result["msg"] and "please report it" in result["msg"]
     assert "in connect" in result["exception"] and "sent ********" in result["exception"]
+
+
+def test_the_last_credential_of_a_server_stays_while_a_vmware_snapshot_may_be_left_there(host: Host) -> None:
+    first = host.cred(**CREATE)["credential"]["id"]
+    with Database.open(host.paths) as database:
+        journal = Journal(database)
+        journal.open_run("r1", "", "tank", ["tank@a"])
+        (entry,) = journal.intend([Entry("r1", VCENTER["hostname"], 443, "vm-1", "uuid", "web", "vmware-zfs r1")])
+        assert host.refuses(id=first, state="absent") == (
+            "1 VMware snapshot may be left on vcenter.example.com, first 'vmware-zfs r1' of the VM 'web', and this is"
+            " the last credential that could remove them; run 'vmware-zfs recover' until 'vmware-zfs status' tells of"
+            " none, or set force."
+        )
+        assert host.cred(check=True, id=first, state="absent", force=True)["changed"]
+        second = host.cred(**{**CREATE, "filesystem": "tank/vms"})["credential"]["id"]
+        assert host.cred(id=first, state="absent")["changed"], "the other one can remove it"
+        assert "the last credential" in host.refuses(id=second, state="absent")
+        journal.gone({entry: ""})
+    assert host.cred(id=second, state="absent")["changed"]
