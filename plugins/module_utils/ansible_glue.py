@@ -182,11 +182,34 @@ def require_libraries(libraries: Iterable[str]) -> None:
         return
     runtime = os.environ.get("VMWARE_ZFS_PYTHON", RUNTIME_PYTHON)
     if not has_respawned() and os.access(runtime, os.X_OK):
-        respawn_module(runtime)
+        _start_again_in(runtime, missing)
     raise DependencyError(
         f"{sys.executable} on this host lacks the Python library {' and '.join(LIBRARIES[name] for name in missing)}",
         f"Apply the role quiesce.vmware_zfs.runtime, which brings it in {runtime}, or install it for this Python",
     )
+
+
+def _start_again_in(python: str, missing: Sequence[str]) -> None:
+    """Does not return. Raises DependencyError under a strategy that does not start modules as Ansible's own do."""
+    try:
+        if "mitogen" in sys.modules:
+            raise RuntimeError("Mitogen runs modules in a process of its own")
+        respawn_module(python)
+    except Exception as error:
+        raise DependencyError(
+            f"{sys.executable} lacks the Python library {' and '.join(LIBRARIES[name] for name in missing)}, and the"
+            f" module cannot start again in {python}, which has it ({type(error).__name__}: {printable(error, 200)})",
+            "If the play uses Mitogen, set 'strategy: linear' in it, or"
+            f" 'ansible_python_interpreter: {python}' for this host",
+        ) from error
+
+
+def _unexpected(error: Exception) -> str:
+    """The sentence for an error that nobody has foreseen."""
+    what = f"({type(error).__name__}: {printable(error)})"
+    if "mitogen" in sys.modules:
+        return f"The module does not work under Mitogen {what}; set 'strategy: linear' in the play."
+    return f"This should not happen {what}; please report it with the traceback that -vvv shows."
 
 
 def run_module(
@@ -205,11 +228,7 @@ def run_module(
     except QuiesceError as error:
         failure = {**error.details, "msg": str(error)}
     except Exception as error:
-        failure = {
-            "msg": f"This should not happen ({type(error).__name__}: {printable(error)});"
-            " please report it with the traceback that -vvv shows.",
-            "exception": traceback.format_exc(),
-        }
+        failure = {"msg": _unexpected(error), "exception": traceback.format_exc()}
     else:
         module.exit_json(**result)
     module.fail_json(**failure)  # outside of the except block: Ansible would add a traceback to a plain sentence

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping
 from ..durable import replace_file, sync_folder, write_file
 from ..errors import DependencyError
 from ..process import run
+from ..text import printable
 
 if TYPE_CHECKING:
     # Ansible sends along what is imported anywhere, carried out or not: this brings all of the engine.
@@ -53,8 +54,17 @@ sys.exit(main())
 
 
 def sources() -> dict[str, bytes]:
-    """The engine's files by their path below the package, from wherever this is running: a folder or Ansible's zip."""
-    found = dict(_read(importlib.resources.files(__package__.rpartition(".")[0]), ""))
+    """The engine's files by their path below the package, from wherever this is running: a folder or Ansible's zip.
+
+    Raises DependencyError when they cannot be read, as where another program than Ansible has brought the module.
+    """
+    try:
+        found = dict(_read(importlib.resources.files(__package__.rpartition(".")[0]), ""))
+    except Exception as error:
+        raise DependencyError(
+            f"The engine that came with this module cannot be read ({type(error).__name__}: {printable(error, 200)})",
+            "If the play uses Mitogen, set 'strategy: linear' in it",
+        ) from error
     if "cli.py" not in found:
         raise DependencyError("The engine that came with this module is not complete", "Install the collection again")
     return found

@@ -12,10 +12,13 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import ansible_glue
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import DependencyError
+from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
 
 def test_specs_merge_with_their_rules() -> None:
@@ -31,6 +34,45 @@ def test_specs_merge_with_their_rules() -> None:
 def test_every_password_option_is_no_log() -> None:
     for spec in (ansible_glue.CONNECTION, ansible_glue.STORED_CONNECTION):
         assert [name for name, option in spec.options.items() if option.get("no_log")] == ["password"]
+
+
+@pytest.mark.parametrize("how", ["respawn fails", "mitogen is there"])
+def test_where_modules_cannot_start_again_the_message_says_what_to_do(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mitogen starts modules without what respawn_module() works with."""
+
+    def fails(python: str) -> None:
+        raise AttributeError("module '__main__' has no attribute '_module_fqn'")
+
+    if how == "mitogen is there":
+        monkeypatch.setitem(sys.modules, "mitogen", ModuleType("mitogen"))
+    monkeypatch.setattr(ansible_glue, "respawn_module", fails)
+    monkeypatch.setattr(ansible_glue, "has_respawned", lambda: False)
+    monkeypatch.setattr(ansible_glue, "LIBRARIES", {"no_such_library": "pyvmomi"})
+    monkeypatch.setenv("VMWARE_ZFS_PYTHON", sys.executable)
+    with pytest.raises(DependencyError) as caught:
+        ansible_glue.require_libraries(["no_such_library"])
+    said = str(caught.value)
+    assert "lacks the Python library pyvmomi, and the module cannot start again in" in said
+    assert f"set 'strategy: linear' in it, or 'ansible_python_interpreter: {sys.executable}' for this host" in said
+
+
+@pytest.mark.parametrize(
+    ("mitogen", "said"), [(True, "set 'strategy: linear' in the play"), (False, "please report it")]
+)
+def test_what_nobody_has_foreseen_is_told_apart_from_mitogen(
+    mitogen: bool, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(module: object) -> dict[str, object]:
+        raise ImportError("no module named fcntl")
+
+    if mitogen:
+        monkeypatch.setitem(sys.modules, "mitogen", ModuleType("mitogen"))
+    with patch_module_args({}), pytest.raises(SystemExit):
+        ansible_glue.run_module(ArgumentSpec(), breaks, libraries=())
+    told = json.loads(capsys.readouterr().out)["msg"]
+    assert said in told and ("This should not happen" in told) != mitogen and "no module named fcntl" in told
 
 
 def bare_python(folder: Path) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.resources
 import os
 import subprocess
 import sys
@@ -156,3 +157,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     copy = EngineCopy(tmp_path / "file" / "engine", tmp_path / "command", Path(sys.executable))
     with pytest.raises(DependencyError, match="file/engine cannot be written: Not a directory; run as root"):
         copy.install(engine("any"))
+
+
+def test_where_the_files_cannot_be_read_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under Mitogen, whose loader has no files to list."""
+    monkeypatch.setattr(importlib.resources, "files", lambda package: Path("/no/such/folder"))
+    with pytest.raises(
+        DependencyError, match=r"cannot be read .*; if the play uses Mitogen, set 'strategy: linear' in it"
+    ):
+        sources()
