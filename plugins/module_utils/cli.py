@@ -9,6 +9,7 @@ import argparse
 import io
 import json
 import os
+import shutil
 import sys
 from contextlib import suppress
 from typing import Any, Callable, Sequence, TextIO
@@ -24,7 +25,6 @@ from .registry.database import Paths
 from .secret import leave_no_core_dump
 from .text import printable, table, vm_on
 
-_LONGEST_LINE = 4000
 _ERROR, _WARNING = 3, 4  # priorities of syslog(3)
 _COMPLETE = {True: "complete", False: "not complete", None: ""}
 DESCRIPTION = "Consistent ZFS snapshots of the VMware VMs on this storage host."
@@ -253,12 +253,13 @@ def _print_json(data: dict[str, Any]) -> None:
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    sys.stdout.write(table(head, rows) + "\n")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    sys.stdout.write(table(head, rows, width) + "\n")
 
 
 def _say(line: str, priority: int = 0) -> None:
     """One line, whatever is in it: names are other people's, and a terminal or a log obeys what it is shown."""
-    sys.stdout.write(_marked(sys.stdout, priority) + printable(line, _LONGEST_LINE) + "\n")
+    sys.stdout.write(_marked(sys.stdout, priority) + printable(line, None) + "\n")
 
 
 def _complain(error: QuiesceError, outlook: str = "") -> None:

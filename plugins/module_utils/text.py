@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Sequence
 
+_LEAST_WIDTH = 20  # of a column that is wrapped, however narrow the terminal is
 
-def printable(value: object, limit: int = 400) -> str:
-    """`value` as one line of at most `limit` characters, with control characters (newlines, escapes, bidi marks)
-    escaped.
+
+def printable(value: object, limit: int | None = 400) -> str:
+    """`value` as one line of at most `limit` characters (None: of any length), with control characters (newlines,
+    escapes, bidi marks) escaped.
     """
     text = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in str(value)
     )
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
 
 
 def vm_on(name: str, server: str) -> str:
@@ -29,8 +32,19 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as what is in them, two spaces apart."""
-    lines = [list(head), *([printable(cell, 120) for cell in row] for row in rows)]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Columns as wide as what is in them, two spaces apart. Nothing is cut; with a `width` in characters, that of a
+    terminal, the last column goes on in further lines below itself.
+    """
+    lines = [list(head), *([printable(cell, None) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    if width is not None:
+        room = max(width - sum(widths[:-1]) - 2 * len(widths[:-1]), _LEAST_WIDTH)
+        lines = [part for line in lines for part in _wrapped(line, room)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def _wrapped(line: Sequence[str], room: int) -> list[list[str]]:
+    """A row of a table as rows whose last cells have at most `room` characters; a longer word stays in one piece."""
+    parts = textwrap.wrap(line[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [[*line[:-1], parts[0]], *([""] * (len(line) - 1) + [part] for part in parts[1:])]

@@ -10,7 +10,7 @@ import pickle
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import counted, printable
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import counted, printable, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +25,36 @@ def test_whatever_comes_is_one_line_of_bounded_length(text: str, limit: int) -> 
 def test_control_characters_are_shown_not_obeyed() -> None:
     assert printable("a\nb\x1b[2J\u202ec") == "a\\nb\\x1b[2J\\u202ec"
     assert printable("x" * 9, 5) == "xxxx…" and printable("Zürich 50%") == "Zürich 50%"
+
+
+LONG = " ".join(["a reason that goes on and on"] * 20) + " (ApplicationQuiesceFault)"
+
+
+def test_a_table_cuts_nothing() -> None:
+    shown = table(["VM", "why no more"], [["web", LONG], ["x" * 300, ""]])
+    assert LONG in shown and "x" * 300 in shown and len(shown.splitlines()) == 3
+    assert printable(LONG, None) == LONG
+
+
+@pytest.mark.parametrize("width", [5, 40, 80, 132])
+def test_a_table_on_a_terminal_goes_on_below_itself(width: int) -> None:
+    shown = table(["VM", "why no more"], [["web", LONG], ["app", "-"]], width).splitlines()
+    assert " ".join(line[5:].strip() for line in shown[1:-1]) == LONG
+    assert all(line.startswith(" " * 5) for line in shown[2:-1]) and shown[-1] == "app  -"
+    assert max(map(len, shown)) <= max(width, 5 + len("(ApplicationQuiesceFault)"))
+
+
+def test_a_word_that_people_copy_stays_in_one_piece() -> None:
+    assert "0123456789abcdef" * 3 in table(["run"], [["0123456789abcdef" * 3]], 10)
+
+
+@given(st.lists(st.lists(st.text(), min_size=3, max_size=3)), st.none() | st.integers(1, 200))
+def test_every_table_can_be_shown(rows: list[list[str]], width: int | None) -> None:
+    shown = table(["a", "", ""], rows, width)
+    assert all(line.isprintable() for line in shown.split("\n"))
+    for row in rows:
+        for cell in row:
+            assert all(word in shown for word in printable(cell, None).split())
 
 
 def test_numbers_take_their_nouns() -> None:
