@@ -123,7 +123,9 @@ def _show(options: argparse.Namespace) -> int:
     _say(f"{run.snapshots[0]}: {run.result.get('consistency') or 'no snapshot'}, begun {run.started[:19]} (UTC)")
     for name in gone[run.id] or ():
         _say(f"{name} was destroyed since")
-    for problem in [*run.result.get("problems", ()), *run.result.get("warnings", ())]:
+    for warning in run.result.get("warnings", ()):
+        _say(f"warning: {warning}")
+    for problem in run.result.get("problems", ()):
         _say(problem)
     if vms:
         rows = [[vm["name"], vm["level"], _seconds(vm["hold_seconds"]), vm["reason"]] for vm in vms]

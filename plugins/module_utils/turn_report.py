@@ -39,6 +39,8 @@ def lines(turn: Mapping[str, Any], dry: bool) -> Iterator[Line]:
     refusals, incomplete = taken.get("refusals", []) if dry else [], turn.get("incomplete", [])
     if turn["skipped"]:
         yield Line(f"no snapshot is taken: {turn['skipped']}")
+    for warning in taken.get("warnings", ()):
+        yield Line(f"warning: {warning}", warning=True)
     for vm in taken.get("vms", ()):
         yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']} {vm['reason']}".rstrip())
     for name, consistency in () if refusals else _taken(taken, dry):

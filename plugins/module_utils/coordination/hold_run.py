@@ -241,7 +241,6 @@ class HoldRun:
         removals: dict[int, Removal] = {}
         for _unused, found in releases.wait():
             removals.update(found or {})
-        self._engine.report(f"Released {counted(len(removals), 'VM')}")
         left = []
         for hold in self._holds:
             removal = removals.get(id(hold))
@@ -251,10 +250,13 @@ class HoldRun:
             if not removal.gone:
                 vm = vm_on(hold.member.name, hold.member.server)
                 left.append(f"'{self._name}' of the {vm}: {removal.reason}")
-            elif removal.reason:
-                hold.reason = "; ".join(filter(None, (hold.reason, removal.reason)))
+            told = removal.reason if removal.gone else f"its VMware snapshot is left: {removal.reason}"
+            hold.reason = "; ".join(filter(None, (hold.reason, removal.reason and told)))
             if removal.unconsolidated:
                 self._taken.notes.append(f"The {vm_on(hold.member.name, hold.member.server)}: {removal.reason}.")
+        released = sum(removal.gone and removal.existed for removal in removals.values())
+        failed = f", and could not release {counted(len(left), 'VM')}" if left else ""
+        self._engine.report(f"Released {counted(released, 'VM')}{failed}")
         return left
 
     # ---- The record, beside the release
@@ -292,9 +294,9 @@ class HoldRun:
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
         done = result.of_run(self._id, self._plan, self._holds, self._problems, self._taken, left)
-        best_effort(lambda: self._engine.journal.end_run(self._id, done, ENDED))
         if left:
             done["problems"].append(f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}")
+        best_effort(lambda: self._engine.journal.end_run(self._id, done, ENDED))
         if failure is not None:
             released = "; the VMs have been released" if not left else f"; {done['problems'][-1]}"
             kind = PolicyRefused if isinstance(failure, PolicyRefused) else RunFailed

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from contextlib import nullcontext
@@ -14,7 +15,9 @@ from typing import Any, Callable
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.retire import RECEIVED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RunFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import ALIVE
 
 Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)
@@ -79,6 +82,57 @@ def test_a_dry_run_that_nothing_forbids_says_what_it_would_do(run: Command) -> N
             "would keep tank/a@old: it is held",
         ],
     )
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_warning_is_said_in_both_and_fails_neither(run: Command, options: list[str]) -> None:
+    code, said = run({**PLAN, "created": True, "warnings": ["exclude_vms has 'x'."]}, *options)
+    assert code == 0 and said[0] == "warning: exclude_vms has 'x'."
+
+
+LEFT = "1 VMware snapshot could not be removed: 'vmware-zfs 1' of the VM 'db' on vc.lab: FileLocked"
+
+
+def test_a_run_that_could_not_release_a_vm_says_first_what_it_took(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = {**PLAN, "refusals": [], "created": True, "consistency": "filesystem", "problems": [LEFT]}
+    turn = {"task": 1, "skipped": "", "snapshot": taken, "retired": RETIRED}
+
+    def fails(*_arguments: Any) -> dict[str, Any]:
+        raise RunFailed(LEFT, "Run 'vmware-zfs recover'", turn=turn)
+
+    engine = SimpleNamespace(tasks=SimpleNamespace(get=lambda number: None))
+    monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+    monkeypatch.setattr(cli, "take_turn", fails)
+    assert cli.main(["run", "1"]) == 1
+    told = capsys.readouterr()
+    assert "took tank/a@1, which is filesystem" in told.out.splitlines()
+    assert told.err == f"vmware-zfs: {LEFT}; run 'vmware-zfs recover'.\n"
+
+
+def test_show_marks_the_vm_that_was_not_released_and_cuts_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "its VMware snapshot is left: " + "vc.lab could not remove a snapshot " * 6 + "(FileLocked)"
+    vm = {**VM, "level": "filesystem", "hold_seconds": None, "reason": why}
+    result = {"consistency": "filesystem", "problems": [LEFT + "x" * 5000], "warnings": ["exclude_vms"], "vms": [vm]}
+    shown = journal.RunRecord("r1", "key", "tank/a", ("tank/a@1",), journal.ENDED, "2026-01-31", "", result)
+    engine = SimpleNamespace(zfs=None, journal=SimpleNamespace(run=lambda name: shown))
+    monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+    monkeypatch.setattr(cli, "destroyed", lambda zfs, runs: {"r1": []})
+    assert cli.main(["show", "r1"]) == 0
+    said = capsys.readouterr().out
+    assert why in said and LEFT + "x" * 5000 in said and "warning: exclude_vms" in said
+
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(cli.sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["show", "r1"]) == 0
+    rows = terminal.getvalue().partition("why no more\n")[2].splitlines()
+    assert len(rows) > 3 and max(map(len, rows)) <= 60
+    assert " ".join(row[row.index("filesystem") + 18 :] if "filesystem" in row else row.strip() for row in rows) == why
 
 
 def test_the_last_lines_of_a_run_with_problems_are_the_problems(run: Command) -> None:

@@ -30,6 +30,7 @@ from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import (
     World,
     ZfsFault,
     nfs,
+    rule,
     vm,
 )
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import Stage, play
@@ -46,6 +47,30 @@ def start(number: int, config: Mapping[str, Any]) -> Vcenter:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario, tmp_path: Path) -> None:
     play(scenario, start, connect, tmp_path)
+
+
+def test_counts_and_results_say_which_vm_was_not_released(tmp_path: Path) -> None:
+    scenario = next(one for one in SCENARIOS if one.name == "a removal fails for good")
+    steps: list[str] = []
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        stage.engine = replace(stage.engine, report=steps.append)
+        outcome = stage.run()
+        run = stage.engine.journal.run(outcome.result["run_id"])
+    assert steps[-1] == "Released 1 VM, and could not release 1 VM"
+    assert run is not None and run.result["problems"] == outcome.result["problems"]
+    assert "1 VMware snapshot could not be removed: 'vmware-zfs" in run.result["problems"][-1]
+    reasons = {vm["name"]: vm["reason"] for vm in run.result["vms"]}
+    assert reasons["app"] == "" and reasons["web"].startswith("its VMware snapshot is left: ")
+
+
+def test_a_vm_that_was_never_held_is_not_counted_as_released(tmp_path: Path) -> None:
+    fault = rule("call_fault", CREATE, "web", fault="InvalidState")
+    scenario = Scenario("refused", ((nfs(vm("app"), vm("web")),),), Expected(), rules=(fault,))
+    steps: list[str] = []
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        stage.engine = replace(stage.engine, report=steps.append)
+        stage.run()
+    assert steps[-1] == "Released 1 VM"
 
 
 def test_nothing_is_claimed_before_it_is_proven(tmp_path: Path) -> None:
