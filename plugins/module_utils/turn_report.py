@@ -48,7 +48,7 @@ def lines(turn: Mapping[str, Any], dry: bool) -> Iterator[Line]:
     for name in retired["destroyed"]:
         yield Line(f"{'would destroy' if dry else 'destroyed'} {name}")
     yield from _kept(retired["kept"], dry)
-    for problem in dict.fromkeys([*taken.get("warnings", ()), *taken.get("problems", ()), *refusals]):
+    for problem in dict.fromkeys([*taken.get("problems", ()), *refusals]):
         if problem not in incomplete:
             yield Line(problem, warning=not dry)
     for reason in incomplete:

@@ -208,12 +208,6 @@ problems:
   type: list
   elements: str
   sample: []
-warnings:
-  description: What people should know and what lowers nothing, such as datasets that are left out. Ansible shows them.
-  returned: success, or failure after the plan was made
-  type: list
-  elements: str
-  sample: []
 refusals:
   description: Why O(on_quiesce_failure) and O(on_vm_failure) forbid the run, in check mode.
   returned: in check mode, or when the run was refused

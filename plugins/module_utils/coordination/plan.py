@@ -66,7 +66,7 @@ class PlacedDisk:
 @dataclass(frozen=True)
 class Plan:
     """A run as plain data. `problems` are servers and datastores that cannot take part; `refusals` forbid the run.
-    `warnings` are what else people should know; they lower nothing.
+    `warnings` lower nothing: datasets that are left out, and what was asked for and has no effect.
     """
 
     dataset: str
@@ -119,6 +119,7 @@ def make_plan(
         members=tuple(ordered),
         problems=tuple(problems),
         refusals=tuple(_refusals(ordered, problems, request.policy)),
+        warnings=tuple(_warnings(request, [vm for _unused, vm in views], problems)),
     )
 
 
@@ -166,6 +167,14 @@ def _without_shared(members: Collection[Member]) -> Iterable[Member]:
             what = f"its {label} is attached to the VM '{printable(writer, 80)}', which runs"
             member = replace(member, level=CRASH, reason=what)
         yield member
+
+
+def _warnings(request: Request, seen: Iterable[Vm], problems: Sequence[Problem]) -> Iterable[str]:
+    """Entries of exclude_vms without effect, such as one with a spelling mistake: its VM would be held all the same."""
+    unsure = ", as far as its servers could be asked" if problems else ""
+    for entry in request.policy.matching_nothing((vm.name, vm.instance_uuid, vm.moid) for vm in seen):
+        what = f"exclude_vms has '{printable(entry, 80)}', which matches no VM on {request.dataset}{unsure}"
+        yield f"{what}; correct it or remove it."
 
 
 def _read(site: Site, targets: Iterable[str]) -> list[Vm] | VSphereError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from ..errors import InputError
 
@@ -68,10 +68,18 @@ class Policy:
         """The entry of exclude_vms that names the VM: its name (shell patterns allowed), instance UUID or managed
         object ID. A name that cannot be read ("") fits no pattern.
         """
-        for entry in filter(None, self.exclude_vms):
-            if entry in (instance_uuid, moid) or (name and fnmatchcase(name, entry)):
-                return entry
-        return None
+        return next((entry for entry in self.exclude_vms if _names(entry, name, instance_uuid, moid)), None)
+
+    def matching_nothing(self, vms: Iterable[tuple[str, str, str]]) -> list[str]:
+        """The entries of exclude_vms that name none of `vms` (name, instance UUID, managed object ID)."""
+        seen = list(vms)
+        return [entry for entry in self.exclude_vms if not any(_names(entry, *vm) for vm in seen)]
+
+
+def _names(entry: str, name: str, instance_uuid: str, moid: str) -> bool:
+    """Whether an entry of exclude_vms names a VM; a name with brackets in it is also meant as it is written."""
+    same_uuid = bool(instance_uuid) and entry.lower() == instance_uuid.lower()
+    return same_uuid or entry == moid or (bool(name) and (entry == name or fnmatchcase(name, entry)))
 
 
 @dataclass(frozen=True)

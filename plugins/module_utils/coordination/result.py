@@ -92,10 +92,10 @@ def of_plan(plan: Plan) -> dict[str, Any]:
     """What a dry run shows: the plan, with the level that each VM can reach at best."""
     return {
         **_frame(plan.snapshots, created=False, run=""),
-        "warnings": list(plan.warnings),
         "consistency": plan.best(),
         "complete": plan.can_be_complete(),
         "problems": texts(plan.problems),
+        "warnings": list(plan.warnings),
         "refusals": list(plan.refusals),
         "vms": [_vm(Hold.planned(member)) for member in plan.members],
     }
@@ -109,10 +109,10 @@ def of_run(
     ended = [hold.released for hold in holds if hold.released is not None]
     return {
         **_frame(plan.snapshots, created=taken.exists, run=run),
-        "warnings": list(plan.warnings),
         "consistency": taken.level(),
         "complete": taken.complete(),
         "problems": [*texts(problems), *taken.notes],
+        "warnings": list(plan.warnings),
         "vms": [_recorded(hold, taken) for hold in holds],
         "hold_window_seconds": round(max(ended) - min(begun), 3) if begun and ended else 0.0,
         "vmware_snapshots_left": len(left),
@@ -205,8 +205,8 @@ def _frame(names: Sequence[str], created: bool, run: str) -> dict[str, Any]:
         "zfs_snapshot": names[0],
         "zfs_snapshots": list(names),
         "created": created,
-        "warnings": [],
         "hold_window_seconds": None,
         "vmware_snapshots_left": 0,
         "left": [],
+        "warnings": [],
     }

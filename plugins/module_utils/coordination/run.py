@@ -14,7 +14,7 @@ from typing import Any, Collection, Iterator, Sequence
 from ..errors import InputError, PolicyRefused, RunFailed, ZfsError
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
-from ..zfs.datasets import half_received, list_datasets, select
+from ..zfs.datasets import half_received, list_datasets, not_there, select
 from ..zfs.names import check_dataset, check_snapshot, pool_of
 from . import identity, recover, result, waves
 from .earlier_runs import EarlierRuns
@@ -176,7 +176,8 @@ def _plan(
     problems += unknown_volumes(chosen, sites)
     plan = make_plan(request, names, sites, problems, earlier.leftover_of)
     left_out = half_received(around, request.dataset, request.recursive, request.exclude)
-    plan = replace(plan, warnings=tuple(not_received(left_out)))
+    warnings = (*not_received(left_out), *not_there(request.exclude, around), *plan.warnings)
+    plan = replace(plan, warnings=warnings)
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
         snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())

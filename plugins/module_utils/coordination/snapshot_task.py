@@ -18,7 +18,7 @@ from ..schedule.occurrences import last_due, next_due
 from ..text import vm_on
 from ..vsphere.session import Timeouts, connect
 from ..zfs import snapshots
-from ..zfs.datasets import half_received, list_datasets, select
+from ..zfs.datasets import half_received, list_datasets, not_there, select
 from ..zfs.names import check_snapshot
 from . import identity, record, retire
 from .consistency import CRASH, lowest
@@ -204,11 +204,9 @@ def _take(
     name, lacking = choice(task, datasets, found, instant)
     names = [check_snapshot(dataset, name) for dataset in lacking]
     if not task.vmware_sync:
-        plain = {
-            **_plain_snapshot(engine, task, names, begun),
-            "warnings": not_received(half_received(everything, *which)),
-        }
-        return {"snapshot": plain}, None if begun else found
+        taken = _plain_snapshot(engine, task, names, begun)
+        taken["warnings"] = [*not_received(half_received(everything, *which)), *not_there(task.exclude, everything)]
+        return {"snapshot": taken}, None if begun else found
     request, only = _request(task, name), frozenset(lacking)
     if begun is None:
         return {"snapshot": foresee(engine, request, only)}, found

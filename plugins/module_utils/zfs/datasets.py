@@ -74,6 +74,13 @@ def _mountpoint(row: Sequence[str], kind: str, mounted: str) -> str | None:
     return row[2] if whole and row[2].startswith("/") else None
 
 
+def not_there(exclude: Iterable[str], datasets: Iterable[Dataset]) -> list[str]:
+    """A sentence for each entry of `exclude` that is none of `datasets`, and so leaves out nothing."""
+    names = {dataset.name for dataset in datasets}
+    missing = [name for name in exclude if name not in names]
+    return [f"exclude has '{name}', which is no dataset here; correct it or remove it." for name in missing]
+
+
 def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str] = ()) -> list[Dataset]:
     """The datasets that a snapshot of `root` takes: `root`, with what lies below it if `recursive`, without `exclude`
     and without what is `half_received`.

@@ -156,6 +156,39 @@ def test_an_excluded_vm_lowers_the_whole_but_nobody_asked_for_more(monkeypatch: 
     assert planned.best() == "crash" and planned.can_be_complete()
 
 
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [("web [old]", "web [old]"), ("web [old]", "web [[]old]"), ("WEB*", "WEB*"), ("web", "5029-ABCD"), ("web", "*")],
+)
+def test_an_entry_names_a_vm_as_it_is_written_too(monkeypatch: pytest.MonkeyPatch, name: str, entry: str) -> None:
+    """vSphere's names may have brackets in them, and people copy UUIDs in either case."""
+    named = replace(WEB, name=name, instance_uuid="5029-abcd")
+    assert plan(monkeypatch, named, exclude_vms=(entry,)).members[0].action == "nothing"
+
+
+@pytest.mark.parametrize("change", [{}, {"power": "poweredOff"}, {"template": True}, {"readable": False, "disks": ()}])
+def test_an_entry_of_exclude_vms_that_matches_nothing_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """A VM whose name is spelled wrong would be held. One that is off today, or lies beside, is spelled right."""
+    beside = replace(WEB, moid="vm-2", name="beside", disks=(replace(WEB.disks[0], files=(("ds-2", "b/b.vmdk"),)),))
+    entries = ("scartch-*", "web", "w*", "vm-1", "5029-1", "beside", "vm-3")
+    planned = plan(monkeypatch, replace(WEB, **change), beside, exclude_vms=entries)
+    assert planned.warnings == (
+        "exclude_vms has 'scartch-*', which matches no VM on tank/a; correct it or remove it.",
+        "exclude_vms has 'vm-3', which matches no VM on tank/a; correct it or remove it.",
+    )
+    assert not planned.problems and not planned.refusals
+
+
+def test_where_a_server_is_away_the_warning_says_what_it_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan(monkeypatch, WEB, problems=(AWAY,), exclude_vms=("elsewhere",))
+    assert planned.warnings == (
+        "exclude_vms has 'elsewhere', which matches no VM on tank/a, as far as its servers could be asked; "
+        "correct it or remove it.",
+    )
+
+
 @pytest.mark.parametrize("entry", ["WEB", "we", "eb", "vm-10", ""])
 def test_what_names_another_vm_excludes_none(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
     assert plan(monkeypatch, WEB, exclude_vms=(entry,)).members[0].action == "quiesce"

@@ -14,7 +14,8 @@ from typing import Any, Callable, Mapping
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, run
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.manifest import PREFIX
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.run import preview
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ZfsError
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import (
     CREATE,
@@ -71,6 +72,30 @@ def test_a_vm_that_was_never_held_is_not_counted_as_released(tmp_path: Path) -> 
         stage.engine = replace(stage.engine, report=steps.append)
         stage.run()
     assert steps[-1] == "Released 1 VM"
+
+
+@pytest.mark.parametrize("wave_size", [0, 1])
+def test_what_is_excluded_and_is_not_there_is_warned_of(tmp_path: Path, wave_size: int) -> None:
+    """In a dry run, in the run and in what the journal keeps; it lowers nothing."""
+    asked = {
+        "exclude_vms": ("scartch-*", "web"),
+        "exclude": (f"{TREE}/scartch",),
+        "recursive": True,
+        "wave_size": wave_size,
+    }
+    scenario = Scenario("typo", ((nfs(vm("app"), vm("web")),),), Expected(), request=asked)
+    said = [
+        f"exclude has '{TREE}/scartch', which is no dataset here; correct it or remove it.",
+        f"exclude_vms has 'scartch-*', which matches no VM on {TREE}; correct it or remove it.",
+    ]
+    with Stage(scenario, start, connect, tmp_path) as stage:
+        policy = Policy(exclude_vms=asked["exclude_vms"], wave_size=wave_size)
+        request = Request(TREE, "two", recursive=True, exclude=asked["exclude"], policy=policy)
+        assert preview(stage.engine, request)["warnings"] == said
+        result = stage.run().result
+        run = stage.engine.journal.run(result["run_id"])
+    assert result["warnings"] == said and result["complete"] and result["problems"] == []
+    assert run is not None and run.result["warnings"] == said
 
 
 def test_nothing_is_claimed_before_it_is_proven(tmp_path: Path) -> None:
