@@ -159,11 +159,10 @@ def endpoint(parameters: Mapping[str, Any]) -> Endpoint:
 
 
 def timeouts(parameters: Mapping[str, Any]) -> Timeouts:
-    """The time limits that a module's options set. Raises InputError for one that is not above zero."""
-    for name in TIMEOUTS.options:
-        if not parameters[name] > 0:
-            raise InputError(f"{name} is {parameters[name]:g}", "Give a number of seconds above zero")
-    return Timeouts(parameters["connect_timeout"], parameters["call_timeout"])
+    """The time limits that a module's options set. Raises InputError for one that no connection can have."""
+    limits = Timeouts(parameters["connect_timeout"], parameters["call_timeout"])
+    limits.check()
+    return limits
 
 
 def conceal(module: Any, secret: Secret) -> Secret:

@@ -73,7 +73,7 @@ def observe(
     `aliases` are names and addresses under which others know this machine: behind NAT, virtual addresses, other names.
     Raises InputError for an alias that is neither, DependencyError where no command lists the addresses.
     """
-    alias_names, addresses = _split_aliases(aliases)
+    alias_names, addresses = split_aliases(aliases)
     own_names = _own_names(socket.gethostname())
     asked = {host_name(name) for name in names if address(name) is None}
     answers = ask_all(_look_up, asked | alias_names, limit)
@@ -281,7 +281,8 @@ def unescaped(text: str) -> str:
     return os.fsdecode(raw)
 
 
-def _split_aliases(aliases: Sequence[str]) -> tuple[set[str], set[Address]]:
+def split_aliases(aliases: Sequence[str]) -> tuple[set[str], set[Address]]:
+    """The host names and the addresses among the aliases. Raises InputError for one that is neither."""
     names: set[str] = set()
     addresses: set[Address] = set()
     for alias in aliases:

@@ -223,6 +223,8 @@ credential:
       sample: "2026-01-31T08:15:00Z"
 """
 
+import unicodedata
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
     STORED_CONNECTION,
     ArgumentSpec,
@@ -235,6 +237,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.preflight import (
+    missing_datastores,
+    require_authorities,
     require_nothing_left,
     require_privileges,
 )
@@ -245,6 +249,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.creden
     plan_change,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.timers import Timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
@@ -283,6 +288,8 @@ def run(module):
             wanted = (existing or Credential("", "", "")).merged(parameters)
             credentials.refuse_twin(wanted)
             check_filesystem(parameters["filesystem"], wanted.datastores)
+            if parameters["ca_path"]:
+                require_authorities(wanted, Timers().has_service())
             password = new_password(module, credentials, existing)
             change = plan_change(existing, wanted, password is not None)
             if change.changed and parameters["verify_login"]:
@@ -329,6 +336,11 @@ def check_filesystem(filesystem, datastores):
 def new_password(module, credentials, existing):
     """The password to store, or None to leave the stored one alone."""
     given = Secret(module.params["password"]) if module.params["password"] else None
+    if given is not None and any(unicodedata.category(character) in ("Cc", "Cs") for character in given.reveal()):
+        raise InputError(
+            "The password holds a line break or another control character, which no login takes",
+            "Give it without; a text block of YAML ends with a line break unless it begins with '|-'",
+        )
     if existing is None:
         if given is None:
             raise InputError("A new credential needs a password", "Give password, or id to change a stored one")
@@ -345,6 +357,8 @@ def new_password(module, credentials, existing):
 def try_login(module, wanted, password):
     require_libraries(["pyVmomi"])
     with connect(endpoint(wanted.as_dict()), wanted.username, password, timeouts(module.params)) as session:
+        for warning in missing_datastores(session, wanted):
+            module.warn(warning)
         if module.params["verify_privileges"]:
             require_privileges(session, wanted, Zfs())
 

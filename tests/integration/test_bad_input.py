@@ -77,7 +77,7 @@ def sentence(result: dict[str, Any]) -> str:
         ({"exclude": ["tank/other"], "recursive": True}, "exclude names 'tank/other', which is not below"),
         ({"exclude": ["{tree}/nested"]}, "(recursive is false)"),
         ({"vm_timeout": 20, "max_hold": 10}, "vm_timeout (20 s) is longer than max_hold (10 s)"),
-        ({"vm_timeout": "nan"}, "must be above 0 seconds"),
+        ({"vm_timeout": "nan"}, "vm_timeout is nan; give a number of seconds"),
         ({"limit_per_host": 0}, "A limit of snapshots at a time is below 1"),
         ({"wave_size": -1}, "wave_size is -1"),
         ({"call_timeout": 0}, "call_timeout is 0"),

@@ -91,6 +91,12 @@ def test_a_pin_or_no_verification_does_without_the_authority(run: Run, server: S
     assert run(ca_path="", filesystem=f"{tree}/nested", validate_certs=False)["changed"]
 
 
+def test_a_datastore_that_the_server_does_not_have_is_warned_of(run: Run, server: Simulator) -> None:
+    """It may be mounted later, so it is stored; until then every run has a problem with it."""
+    warned = run(datastores=["nowhere"])
+    assert warned["changed"] and "datastores has 'nowhere', which" in json.dumps(warned["warnings"])
+
+
 def test_a_credential_is_mended_while_its_server_is_down(run: Run, server: Simulator) -> None:
     assert run()["changed"]
     server.kill()

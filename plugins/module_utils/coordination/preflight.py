@@ -1,10 +1,13 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before a credential is stored: may its account do what runs will ask of it? Before it goes: is all cleaned up?"""
+"""Before a credential is stored: can runs log in as it says, and may its account do what they will ask of it? Before it
+is removed: is all cleaned up?
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Iterable, Sequence
 
 from ..errors import InputError, PermissionDenied
@@ -15,6 +18,7 @@ from ..vsphere import inventory, sdk
 from ..vsphere.datastores import list_datastores
 from ..vsphere.privileges import COORDINATE, lacking_on_vms
 from ..vsphere.session import Session
+from ..vsphere.tls import make_context
 from ..vsphere.vms import agents
 from ..zfs.command import Zfs
 from ..zfs.names import is_within, pool_of
@@ -22,6 +26,37 @@ from .journal import Journal
 from .sites import Site, datasets_around
 
 _SHOWN = 3  # VMs that a message names for each privilege
+_HIDDEN = ("/tmp", "/var/tmp")  # PrivateTmp= in the units of the role runtime
+
+
+def require_authorities(credential: Credential, in_units: bool) -> None:
+    """Raise InputError when the authorities of the credential's `ca_path` cannot be used, or when runs `in_units` of
+    the role runtime would not find them. Nobody is asked.
+    """
+    path = credential.ca_path
+    if not path or credential.thumbprint or not credential.validate_certs:
+        return  # it decides nothing
+    make_context(credential.hostname, True, path, None, None)
+    folder = next((hidden for hidden in _HIDDEN if is_within(os.path.realpath(path), hidden)), None)
+    if folder and in_units:
+        raise InputError(
+            f"ca_path '{printable(path, 80)}' lies in {folder},"
+            f" and the units of the runtime have a {folder} of their own",
+            "Put the certificates into another place, such as /etc/ssl",
+        )
+
+
+def missing_datastores(session: Session, credential: Credential) -> list[str]:
+    """A sentence for each datastore that the credential names and the server does not have, or not yet."""
+    if not credential.datastores:
+        return []
+    there = {datastore.name for datastore in list_datastores(session)}
+    return [
+        f"datastores has '{printable(name, 80)}', which {session.endpoint} does not have;"
+        " until it has, every run reports that as a problem."
+        for name in credential.datastores
+        if name not in there
+    ]
 
 
 def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> None:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Iterable, Mapping
 
 from ..errors import InputError
+from ..seconds import check_seconds
+from ..storage_host import split_aliases
 
 QUIESCE_FAILURE = ("crash_consistent", "skip", "fail")
 VM_FAILURE = ("continue", "fail")
@@ -46,8 +47,8 @@ class Policy:
             raise InputError(f"on_vm_failure is '{self.on_vm_failure}'", f"Choose one of {', '.join(VM_FAILURE)}")
         if min(self.limits.per_vcenter, self.limits.per_host) < 1:
             raise InputError("A limit of snapshots at a time is below 1", "Give limits of at least 1")
-        if not (0 < self.vm_timeout < math.inf and 0 < self.max_hold < math.inf):
-            raise InputError("vm_timeout and max_hold must be above 0 seconds", "Give them in seconds")
+        check_seconds("vm_timeout", self.vm_timeout)
+        check_seconds("max_hold", self.max_hold)
         if self.wave_size < 0:
             raise InputError(f"wave_size is {self.wave_size}", "Give a number of VMs, or 0 for one instant for all")
         if self.vm_timeout > self.max_hold:
@@ -98,6 +99,17 @@ class Request:
     task: str = ""  # id of the snapshot task that asks, "" when a person does
     lock_timeout: float = 60.0
     policy: Policy = field(default_factory=Policy)
+
+    def check(self) -> None:
+        """Raise InputError for values that contradict each other or that cannot be meant.
+
+        For what a user asks for; a run goes on with what an older release has stored, as far as it can.
+        """
+        self.policy.check()
+        check_seconds("lock_timeout", self.lock_timeout, zero=True)
+        split_aliases(self.aliases)
+        if not all(entry.strip() for entry in self.policy.exclude_vms):
+            raise InputError("exclude_vms has an empty entry, which names no VM", "Name the VM, or remove the entry")
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], snapshot: str, task: str = "") -> Request:

@@ -38,7 +38,8 @@ _ZFS_SECONDS = 300.0
 
 def check(task: SnapshotTask) -> None:
     """Raise InputError for settings that no run could follow, before anything is stored."""
-    _request(task, "").policy.check()
+    _request(task, "").check()
+    _timeouts(task).check()
 
 
 def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
@@ -137,9 +138,7 @@ def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
 
 def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> dict[str, Any]:
     turn, stop = _outcome(task), Stop()
-    engine = replace(
-        engine, connect=Logins(partial(connect, timeouts=Timeouts(task.connect_timeout, task.call_timeout)))
-    )
+    engine = replace(engine, connect=Logins(partial(connect, timeouts=_timeouts(task))))
     spare = retire.spared(engine.tasks, [task], time.time())
     failure: QuiesceError | None = None
     found: Facts | None = None
@@ -211,6 +210,10 @@ def _take(
     if begun is None:
         return {"snapshot": foresee(engine, request, only)}, found
     return {"snapshot": take(engine, request, begun, only)}, None
+
+
+def _timeouts(task: SnapshotTask) -> Timeouts:
+    return Timeouts(task.connect_timeout, task.call_timeout)
 
 
 def _request(task: SnapshotTask, snapshot: str) -> Request:

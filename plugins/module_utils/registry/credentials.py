@@ -23,7 +23,9 @@ from ..zfs.names import check_dataset, upwards
 from .cipher import Cipher, KeyMissing
 from .database import Database, Paths
 
-_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
+# Labels as DNS has them. The last one is no number, so that a mistyped address is not taken for a name.
+_HOST_NAME = re.compile(r"(?!-)(?!(.*\.)?[0-9]+\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\Z")
+_LONGEST_NAME = 253
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,12 +252,17 @@ def _canonical(credential: Credential) -> Credential:
     """One form per meaning, so that a second run with the same options finds nothing to change."""
     if not 0 < credential.port < 65536:
         raise InputError(f"The port {credential.port} does not exist", "Give a number from 1 to 65535")
-    if not credential.username or not credential.username.isprintable():
+    if not credential.username.strip() or not credential.username.isprintable():
         raise InputError("The username is empty or holds control characters", "Give it as vSphere knows it")
     if credential.ca_path and not os.path.isabs(credential.ca_path):
         raise InputError(
             f"ca_path '{printable(credential.ca_path, 80)}' is not absolute, so later runs would not find it",
             "Give the whole path of a PEM file or folder on the storage host",
+        )
+    if not all(name.strip() for name in credential.datastores):
+        raise InputError(
+            "datastores has an empty entry, which names no datastore",
+            "Name datastores as vSphere does, or leave datastores out to have them matched",
         )
     return dataclasses.replace(
         credential,
@@ -270,11 +277,15 @@ def _canonical(credential: Credential) -> Credential:
 def canonical_host(hostname: str) -> str:
     """A host name in lower case without the final dot, or an IP address in its shortest form. Raises InputError."""
     try:
-        return str(ipaddress.ip_address(hostname.strip("[]")))
+        found = ipaddress.ip_address(hostname.strip("[]"))
     except ValueError:
-        if not _HOST_NAME.match(hostname.rstrip(".")):
-            raise InputError(
-                f"'{printable(hostname, 80)}' is no host name and no IP address",
-                "Give the name or address alone; a port goes into port",
-            ) from None
-        return hostname.rstrip(".").lower()
+        name = hostname.rstrip(".").lower()
+        if _HOST_NAME.match(name) and len(name) <= _LONGEST_NAME:
+            return name
+    else:
+        if not (found.is_unspecified or found.is_multicast):
+            return str(found)
+    raise InputError(
+        f"'{printable(hostname, 80)}' is no host name and no IP address of a server",
+        "Give the name or address alone; a port goes into port",
+    )

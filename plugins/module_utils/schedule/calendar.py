@@ -124,7 +124,7 @@ class Schedule:
 def _field(name: str, text: str, least: int, most: int, names: Mapping[str, int] | None = None) -> set[int]:
     values: set[int] = set()
     for part in text.lower().split(","):
-        found = re.fullmatch(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?", part)
+        found = re.fullmatch(r"(?:(\*)|(\w{1,9})(?:-(\w{1,9}))?)(?:/([0-9]{1,9}))?", part)
         if found is None:
             raise _refusal(name, text, least, most)
         star, first, last, step = found.groups()
@@ -156,7 +156,8 @@ def _time(name: str, text: str) -> tuple[int, int]:
     found = _TIME.match(text)
     if found is None:
         raise InputError(
-            f"The schedule's {name} '{printable(text, 60)}' is no time of day", "Give it as HH:MM, e.g. 08:30"
+            f"The schedule's {name} '{printable(text, 60)}' is no time of day",
+            'Give it as HH:MM in quotes, e.g. "08:30" (without quotes YAML reads 23:59 as the number 1439)',
         )
     return int(found[1]), int(found[2])
 

@@ -19,6 +19,7 @@ UNITS = {
     "YEAR": timedelta(days=365),
 }
 
+_LONGEST = timedelta(days=365 * 1000)
 ALIVE = "its lifetime is not over"
 FUTURE = "it is dated in the future, because a clock was wrong"
 
@@ -55,8 +56,11 @@ def lifetime(value: int, unit: str) -> timedelta:
     """How long a task keeps its snapshots; a month is 30 days, a year 365. Raises InputError."""
     if unit not in UNITS:
         raise InputError(f"lifetime_unit is '{unit}'", f"Choose one of {', '.join(UNITS)}")
+    most = _LONGEST // UNITS[unit]
     if value < 1:
         raise InputError(f"lifetime_value is {value}", "Give at least 1")
+    if value > most:
+        raise InputError(f"lifetime_value is {value}", f"Give at most {most}, which is a thousand years")
     return value * UNITS[unit]
 
 

@@ -67,9 +67,13 @@ class Timers:
         self._folder = folder
         self._systemctl = systemctl
 
+    def has_service(self) -> bool:
+        """Whether the role runtime has brought the unit that runs tasks."""
+        return (self._folder / SERVICE).exists()
+
     def require(self) -> None:
         """Raise InputError unless the runtime's service is there, without which a timer would start nothing."""
-        if not (self._folder / SERVICE).exists():
+        if not self.has_service():
             raise InputError(
                 f"The unit {SERVICE} is not on this host, so nothing would run the task",
                 "Apply the role quiesce.vmware_zfs.runtime first, or set enabled to false",

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Callable, TypeVar
 
 from ..errors import CertificateUntrusted, ConnectionFailed, QuiesceError, SessionLost, VSphereError, VSphereFault
+from ..seconds import check_seconds
 from ..secret import Secret
 from ..text import printable
 from . import faults, sdk, tls
@@ -51,6 +52,11 @@ class Timeouts:
 
     connect: float = 15.0
     call: float = 60.0
+
+    def check(self) -> None:
+        """Raise InputError for a limit that no connection can have."""
+        check_seconds("connect_timeout", self.connect)
+        check_seconds("call_timeout", self.call)
 
 
 class Session:

@@ -70,7 +70,7 @@ class VerifyingContext(ssl.SSLContext):
 
 
 def make_context(
-    peer: str, validate_certs: bool, ca_path: str | None, thumbprint: str | None, call_timeout: float
+    peer: str, validate_certs: bool, ca_path: str | None, thumbprint: str | None, call_timeout: float | None
 ) -> VerifyingContext:
     """The context for connections to `peer` (used in messages).
 

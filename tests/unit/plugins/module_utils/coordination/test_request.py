@@ -8,8 +8,33 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("lock_timeout", -1.0, "lock_timeout is -1; give a number of seconds from zero on"),
+        ("lock_timeout", float("inf"), "lock_timeout is inf"),
+        ("lock_timeout", float("nan"), "lock_timeout is nan"),
+        ("aliases", ("nfs.example.com:/tank",), "is neither a host name nor an address"),
+        ("aliases", ("10.0.0.0/24",), "is neither a host name nor an address"),
+        ("aliases", ("10.0.0.300",), "is neither a host name nor an address"),
+        ("aliases", ("",), "is neither a host name nor an address"),
+        ("policy", Policy(exclude_vms=("db", " ")), "exclude_vms has an empty entry, which names no VM"),
+        ("policy", Policy(vm_timeout=1e300, max_hold=1e300), "vm_timeout is 1e"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(option: str, value: Any, said: str) -> None:
+    values = {"dataset": "tank/a", "snapshot": "one", option: value}
+    with pytest.raises(InputError) as caught:
+        Request(**values).check()
+    assert said in str(caught.value) and caught.value.remedy
+
+
+def test_what_can_be_meant_is_taken() -> None:
+    Request("tank/a", "one", lock_timeout=0.0, aliases=("nfs.example.com", "10.0.0.1", "fd00::1")).check()
 
 
 def test_the_defaults_make_sense() -> None:

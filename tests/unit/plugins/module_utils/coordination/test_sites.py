@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import matching
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import sites
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import preflight, sites
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import Problem, texts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import (
     Site,
@@ -43,6 +43,15 @@ DATASETS = [
     )
 ]
 DOUBT = "the server nas was not resolved in time: check the name servers"
+
+
+def test_named_datastores_that_are_not_there_are_told_before_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
+    monkeypatch.setattr(preflight, "list_datastores", lambda session: [GOOD.datastore])
+    said = preflight.missing_datastores(session, replace(CREDENTIAL, datastores=("good", "godo")))
+    assert said == [
+        "datastores has 'godo', which vcenter.lab does not have; until it has, every run reports that as a problem."
+    ]
 
 
 def match(name: str, *datasets: str, doubt: str = "", might: tuple[str, ...] = ()) -> Match:

@@ -179,7 +179,7 @@ OPTIONS = st.fixed_dictionaries(
         "port": st.integers(1, 65535),
         "username": st.sampled_from(["root", "DOM\\user", "a@b", "with space"]),
         "filesystem": st.sampled_from(["tank", "tank/a b/c"]),
-        "datastores": st.lists(st.text(), max_size=4),
+        "datastores": st.lists(st.text(min_size=1).filter(str.strip), max_size=4),
         "validate_certs": st.booleans(),
         "ca_path": st.sampled_from(["", "/etc/ca.pem"]),
         "thumbprint": st.sampled_from(["", "ab" * 32, PIN, PIN.replace(":", " ").lower()]),
