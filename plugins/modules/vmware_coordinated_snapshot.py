@@ -350,7 +350,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.en
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.name_now import name_now
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import DEFAULT_SCHEMA
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import DEFAULT_SCHEMA, check_schema
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
 
 SPEC = TIMEOUTS + ArgumentSpec(
@@ -386,8 +386,11 @@ def run(module):
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
         name = options["name"]
         if name is None:
-            name = name_now(engine.zfs, options["dataset"], options["naming_schema"] or DEFAULT_SCHEMA)
-        result = take(engine, Request.from_options(options, name))
+            schema = check_schema(options["naming_schema"] or DEFAULT_SCHEMA)
+            name = name_now(engine.zfs, options["dataset"], schema)
+        request = Request.from_options(options, name)
+        request.check()
+        result = take(engine, request)
     for problem in [
         *result["problems"],
         *result.pop("warnings"),

@@ -229,11 +229,10 @@ def _canonical(task: SnapshotTask) -> SnapshotTask:
     """One form per meaning, so that a second run with the same options finds nothing to change."""
     task.schedule.check()
     task.schedule.check_jitter(task.jitter)
-    check_schema(task.naming_schema)
+    check_schema(task.naming_schema, check_dataset(task.dataset))
     lifetime(task.lifetime_value, task.lifetime_unit)
     return dataclasses.replace(
         task,
-        dataset=check_dataset(task.dataset),
         exclude=tuple(sorted(set(task.exclude))),
         exclude_vms=tuple(sorted(set(task.exclude_vms))),
         aliases=tuple(sorted(set(task.aliases))),
