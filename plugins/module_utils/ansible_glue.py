@@ -84,9 +84,9 @@ TIMEOUTS = ArgumentSpec(
     {"connect_timeout": {"type": "float", "default": 15.0}, "call_timeout": {"type": "float", "default": 60.0}}
 )
 
-# For modules that change a stored credential: what is left out stays as it is. So there are no defaults, and the
-# environment is read by read_environment(), only where no stored credential is named: a task that changes the password
-# of credential 3 must not rename it to the server whose name its job happens to carry.
+# For modules that change a stored credential: with an id what is left out stays as it is. So there are no defaults, and
+# the environment is read by read_environment(), only where no stored credential is named: a task that changes the
+# password of credential 3 must not rename it to the server whose name its job happens to carry.
 STORED_CONNECTION = ArgumentSpec(_CONNECTION) + TIMEOUTS
 
 # For modules that log in: documentation fragment `connection`.

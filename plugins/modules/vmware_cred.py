@@ -13,6 +13,8 @@ description:
   - A credential says which vCenter or ESXi host runs the VMs whose disks lie on a dataset, and how to log in there.
     Coordinated snapshots of the dataset use it.
   - It is stored on the storage host, the password encrypted with a key that only root can read.
+  - The options are the whole credential. One that is left out takes its default, also when another value is stored;
+    only the password stays. Only with O(id) every option that is left out stays as it is.
   - Nothing is stored before a login with it succeeded and showed that the account may do what is needed, unless
     O(verify_login=false).
 extends_documentation_fragment:
@@ -34,7 +36,7 @@ attributes:
 options:
   state:
     description:
-      - V(present) creates the credential, or changes it where it differs from the options that are given.
+      - V(present) creates the credential, or changes it where it differs from the options.
       - V(absent) removes it. The last credential of a server is kept while VMware snapshots may be left there, because
         only with it can they be removed, see O(force).
     type: str
@@ -58,7 +60,7 @@ options:
       - If neither this nor O(id) is set, the environment variable E(VMWARE_HOST) is used.
     type: str
   port:
-    description: TCP port of its API. A new credential gets V(443) when it is left out.
+    description: TCP port of its API. V(443) by default.
     type: int
   username:
     description:
@@ -67,7 +69,7 @@ options:
     type: str
   password:
     description:
-      - Password of O(username). A new credential needs one.
+      - Password of O(username). A new credential needs one. When it is left out the stored one stays.
       - If neither this nor O(id) is set, the environment variable E(VMWARE_PASSWORD) is used.
     type: str
   update_password:
@@ -95,8 +97,8 @@ options:
     elements: str
   validate_certs:
     description:
-      - Whether the server's certificate must be signed by a known authority and issued for O(hostname). A new
-        credential gets V(true) when it is left out.
+      - Whether the server's certificate must be signed by a known authority and issued for O(hostname). V(true) by
+        default.
       - If neither this nor O(id) is set, the environment variable E(VMWARE_VALIDATE_CERTS) is used.
       - A O(thumbprint) decides alone and makes this option irrelevant.
     type: bool
@@ -104,13 +106,14 @@ options:
     description:
       - Absolute path, on the storage host, of the authorities to trust, a PEM file or a folder prepared with
         C(openssl rehash).
-      - When left out the authorities that the storage host trusts are used. An empty string removes a stored path.
+      - When left out the authorities that the storage host trusts are used. With O(id) an empty string removes a stored
+        path.
     type: path
   thumbprint:
     description:
       - SHA-256 thumbprint of the server's certificate, which is then the only certificate that is accepted.
       - Colons, spaces and case do not matter. Read it with C(openssl x509 -noout -fingerprint -sha256).
-      - An empty string removes a stored thumbprint.
+      - When left out none is pinned. With O(id) an empty string removes a stored thumbprint.
     type: str
   verify_login:
     description:
@@ -285,7 +288,7 @@ def run(module):
                     require_nothing_left(Journal(database), credentials.list_all(), existing)
         else:
             require_libraries(["cryptography"])
-            wanted = (existing or Credential("", "", "")).merged(parameters)
+            wanted = wanted_credential(existing, parameters)
             credentials.refuse_twin(wanted)
             check_filesystem(parameters["filesystem"], wanted.datastores)
             if parameters["ca_path"]:
@@ -323,6 +326,13 @@ def look_up(credentials, parameters):
             f"Give id, or {', '.join(IDENTITY)}",
         )
     return credentials.find(Credential("", "", "").merged(parameters))
+
+
+def wanted_credential(existing, parameters):
+    """With id only what is given changes; without it the options are the whole credential, but for the password."""
+    if parameters["id"] is not None:
+        return existing.merged(parameters)
+    return (existing or Credential("", "", "")).declared(parameters)
 
 
 def check_filesystem(filesystem, datastores):

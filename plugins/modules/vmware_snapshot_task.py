@@ -17,7 +17,8 @@ description:
     by their creation time. One that is held or has a clone stays, and so do the newest one and the newest one that is
     complete. Those of a run that has not ended stay, too. So does what was received, and what lies on a dataset that
     the task does not take, because it is excluded or below a task that is not recursive.
-  - Options that are left out stay as they are; a new task gets the defaults that are named.
+  - The options are the whole task. One that is left out takes the default that is named, also when another value is
+    stored. Only with O(id) an option that is left out stays as it is.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.state
@@ -34,14 +35,15 @@ attributes:
 options:
   state:
     description:
-      - V(present) creates the task and its timer, or changes them where they differ from the options that are given.
+      - V(present) creates the task and its timer, or changes them where they differ from the options.
       - V(absent) removes both. The ZFS snapshots of the task stay, and are not destroyed by anyone from then on.
     type: str
     choices: [present, absent]
     default: present
   id:
     description:
-      - The task to change or remove, as M(quiesce.vmware_zfs.vmware_snapshot_task_info) lists it.
+      - The task to change or remove, as M(quiesce.vmware_zfs.vmware_snapshot_task_info) lists it. Only the options that
+        are given change.
       - Without it, O(dataset) and O(naming_schema) together say which task is meant.
     type: int
   dataset:
@@ -69,35 +71,46 @@ options:
       - Names of the snapshots, with the parts of a date as C(strftime) knows them, in the storage host's time.
       - Must hold C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s). V(auto-%Y-%m-%d_%H-%M) by default.
       - A name that is taken, as when clocks go back, gets the seconds since 1970 behind it.
+      - Beside the parts of a date it holds letters, digits, blanks and C(_-.:), as ZFS takes no others. So C(%z) is
+        refused, whose C(+) ZFS does not take; leave it out, or use C(%s).
     type: str
   schedule:
     description:
       - When the task runs, in the storage host's local time, as crontab has it (numbers, names, ranges, lists, steps).
       - When O(schedule.dom) and O(schedule.dow) are both restricted, a day matches if either does.
       - A run that was missed because the storage host was off is made up for once, after its start.
+      - A schedule is one value. Fields that are left out take their defaults, so O(schedule.hour=2) alone is 02:00
+        every day, whatever was stored before. Without any schedule a task runs every hour.
     type: dict
     suboptions:
       minute:
-        description: Minutes, 0 to 59. V(00) by default.
+        description: Minutes, 0 to 59.
         type: str
+        default: "00"
       hour:
-        description: Hours, 0 to 23. V(*) by default.
+        description: Hours, 0 to 23.
         type: str
+        default: "*"
       dom:
-        description: Days of the month, 1 to 31. V(*) by default.
+        description: Days of the month, 1 to 31.
         type: str
+        default: "*"
       month:
-        description: Months, 1 to 12 or jan to dec. V(*) by default.
+        description: Months, 1 to 12 or jan to dec.
         type: str
+        default: "*"
       dow:
-        description: Days of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat. V(*) by default.
+        description: Days of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat.
         type: str
+        default: "*"
       begin:
-        description: Time of day (HH:MM) before which it does not run. V(00:00) by default.
+        description: Time of day (HH:MM) before which it does not run.
         type: str
+        default: "00:00"
       end:
-        description: Time of day (HH:MM) after which it does not run. V(23:59) by default.
+        description: Time of day (HH:MM) after which it does not run.
         type: str
+        default: "23:59"
   jitter:
     description:
       - Within how many seconds after its due minute a run begins. V(30) by default, so that storage hosts with equal
@@ -221,10 +234,9 @@ EXAMPLES = r"""
       hour: "2"
     jitter: 600
 
-- name: Stop the first one for a while
+- name: Stop the first one until it is applied again
   quiesce.vmware_zfs.vmware_snapshot_task:
-    dataset: tank/vmware
-    naming_schema: auto-%Y-%m-%d_%H-%M
+    id: 1
     enabled: false
 """
 
@@ -354,6 +366,7 @@ task:
 """
 
 import time
+from dataclasses import asdict
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import QUIESCE_FAILURE, VM_FAILURE
@@ -365,10 +378,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapsh
     SnapshotTasks,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.calendar import Schedule
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import DEFAULT_SCHEMA, check_schema
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.occurrences import wakings
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import UNITS
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets, select
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets, not_there, select
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import check_dataset
 
 STRINGS = {"type": "list", "elements": "str"}
 SPEC = ArgumentSpec(
@@ -383,7 +399,7 @@ SPEC = ArgumentSpec(
         "naming_schema": {"type": "str"},
         "schedule": {
             "type": "dict",
-            "options": {name: {"type": "str"} for name in ("minute", "hour", "dom", "month", "dow", "begin", "end")},
+            "options": {name: {"type": "str", "default": value} for name, value in asdict(Schedule()).items()},
         },
         "jitter": {"type": "int"},
         "enabled": {"type": "bool"},
@@ -414,10 +430,11 @@ def run(module):
         existing = look_up(tasks, module.params)
         wanted = None
         if module.params["state"] == "present":
-            wanted = (existing or SnapshotTask("")).merged(module.params)
+            wanted = wanted_task(existing, module.params)
             tasks.refuse_twin(wanted)
             check(wanted)
-            check_datasets(wanted)
+            for warning in check_datasets(wanted):
+                module.warn(warning)
             if wanted.enabled and not module.check_mode:
                 systemd.require()
     timer = systemd.read(existing.id) if existing else timers.NONE
@@ -436,11 +453,20 @@ def run(module):
 def look_up(tasks, parameters):
     """The stored task that is meant, or None. An id to change must exist; one to remove may be gone already."""
     if parameters["id"] is None:
-        identity = {name: parameters[name] for name in ("dataset", "naming_schema")}
-        return tasks.find(SnapshotTask("").merged(identity))
+        schema = parameters["naming_schema"]  # not checked: also a task of an older release can be removed
+        return tasks.find(
+            SnapshotTask(check_dataset(parameters["dataset"]), DEFAULT_SCHEMA if schema is None else schema)
+        )
     if parameters["state"] == "present":
         return tasks.get(parameters["id"])
     return next((task for task in tasks.list_all() if task.id == parameters["id"]), None)
+
+
+def wanted_task(existing, parameters):
+    """With id only what is given changes; without it the options are the whole task."""
+    if parameters["id"] is not None:
+        return existing.merged(parameters)
+    return (existing or SnapshotTask("")).declared(parameters)
 
 
 def timer_of(task):
@@ -448,10 +474,13 @@ def timer_of(task):
 
 
 def check_datasets(task):
-    """Raise what a run would raise for its dataset and its exclude."""
-    chosen = select(list_datasets(Zfs(), task.dataset), task.dataset, task.recursive, task.exclude)
+    """Raise what a run would raise for its dataset and its exclude; return what it would warn of."""
+    found = list_datasets(Zfs(), task.dataset)
+    chosen = select(found, task.dataset, task.recursive, task.exclude)
+    check_schema(task.naming_schema, max((dataset.name for dataset in chosen), key=len))
     if task.vmware_sync and chosen[0].kind == "volume":
         raise InputError(f"'{task.dataset}' is a volume", "Name the file system that the NFS datastore lies on")
+    return not_there(task.exclude, found)
 
 
 def settings(task, timer):

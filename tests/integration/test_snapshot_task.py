@@ -327,11 +327,12 @@ def test_the_module_has_task_and_timer_and_changes_nothing_twice(scene: Scene, u
     assert (spread["diff"]["before"]["jitter"], spread["diff"]["after"]["jitter"]) == (30, 600)
     assert run_module("vmware_snapshot_task", {**wanted, "jitter": 600}, diff=True)["diff"] == spread["diff"]
     assert "RandomizedDelaySec=600s\nFixedRandomDelay=yes\n" in timer.read_text()
-    assert not run_module("vmware_snapshot_task", wanted)["changed"]
+    assert not run_module("vmware_snapshot_task", {**wanted, "jitter": 600})["changed"]
+    assert run_module("vmware_snapshot_task", wanted)["task"]["jitter"] == 30, "what is left out takes its default"
 
     changed = run_module("vmware_snapshot_task", {**wanted, "schedule": {"hour": "3"}})
     assert changed["changed"] and "OnCalendar=*-*-* 03:00:00\n" in timer.read_text()
-    assert changed["task"]["schedule"]["minute"] == "0"
+    assert changed["task"]["schedule"]["minute"] == "00", "a schedule is one value"
     disabled = run_module("vmware_snapshot_task", {"id": made["task"]["id"], "enabled": False}, diff=True)
     assert disabled["diff"]["before"]["timer"]["active"] and not disabled["diff"]["after"]["timer"]["active"]
     assert run_module("vmware_snapshot_task_info", {})["tasks"][0]["next_run"] is None

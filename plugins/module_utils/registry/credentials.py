@@ -64,6 +64,13 @@ class Credential:
             "updated": self.updated or None,
         }
 
+    def declared(self, options: Mapping[str, Any]) -> "Credential":
+        """What `options` say of this credential: those that are None take their defaults, whatever is stored. Raises
+        InputError.
+        """
+        given = {name: getattr(self, name) for name in ("id", "created", "updated")}
+        return dataclasses.replace(Credential("", "", "").merged(options), **given)
+
     def merged(self, options: Mapping[str, Any]) -> "Credential":
         """This credential with those `options` that are not None, in canonical form. Raises InputError."""
         given = {name: options[name] for name in _SETTINGS if options.get(name) is not None}

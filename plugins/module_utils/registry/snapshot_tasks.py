@@ -74,12 +74,20 @@ class SnapshotTask:
         values = json.loads(json.dumps(dataclasses.asdict(self)))
         return {**values, **{name: values[name] or None for name in _GIVEN}}
 
+    def declared(self, options: Mapping[str, Any]) -> "SnapshotTask":
+        """What `options` say of this task: those that are None take their defaults, whatever is stored. Raises
+        InputError.
+        """
+        given = {name: getattr(self, name) for name in _GIVEN}
+        return dataclasses.replace(SnapshotTask("").merged(options), **given)
+
     def merged(self, options: Mapping[str, Any]) -> "SnapshotTask":
-        """This task with those `options` that are not None; `schedule` likewise, field by field. Raises InputError."""
+        """This task with those `options` that are not None. A schedule is one value: its fields that are None take
+        their defaults. Raises InputError.
+        """
         given = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
         if "schedule" in given:
-            fields = {name: value for name, value in given["schedule"].items() if value is not None}
-            given["schedule"] = dataclasses.replace(self.schedule, **fields)
+            given["schedule"] = Schedule(**{k: v for k, v in given["schedule"].items() if v is not None})
         return _canonical(dataclasses.replace(self, **given))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import preflight
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     CertificateUntrusted,
@@ -20,6 +21,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info, vmware_cred_key
@@ -105,7 +107,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     for name in ("VMWARE_HOST", "VMWARE_USER", "VMWARE_PASSWORD", "VMWARE_VALIDATE_CERTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(vmware_cred, "connect", host.connect)
-    monkeypatch.setattr(vmware_cred, "require_privileges", lambda *arguments: None)  # needs a server to ask
+    for needs_a_server_to_ask in ("require_privileges", "missing_datastores"):
+        monkeypatch.setattr(vmware_cred, needs_a_server_to_ask, lambda *arguments: [])
     return host
 
 
@@ -140,6 +143,36 @@ def test_a_new_password_is_told_from_the_stored_one(host: Host) -> None:
     assert host.stored()[0][1] == NEW_CANARY
 
 
+OTHER_VALUES: dict[str, Any] = {"validate_certs": False, "datastores": ["ds1"], "thumbprint": "ab" * 32}
+
+
+@pytest.mark.parametrize("option", [*OTHER_VALUES, "ca_path"])
+def test_what_a_playbook_no_longer_names_takes_its_default(option: str, host: Host, tmp_path: Path) -> None:
+    """All but the password: a certificate that nobody verifies must not stay so in silence."""
+    (tmp_path / "authorities").mkdir()
+    value = {**OTHER_VALUES, "ca_path": str(tmp_path / "authorities")}[option]
+    default = host.cred(**CREATE)["credential"]
+    named = host.cred(**CREATE, **{option: value})
+    assert named["changed"] and named["credential"][option] != default[option]
+    assert not host.cred(**CREATE, **{option: value})["changed"]
+
+    predicted = host.cred(check=True, **VCENTER)
+    assert predicted["changed"] and host.stored()[0][0] == named["credential"]
+    back = host.cred(**VCENTER)
+    assert back["changed"] and back["diff"] == predicted["diff"] and back["credential"]["id"] == default["id"]
+    assert (back["diff"]["before"][option], back["diff"]["after"][option]) == (
+        named["credential"][option],
+        default[option],
+    )
+    assert {**back["credential"], "updated": ""} == {**default, "updated": ""}
+    assert host.stored()[0][1] == CANARY and host.logins[-1] == (
+        Endpoint(VCENTER["hostname"]),
+        VCENTER["username"],
+        CANARY,
+    )
+    assert not host.cred(**VCENTER)["changed"] and not host.cred(check=True, **CREATE)["changed"]
+
+
 def test_seed_update_by_id_changes_the_password_alone(host: Host) -> None:
     host.cred(**CREATE, port=8443, validate_certs=False, datastores=["ds1"])
     before = host.stored()[0][0]
@@ -171,7 +204,7 @@ def test_an_esxi_host_is_stored_alike(host: Host) -> None:
     options = {"hostname": "esxi01.example.com", "username": "root", "password": CANARY, "filesystem": "tank/vms"}
     assert host.cred(**options, thumbprint="ab" * 32)["changed"]
     assert not host.cred(**options, thumbprint=":".join(["AB"] * 32))["changed"]
-    assert host.cred(**options, thumbprint="")["credential"]["thumbprint"] is None
+    assert host.cred(id=1, thumbprint="")["credential"]["thumbprint"] is None
 
 
 @pytest.mark.parametrize("how", [{"id": 1}, VCENTER])
@@ -219,6 +252,19 @@ def test_verify_login_false_mends_while_the_server_is_down(host: Host) -> None:
         ({**CREATE, "filesystem": "-rf"}, "cannot be a dataset's name"),
         ({**CREATE, "filesystem": "tank/volume"}, "'tank/volume' is a volume; name the file system"),
         ({**CREATE, "hostname": "https://vcenter"}, "is no host name"),
+        ({**CREATE, "hostname": "10.0.0.300"}, "is no host name and no IP address"),
+        ({**CREATE, "hostname": "192.168.1"}, "is no host name and no IP address"),
+        ({**CREATE, "hostname": "a" * 64 + ".lab"}, "is no host name and no IP address"),
+        ({**CREATE, "hostname": "a." * 127 + "lab"}, "is no host name and no IP address"),
+        ({**CREATE, "hostname": "0.0.0.0"}, "is no host name and no IP address"),
+        ({**CREATE, "hostname": "ff02::1"}, "is no host name and no IP address"),
+        ({**CREATE, "port": 0}, "The port 0 does not exist"),
+        ({**CREATE, "username": "  "}, "The username is empty"),
+        ({**CREATE, "password": CANARY + "\n"}, "The password holds a line break"),
+        ({**CREATE, "password": "\x00" + CANARY}, "The password holds a line break or another control character"),
+        ({**CREATE, "datastores": ["ds1", ""]}, "datastores has an empty entry"),
+        ({**CREATE, "ca_path": "ca.pem"}, "is not absolute"),
+        ({**CREATE, "ca_path": "/no/such.pem", "verify_login": False}, "cannot be used as certificate authorities"),
         ({**CREATE, "thumbprint": "AB"}, "is not a SHA-256 thumbprint"),
         ({**CREATE, "connect_timeout": 0}, "connect_timeout is 0; give a number of seconds above zero"),
         (VCENTER, "A new credential needs a password"),
@@ -231,6 +277,24 @@ def test_bad_input_gets_a_sentence(host: Host, options: dict[str, Any], sentence
     said = host.refuses(**options)
     assert sentence in said and "\n" not in said
     assert host.logins == []
+
+
+def test_authorities_that_the_units_would_not_see_are_refused(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have a /tmp of their own: what works for the module would fail every night."""
+    hidden, units = tmp_path / "authorities", tmp_path / "units"
+    for folder in (hidden, units):
+        folder.mkdir()
+    monkeypatch.setattr(preflight, "_HIDDEN", (str(tmp_path),))
+    monkeypatch.setattr(timers.Timers.__init__, "__defaults__", (units, "systemctl"))
+    (tmp_path.parent / f"{tmp_path.name}-link").symlink_to(hidden)
+    assert host.cred(**CREATE, ca_path=str(hidden))["changed"], "nothing runs in a unit there"
+    (units / timers.SERVICE).touch()
+    for path in (str(hidden), str(tmp_path.parent / f"{tmp_path.name}-link")):
+        said = host.refuses(**{**CREATE, "filesystem": "tank/vms"}, ca_path=path)
+        assert f"ca_path '{path}' lies in {tmp_path}" in said and "put the certificates into another place" in said
+    assert host.cred(**{**CREATE, "filesystem": "tank/vms"}, ca_path=str(hidden), thumbprint="ab" * 32)["changed"]
 
 
 def test_a_rename_onto_another_credential_is_refused(host: Host) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, TaskNotFound
@@ -16,6 +16,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapsh
     SnapshotTask,
     SnapshotTasks,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.calendar import Schedule
 
 NIGHTLY = {
     "dataset": "tank/vmware", "recursive": True, "lifetime_value": 1, "lifetime_unit": "WEEK",
@@ -66,9 +67,15 @@ def test_a_twin_is_refused(tasks: SnapshotTasks) -> None:
     ("option", "value", "said"),
     [
         ("naming_schema", "auto-%Y", "lacks %m %d %H %M"),
+        ("naming_schema", "auto/%s", "cannot be a snapshot's name"),
+        ("naming_schema", "x" * 240 + "-%s", "ZFS takes 255"),
         ("lifetime_value", 0, "lifetime_value is 0"),
+        ("lifetime_value", 10**12, "lifetime_value is 1000000000000; give at most"),
         ("lifetime_unit", "FORTNIGHT", "FORTNIGHT"),
         ("schedule", {"minute": "61"}, "minute '61' is not what cron understands"),
+        ("schedule", {"minute": "1" * 5000}, "is not what cron understands"),
+        ("schedule", {"minute": "*/" + "1" * 5000}, "is not what cron understands"),
+        ("schedule", {"end": "1439"}, "give it as HH:MM in quotes"),
         ("schedule", {"dom": "31", "month": "2"}, "never fires"),
         ("jitter", 3601, "jitter is 3601 s"),
         ("dataset", "-tank", "cannot be a dataset's name"),
@@ -77,6 +84,23 @@ def test_a_twin_is_refused(tasks: SnapshotTasks) -> None:
 def test_bad_settings_are_refused(option: str, value: object, said: str) -> None:
     with pytest.raises(InputError, match=said):
         SnapshotTask("").merged({**NIGHTLY, option: value})
+
+
+def test_without_an_id_what_is_left_out_takes_its_default(tasks: SnapshotTasks) -> None:
+    """`merged` is the partial update by id, `declared` what a playbook says without one."""
+    stored = tasks.insert(SnapshotTask("").merged({**NIGHTLY, "enabled": False, "exclude_vms": ["db"]}))
+    assert stored.merged({"lifetime_value": 3}).settings() == {**stored.settings(), "lifetime_value": 3}
+    declared = stored.declared(NIGHTLY)
+    assert (declared.enabled, declared.exclude_vms) == (True, ())
+    assert (declared.id, declared.key, declared.created) == (stored.id, stored.key, stored.created)
+    assert declared.settings() == SnapshotTask("").merged(NIGHTLY).settings()
+
+
+@pytest.mark.parametrize("how", [SnapshotTask.merged, SnapshotTask.declared])
+def test_a_schedule_is_one_value(tasks: SnapshotTasks, how: Callable[..., SnapshotTask]) -> None:
+    stored = tasks.insert(SnapshotTask("").merged({**NIGHTLY, "schedule": {"minute": "*/5", "begin": "08:00"}}))
+    assert how(stored, {**NIGHTLY, "schedule": {"hour": "2", "dow": None}}).schedule == Schedule(hour="2")
+    assert how(stored, {**NIGHTLY, "schedule": {}}).schedule == Schedule()
 
 
 def handled(tasks: SnapshotTasks) -> float:
