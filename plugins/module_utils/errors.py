@@ -27,7 +27,8 @@ class QuiesceError(Exception):
 
     def __str__(self) -> str:
         remedy = f"; {self.remedy[:1].lower()}{self.remedy[1:]}" if self.remedy else ""
-        return printable(f"{self.problem}{remedy}.", 4000)
+        behind = printable(f"{remedy}.", 1000)  # of a very long sentence the problem is cut, not what to do
+        return printable(self.problem, 4000 - len(behind)) + behind
 
 
 class InputError(QuiesceError):

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Sequence
 
+_KIND = re.compile(r" \(\w{1,60}\)\Z")  # of a fault, as vsphere/faults.py ends its sentences with it
 _LEAST_WIDTH = 20  # of a column that is wrapped, however narrow the terminal is
 
 
@@ -20,6 +22,15 @@ def printable(value: object, limit: int | None = 400) -> str:
         for character in str(value)
     )
     return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shortened(text: str, limit: int) -> str:
+    """The first `limit` characters of `text`, the last of which are the kind of fault in brackets that it ends with."""
+    if len(text) <= limit:
+        return text
+    kind = _KIND.search(text)
+    end = f" ...{kind[0]}" if kind else ""
+    return text[: limit - len(end)] + end
 
 
 def vm_on(name: str, server: str) -> str:

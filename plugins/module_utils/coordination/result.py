@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..errors import SnapshotExists
+from ..text import shortened
 from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.names import dataset_of
@@ -158,7 +159,7 @@ def manifest_entry(hold: Hold) -> dict[str, Any]:
     """What a manifest keeps of a VM: also what a restore has to know of its disks, and what lies elsewhere."""
     entry = {
         **_facts(hold),
-        "reason": hold.reason[:_LONGEST_REASON],
+        "reason": shortened(hold.reason, _LONGEST_REASON),
         "disks": [
             {
                 "key": placed.disk.key,

@@ -10,7 +10,12 @@ import pickle
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import counted, printable, table
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import (
+    counted,
+    printable,
+    shortened,
+    table,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +69,18 @@ def test_numbers_take_their_nouns() -> None:
 def test_an_error_is_one_sentence() -> None:
     assert str(QuiesceError("It is broken", "Mend it")) == "It is broken; mend it."
     assert str(QuiesceError("It is broken")) == "It is broken."
+
+
+def test_a_very_long_error_still_says_what_to_do() -> None:
+    said = str(QuiesceError("It is broken " * 1000, "Run 'vmware-zfs recover'"))
+    assert len(said) == 4000 and said.endswith("…; run 'vmware-zfs recover'.")
+
+
+@given(st.text(), st.sampled_from(["", " (FileLocked)", " (" + "x" * 60 + ")"]), st.integers(100, 200))
+def test_what_is_shortened_keeps_the_kind_of_fault(text: str, kind: str, limit: int) -> None:
+    short = shortened(text * 20 + kind, limit)
+    assert len(short) <= limit and short.endswith(kind) and short[:20] == (text * 20 + kind)[:20]
+    assert len(text * 20 + kind) > limit or short == text * 20 + kind
 
 
 def test_a_secret_shows_nowhere() -> None:
