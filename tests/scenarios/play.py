@@ -169,7 +169,7 @@ class Stage:
 
     def run(self, snapshot: str = "one") -> Outcome:
         """The coordinated run of the scenario, or with another `snapshot` a further one."""
-        for name in self._scenario.unreadable:
+        for name in self._scenario.unreadable if snapshot == "one" else ():
             self.servers[0].deny("System.Read", name, self._scenario.whole)
         for rule in self._scenario.rules if snapshot == "one" else ():
             self.servers[rule.server].rule(**rule.fields())

@@ -147,11 +147,6 @@ def _check(engine: Engine, request: Request) -> list[str]:
     check_dataset(request.dataset)
     found = list_datasets(engine.zfs, request.dataset)
     chosen = select(found, request.dataset, request.recursive, request.exclude)
-    if chosen[0].receiving:
-        raise ZfsError(
-            f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it has not come to its end",
-            f"Let it end, or remove what is there with 'zfs receive -A {request.dataset}'",
-        )
     if not request.task and not engine.credentials.find_for_datasets([dataset.name for dataset in chosen]):
         raise InputError(_no_credential(request), "Store one with vmware_cred")
     return [check_snapshot(dataset.name, request.snapshot) for dataset in chosen]
@@ -165,6 +160,11 @@ def _plan(
     earlier = EarlierRuns(engine)
     around = datasets_around(engine.zfs, pool_of(request.dataset))
     chosen = select(around, request.dataset, request.recursive, request.exclude)
+    if chosen[0].receiving:
+        raise ZfsError(
+            f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it has not come to its end",
+            f"Let it end, or remove what is there with 'zfs receive -A {request.dataset}'",
+        )
     chosen = [dataset for dataset in chosen if only is None or dataset.name in only]
     names = [dataset.name for dataset in chosen]
     credentials = engine.credentials.find_for_datasets(names)

@@ -23,6 +23,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.creden
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import printable
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info, vmware_cred_key
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args, show_tracebacks
@@ -293,7 +294,10 @@ def test_authorities_that_the_units_would_not_see_are_refused(
     (units / timers.SERVICE).touch()
     for path in (str(hidden), str(tmp_path.parent / f"{tmp_path.name}-link")):
         said = host.refuses(**{**CREATE, "filesystem": "tank/vms"}, ca_path=path)
-        assert f"ca_path '{path}' lies in {tmp_path}" in said and "put the certificates into another place" in said
+        assert (
+            f"ca_path '{printable(path, 80)}' lies in {tmp_path}" in said
+            and "put the certificates into another place" in said
+        )
     assert host.cred(**{**CREATE, "filesystem": "tank/vms"}, ca_path=str(hidden), thumbprint="ab" * 32)["changed"]
 
 
