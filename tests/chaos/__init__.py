@@ -5,5 +5,5 @@
 
     python -m tests.chaos [--seed N] [--faults N] [--minutes M]
 
-docs/reliability.md says what is promised, how this tests it, and how to read build/chaos.json.
+docs/reliability.md says what is promised and how this tests it, tests/README.md how to read build/chaos.json.
 """
