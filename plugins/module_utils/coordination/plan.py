@@ -134,14 +134,17 @@ def not_received(datasets: Iterable[str]) -> list[str]:
 
 def each_once(views: Iterable[tuple[Site, Vm]]) -> list[tuple[Site, Vm]]:
     """Every VM once, as an account shows it that may read it, if one may: two accounts, or two names of a server, show
-    the same VM.
+    the same VM. The instance UUID tells apart the VMs of two vCenters of which one is a copy of the other.
     """
-    best: dict[tuple[str, str], tuple[Site, Vm]] = {}
+    readable: dict[tuple[str, str, str], tuple[Site, Vm]] = {}
+    unread: dict[tuple[str, str], tuple[Site, Vm]] = {}
     for site, vm in views:
-        _unused, known = best.setdefault((site.session.server_id, vm.moid), (site, vm))
-        if vm.readable and not known.readable:
-            best[site.session.server_id, vm.moid] = (site, vm)
-    return list(best.values())
+        if vm.readable:
+            readable.setdefault((site.session.server_id, vm.moid, vm.instance_uuid), (site, vm))
+        else:
+            unread.setdefault((site.session.server_id, vm.moid), (site, vm))
+    read = {(server, moid) for server, moid, _unused in readable}
+    return [*readable.values(), *(view for key, view in unread.items() if key not in read)]
 
 
 def _without_shared(members: Collection[Member]) -> Iterable[Member]:

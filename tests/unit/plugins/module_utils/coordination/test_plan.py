@@ -328,3 +328,11 @@ def test_each_disk_is_kept_as_it_was_seen(monkeypatch: pytest.MonkeyPatch) -> No
     ]
     (bare,) = plan(monkeypatch, replace(WEB, disks=(*WEB.disks, Disk("Hard disk 3", (), False, 2002)))).members
     assert (bare.disks[1].datastore, bare.disks[1].datasets) == ("", ())
+
+
+def test_every_vm_once_as_whoever_may_read_it_sees_it() -> None:
+    """A vCenter that was copied gives the same managed object IDs to other VMs, which have to be held as well."""
+    blind, sees, copied = site(*ONE), site(*ONE), site(*ONE)
+    unread, other = replace(WEB, readable=False, name="", instance_uuid=""), replace(WEB, instance_uuid="5029-2")
+    views = [(blind, unread), (sees, WEB), (blind, WEB), (copied, other), (sees, replace(unread, moid="vm-2"))]
+    assert planning.each_once(views) == [(sees, WEB), (copied, other), (sees, replace(unread, moid="vm-2"))]
