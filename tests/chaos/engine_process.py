@@ -35,6 +35,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination im
     engine,
     hold_run,
     lock,
+    looks,
     quiesce,
     recover,
     release,
@@ -158,8 +159,8 @@ def work(task: Task, line: Line) -> None:
     engine.Journal = _journal(steps)  # type: ignore[misc]
     vm_snapshots.start_create = _stepping(steps, "create", vm_snapshots.start_create)
     vm_snapshots.start_remove = _stepping(steps, "remove", vm_snapshots.start_remove)
-    hold_run.first_look = _stepping(steps, "first-look", hold_run.first_look)
-    hold_run.second_look = _stepping(steps, "second-look", hold_run.second_look)
+    looks.first_look = _stepping(steps, "first-look", looks.first_look)
+    looks.second_look = _stepping(steps, "second-look", looks.second_look)
     _SteppingZfs.steps = steps
     engine.Zfs = _SteppingZfs  # type: ignore[misc]
 
@@ -233,12 +234,12 @@ def _removal_with_children() -> None:
 
 def _seal_without_the_second_look() -> None:
     """What the first look found is sealed."""
-    hold_run.second_look = lambda *arguments: Look()
+    looks.second_look = lambda *arguments: Look()
 
 
 def _second_look_too_early() -> None:
     """The second look is over before the ZFS snapshot is asked for."""
-    look, take = hold_run.second_look, hold_run.HoldRun._take
+    look, take = looks.second_look, hold_run.HoldRun._take
     early: dict[int, Look] = {}
 
     def second_look(site: Any, *arguments: Any) -> Look:
@@ -248,10 +249,10 @@ def _second_look_too_early() -> None:
 
     def take_late(self: hold_run.HoldRun) -> None:
         for site in {id(site): site for site in self._sites.values()}.values():
-            self._look(site, self._first[id(site)])
+            self._looks.second(site)
         take(self)
 
-    hold_run.second_look, hold_run.HoldRun._take = second_look, take_late  # type: ignore[method-assign]
+    looks.second_look, hold_run.HoldRun._take = second_look, take_late  # type: ignore[method-assign]
 
 
 def _digest_first() -> None:

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import Any, Sequence
 
-from ..errors import DatasetNotFound, PolicyRefused, QuiesceError, RunFailed, VSphereError, ZfsTimeout
+from ..errors import DatasetNotFound, PolicyRefused, QuiesceError, RunFailed, ZfsTimeout
 from ..text import counted, printable, vm_on
 from ..zfs import snapshots
 from . import identity, result
@@ -22,10 +22,11 @@ from .consistency import CRASH
 from .engine import Engine
 from .gone import without_gone
 from .journal import ENDED, RELEASING, Entry, best_effort
-from .look import Look, first_look, second_look
+from .look import Look
+from .looks import Looks
 from .plan import NOTHING, Plan
 from .problem import Problem, texts
-from .quiesce import Hold, Quiesce
+from .quiesce import Hold, Quiesce, holds_of
 from .record import Record
 from .release import Release, Removal
 from .request import Request
@@ -51,11 +52,9 @@ class HoldRun:
         self._stop, self._policy = stop, request.policy
         self._deadline = time.monotonic() + self._policy.max_hold
         self._name = identity.snapshot_name(run)
-        self._datasets = frozenset(plan.datasets)
         self._holds = [Hold.planned(member) for member in plan.members]
-        self._problems = list(plan.problems)
+        self._looks = Looks(plan, self._holds, self._name)
         self._refused = ""  # why the policy does not let the run go on
-        self._first: dict[int, Look] = {}  # of each site, by its identity in this process
         self._taken = Taken(Record(run, engine.host.id, request.task, vmware_snapshot=self._name), plan.snapshots)
         self._sites = {credential.id: site for site in sites for credential in site.credentials}
         self._unread: dict[int, int] = {}  # VMs of each site whose new state was not read yet
@@ -91,7 +90,7 @@ class HoldRun:
         description = identity.description(self._engine.host, self._id, self._plan.snapshots[0])
 
         def quiesce(site: Site) -> None:
-            holds = [hold for hold in self._holds_of(site) if hold.entry]
+            holds = [hold for hold in holds_of(site, self._holds) if hold.entry]
             site.session.open_connections(min(len(holds), self._policy.limits.per_vcenter))
             Quiesce(
                 session=site.session,
@@ -137,43 +136,11 @@ class HoldRun:
 
     def _look_first(self) -> None:
         """Find out what each VM has reached, and raise RunFailed when the policy forbids that."""
-        looks = self._work.look(lambda site: self._look(site, None))
+        looks = self._work.look(self._looks.first)
         for site, look in looks.wait(until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
-            if look is None:
-                look = self._no_answer(site, f"{site.server} did not answer when the VMs were looked at last")
-            self._first[id(site)] = look
-            self._apply(site, look, look.failure)
+            self._looks.take_first(site, look)
         self._go_on()
         self._refuse()
-
-    def _look(self, site: Site, first: Look | None) -> Look:
-        """One look at the VMs of a site, the second one when it is given what the `first` has found."""
-        holds, members = self._holds_of(site), self._plan.members
-        try:
-            now = site.watch.states() if site.watch is not None else {}
-        except VSphereError as error:
-            return Look(failure=error.problem, problems=[Problem(str(error), self._carried(site))])
-        if first is None:
-            return first_look(site, now, self._datasets, holds, members, self._name)
-        return second_look(site, now, self._datasets, holds, members, self._name, first)
-
-    def _no_answer(self, site: Site, reason: str) -> Look:
-        text = f"{site.server} did not answer when the VMs were looked at: VMs may have come that are not known."
-        return Look(failure=reason, problems=[Problem(text, self._carried(site))])
-
-    def _carried(self, site: Site) -> frozenset[str] | None:
-        return self._datasets & site.carried or None
-
-    def _apply(self, site: Site, look: Look, failure: str) -> None:
-        self._problems += look.problems
-        for hold in self._holds_of(site):
-            hold.was_seen_on(look.datasets.get(hold.member.moid, frozenset()))
-            if failure:
-                if hold.level != CRASH:
-                    hold.leave_behind("vm", failure)
-            elif hold.member.moid in look.findings:
-                finding = look.findings[hold.member.moid]
-                hold.level, hold.reason, hold.hindrance = finding.level, finding.reason, finding.hindrance
 
     # ---- The ZFS snapshot
 
@@ -186,7 +153,7 @@ class HoldRun:
             self._plan = without_gone(
                 self._engine.zfs, self._plan, self._holds, error, max(0.0, self._deadline - time.monotonic())
             )
-            self._datasets, self._taken.names = frozenset(self._plan.datasets), self._plan.snapshots
+            self._looks.datasets, self._taken.names = frozenset(self._plan.datasets), self._plan.snapshots
             self._create()
         self._taken.seen = True
 
@@ -206,7 +173,7 @@ class HoldRun:
         self._look_until = now + min(_LOOK_TIME, max(_LEAST_LOOK_TIME, self._deadline - now))
         self._second: Pending[Look] | None = None
         if self._taken.seen:
-            self._second = self._work.look(lambda site: self._look(site, self._first[id(site)]))
+            self._second = self._work.look(self._looks.second)
         return self._work.work(partial(self._release, deadline=now + self._policy.max_hold))
 
     def _look_is_over(self) -> bool:
@@ -217,10 +184,10 @@ class HoldRun:
         if self._second is not None:
             self._second.wait_at(site, until=self._look_is_over)
         # What to remove is decided here, in the site's own thread: by now nothing is created there any more.
-        removals = {id(hold): self._removal(hold) for hold in self._holds_of(site) if hold.started is not None}
+        removals = {id(hold): self._removal(hold) for hold in holds_of(site, self._holds) if hold.started is not None}
         if removals:
             Release(site.session, self._engine.journal, self._policy.limits, deadline).run(list(removals.values()))
-        unasked = [hold.entry for hold in self._holds_of(site) if hold.entry and hold.started is None]
+        unasked = [hold.entry for hold in holds_of(site, self._holds) if hold.entry and hold.started is None]
         best_effort(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
         return removals
 
@@ -267,10 +234,7 @@ class HoldRun:
             self._taken.find(self._engine.zfs, _LOOK_TIME)
         better = [hold for hold in self._holds if hold.level != CRASH]
         for site, look in self._second.wait(until=self._look_is_over) if self._second is not None else ():
-            if look is None:
-                look = self._no_answer(site, f"{site.server} did not answer")
-            unknown = "whether it was held until the ZFS snapshot was taken is not known: "
-            self._apply(site, look, look.failure and unknown + look.failure)
+            self._looks.take_second(site, look)
         lost = [hold for hold in better if hold.level == CRASH]
         best_effort(lambda: self._engine.journal.set_state(self._id, RELEASING))
         try:
@@ -278,8 +242,9 @@ class HoldRun:
         except PolicyRefused as error:
             self._taken.destroy(self._engine.zfs, _LOOK_TIME)
             return error
-        self._problems += [self._problem_of(hold) for hold in lost]
-        self._taken.records = records(self._taken.record, self._plan.snapshots, self._holds, self._problems)
+        problems = self._looks.problems
+        problems += [self._problem_of(hold) for hold in lost]
+        self._taken.records = records(self._taken.record, self._plan.snapshots, self._holds, problems)
         self._taken.unsealed, unwritten = seal(self._engine, self._id, self._taken.records, self._taken.createtxgs)
         if unwritten:
             self._taken.notes.append(f"The records were set, but could not be written to the journal: {unwritten}.")
@@ -293,7 +258,7 @@ class HoldRun:
     # ---- The end
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
-        done = result.of_run(self._id, self._plan, self._holds, self._problems, self._taken, left)
+        done = result.of_run(self._id, self._plan, self._holds, self._looks.problems, self._taken, left)
         if left:
             done["problems"].append(f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}")
         best_effort(lambda: self._engine.journal.end_run(self._id, done, ENDED))
@@ -323,7 +288,7 @@ class HoldRun:
     def _refuse(self) -> None:
         """Raise PolicyRefused when the policy forbids what the looks have shown."""
         forbidden = self._policy.forbidden()
-        new = self._problems[len(self._plan.problems) :]
+        new = self._looks.problems[len(self._plan.problems) :]
         refusals = texts(new) if "vm" in forbidden else []
         refusals += [
             f"the {vm_on(hold.member.name, hold.member.server)}: {hold.reason}"
@@ -334,7 +299,3 @@ class HoldRun:
             raise PolicyRefused(
                 "; ".join(refusals).rstrip("."), "Mend it, or relax on_vm_failure or on_quiesce_failure"
             )
-
-    def _holds_of(self, site: Site) -> list[Hold]:
-        mine = {credential.id for credential in site.credentials}
-        return [hold for hold in self._holds if hold.member.credential in mine]

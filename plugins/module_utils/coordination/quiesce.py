@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Generator
+from typing import Callable, Generator, Iterable
 
 from ..errors import ConnectionFailed, RegistryError, VSphereError, VSphereFault
 from ..text import vm_on
@@ -19,6 +19,7 @@ from .drive import Drive, Flow, Job, Outcome, Pause, Task
 from .journal import Journal, best_effort
 from .plan import QUIESCE, Member
 from .request import Policy
+from .sites import Site
 
 _RETRY = 1.0  # seconds before a busy VM is asked again
 
@@ -62,6 +63,12 @@ class Hold:
     def leave_behind(self, hindrance: str, reason: str) -> None:
         """The run goes on without it."""
         self.level, self.hindrance, self.reason = CRASH, hindrance, reason
+
+
+def holds_of(site: Site, holds: Iterable[Hold]) -> list[Hold]:
+    """Those of the `holds` that are on a site's server."""
+    mine = {credential.id for credential in site.credentials}
+    return [hold for hold in holds if hold.member.credential in mine]
 
 
 @dataclass
