@@ -92,7 +92,7 @@ class Locks:
         A wave lives as long as its whole run, which has one lock however many waves there are. Those of release 1.0.0
         have a lock each.
         """
-        return bool(_RUN.match(run)) and any(self._is_held(self._runs / one) for one in {run, whole_of(run)})
+        return bool(_RUN.match(run)) and any(self._is_held(self._runs / one) for one in (run, whole_of(run)))
 
     def _is_held(self, path: Path) -> bool:
         if not path.exists():

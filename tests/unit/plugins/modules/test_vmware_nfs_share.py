@@ -271,7 +271,9 @@ def resolver(host: Host, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 
     def add(canonical: str, addresses: list[str] | None, *aliases: str) -> None:
         table.update(dict.fromkeys((canonical.lower(), *aliases), (canonical, addresses)))
-        (host.folder / "canonical").write_text(json.dumps({name: canonical for name, (canonical, _) in table.items()}))
+        (host.folder / "canonical").write_text(
+            json.dumps({name: canonical for name, (canonical, _unused) in table.items()})
+        )
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return add

@@ -23,6 +23,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.re
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.runs_v1 import LOST, SNAPSHOTTING
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import ZfsTimeout
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import pool_of
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, Pool
 
@@ -177,7 +178,7 @@ def test_the_vms_wait_for_a_suspended_pool_once(world: World, monkeypatch: pytes
         return []
 
     for run, name in (("one", "tank/a@s"), ("two", "tank/b@s"), ("three", "tank2/a@s")):
-        world.journal.open_run(run, "", name.split("/")[0], [name], SNAPSHOTTING)
+        world.journal.open_run(run, "", pool_of(name), [name], SNAPSHOTTING)
     monkeypatch.setattr(runs_v1.snapshots, "existing", suspended)
     lowered, problems = world.settle()
     assert lowered == [] and len(asked) == 2 and "tank2/a@s" in asked

@@ -84,7 +84,11 @@ def stage(folder: Path, monkeypatch: pytest.MonkeyPatch, *servers: Any, datasets
     """An engine with servers, for turns that quiesce VMs."""
     scenario = Scenario("a task", servers or VMS, Expected(), datasets=datasets)
     with Stage(scenario, lambda number, config: Vcenter(config), connect, folder) as made:
-        monkeypatch.setattr(snapshot_task, "connect", lambda *login, timeouts: made._log_in(*login))
+
+        def log_in(endpoint: Any, username: str, password: Any, timeouts: Any) -> Any:
+            return made._log_in(endpoint, username, password)
+
+        monkeypatch.setattr(snapshot_task, "connect", log_in)
         yield made
 
 
