@@ -237,6 +237,5 @@ def test_a_schema_that_an_older_release_has_stored_can_be_removed(host: Host) ->
 def test_an_excluded_dataset_that_is_not_there_is_warned_of(host: Host) -> None:
     wanted = {**BASE, "recursive": True, "exclude": ["tank/a/b", "tank/a/scartch"]}
     for check in (True, False):
-        (warned,) = host.task(check, **wanted)["warnings"]
-        said = "exclude has 'tank/a/scartch', which is no dataset here; correct it or remove it."
-        assert said in json.dumps(warned)
+        warned = json.dumps(host.task(check, **wanted)["warnings"])  # with those of calls before, in older releases
+        assert "exclude has 'tank/a/scartch', which is no dataset here; correct it or remove it." in warned
