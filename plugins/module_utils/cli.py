@@ -17,10 +17,11 @@ from typing import Any, Callable, Sequence, TextIO
 from . import turn_report
 from .coordination import leftovers
 from .coordination.engine import Engine, open_engine
+from .coordination.identity import whole_of
 from .coordination.recover import recover
 from .coordination.snapshot_task import overview, summary, take_turn
 from .coordination.still_there import destroyed
-from .errors import InputError, QuiesceError
+from .errors import InputError, QuiesceError, RegistryError, TaskNotFound
 from .registry.database import Paths
 from .secret import leave_no_core_dump
 from .text import printable, table, vm_on
@@ -168,6 +169,8 @@ def _run(options: argparse.Namespace) -> int:
             turn = take_turn(engine, engine.tasks.get(options.task), options.scheduled, options.dry_run)
     except QuiesceError as error:
         if "turn" not in error.details:
+            if options.scheduled and isinstance(error, RegistryError) and not isinstance(error, TaskNotFound):
+                return _again(error)  # the state is locked, or its disk is full
             raise
         failure, turn = error, error.details["turn"]
     if options.json:
@@ -177,10 +180,14 @@ def _run(options: argparse.Namespace) -> int:
     if failure is None:
         return turn_report.status(turn)
     if failure.details.get("again"):
-        _complain(failure, "The turn stays due, and its service tries again in five minutes.")
-        return turn_report.AGAIN
+        return _again(failure)
     _complain(failure)
     return turn_report.FAILED
+
+
+def _again(error: QuiesceError) -> int:
+    _complain(error, "The turn stays due, and its service tries again in five minutes.")
+    return turn_report.AGAIN
 
 
 def _print_turn(turn: dict[str, Any], dry: bool) -> None:
@@ -208,7 +215,7 @@ def status(engine: Engine, last: int) -> dict[str, Any]:
         "alive": [dict(holder.__dict__) for holder in alive],
         **leftovers.as_dict(engine),
         "runs": [
-            {**summary(run), "state": "alive" if run.id in living else run.state, "destroyed": gone[run.id]}
+            {**summary(run), "state": "alive" if whole_of(run.id) in living else run.state, "destroyed": gone[run.id]}
             for run in runs
         ],
     }

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Collection, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError, RunFailed
 from ..registry.snapshot_tasks import SnapshotTask
@@ -107,28 +107,29 @@ def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: 
     due = engine.tasks.begin(task.id, now, partial(last_due, task.schedule))
     if due is None:
         return _outcome(task, skipped="it is not due")
-    seen_to = engine.tasks.end
+    punctual = now - due < _PUNCTUAL + task.jitter
     try:
-        punctual = now - due < _PUNCTUAL + task.jitter
-        return _turn(engine, task, Instant(due if punctual else now, since=due), dry)
+        turn = _turn(engine, task, Instant(due if punctual else now, since=due), dry)
     except QuiesceError as error:
-        if _is_worth_another_try(task, error, due):
-            seen_to, error.details["again"] = engine.tasks.again, True
+        if error.details.get("again"):
+            best_effort(lambda: engine.tasks.again(task.id, due))
+        elif not error.details.pop("interrupted", False):  # otherwise once more, as after a power cut
+            best_effort(lambda: engine.tasks.end(task.id, due))
         raise
-    finally:
-        best_effort(lambda: seen_to(task.id, due))
+    best_effort(lambda: engine.tasks.end(task.id, due))
+    return turn
 
 
-def _is_worth_another_try(task: SnapshotTask, error: QuiesceError, due: float) -> bool:
+def _is_worth_another_try(task: SnapshotTask, error: QuiesceError, turn: Mapping[str, Any], instant: Instant) -> bool:
     """Whether a failed turn is tried again before the next one is due.
 
-    Not what cannot be meant, and not a run that held VMs: to hold them every five minutes would be worse than to miss
-    a snapshot. What is left is, above all, a pool that is imported late.
+    Not an invalid request, and not a run that was refused or held VMs: to hold them every five minutes would be worse
+    than to miss a snapshot. What is left is, above all, a pool that is imported late.
     """
-    following = next_due(task.schedule, due)
-    in_time = following is None or time.time() + AGAIN_AFTER < following
-    taken = error.details.get("turn", {}).get("snapshot")
-    return in_time and taken is None and not isinstance(error, (InputError, RunFailed))
+    if instant.since is None or turn["snapshot"] is not None or isinstance(error, (InputError, RunFailed)):
+        return False
+    following = next_due(task.schedule, instant.since)
+    return following is None or time.time() + AGAIN_AFTER < following
 
 
 def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
@@ -139,7 +140,6 @@ def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
 def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> dict[str, Any]:
     turn, stop = _outcome(task), Stop()
     engine = replace(engine, connect=Logins(partial(connect, timeouts=_timeouts(task))))
-    spare = retire.spared(engine.tasks, [task], time.time())
     failure: QuiesceError | None = None
     found: Facts | None = None
     try:
@@ -152,23 +152,26 @@ def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> di
             turn["snapshot"] = dict(error.details)
     if turn["snapshot"] is not None and not dry:
         turn["incomplete"] = _why_incomplete(task, turn["snapshot"])
-    if not stop.asked():
+    again = failure is not None and _is_worth_another_try(task, failure, turn, instant)
+    if not stop.interrupted:
         try:
-            turn["retired"] = _retire(engine, task, found, spare, dry)
+            turn["retired"] = _retire(engine, task, found, dry, note=not again)
         except QuiesceError as error:
             failure = failure or error
     if failure is not None:
-        failure.details["turn"] = turn
+        failure.details.update(turn=turn, **({"again": True} if again else {}))
+        if stop.interrupted:
+            failure.details["interrupted"] = True
         raise failure
     return turn
 
 
-def _retire(
-    engine: Engine, task: SnapshotTask, found: Facts | None, spare: Collection[str], dry: bool
-) -> dict[str, Any]:
+def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, note: bool) -> dict[str, Any]:
+    """Without `note` the turn is not noted: it is tried again, and a clock that is doubted stays so until then."""
+    spare = retire.spared(engine.tasks, [task], time.time())
     found = retire.facts(engine.zfs, [task.dataset]) if found is None else found
     retired = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive, spare)
-    if not dry:
+    if note and not dry:
         best_effort(lambda: engine.tasks.turned(task.id, time.time(), bool(spare)))
     return retired
 

@@ -19,10 +19,14 @@ _SUSPENSIONS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Stop:
-    """Whether the run is to be ended, and why. The first reason counts. Safe for use by several threads."""
+    """Whether the run is to be ended, and why. The first reason counts. Safe for use by several threads.
+
+    `interrupted`: a signal asked for it, so the process or the whole host is to end.
+    """
 
     def __init__(self) -> None:
         self.reason = ""
+        self.interrupted = False
 
     def ask(self, reason: str) -> None:
         # No lock: a signal handler calls this too, in the middle of anything.
@@ -43,6 +47,7 @@ def on_signals(stop: Stop) -> Iterator[None]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
+        stop.interrupted = True
         stop.ask(f"it was interrupted by {signal.Signals(number).name}")
 
     before = {number: signal.signal(number, ask) for number in _SIGNALS}

@@ -17,7 +17,7 @@ from typing import Any, Callable, Iterator, Mapping
 from ..errors import InputError, TaskNotFound
 from ..schedule.calendar import Schedule
 from ..schedule.naming import DEFAULT_SCHEMA, check_schema
-from ..schedule.retention import lifetime
+from ..schedule.retention import check_lifetime
 from ..zfs.names import check_dataset
 from .database import Database, Paths
 
@@ -238,7 +238,7 @@ def _canonical(task: SnapshotTask) -> SnapshotTask:
     task.schedule.check()
     task.schedule.check_jitter(task.jitter)
     check_schema(task.naming_schema, check_dataset(task.dataset))
-    lifetime(task.lifetime_value, task.lifetime_unit)
+    check_lifetime(task.lifetime_value, task.lifetime_unit)
     return dataclasses.replace(
         task,
         exclude=tuple(sorted(set(task.exclude))),

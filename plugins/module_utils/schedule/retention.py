@@ -53,15 +53,24 @@ class Verdict:
 
 
 def lifetime(value: int, unit: str) -> timedelta:
-    """How long a task keeps its snapshots; a month is 30 days, a year 365. Raises InputError."""
-    if unit not in UNITS:
-        raise InputError(f"lifetime_unit is '{unit}'", f"Choose one of {', '.join(UNITS)}")
-    most = _LONGEST // UNITS[unit]
+    """How long a task keeps its snapshots; a month is 30 days, a year 365. What an older release has stored beyond the
+    longest lifetime counts as that. Raises InputError.
+    """
+    return min(value, _most(unit)) * UNITS[unit]
+
+
+def check_lifetime(value: int, unit: str) -> None:
+    """Raises InputError for what no task is to be stored with."""
     if value < 1:
         raise InputError(f"lifetime_value is {value}", "Give at least 1")
-    if value > most:
-        raise InputError(f"lifetime_value is {value}", f"Give at most {most}, which is a thousand years")
-    return value * UNITS[unit]
+    if value > _most(unit):
+        raise InputError(f"lifetime_value is {value}", f"Give at most {_most(unit)}, which is a thousand years")
+
+
+def _most(unit: str) -> int:
+    if unit not in UNITS:
+        raise InputError(f"lifetime_unit is '{unit}'", f"Choose one of {', '.join(UNITS)}")
+    return _LONGEST // UNITS[unit]
 
 
 def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) -> list[Verdict]:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli, turn_report
@@ -23,7 +25,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     InputError,
     PolicyRefused,
     QuiesceError,
+    RegistryError,
     RunFailed,
+    TaskNotFound,
     ZfsError,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
@@ -71,6 +75,13 @@ def take_old(zfs: Storage, task: SnapshotTask, name: str, ago: float, dataset: s
 
 def turn(engine: Engine, task: SnapshotTask, **how: bool) -> dict[str, Any]:
     return snapshot_task.take_turn(engine, task, **how)
+
+
+def fails_with(error: QuiesceError) -> Callable[..., Any]:
+    def fail(*_arguments: Any, **_options: Any) -> Any:
+        raise error
+
+    return fail
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -205,6 +216,17 @@ def test_a_pool_that_is_imported_late_costs_no_snapshot(
     assert turn(engine, task, scheduled=True)["skipped"] == "it is not due"
 
 
+@pytest.mark.parametrize(
+    ("error", "scheduled", "manual"),
+    [(RegistryError("The state is locked"), 75, 1), (TaskNotFound("There is no snapshot task 7"), 1, 1)],
+)
+def test_a_state_that_cannot_be_opened_costs_no_snapshot(
+    monkeypatch: pytest.MonkeyPatch, error: RegistryError, scheduled: int, manual: int
+) -> None:
+    monkeypatch.setattr(cli, "open_engine", fails_with(error))
+    assert (cli.main(["run", "7", "--scheduled"]), cli.main(["run", "7"])) == (scheduled, manual)
+
+
 def test_no_try_is_left_when_the_next_turn_comes_as_soon(engine: Engine, zfs: Storage) -> None:
     task = store(engine, schedule={"minute": "*"})
     make_due(engine, task)
@@ -232,10 +254,7 @@ def test_only_what_held_nothing_is_tried_again(
     task = store(engine, schedule={"minute": "0", "hour": "0", "dom": "1", "month": "1"})
     make_due(engine, task, hours=3 * 366 * 24)
 
-    def fail(*_arguments: Any) -> Any:
-        raise error
-
-    monkeypatch.setattr(snapshot_task, "list_datasets", fail)
+    monkeypatch.setattr(snapshot_task, "list_datasets", fails_with(error))
     with pytest.raises(type(error)):
         turn(engine, task, scheduled=True)
     monkeypatch.undo()
@@ -285,10 +304,24 @@ def test_a_turn_that_is_stopped_destroys_nothing(tmp_path: Path, monkeypatch: py
         task = store(world.engine, vmware_sync=True)
         old = take_old(world.zfs, task, "old", 3 * 86400)
         take_old(world.zfs, task, "newer", 2 * 86400)
-        monkeypatch.setattr(snapshot_task.Stop, "asked", lambda stop: True)
-        with pytest.raises(RunFailed) as failure:
-            turn(world.engine, task)
+        with monkeypatch.context() as host:
+            host.setattr(world.engine.locks, "recovery", lambda: nullcontext(os.kill(os.getpid(), signal.SIGTERM)))
+            with pytest.raises(RunFailed, match="SIGTERM") as failure:
+                turn(world.engine, task)
         assert old in world.zfs.snapshots and failure.value.details["turn"]["retired"] is None
+
+
+def test_a_turn_that_a_reboot_ended_is_taken_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not seen to: the timer starts it again when the host is up."""
+    with stage(tmp_path, monkeypatch) as world:
+        task = store(world.engine, vmware_sync=True)
+        make_due(world.engine, task)
+        with monkeypatch.context() as host:
+            host.setattr(world.engine.locks, "recovery", lambda: nullcontext(os.kill(os.getpid(), signal.SIGTERM)))
+            with pytest.raises(RunFailed, match="SIGTERM"):
+                turn(world.engine, task, scheduled=True)
+        assert turn(world.engine, task, scheduled=True)["snapshot"]["created"]
+        assert turn(world.engine, task, scheduled=True)["skipped"] == "it is not due"
 
 
 def test_a_failing_retention_does_not_hide_what_was_taken(
@@ -318,6 +351,23 @@ def test_a_clock_that_jumps_by_more_than_the_lifetime_costs_nothing_at_once(
     assert set(before) < set(zfs.snapshots)
     assert "so this turn destroys nothing; check the clock of this host" in capsys.readouterr().out
     assert set(turn(engine, task)["retired"]["destroyed"]) == set(before)
+
+
+def test_a_clock_that_is_doubted_stays_so_while_the_turn_is_tried_again(
+    engine: Engine, zfs: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = store(engine, schedule={"minute": "0", "hour": "0", "dom": "1", "month": "1"}, lifetime_value=1)
+    old = take_old(zfs, task, "old", 3 * 86400)
+    take_old(zfs, task, "newer", 2 * 86400)
+    engine.tasks.turned(task.id, time.time() - 10 * 86400, False)
+    make_due(engine, task, hours=3 * 366 * 24)
+    monkeypatch.setattr(snapshot_task, "list_datasets", fails_with(ZfsError("it is being received")))
+    for _unused in range(3):
+        with pytest.raises(ZfsError) as failure:
+            turn(engine, task, scheduled=True)
+        assert failure.value.details["again"] and old in zfs.snapshots
+    monkeypatch.undo()
+    assert turn(engine, task, scheduled=True)["retired"]["destroyed"] == [] and old in zfs.snapshots
 
 
 def test_a_lifetime_that_is_shorter_than_the_schedule_is_kept(

@@ -10,7 +10,12 @@ from datetime import date, datetime, timedelta
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.calendar import Schedule
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import Taken, judge, lifetime
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import (
+    Taken,
+    check_lifetime,
+    judge,
+    lifetime,
+)
 from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,4 +178,11 @@ def test_retention_takes_what_has_had_its_time_and_says_why_the_rest_stays() -> 
 def test_lifetimes(value: int, unit: str, days: int) -> None:
     assert lifetime(value, unit) == timedelta(days=days)
     with pytest.raises(InputError, match="at least 1"):
-        lifetime(0, unit)
+        check_lifetime(0, unit)
+
+
+def test_a_lifetime_beyond_the_longest_is_not_stored_and_does_not_end_a_turn() -> None:
+    """Release 1.0.0 has stored such ones, for snapshots that stay for ever."""
+    with pytest.raises(InputError, match="at most 1000, which is a thousand years"):
+        check_lifetime(9999, "YEAR")
+    assert lifetime(9999, "YEAR") == timedelta(days=365 * 1000)
