@@ -387,7 +387,7 @@ def run(module):
         name = options["name"]
         if name is None:
             schema = check_schema(options["naming_schema"] or DEFAULT_SCHEMA)
-            name = name_now(engine.zfs, options["dataset"], schema)
+            name = name_now(engine.zfs, options["dataset"], options["recursive"], options["exclude"], schema)
         request = Request.from_options(options, name)
         request.check()
         result = take(engine, request)

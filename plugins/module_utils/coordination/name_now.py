@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from typing import Sequence
 
 from ..schedule.naming import unused_name
 from ..zfs import snapshots
 from ..zfs.command import Zfs
+from ..zfs.datasets import list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot
 from .manifest import PREFIX
+from .record import TASK
 
 _SAME = 120.0  # seconds that a snapshot of this minute is away, at most
 
 
-def name_now(zfs: Zfs, dataset: str, schema: str) -> str:
-    """The name that the naming `schema` gives a snapshot of `dataset` now.
+def name_now(zfs: Zfs, dataset: str, recursive: bool, exclude: Sequence[str], schema: str) -> str:
+    """The name that the naming `schema` gives a snapshot of `dataset` now, and of what is below it if `recursive`.
 
     One that has this name already is the answer to a question that is repeated within its minute. One of another time
     is not: when clocks go back a minute comes again, and who asks before an upgrade must not be given what is an hour
-    old. Raises InputError, ZfsError.
+    old. Nor is one that not all of the datasets have, which a snapshot task took. Raises InputError, ZfsError.
     """
     now = time.time()
+    chosen = select(list_datasets(zfs, check_dataset(dataset)), dataset, recursive, exclude)
 
-    def is_older(name: str) -> bool:
-        found = snapshots.properties(zfs, check_snapshot(check_dataset(dataset), name), PREFIX)
-        return found is not None and abs(now - int(found.get("creation", "0"))) > _SAME
+    def is_taken(name: str) -> bool:
+        found = snapshots.properties(zfs, check_snapshot(dataset, name), PREFIX)
+        if found is not None and (found.get(TASK) or abs(now - int(found.get("creation", "0"))) > _SAME):
+            return True
+        names = [check_snapshot(one.name, name) for one in chosen]
+        return 0 < len(snapshots.existing(zfs, names)) < len(names)
 
-    return unused_name(schema, datetime.fromtimestamp(now).astimezone(), is_older)
+    return unused_name(schema, datetime.fromtimestamp(now).astimezone(), is_taken)

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import name_now as naming
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import TASK
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import Dataset
+from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.zfs import ROOT, many
 
 NOW = 1792890060.0  # 2026-10-25 02:01 in Berlin, for the second time
 ZFS: Any = None
@@ -40,9 +43,20 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_name_of_now(monkeypatch: pytest.MonkeyPatch, age: int | None, name: str) -> None:
     there = {} if age is None else {"tank/a@auto-2026-10-25_02-01": {"creation": f"{NOW - age:.0f}"}}
     monkeypatch.setattr(snapshots, "properties", lambda zfs, name, prefix: there.get(name))
-    assert naming.name_now(ZFS, "tank/a", "auto-%Y-%m-%d_%H-%M") == name
+    monkeypatch.setattr(snapshots, "existing", lambda zfs, names: list(there))
+    monkeypatch.setattr(naming, "list_datasets", lambda zfs, root: [Dataset("tank/a", "filesystem", None, False)])
+    assert naming.name_now(ZFS, "tank/a", True, [], "auto-%Y-%m-%d_%H-%M") == name
+
+
+@pytest.mark.parametrize("taken", ["tank/a", "tank/a/deep"])
+def test_what_a_task_has_taken_of_the_dataset_or_below_it_is_not_the_answer(taken: str) -> None:
+    zfs: Any = many(1)
+    name = naming.name_now(zfs, ROOT, True, [], "auto-%Y-%m-%d_%H-%M")
+    below = zfs.datasets[-1]
+    zfs.take([f"{ROOT if taken == 'tank/a' else below}@{name}"], {TASK: "0123456789abcdef"}, int(NOW))
+    assert naming.name_now(zfs, ROOT, True, [], "auto-%Y-%m-%d_%H-%M") == f"{name}-{NOW:.0f}"
 
 
 def test_a_dataset_that_there_cannot_be_is_refused() -> None:
     with pytest.raises(InputError):
-        naming.name_now(ZFS, "tank/a b@c", "auto-%Y-%m-%d_%H-%M")
+        naming.name_now(ZFS, "tank/a b@c", False, [], "auto-%Y-%m-%d_%H-%M")
