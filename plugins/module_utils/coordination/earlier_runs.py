@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..vsphere.vms import Vm
 from .engine import Engine
-from .identity import NAME_PREFIX, origin_of
+from .identity import NAME_PREFIX, Origin, origin_of, whole_of
 from .journal import REMOVING, UNCONSOLIDATED, Entry
 from .sites import Site
 
@@ -21,7 +21,7 @@ class EarlierRuns:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._host, self._locks = engine.host, engine.locks
+        self._host, self._locks, self._journal = engine.host, engine.locks, engine.journal
         self._alive = {holder.run for holder in engine.locks.holders()}
         self._entries = [entry for entry in engine.journal.open_entries() if not self._lives(entry.run)]
 
@@ -32,7 +32,7 @@ class EarlierRuns:
                 continue
             entry = next((one for one in self._entries if one.name == name), None)
             origin = origin_of(self._host, name, description)
-            if entry is not None or (origin is not None and not self._lives(origin.run)):
+            if entry is not None or (origin is not None and self._is_over(origin)):
                 return (
                     f"its VMware snapshot '{name}' of an earlier run is still there"
                     f"{_noted(entry)}, so it gets no other; run 'vmware-zfs recover{'' if entry else ' --scan'}'"
@@ -45,8 +45,13 @@ class EarlierRuns:
                 )
         return ""
 
+    def _is_over(self, origin: Origin) -> bool:
+        """Whether its run was one of this host. With a former identity it may be that of a clone, which lives."""
+        here = origin.sure or self._journal.run(origin.run) is not None
+        return here and not self._lives(origin.run)
+
     def _lives(self, run: str) -> bool:
-        return run in self._alive or self._locks.is_alive(run)
+        return whole_of(run) in self._alive or self._locks.is_alive(run)
 
 
 def _noted(entry: Entry | None) -> str:

@@ -20,12 +20,12 @@ from .quiesce import Hold
 def without_gone(zfs: Zfs, plan: Plan, holds: Sequence[Hold], error: DatasetNotFound, timeout: float) -> Plan:
     """The plan without the datasets that are not there any more, because of which `zfs snapshot` failed with `error`.
 
-    Looks for `timeout` seconds at most. Raises the error when all are there, and RunFailed when one that is gone
-    carried a VM: where its files are now nobody has looked.
+    Looks for `timeout` seconds at most. Raises the error when all are there or none is, and RunFailed when one that is
+    gone carried a VM: where its files are now nobody has looked.
     """
     there = existing(zfs, plan.dataset, timeout)
     gone = [name for name in plan.datasets if name not in there]
-    if not gone:
+    if len(gone) in (0, len(plan.datasets)):
         raise error
     for hold in holds:
         lost = next((name for name in gone if hold.datasets is not None and name in hold.datasets), None)

@@ -213,12 +213,20 @@ def _lies_on(disk: Disk, site: Site, datasets: AbstractSet[str]) -> bool:
 def _strangers(
     site: Site, datasets: AbstractSet[str], members: Iterable[Member], now: Mapping[str, VmState]
 ) -> list[Problem]:
-    """Running VMs with files on the datasets that the plan does not know: they came after it."""
-    known = {member.moid for member in members if member.server_id == site.session.server_id}
+    """Running VMs with files on the datasets that the plan does not know: they came after it.
+
+    One of a vCenter that was copied is known by its instance UUID: managed object IDs are the same on both.
+    """
+    known: dict[str, set[str]] = {}
+    for member in members:
+        if member.server_id == site.session.server_id:
+            known.setdefault(member.moid, set()).add(member.instance_uuid)
     came: dict[str, set[str]] = {}
     for moid, state in now.items():
         may_run = state.power == "poweredOn" or not state.seen
-        if moid not in known and may_run and (places := _places(state, site) & datasets):
+        uuids = known.get(moid, set())
+        planned = uuids and (not state.instance_uuid or "" in uuids or state.instance_uuid in uuids)
+        if not planned and may_run and (places := _places(state, site) & datasets):
             came[moid] = places
     if not came:
         return []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Collection, Iterator, Sequence
 
-from ..errors import InputError, PolicyRefused, RunFailed, ZfsError
+from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed, ZfsError
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
 from ..zfs.datasets import half_received, list_datasets, not_there, select
@@ -166,6 +166,11 @@ def _plan(
             f"Let it end, or remove what is there with 'zfs receive -A {request.dataset}'",
         )
     chosen = [dataset for dataset in chosen if only is None or dataset.name in only]
+    if not chosen:
+        raise DatasetNotFound(
+            f"None of the datasets below {request.dataset} that still need a snapshot is there",
+            "Nothing has to be done; the next turn takes what is there then",
+        )
     names = [dataset.name for dataset in chosen]
     credentials = engine.credentials.find_for_datasets(names)
     sites, problems = open_sites(

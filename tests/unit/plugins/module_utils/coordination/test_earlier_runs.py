@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import identity, recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.earlier_runs import EarlierRuns
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
     ABSENT,
@@ -143,6 +146,27 @@ def test_that_of_a_living_run_does_not_count(stage: Stage) -> None:
     enter(stage.engine, web(stage), stage.servers[0], CREATED)
     with stage.engine.locks.alive(EARLIER, "tank/other"):
         assert vms(stage, "one")["web"] == ("filesystem", "") and len(web(stage).snapshots) == 1
+
+
+def test_that_of_a_wave_that_ended_while_the_plan_was_made_does_not_count(stage: Stage) -> None:
+    wave = identity.wave_ids(EARLIER, 2)[1]
+    text = identity.description(stage.engine.host, wave, f"{TREE}@old")
+    with stage.engine.locks.run(EARLIER, "tank/other", 0):
+        earlier = EarlierRuns(stage.engine)
+    site: Any = None
+    seen: Any = SimpleNamespace(snapshots=((identity.snapshot_name(wave), text),), consolidation_needed=False)
+    assert earlier.leftover_of(site, seen) == ""
+    assert "of an earlier run is still there" in EarlierRuns(stage.engine).leftover_of(site, seen)
+
+
+def test_that_of_a_clone_of_this_host_does_not_count(stage: Stage) -> None:
+    """It may be in the middle of its run, and only its own recovery can tell."""
+    clone = "0a0b0c0d0e0f"
+    stage.engine.host = replace(stage.engine.host, former=frozenset([clone]))
+    take(stage, host=clone)
+    assert vms(stage, "one")["web"] == ("filesystem", "") and len(web(stage).snapshots) == 1
+    stage.engine.journal.open_run(EARLIER, "", TREE, [f"{TREE}@old"])
+    assert vms(stage, "two")["web"][0] == "crash"
 
 
 def test_what_is_only_watched_does_not_count_until_it_is_seen(stage: Stage) -> None:

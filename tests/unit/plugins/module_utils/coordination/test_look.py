@@ -416,6 +416,14 @@ def test_whom_the_plan_knows_on_this_server_is_no_stranger(there: There) -> None
     assert problem.datasets == {"tank/a"}
 
 
+def test_a_vm_of_a_copied_vcenter_is_known_by_its_instance_uuid(there: There) -> None:
+    """Its managed object IDs are those of the other VMs."""
+    known = replace(member(), instance_uuid="5029-1")
+    for uuid, strangers in (("5029-1", 0), ("", 0), ("5029-2", 1)):
+        there.vms["vm-1"] = replace(state(), instance_uuid=uuid)
+        assert len(there.first(members=(known,)).problems) == strangers
+
+
 def test_strangers_are_one_problem_in_one_line(there: There) -> None:
     there.vms = {"vm-8": state(), "vm-\n9": state(chains={1: (("ds-b", "x.vmdk"),)})}
     (problem,) = there.first().problems
