@@ -110,7 +110,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     host.ssh(["zfs", "snapshot", "tank/vmware@by-hand"])
     known = taken(host)
     have(host, {})
-    vcenter.rule(method="CreateSnapshot.*", vm="db", effect="task_fault", fault="ApplicationQuiesceFault")
+    vcenter.rule(method="CreateSnapshot.*", vm="db", count=1, effect="task_fault", fault="ApplicationQuiesceFault")
     host.ssh(["date", "-s", "+2 hours"])
     doubted = wait_for_another(host, known, 150)
     assert result(host) == {"Result": "exit-code", "ExecMainStatus": "3"}
@@ -120,7 +120,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     vcenter.clear_rules()
     host.ssh(["date", "-s", "+40 seconds"])
     newest = wait_for_another(host, [*known, doubted], 150)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while late in taken(host) and time.monotonic() < deadline:
         time.sleep(1.0)
     left = taken(host)
