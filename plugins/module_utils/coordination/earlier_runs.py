@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..vsphere.vms import Vm
 from .engine import Engine
 from .identity import NAME_PREFIX, Origin, origin_of, whole_of
-from .journal import REMOVING, UNCONSOLIDATED, Entry
+from .journal import Entry
 from .sites import Site
 
 
@@ -38,7 +38,7 @@ class EarlierRuns:
                     f"{_noted(entry)}, so it gets no other; run 'vmware-zfs recover{'' if entry else ' --scan'}'"
                 )
         for entry in self._entries if vm.consolidation_needed else ():
-            if entry.state in (REMOVING, UNCONSOLIDATED) and _is_of(entry, site, vm):
+            if entry.removal_asked and _is_of(entry, site, vm):
                 return (
                     "its disks need consolidation since a VMware snapshot of an earlier run was removed"
                     f"{_noted(entry)}, so it gets no other; run 'vmware-zfs recover'"

@@ -64,6 +64,13 @@ class Entry:
         return self.state == ABSENT and not self.note
 
     @property
+    def removal_asked(self) -> bool:
+        """Whether its removal may have been asked for: only that can be why the VM's disks need consolidation now. One
+        that was there and is absent since may have been removed before its VM was out of sight.
+        """
+        return self.state in (REMOVING, UNCONSOLIDATED) or (self.state == ABSENT and bool(self.snapshot))
+
+    @property
     def unchanged_for(self) -> float:
         """Seconds since its state changed last, however the clock was set meanwhile."""
         return elapsed.seconds_since(self.changed, self.uptime)

@@ -23,10 +23,10 @@ from ..vsphere.vm_snapshots import Search, states
 from . import dead_runs, orphans, runs_v1
 from .creation import Creation
 from .engine import Engine
-from .journal import ABSENT, INTENDED, REMEMBERED, REMOVING, UNCONSOLIDATED, Entry, best_effort
+from .journal import ABSENT, INTENDED, REMEMBERED, Entry, best_effort
 from .leftovers import WATCHED, leftovers, told
 from .logins import Logins
-from .release import UNSEEN, Release, Removal
+from .release import UNMERGED, UNSEEN, Release, Removal
 from .request import Limits
 from .sites import newest_first
 from .visit import Server, Visit, Work
@@ -226,7 +226,7 @@ class _Recovery:
                 entry.name,
                 entry.instance_uuid,
                 creation=_creation_of(entry),
-                needed_consolidation=entry.needed_consolidation if _was_removed(entry) else None,
+                needed_consolidation=entry.needed_consolidation if entry.removal_asked else None,
             )
             for entry in entries
         ]
@@ -250,8 +250,13 @@ class _Recovery:
                 self._settled.add(entry.id)
             elif where is not None and not where.state.seen:
                 self._leave([entry], UNSEEN)
-            elif where is not None and where.state.consolidation_needed and entry.state == UNCONSOLIDATED:
-                self._leave([entry], entry.note)
+            elif (
+                where is not None
+                and where.state.consolidation_needed
+                and entry.removal_asked
+                and not entry.needed_consolidation
+            ):
+                self._leave([entry], entry.note or UNMERGED)
 
     def _leave(self, entries: Sequence[Entry], reason: str) -> None:
         """The journal knows the reason as well, so that status says the same."""
@@ -291,11 +296,6 @@ def _creation_of(entry: Entry) -> Creation:
         return Creation.OVERDUE
     looked_for = entry.state in (INTENDED, ABSENT)
     return Creation.UNANSWERED if looked_for and entry.creation is Creation.MADE else entry.creation
-
-
-def _was_removed(entry: Entry) -> bool:
-    """Whether a removal was asked for: only that can be why the VM's disks need consolidation now."""
-    return entry.state in (REMOVING, UNCONSOLIDATED)
 
 
 def _is_overdue(entry: Entry) -> bool:

@@ -22,7 +22,7 @@ from .whereabouts import RESTORED, locate
 _RETRY = 1.0  # seconds before something that failed is tried again
 UNSEEN = "its host is not connected to vCenter, or its snapshots cannot be read, so it may be there"
 _ATTEMPTS = 5  # refusals to remove one VMware snapshot, before it is left to the next recovery
-_UNCONSOLIDATED = "its VMware snapshot was removed, but its disks need consolidation"
+UNMERGED = "its VMware snapshot was removed, but its disks need consolidation"
 
 
 @dataclass
@@ -162,7 +162,7 @@ class Release:
             state = vm_snapshots.states(self._session, [removal.vm]).get(removal.vm)
             return self._is_left(removal, state, ended=True)
         if state is not None and state.consolidation_needed and not removal.needed_consolidation:
-            removal.unconsolidated, removal.reason = True, _UNCONSOLIDATED
+            removal.unconsolidated, removal.reason = True, UNMERGED
         removal.gone = True
         removal.released = removal.released or time.monotonic()
         may_come = state is None or removal.creation.may_come(seen=removal.existed)
@@ -190,6 +190,6 @@ class Release:
     def _merge(self, removal: Removal) -> Flow:
         outcome = yield Task(lambda: vm_snapshots.start_consolidate(self._session, removal.vm), self._deadline)
         if outcome.error is not None:
-            removal.reason = f"{_UNCONSOLIDATED}, which failed: {outcome.error.problem}"
+            removal.reason = f"{UNMERGED}, which failed: {outcome.error.problem}"
         elif outcome.unfinished or outcome.vanished:
-            removal.reason = f"{_UNCONSOLIDATED}, which did not end in time"
+            removal.reason = f"{UNMERGED}, which did not end in time"

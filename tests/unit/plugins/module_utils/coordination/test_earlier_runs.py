@@ -39,6 +39,7 @@ from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.vsphere import Vcen
 
 EARLIER = "20260101T020000-0badcafe"
 NAME = identity.snapshot_name(EARLIER)
+REMOVED_BEFORE = "absent after a removal"
 
 
 @pytest.fixture
@@ -85,6 +86,7 @@ def enter(engine: Engine, machine: Machine, server: Any, state: str, needed: boo
         CREATED: lambda: None,
         REMOVING: lambda: engine.journal.removing({entry: "snapshot-9"}),
         ABSENT: lambda: engine.journal.absent([entry]),
+        REMOVED_BEFORE: lambda: (engine.journal.removing({entry: "snapshot-9"}), engine.journal.absent([entry])),
         UNCONSOLIDATED: lambda: engine.journal.unconsolidated({entry: "why"}),
     }
     writes[state]()
@@ -218,12 +220,35 @@ def test_recovery_lists_what_is_not_consolidated(stage: Stage) -> None:
     assert done.left == [] and stage.engine.journal.open_entries() == [] and not web(stage).consolidation_needed
 
 
+def test_delta_files_are_not_forgotten_while_the_vm_is_out_of_sight(stage: Stage) -> None:
+    """For one look: it is registered anew, or its folder could not be read."""
+    stage.servers[0].rule(**rule("needs_consolidation", REMOVE, "web", count=1).fields())
+    stage.servers[0].rule(**rule("task_fault", CONSOLIDATE, "web", fault="FileLocked").fields())
+    stage.run("one")
+    server: Any = stage.servers[0]
+    machine = web(stage)
+    server.unregister("web")
+    assert [one["vm"] for one in recover.recover(stage.engine).watched] == ["web"]
+    server.register_again("web")
+    assert web(stage) is machine and machine.consolidation_needed
+    dry = recover.recover(stage.engine, dry=True)
+    assert [one["vm"] for one in dry.left] == ["web"] and "need consolidation" in dry.left[0]["reason"]
+    with stage.engine.locks.recovery(1.0):  # somebody else's: this run leaves it to that
+        assert "need consolidation since" in vms(stage, "two")["web"][1]
+    assert [one["vm"] for one in recover.recover(stage.engine).left] == ["web"]
+    stage.servers[0].clear_rules()
+    assert recover.recover(stage.engine).left == [] and stage.engine.journal.open_entries() == []
+    assert not machine.consolidation_needed
+
+
 @pytest.mark.parametrize(
     ("state", "there", "needed", "ours"),
     [
         (REMOVING, False, False, True),
         (REMOVING, False, True, False),
         (UNCONSOLIDATED, False, False, True),
+        (REMOVED_BEFORE, False, False, True),
+        (REMOVED_BEFORE, False, True, False),
         (INTENDED, False, False, False),
         (CREATED, False, False, False),
         (CREATED, True, False, False),  # it was needed before this removal
@@ -239,7 +264,9 @@ def test_a_recovery_consolidates_what_a_removal_of_ours_has_caused(
         take(stage)
     recover.recover(stage.engine)
     assert consolidations(stage) == ours and machine.consolidation_needed != ours and machine.snapshots == []
-    assert [one.state for one in stage.engine.journal.open_entries()] == ([ABSENT] if state == INTENDED else [])
+    assert [one.state for one in stage.engine.journal.open_entries()] == (
+        [ABSENT] if state in (INTENDED, REMOVED_BEFORE) else []
+    )
 
 
 def test_a_vm_that_others_left_in_need_is_held_as_ever(stage: Stage) -> None:
