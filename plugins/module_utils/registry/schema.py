@@ -148,6 +148,14 @@ TURNS = (
 CONSOLIDATION = (
     # 1 when the VM's disks needed consolidation before its VMware snapshot was asked for: that is not for us to do
     "ALTER TABLE vm_snapshot ADD COLUMN needed_consolidation INTEGER NOT NULL DEFAULT 0",
+    # 1.0.0 closed what it could not consolidate, and tried again with the next removal: each VM's last one tells
+    """
+    UPDATE vm_snapshot SET state = 'unconsolidated'
+    WHERE note LIKE 'its disks need consolidation%' AND id IN (
+        SELECT max(id) FROM vm_snapshot WHERE state = 'gone' AND note != 'it was never asked for'
+        GROUP BY hostname, port, vm
+    )
+    """,
 )
 
 UPTIME = (

@@ -269,6 +269,12 @@ def test_a_recovery_consolidates_what_a_removal_of_ours_has_caused(
     )
 
 
+def test_what_needs_no_consolidation_any_more_is_over(stage: Stage) -> None:
+    enter(stage.engine, web(stage), stage.servers[0], UNCONSOLIDATED)
+    assert recover.recover(stage.engine) == recover.Recovery()
+    assert consolidations(stage) == 0 and stage.engine.journal.open_entries() == []
+
+
 def test_a_vm_that_others_left_in_need_is_held_as_ever(stage: Stage) -> None:
     web(stage).consolidation_needed = True
     assert vms(stage, "one")["web"] == ("filesystem", "") and consolidations(stage) == 0

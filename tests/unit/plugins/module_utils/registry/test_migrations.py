@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
+    UNCONSOLIDATED,
+    Entry,
+    Journal,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry import schema
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.properties import Assignment
@@ -59,6 +63,35 @@ def test_what_is_known_of_each_creation(paths: Paths, read_only: bool) -> None:
         "gone0": Creation.MADE,
         **{f"{state}1": Creation.REPEATED for state in STATES},
     }
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_it_could_not_consolidate_is_open_again(paths: Paths, read_only: bool) -> None:
+    """It closed each as gone, and tried again in the next run: the last one of a VM tells."""
+    failed = "its disks need consolidation, which failed: A file is locked"
+    unasked = "it was never asked for"
+    with sqlite3.connect(paths.database) as connection:
+        for vm, *notes in (
+            ("failed", failed),
+            ("failed always", "", failed, failed),
+            ("succeeded later", failed, ""),
+            ("not tried later", failed, unasked),
+            ("failed for another reason", "its VM was busy"),
+        ):
+            for number, note in enumerate(notes):
+                connection.execute(
+                    "INSERT INTO vm_snapshot (run, hostname, port, vm, instance_uuid, vm_name, name, state, changed,"
+                    " note) VALUES ('old', 'vc', 443, ?, '', '', ?, 'gone', '2026-01-31T00:00:00.000+00:00', ?)",
+                    (vm, str(number), note),
+                )
+    connection.close()
+    with Database.open(paths, read_only) as opened:
+        found = [(one.vm, one.name, one.state, one.note) for one in Journal(opened).open_entries() if one.run == "old"]
+    assert found == [
+        ("failed", "0", UNCONSOLIDATED, failed),
+        ("failed always", "2", UNCONSOLIDATED, failed),
+        ("not tried later", "0", UNCONSOLIDATED, failed),
+    ]
 
 
 def test_the_states_of_its_runs_stay(paths: Paths) -> None:
