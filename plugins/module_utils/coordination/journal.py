@@ -38,7 +38,7 @@ class Entry:
 
     `changed` is when its state changed last, UTC in ISO 8601, `uptime` what elapsed.mark says of it. `username` is the
     account that it was asked for with, "" where that is not known. `needed_consolidation`: the VM's disks did before
-    its VMware snapshot was asked for.
+    its VMware snapshot was asked for, or, as far as a recovery saw it, before the removal was.
     """
 
     run: str
@@ -160,9 +160,14 @@ class Journal:
             [(CREATED, _now(), moid, Creation.REPEATED, Creation.MADE, entry) for entry, moid in snapshots.items()],
         )
 
-    def removing(self, snapshots: Mapping[int, str]) -> None:
-        """The removal of these VMware snapshots (entry -> managed object ID) is about to be asked for."""
-        self._advance(REMOVING, "snapshot", snapshots)
+    def removing(self, snapshots: Mapping[int, tuple[str, bool]]) -> None:
+        """The removal of these VMware snapshots is about to be asked for: entry -> its managed object ID, and whether
+        the VM's disks need consolidation before it.
+        """
+        self._write(
+            "UPDATE vm_snapshot SET state = ?, changed = ?, snapshot = ?, needed_consolidation = ? WHERE id = ?",
+            [(REMOVING, _now(), moid, needed, entry) for entry, (moid, needed) in snapshots.items()],
+        )
 
     def absent(self, entries: Iterable[int]) -> None:
         """These VMware snapshots are not there, and their creation may still be on its way: looked for from now on.

@@ -73,7 +73,8 @@ class Release:
         self._consolidate([removal for removal in removals if removal.unconsolidated])
 
     def _remove(self, removals: Sequence[Removal]) -> None:
-        best_effort(lambda: self._journal.removing({removal.entry: removal.snapshot for removal in removals}))
+        asked = {one.entry: (one.snapshot, bool(one.needed_consolidation)) for one in removals}
+        best_effort(lambda: self._journal.removing(asked))
         jobs = [Job(removal.host, lambda removal=removal: self._flow(removal)) for removal in removals]  # type: ignore[misc]
         Drive(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
 

@@ -146,7 +146,7 @@ TURNS = (
 )
 
 CONSOLIDATION = (
-    # 1 when the VM's disks needed consolidation before its VMware snapshot was asked for: that is not for us to do
+    # 1 when the VM's disks needed consolidation before we caused it: that is not for us to do
     "ALTER TABLE vm_snapshot ADD COLUMN needed_consolidation INTEGER NOT NULL DEFAULT 0",
     # 1.0.0 closed what it could not consolidate, and tried again with the next removal: each VM's last one tells
     """

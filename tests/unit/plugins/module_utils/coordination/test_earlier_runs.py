@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import identity, recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import identity, recover, release
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.earlier_runs import EarlierRuns
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
@@ -84,9 +84,12 @@ def enter(engine: Engine, machine: Machine, server: Any, state: str, needed: boo
     writes = {
         INTENDED: lambda: None,
         CREATED: lambda: None,
-        REMOVING: lambda: engine.journal.removing({entry: "snapshot-9"}),
+        REMOVING: lambda: engine.journal.removing({entry: ("snapshot-9", needed)}),
         ABSENT: lambda: engine.journal.absent([entry]),
-        REMOVED_BEFORE: lambda: (engine.journal.removing({entry: "snapshot-9"}), engine.journal.absent([entry])),
+        REMOVED_BEFORE: lambda: (
+            engine.journal.removing({entry: ("snapshot-9", needed)}),
+            engine.journal.absent([entry]),
+        ),
         UNCONSOLIDATED: lambda: engine.journal.unconsolidated({entry: "why"}),
     }
     writes[state]()
@@ -267,6 +270,37 @@ def test_a_recovery_consolidates_what_a_removal_of_ours_has_caused(
     assert [one.state for one in stage.engine.journal.open_entries()] == (
         [ABSENT] if state in (INTENDED, REMOVED_BEFORE) else []
     )
+
+
+@pytest.mark.parametrize(("earlier", "before", "ours"), [(False, True, False), (True, False, True)])
+def test_what_a_recovery_saw_before_its_removal_outlives_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, earlier: bool, before: bool, ours: bool
+) -> None:
+    """It is killed when it has asked for the removal; the run, `earlier`, saw something else."""
+    machine = web(stage)
+    enter(stage.engine, machine, stage.servers[0], CREATED, needed=earlier)
+    take(stage)
+    machine.consolidation_needed = before
+
+    class Killed(Exception):
+        pass
+
+    class Dying:
+        def __init__(self, *_unused: Any) -> None:
+            pass
+
+        def run(self, jobs: list[Any]) -> None:
+            if jobs:
+                raise Killed
+
+    with monkeypatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(release, "Drive", Dying)
+        recover.recover(stage.engine)
+    assert [one.state for one in stage.engine.journal.open_entries()] == [REMOVING]
+    machine.snapshots.clear()
+    machine.consolidation_needed = True
+    recover.recover(stage.engine)
+    assert consolidations(stage) == ours and stage.engine.journal.open_entries() == []
 
 
 def test_what_needs_no_consolidation_any_more_is_over(stage: Stage) -> None:

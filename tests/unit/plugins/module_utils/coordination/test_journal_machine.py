@@ -66,6 +66,7 @@ class Known:
     snapshot: str = ""
     note: str = ""
     creation: Creation = Creation.ASKED
+    needed: bool = False
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -180,13 +181,13 @@ class JournalMachine(RuleBasedStateMachine):
                 if known.creation is not Creation.REPEATED:  # of two, one was made: the other may still come
                     known.creation = Creation.MADE
 
-    @rule(data=st.data(), cut=st.booleans())
-    def remove(self, data: st.DataObject, cut: bool) -> None:
+    @rule(data=st.data(), needed=st.booleans(), cut=st.booleans())
+    def remove(self, data: st.DataObject, needed: bool, cut: bool) -> None:
         found = self.entry(data, INTENDED, CREATED, REMOVING, ABSENT)
         if found and found[1].name in self.vsphere:
             id_, known = found
-            if self.write(cut, lambda: self.journal.removing({id_: f"moid of {known.name}"})):
-                known.state, known.snapshot = REMOVING, f"moid of {known.name}"
+            if self.write(cut, lambda: self.journal.removing({id_: (f"moid of {known.name}", needed)})):
+                known.state, known.snapshot, known.needed = REMOVING, f"moid of {known.name}", needed
             self.vsphere.discard(known.name)
 
     @rule(data=st.data(), cut=st.booleans())
@@ -249,8 +250,8 @@ class JournalMachine(RuleBasedStateMachine):
         assert list(open_now) == sorted(id_ for id_, known in self.known.items() if known.state != GONE)
         for id_, entry in open_now.items():
             known = self.known[id_]
-            told = (entry.name, entry.state, entry.snapshot, entry.note, entry.creation)
-            assert told == (known.name, known.state, known.snapshot, known.note, known.creation)
+            told = (entry.name, entry.state, entry.snapshot, entry.note, entry.creation, entry.needed_consolidation)
+            assert told == (known.name, known.state, known.snapshot, known.note, known.creation, known.needed)
         assert {run.id: run.state for run in self.journal.runs()} == self.runs
         assert {run.id for run in self.journal.runs((RELEASING,))} == {
             run for run, state in self.runs.items() if state == RELEASING

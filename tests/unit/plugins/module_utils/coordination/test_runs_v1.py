@@ -51,7 +51,7 @@ class World:
             if entry == "created":
                 self.journal.created({number: "snapshot-1"})
             elif entry == "removing":
-                self.journal.removing({number: "snapshot-1"})
+                self.journal.removing({number: ("snapshot-1", False)})
             elif entry == "gone":
                 self.journal.gone({number: ""})
         for name in (A, B):
