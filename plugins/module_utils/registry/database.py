@@ -186,17 +186,21 @@ def _open_for_reading(path: Path, busy_timeout: float) -> sqlite3.Connection:
     try:
         connection = _connect(path, busy_timeout)
     except FileNotFoundError:
-        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection = _in_memory()
     else:
         # Not mode=ro: SQLite cannot tidy up its -wal and -shm files through a read-only handle and would leave them.
         connection.execute("PRAGMA query_only = ON")
     if _version(connection, path) == len(MIGRATIONS):
         return connection
-    copy = sqlite3.connect(":memory:", isolation_level=None)
+    copy = _in_memory()
     connection.backup(copy)
     connection.close()
     _migrate(copy, path)
     return copy
+
+
+def _in_memory() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)  # as in _connect
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,13 @@ def test_the_states_of_its_runs_stay(paths: Paths) -> None:
         runs = {run.id: run.state for run in Journal(opened).runs()}
         assert runs == {f"run {state}": state for state in runs.values()} and len(runs) == 5
         assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 12
+
+
+def test_a_dry_recovery_reads_it_from_the_threads_of_its_servers(paths: Paths, tmp_path: Path) -> None:
+    """Also where there is none yet."""
+    for where, open_entries in ((paths, 8), (Paths(tmp_path / "none", tmp_path / "key", tmp_path / "locks"), 0)):
+        with Database.open(where, read_only=True) as opened, ThreadPoolExecutor(max_workers=1) as pool:
+            assert len(pool.submit(Journal(opened).open_entries).result()) == open_entries
 
 
 def test_the_journal_of_today_works_on_it(paths: Paths) -> None:
