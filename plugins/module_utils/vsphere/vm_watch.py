@@ -44,7 +44,7 @@ class VmWatch:
         self._update()
         with self._understanding():
             found = [vm_of(moid, properties) for moid, properties in self._properties.items()]
-        return in_order(vm for vm in found if not self._agents[vm.moid])
+        return in_order(vm for vm in found if not self._agents.get(vm.moid))
 
     def states(self) -> dict[str, VmState]:
         """What may have changed of the VMs, as they are now, by managed object ID. Raises VSphereError."""
@@ -52,7 +52,7 @@ class VmWatch:
         for moid, properties in self._properties.items():
             if moid not in self._states:
                 self._states[moid] = state_of(properties)
-        return {moid: state for moid, state in self._states.items() if not self._agents[moid]}
+        return {moid: state for moid, state in self._states.items() if not self._agents.get(moid)}
 
     def _update(self) -> None:
         """Read what has changed; raises VSphereError."""
@@ -85,12 +85,13 @@ class VmWatch:
         self._properties = inventory.read_referenced(self._session, sources, "vm", kind, PATHS, _PURPOSE, patient=True)
 
     def _tell_agents(self) -> None:
-        """Look once at each VM that came. One that does not run, or has Windows, is none of vSphere's own."""
+        """Look once at each VM that came, and again at one of which vCenter did not know all. One with Windows is none
+        of vSphere's own; to ask for one that may not be read would only take time.
+        """
         with self._understanding():
             came = [vm_of(moid, said) for moid, said in self._properties.items() if moid not in self._agents]
-        asked = [vm.moid for vm in came if vm.running and vm.known and not vm.guest.startswith("windows")]
-        own = agents(self._session, asked)
-        self._agents.update({vm.moid: vm.moid in own for vm in came})
+        own = agents(self._session, [vm.moid for vm in came if not vm.lacking and not vm.guest.startswith("windows")])
+        self._agents.update({vm.moid: vm.moid in own for vm in came if vm.known or vm.moid in own})
 
     @contextmanager
     def _understanding(self) -> Iterator[None]:

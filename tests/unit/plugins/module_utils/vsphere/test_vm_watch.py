@@ -232,6 +232,15 @@ def test_a_vm_that_may_not_be_read_spoils_no_other(paths: tuple[str, ...]) -> No
     assert states["vm-2"].seen and states["vm-1"].power == "poweredOn" and states["vm-1"].seen == (TREE not in paths)
 
 
+def test_one_that_may_not_be_read_is_not_asked_for_at_each_look() -> None:
+    """Such as vSphere's own, which only its administrators may read."""
+    hidden = denied("vm-2", POWER, TREE, DEVICES)
+    hidden.kind = "enter"
+    server = Server([ENTERED, hidden], [])
+    one = watch(server)
+    assert set(one.states()) == set(one.states()) == {"vm-1", "vm-2"} and server.asked == [["vm-1"]]
+
+
 def test_a_datastore_that_may_not_be_read_is_an_error() -> None:
     """What lies on it would be overlooked."""
 
@@ -256,12 +265,29 @@ def test_vspheres_own_vms_are_left_out_by_what_vsphere_wrote_into_them() -> None
     own.changeSet.append(ENTERED.changeSet[1])
     same = changed("vm-3", "enter", name="vCLS-2", runtime__powerState="poweredOn")
     same.changeSet.append(ENTERED.changeSet[1])
-    off = changed("vm-4", "enter", name="spare", runtime__powerState="poweredOff")
-    server = Server([ENTERED, own, same, off], [changed("vm-2", name="web")])
-    server.agents = {"vm-2"}
+    off = changed("vm-4", "enter", name="spare", runtime__powerState="poweredOff", config__guestId="otherLinuxGuest")
+    off.changeSet.append(ENTERED.changeSet[1])
+    windows = changed("vm-5", "enter", name="ad", config__guestId="windows2019srv_64Guest")
+    away = changed("vm-6", "enter", name="vCLS-3", runtime__connectionState="disconnected")
+    server = Server([ENTERED, own, same, off, windows, away], [changed("vm-2", name="web")])
+    server.agents = {"vm-2", "vm-6"}
     one = watch(server)
-    assert {vm.moid for vm in one.vms()} == set(one.states()) == {"vm-1", "vm-3", "vm-4"}
-    assert server.asked == [["vm-1", "vm-2", "vm-3"]], "once, and only those that run"
+    assert {vm.moid for vm in one.vms()} == set(one.states()) == {"vm-1", "vm-3", "vm-4", "vm-5"}
+    assert server.asked == [["vm-1", "vm-2", "vm-3", "vm-4", "vm-6"]], "once, and none with Windows"
+
+
+def test_one_of_them_that_is_first_seen_while_it_is_off_or_away_is_known_later() -> None:
+    """vCenter may not know yet what is written into it."""
+    off = changed("vm-2", "enter", name="vCLS-1", runtime__powerState="poweredOff")
+    away = changed("vm-3", "enter", name="vCLS-2", runtime__connectionState="disconnected")
+    back = [
+        changed(vm, runtime__powerState="poweredOn", runtime__connectionState="connected") for vm in ("vm-2", "vm-3")
+    ]
+    server = Server([ENTERED, off, away], back)
+    one = watch(server)
+    one.vms()
+    server.agents = {"vm-2", "vm-3"}
+    assert {vm.moid for vm in one.vms()} == {"vm-1"}
 
 
 def test_what_is_no_answer_of_vsphere_is_reported_as_such() -> None:
