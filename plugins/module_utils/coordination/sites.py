@@ -268,10 +268,10 @@ def _may_carry(volume: Dataset, datastore: Datastore) -> bool:
 
 def _volumes_of(credential: Credential, site: Site, datasets: Iterable[Dataset]) -> Iterable[str]:
     """The volumes at or below the credential's filesystem, where it names a datastore for each of them. With fewer
-    datastores than volumes nobody knows which volume is left over.
+    names than volumes nobody knows which volume is left over.
     """
     named = [match.datastore for match in site.matches.values() if match.datastore.name in credential.datastores]
-    disks = [datastore for datastore in named if datastore.type not in NFS_TYPES]
+    disks = {datastore.name for datastore in named if datastore.type not in NFS_TYPES}
     volumes = [one.name for one in datasets if one.kind == "volume" and is_within(one.name, credential.filesystem)]
     return volumes if len(volumes) <= len(disks) else ()
 

@@ -186,6 +186,14 @@ def test_with_fewer_datastores_than_volumes_none_is_accounted_for() -> None:
     assert accounted(of_type("lun", "VMFS"), of_type("more", "VMFS"), volumes=2)[1] == []
 
 
+def test_datastores_of_one_name_are_one_for_the_credential() -> None:
+    """Two datacenters may each have one of the name, and the credential means one of them."""
+    lun = of_type("lun", "VMFS")
+    elsewhere = replace(lun, datastore=replace(lun.datastore, moid="ds-lun-2", datacenter="DC1"))
+    assert accounted(lun, elsewhere, volumes=2)[1] == ["tank/vmware/lun1", "tank/vmware/lun2"]
+    assert accounted(lun, elsewhere, volumes=1)[1] == []
+
+
 def test_a_volume_without_any_server_is_a_problem_of_its_own_dataset() -> None:
     (problem,) = unknown_volumes([*DATASETS, VOLUMES[2]], [])
     assert problem.datasets == {"tank/swap"} and "tank/swap" in problem.text and "exclude it" in problem.text
