@@ -11,7 +11,8 @@ from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import VmState, find_by_instance_uuid, states
 
 RESTORED = (
-    "the VM was registered anew since and is off, so it may be a restored one that has to be reverted to it; "
+    "the VM was registered anew since, or got another instance UUID, and is off, so it may be a restored one that has "
+    "to be reverted to it; "
     "revert the VM to it and remove it then, or power the VM on if it was not restored"
 )
 
@@ -20,8 +21,9 @@ RESTORED = (
 class Whereabouts:
     """A VM (managed object ID) with what was read of it.
 
-    `restored`: it bears the VMware snapshot, is off, and was registered after that was taken. It may have been
-    registered from a copy of its files, such as a clone of the ZFS snapshot, and then it needs the VMware snapshot.
+    `restored`: it bears the VMware snapshot, is off, and was registered, or got its instance UUID, after that was
+    taken. It may have been registered from a copy of its files, such as a clone of the ZFS snapshot, and then it needs
+    the VMware snapshot.
     """
 
     vm: str
@@ -32,14 +34,17 @@ class Whereabouts:
 def locate(session: Session, vm: str, instance_uuid: str, name: str, state: VmState | None) -> Whereabouts | None:
     """Find the VM that had this managed object ID and instance UUID, as far as the session sees it.
 
-    `state` is what bears that ID today, `name` the VMware snapshot's. Of several VMs with the instance UUID (the
-    original and a restored one) it is the running one that bears the snapshot. Raises VSphereError.
+    `state` is what bears that ID today, `name` the VMware snapshot's, which is unique: what bears it is the VM, or a
+    copy of it, also with another instance UUID. Of several (the original and a restored one) it is the running one that
+    bears the snapshot. Raises VSphereError.
     """
     if state is not None and (not instance_uuid or state.instance_uuid in ("", instance_uuid)):
         return Whereabouts(vm, state)
     if not instance_uuid:
         return None
     found = states(session, find_by_instance_uuid(session, instance_uuid))
+    if state is not None and state.named(name):
+        found[vm] = state
     if not found:
         return None
     # One that cannot be read may bear it as well, and comes before one that may be restored: neither is touched.

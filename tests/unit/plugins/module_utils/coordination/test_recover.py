@@ -224,6 +224,33 @@ def test_of_two_with_one_instance_uuid_the_running_one_is_released(world: World,
     assert names(world.recover().removed) == ["web"] and world.ours() == ["web-restored"]
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_vm_whose_instance_uuid_changed_is_known_by_its_vmware_snapshot(world: World, beside: bool) -> None:
+    """Our name is unique. It was given another one to tell it from a copy, which may be `beside` it, or is restored."""
+    world.die("web")
+    if beside:
+        world.copy("web", "on")
+        world.there["web-restored"].snapshots.clear()
+    world.there["web"].instance_uuid = "0f0f0f0f-0000-4000-8000-0f0f0f0f0f0f"
+    world.vcenter.vm("web", power="off")
+    for dry in (True, False):
+        done = world.recover(dry=dry)
+        assert names(done.left) == ["web"] and "revert the VM to it" in done.left[0]["reason"]
+        assert done.removed == done.watched == [] and world.ours() == ["web"]
+    world.vcenter.vm("web", power="on")
+    assert names(world.recover().removed) == ["web"] and world.ours() == []
+
+
+def test_beside_the_running_vm_one_with_another_instance_uuid_is_left_alone(world: World) -> None:
+    """vCenter was set up anew, and the managed object ID is a restored VM's by now."""
+    world.die("web")
+    restored, original = world.there["web"], world.there["app"]
+    original.instance_uuid, restored.instance_uuid = restored.instance_uuid, original.instance_uuid
+    world.snapshot("app")
+    world.vcenter.vm("web", power="off")
+    assert len(world.recover().removed) == 1 and world.ours() == ["web"]
+
+
 def test_a_restored_one_on_another_vcenter_is_left_alone(world: World) -> None:
     """No credential names the server of the run any more, and a scan finds the VM on another one."""
     world.die("web")
