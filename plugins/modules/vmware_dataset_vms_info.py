@@ -183,6 +183,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     run_module,
     timeouts,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.logins import Logins
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import texts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import (
     datasets_around,
@@ -221,7 +222,7 @@ def run(module):
             password,
             datasets_around(zfs, pool_of(options["dataset"])),
             options["aliases"],
-            partial(connect, timeouts=timeouts(options)),
+            Logins(partial(connect, timeouts=timeouts(options))),
         )
         if problems and len(sites) < len({(one.hostname, one.port, one.username) for one in credentials}):
             raise VSphereError(" ".join(texts(problems)).rstrip("."))

@@ -197,6 +197,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     require_libraries,
     run_module,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.logins import Logins
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.server import NfsServer
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.nfs_datastore.served import Served, refuse_in_use
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credentials
@@ -256,7 +257,7 @@ def ask_vsphere(module, server):
         if stored:
             require_libraries(["pyVmomi", "cryptography"])
             share = Served(path, server.dataset_of(path), server.exported(), module.params["aliases"])
-            refuse_in_use(share, stored, lambda one: conceal(module, credentials.password(one)), connect)
+            refuse_in_use(share, stored, lambda one: conceal(module, credentials.password(one)), Logins(connect))
 
 
 def main():

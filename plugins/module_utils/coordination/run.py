@@ -44,6 +44,7 @@ class Begun:
 def preview(engine: Engine, request: Request) -> dict[str, Any]:
     """What `execute` would do, without doing it: the result of a snapshot that exists already, or the plan."""
     names = _check(engine, request)
+    engine = replace(engine, connect=Logins(engine.connect))
     return result.of_existing(engine.zfs, names, request.policy) or foresee(engine, request)
 
 

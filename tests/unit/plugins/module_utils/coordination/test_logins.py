@@ -5,35 +5,45 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.logins import Logins
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.run import preview
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import open_sites
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     CertificateUntrusted,
     ConnectionFailed,
     LoginRefused,
     RegistryError,
+    VSphereError,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.faults import translate
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session
-from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import Expected, Scenario, nfs, vm
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import Dataset
+from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_dataset_vms_info, vmware_nfs_share
+from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import TREE, Expected, Scenario, nfs, vm
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import Stage
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes import vsphere
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.vsphere import Vcenter
+from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
 PLAIN = Scenario("plain", ((nfs(vm("web")),),), Expected({"web": "filesystem"}))
 GOOD = Secret(Vcenter.password)
 OLD = Secret("of last year")
+TANK = Dataset("tank", "filesystem", "/tank", True)
 
 
 class Server(Vcenter):
@@ -193,6 +203,44 @@ def test_a_run_with_its_recovery_is_refused_once(tmp_path: Path, left: bool) -> 
         if left:
             recover.recover(stage.engine)
             assert server.refused == 2, "another recovery, which finds its password by itself"
+
+
+def test_a_preview_is_refused_once(tmp_path: Path) -> None:
+    """The account has a credential in each of two spellings, with one old password."""
+    with Stage(PLAIN, lambda number, config: Server(config), vsphere.connect, tmp_path) as stage:
+        server: Any = stage.servers[0]
+        server.password = "another one"
+        (stored,) = stage.engine.credentials.list_all()
+        stage.engine.credentials.insert(
+            replace(stored, id=0, username=stored.username.upper()), stage.engine.credentials.password(stored)
+        )
+        preview(stage.engine, Request(TREE, "one", recursive=True))
+        assert server.refused == 1
+
+
+def test_the_vms_of_a_dataset_are_asked_for_with_one_refused_login(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = [Credential(server.host, username, "tank", server.port) for username in ("root", "ROOT")]
+    monkeypatch.setattr(vmware_dataset_vms_info, "accounts", lambda *_unused: (both, lambda credential: OLD))
+    monkeypatch.setattr(vmware_dataset_vms_info, "connect", lambda *one, timeouts: vsphere.connect(*one))
+    monkeypatch.setattr(vmware_dataset_vms_info, "list_datasets", lambda *_unused: [TANK])
+    monkeypatch.setattr(vmware_dataset_vms_info, "datasets_around", lambda *_unused: [TANK])
+    with patch_module_args({"dataset": "tank"}), pytest.raises(SystemExit):
+        vmware_dataset_vms_info.main()
+    assert "refused the login" in json.loads(capsys.readouterr().out)["msg"] and server.refused == 1
+
+
+def test_a_share_is_asked_for_with_one_refused_login(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [Credential(server.host, username, "tank", server.port) for username in ("root", "ROOT")]
+    stored = SimpleNamespace(list_all=lambda: both, password=lambda credential: OLD)
+    monkeypatch.setattr(vmware_nfs_share.Credentials, "open", lambda *_unused, **_options: nullcontext(stored))
+    monkeypatch.setattr(vmware_nfs_share, "conceal", lambda module, password: password)
+    monkeypatch.setattr(vmware_nfs_share, "connect", vsphere.connect)
+    module = SimpleNamespace(params={"path": "/tank", "aliases": []})
+    with pytest.raises(VSphereError, match="refused the login"):
+        vmware_nfs_share.ask_vsphere(module, SimpleNamespace(dataset_of=lambda path: "tank", exported=set))
+    assert server.refused == 1
 
 
 def test_it_asks_for_english(server: Server) -> None:
