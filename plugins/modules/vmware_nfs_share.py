@@ -19,6 +19,8 @@ description:
   - A share is not withdrawn (O(state=absent), O(enabled=false)) while VMs are registered on a datastore that it serves.
     The vCenters and ESXi hosts of all stored credentials are asked. Without a stored credential nobody can be asked.
   - When C(exportfs) refuses the share, its file and what is exported are what they were.
+  - New clients are exported before old ones are withdrawn. A client that is covered before and after never loses the
+    share.
   - Shares are always exported with C(sync), because ESXi takes what the server has acknowledged for written, and with
     C(no_subtree_check).
   - While the dataset is not mounted nothing is exported under its path, so that ESXi does not take the empty directory

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from .clients import Resolved
 from .share import Share
-from .steps import Steps
-from .table import Entry
+from .steps import Steps, is_among
+from .table import Entry, escaped
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,14 @@ class Plan:
         old = Share.read(self.before)
         exported = bool(self.steps.unexport) or (old is not None and old.enabled)
         return exported and not (self.share and self.share.enabled)
+
+    @property
+    def between(self) -> str:
+        """The file's text while what is new is exported and what is old is not yet withdrawn: both are in it."""
+        text = (self.share or Share(self.path, (), ())).text
+        going = [entry for entry in self.former if is_among(entry, self.steps.unexport, self.resolved)]
+        lines = [f"{escaped(entry.path)} {entry.client}({','.join(entry.options)})\n" for entry in going]
+        return text + "".join(lines)
 
     def diff(self) -> dict[str, str]:
         """For Ansible's diff mode: the file; when it is as it has to be, what else there is to do."""

@@ -19,8 +19,19 @@ from ..text import printable
 from ..zfs.command import Zfs
 from .clients import Resolved, resolve_clients
 from .plan import Plan
-from .share import PREFIX, Share, check_path, contradiction, dataset_at, differ, file_name, from_options, warnings
-from .steps import argument, back, in_force, is_among, steps, unresolved
+from .share import (
+    PREFIX,
+    Share,
+    all_entries,
+    check_path,
+    contradiction,
+    dataset_at,
+    differ,
+    file_name,
+    from_options,
+    warnings,
+)
+from .steps import Steps, argument, back, in_force, is_among, steps, unresolved
 from .table import Entry, parse
 
 EXPORTFS_SECONDS = 60.0  # it resolves the names of all clients
@@ -97,18 +108,25 @@ class NfsServer:
     def carry_out(self, plan: Plan) -> None:
         """Write the file and have the server work by it. Raises ExportRefused; then all is what it was.
 
-        What is withdrawn goes before the file changes, and what is exported comes afterwards: whatever interrupts this,
-        the file names every client that may still be exported, and the next time ends it.
+        Whatever interrupts this, the file names every client that may be exported, and the next time ends it.
         """
         was = self._in_force(plan.path)
         try:
-            self._unexport(plan.steps.unexport)
-            self._write(plan.file, plan.after)
-            self._export(plan.steps.export)
+            self._tell(plan, plan.steps, plan.after)
             self._check(plan)
+            self._write(plan.file, plan.after)
         except BaseException as error:
             self._put_back(plan, was, error)
             raise
+
+    def _tell(self, plan: Plan, todo: Steps, text: str) -> None:
+        """Have the server export first and withdraw then, so that whoever is covered before and after is so throughout.
+        The file gets `text`, which is what it is to hold in the end, only when it names all who are exported by then.
+        """
+        if todo.export:
+            self._write(plan.file, plan.between if todo.unexport else text)
+            self._export(todo.export)
+        self._unexport(todo.unexport)
 
     def _check(self, plan: Plan) -> None:
         """Raise ExportRefused unless the table in force is what the plan wants it to be."""
@@ -126,11 +144,9 @@ class NfsServer:
     def _put_back(self, plan: Plan, was: Sequence[Entry], error: BaseException) -> None:
         """Have the file and the table in force be what they were. Raises ExportRefused where that cannot be."""
         try:
-            self._write(plan.file, plan.before)
             own = [*plan.former, *plan.wanted]
-            undo = back(was, own, self._in_force(plan.path), plan.resolved)
-            self._unexport(undo.unexport)
-            self._export(undo.export)
+            self._tell(plan, back(was, own, self._in_force(plan.path), plan.resolved), plan.before)
+            self._write(plan.file, plan.before)
         except ExportRefused as second:
             raise ExportRefused(
                 f"{getattr(error, 'problem', error)}, and the share of {plan.path} could not be put back:"
@@ -173,8 +189,7 @@ class NfsServer:
         )
 
     def _former(self, file: Path) -> list[Entry]:
-        share = Share.read(_read(file))
-        return share.all_entries(str(file)) if share else []
+        return all_entries(_read(file), str(file))
 
     def _file(self, path: str) -> Path:
         return self._folder / file_name(check_path(path))
@@ -230,6 +245,8 @@ class NfsServer:
 
     def _write(self, file: Path, text: str) -> None:
         """Have the file hold this text, or not be there; on disk, and never half of it."""
+        if _read(file) == text:
+            return
         try:
             if text:
                 file.parent.mkdir(mode=0o755, exist_ok=True)

@@ -10,7 +10,7 @@ import hashlib
 import os
 import pwd
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..errors import InputError
@@ -47,10 +47,6 @@ class Share:
         """What it exports; nothing when it is disabled."""
         return parse(self.text, file)
 
-    def all_entries(self, file: str) -> list[Entry]:
-        """What it exports when it is not disabled."""
-        return replace(self, enabled=True).entries(file)
-
     def as_dict(self) -> dict[str, Any]:
         """Plain data for results."""
         return {
@@ -70,6 +66,13 @@ class Share:
         entries = parse(text.replace(DISABLED, ""), "")
         options = entries[0].options if entries else ()
         return cls(unescaped(found.group(1)), tuple(entry.client for entry in entries), options, enabled)
+
+
+def all_entries(text: str, file: str) -> list[Entry]:
+    """What a share's file exports, or would if the share were not disabled. A change that was interrupted left the
+    entries of two shares in it, each with its own options.
+    """
+    return parse(text.replace(DISABLED, ""), file) if Share.read(text) else []
 
 
 def file_name(path: str) -> str:

@@ -20,7 +20,7 @@ from .table import Entry
 
 @dataclass(frozen=True)
 class Steps:
-    """Lines of the table in force that have to go, and then entries that have to come, or to get other options."""
+    """Entries that have to come, or to get other options, and then lines of the table in force that have to go."""
 
     unexport: tuple[Entry, ...] = ()
     export: tuple[Entry, ...] = ()

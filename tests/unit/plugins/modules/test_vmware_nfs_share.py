@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from functools import partial
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Callable
 
@@ -219,28 +220,87 @@ def test_when_exportfs_refuses_all_is_what_it_was(host: Host, before: bool) -> N
     assert sorted((host.folder / "etab").read_text().splitlines()) == sorted(table.splitlines())
 
 
-@pytest.mark.parametrize("step", ["-u", "-i"])
-def test_a_change_that_was_killed_is_ended_the_next_time(
-    host: Host, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also one that takes a client away: the file names whom the server may still export to."""
-    host.share(networks=["10.0.0.0/8", "192.168.0.0/16"])
-    real = server._exportfs
+REPLACED = [
+    ({"networks": ["10.1.0.0/16"]}, {"networks": ["10.0.0.0/8"]}),
+    ({"networks": ["10.0.0.0/8"]}, {"networks": ["10.1.0.0/16"], "security": ["sys", "krb5"]}),
+    ({"networks": [], "hosts": ["10.1.0.5"]}, {"networks": ["10.1.0.0/16"]}),
+    ({"networks": ["10.1.0.0/16", "192.168.0.0/16"]}, {"networks": ["192.168.0.0/16"], "hosts": ["10.1.0.5"]}),
+]
 
-    def killed(*arguments: str) -> Any:
-        if arguments[0] == step:
-            os._exit(9)
-        return real(*arguments)
+
+def serves(host: Host) -> bool:
+    """Whether 10.1.0.5 is exported to now."""
+    return any(ip_address("10.1.0.5") in ip_network(client) for client in host.clients)
+
+
+@pytest.mark.parametrize(("before", "after"), REPLACED)
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_client_that_is_covered_before_and_after_never_loses_the_export(
+    host: Host, before: dict[str, Any], after: dict[str, Any], refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor on the way back, when exportfs refuses what is new after it took it."""
+    host.share(**before)
+    (file,) = host.files.iterdir()
+    was = file.read_text()
+    real, served = server._exportfs, []
+
+    def watched(*arguments: str) -> Any:
+        done = real(*arguments)
+        served.append(serves(host))
+        return done
+
+    monkeypatch.setattr(server, "_exportfs", watched)
+    if refused:
+        assert "krb5p" not in was and host.share(**{**after, "security": ["krb5p"]})["failed"]
+        assert file.read_text() == was and not host.share(**before)["changed"]
+    else:
+        assert host.share(**after)["changed"] and not host.share(**after)["changed"]
+        assert "10.0.0.0/8" not in set(host.clients) - set(after["networks"])
+    assert len(served) >= 2 and all(served)
+
+
+@pytest.mark.parametrize("last", range(4))
+@pytest.mark.parametrize("then", ["after", "before", "gone"])
+@pytest.mark.parametrize(("before", "after"), REPLACED[1:3])
+def test_a_change_that_was_killed_at_any_point_is_ended_the_next_time(
+    host: Host,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    then: str,
+    last: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file names whom the server may still export to: whatever is asked for next, nobody else is left."""
+    host.share(**before)
+    steps = iter(range(10))
+
+    def mortal(function: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any) -> Any:
+            if next(steps) == last:
+                os._exit(9)
+            return function(*arguments)
+
+        return step
 
     with monkeypatch.context() as patch:
-        patch.setattr(server, "_exportfs", killed)
+        for name in ("_exportfs", "replace_file"):
+            patch.setattr(server, name, mortal(getattr(server, name)))
         child = os.fork()
         if not child:
-            host.share(networks=["192.168.0.0/16"], security=["sys", "krb5"])
+            host.share(**after)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert host.share(networks=["192.168.0.0/16"], security=["sys", "krb5"])["changed"]
-    assert host.clients == ["192.168.0.0/16"] and "sec=sys:krb5" in (host.folder / "etab").read_text()
+    assert serves(host)
+    if then == "gone":
+        host.run(path=host.path, state="absent")
+        assert host.clients == [] and not list(host.files.iterdir())
+        return
+    wanted = after if then == "after" else before
+    assert host.share(**wanted)["changed"] or (then, last) == ("before", 0)
+    assert sorted(host.clients) == sorted([*wanted["networks"], *wanted.get("hosts", [])])
+    assert not host.share(**wanted)["changed"] and ("krb5" in (host.folder / "etab").read_text()) is (
+        "security" in wanted
+    )
 
 
 def test_what_others_wrote_stops_nobody(host: Host) -> None:
