@@ -17,7 +17,12 @@ description:
   - Of what the NFS server exports now only the lines for O(path) and the clients of this share are changed. What is in
     no file, such as the exports of a Pacemaker cluster, stays.
   - A share is not withdrawn (O(state=absent), O(enabled=false)) while VMs are registered on a datastore that it serves.
-    The vCenters and ESXi hosts of all stored credentials are asked. Without a stored credential nobody can be asked.
+    Neither is it restricted, which is to take the share from a client that the new O(networks) and O(hosts) do not
+    cover, to make it O(read_only), to take away a flavour of O(security) that ESXi knows, or to map root to another
+    user. Which ESXi host uses which entry is not known, so O(force) is needed also for a client that runs none of the
+    VMs.
+  - The vCenters and ESXi hosts of all stored credentials are asked about VMs. Without a stored credential nobody can be
+    asked.
   - When C(exportfs) refuses the share, its file and what is exported are what they were.
   - New clients are exported before old ones are withdrawn. A client that is covered before and after never loses the
     share.
@@ -106,15 +111,16 @@ options:
     default: true
   force:
     description:
-      - Whether to withdraw the share also while VMs are registered on a datastore that it serves, and when a server
-        whose credential is for its dataset cannot be asked about that. The VMs lose their disks.
+      - Whether to withdraw or restrict the share also while VMs are registered on a datastore that it serves, and when
+        a server whose credential is for its dataset cannot be asked about that. VMs whose ESXi hosts lose the share
+        lose their disks.
     type: bool
     default: false
     version_added: 1.1.0
   aliases:
     description:
       - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
-        example behind NAT. They tell which datastores the share serves before it is withdrawn.
+        example behind NAT. They tell which datastores the share serves before it is withdrawn or restricted.
     type: list
     elements: str
     default: []
@@ -252,7 +258,7 @@ def run(module):
 
 
 def ask_vsphere(module, server):
-    """Refuse to withdraw a share that VMs live on, as far as there are credentials to know."""
+    """Refuse to withdraw or restrict a share that VMs live on, as far as there are credentials to know."""
     path = module.params["path"]
     with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
         stored = credentials.list_all()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import combinations
 from typing import Iterable, Mapping, Sequence, Union
 
@@ -125,6 +125,26 @@ def covers(one: str, other: str, resolved: Resolved) -> bool:
     return host_name(one) == host_name(other) or set(_networks(other, resolved) or ()) <= set(
         _networks(one, resolved) or ()
     )
+
+
+def within(one: str, others: Iterable[str], resolved: Resolved) -> bool:
+    """Whether whoever is meant by `one` is meant by others too, by one or by several together, as far as is known."""
+    given = list(others)
+    if any(host_name(one) == host_name(other) for other in given):
+        return True
+    mine = _networks(one, resolved)
+    theirs = [network for other in given for network in _networks(other, resolved) or ()]
+    joined: list[Network] = [
+        *collapse_addresses(network for network in theirs if isinstance(network, IPv4Network)),
+        *collapse_addresses(network for network in theirs if isinstance(network, IPv6Network)),
+    ]
+    return bool(mine) and all(any(_lies_in(network, wider) for wider in joined) for network in mine or ())
+
+
+def _lies_in(one: Network, wider: Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(wider, IPv4Network) and one.subnet_of(wider)
+    return isinstance(wider, IPv6Network) and one.subnet_of(wider)
 
 
 def _is_host(client: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .clients import Resolved
-from .share import Share
+from .share import Share, keeps
 from .steps import Steps, is_among
 from .table import Entry, escaped
 
@@ -26,6 +26,7 @@ class Plan:
     dataset: str = ""
     wanted: tuple[Entry, ...] = ()  # what has to be in force in the end
     former: tuple[Entry, ...] = ()  # the entries that the file has, or had before it was disabled
+    exported: tuple[Entry, ...] = ()  # what it exports now, or would at the next start of the NFS server
     steps: Steps = field(default_factory=Steps)
     resolved: Resolved = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -36,10 +37,8 @@ class Plan:
 
     @property
     def withdraws(self) -> bool:
-        """Whether a share that is exported, or will be at the next start of the NFS server, is so no longer."""
-        old = Share.read(self.before)
-        exported = bool(self.steps.unexport) or (old is not None and old.enabled)
-        return exported and not (self.share and self.share.enabled)
+        """Whether an ESXi host may lose the share, or may do less there: VMs could lose their disks."""
+        return not all(keeps(entry, self.wanted, self.resolved) for entry in self.exported)
 
     @property
     def between(self) -> str:

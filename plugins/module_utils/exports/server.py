@@ -166,7 +166,10 @@ class NfsServer:
         """The plan with what exportfs has to be told. Raises ExportRefused where it would drop what is others'."""
         # What another file says of a client of ours counts again when we let go of it.
         wanted = [*mine, *(one for one in here if one.path == plan.path and is_among(one, former, resolved))]
-        todo = steps(former, wanted, [line for line in table if line.path == plan.path], resolved)
+        lines = [line for line in table if line.path == plan.path]
+        todo = steps(former, wanted, lines, resolved)
+        old = Share.read(plan.before)
+        exported = [line for line in lines if is_among(line, former, resolved)]
         lost = unresolved((line for line in table if line not in todo.unexport), resolved) if todo else []
         for line in lost:
             if host_name(line.client) not in resolved:
@@ -183,6 +186,7 @@ class NfsServer:
             plan,
             wanted=tuple(wanted),
             former=tuple(former),
+            exported=(*exported, *(former if old and old.enabled else ())),
             steps=todo,
             resolved=resolved,
             warnings=(*plan.warnings, *dropped),

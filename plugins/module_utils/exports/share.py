@@ -16,7 +16,7 @@ from typing import Any, Iterable, Mapping, Sequence
 from ..errors import InputError
 from ..storage_host import Mount, ancestors, clean_path, unescaped
 from ..text import printable
-from .clients import Resolved, check_hosts, check_networks, overlap, same_client
+from .clients import Resolved, check_hosts, check_networks, overlap, same_client, within
 from .table import Entry, effect, escaped, parse
 
 HEAD = "# Written by quiesce.vmware_zfs.vmware_nfs_share: what is changed here by hand is lost."
@@ -190,6 +190,23 @@ def contradiction(mine: Iterable[Entry], others: Iterable[Entry], resolved: Reso
 def differ(one: Entry, other: Entry) -> bool:
     """Whether the options of two entries come to different things."""
     return effect(one.options) != effect(other.options)
+
+
+def keeps(now: Entry, wanted: Iterable[Entry], resolved: Resolved) -> bool:
+    """Whether with the wanted entries an ESXi host may still do all that it may do by the one of now."""
+    return within(now.client, (entry.client for entry in wanted if not _lessens(now, entry)), resolved)
+
+
+def _lessens(now: Entry, wanted: Entry) -> bool:
+    """Whether an ESXi host could do less by the wanted entry: another user's id on the server may not write either."""
+    then = {flavour: (access, squashing) for flavour, access, squashing in effect(wanted.options).access}
+    return any(
+        flavour not in then
+        or (access == "rw" and then[flavour][0] == "ro")
+        or then[flavour][1] not in (squashing, "none")
+        for flavour, access, squashing in effect(now.options).access
+        if flavour in ESXI_FLAVOURS
+    )
 
 
 def warnings(share: Share, others: Iterable[Entry]) -> list[str]:

@@ -79,8 +79,9 @@ def _ask(
             if vms:
                 raise DatastoreInUse(
                     f"The datastore '{printable(served[moid].name, 80)}' of {session.endpoint} {carries(vms, {})},"
-                    f" so its share {share.path} is not withdrawn",
-                    "Move or unregister them first, and unmount the datastore",
+                    f" so its share {share.path} is neither withdrawn nor restricted",
+                    "Move or unregister them first and unmount the datastore, or set force when their ESXi hosts lose"
+                    " nothing",
                     vms=[{"name": vm.name, "server": str(session.endpoint), "template": vm.template} for vm in vms],
                 )
 

@@ -303,6 +303,44 @@ def test_a_change_that_was_killed_at_any_point_is_ended_the_next_time(
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "less"),
+    [
+        *((before, after, False) for before, after in REPLACED[:1] + REPLACED[2:3]),
+        *((before, after, True) for before, after in REPLACED[1:2] + REPLACED[3:]),
+        ({}, {"networks": ["172.16.0.0/12"]}, True),
+        ({}, {"networks": ["10.0.0.0/9", "10.128.0.0/9"]}, False),
+        ({}, {"networks": ["10.0.0.0/9", "10.128.0.0/10"]}, True),
+        ({"networks": ["10.0.0.0/8", "2001:db8::/64"]}, {"networks": ["10.0.0.0/8", "2001:db8::/65"]}, True),
+        ({"networks": ["2001:db8::/64"]}, {"networks": ["2001:db8::/32"]}, False),
+        ({}, {"read_only": True}, True),
+        ({"read_only": True}, {}, False),
+        ({}, {"security": ["krb5"]}, True),
+        ({}, {"security": ["krb5", "sys"]}, False),
+        ({"security": ["krb5", "sys"]}, {"security": ["sys"]}, True),
+        ({"security": ["krb5", "sys"]}, {"security": ["sys"], "networks": ["10.0.0.0/7"]}, True),
+        ({}, {"maproot_user": None}, True),
+        ({"maproot_user": None}, {}, False),
+        ({"enabled": False}, {"networks": ["172.16.0.0/12"]}, False),
+        ({}, {"enabled": False}, True),
+        ({}, {"state": "absent"}, True),
+        ({"enabled": False}, {"state": "absent"}, False),
+    ],
+)
+def test_whoever_may_lose_access_is_asked_about_unless_forced(
+    host: Host, before: dict[str, Any], after: dict[str, Any], less: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a share that is exported at the next start of the NFS server only."""
+    host.share(**before)
+    asked: list[bool] = []
+    monkeypatch.setattr(vmware_nfs_share, "ask_vsphere", lambda *_unused: asked.append(True))
+    for _in_force in (True, False):
+        assert host.share(check=True, **after)["changed"] and bool(asked) is less
+        asked.clear()
+        assert host.share(check=True, force=True, **after)["changed"] and not asked
+        (host.folder / "etab").write_text("")
+
+
 def test_what_others_wrote_stops_nobody(host: Host) -> None:
     host.write("exports.d/theirs.exports", "/srv/bad *(rw)\n/srv/krb5p *(nonsense\n")
     assert host.share()["changed"] and not host.share()["changed"]

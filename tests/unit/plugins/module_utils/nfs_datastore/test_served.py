@@ -85,8 +85,9 @@ def test_registered_vms_keep_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatastoreInUse) as caught:
         Servers(monkeypatch, empty=[], vc=["web", "db"]).refuse()
     assert str(caught.value) == (
-        "The datastore 'ds1' of vc carries 2 registered VMs ('web', 'db'), so its share /tank/vmware is not withdrawn; "
-        "move or unregister them first, and unmount the datastore."
+        "The datastore 'ds1' of vc carries 2 registered VMs ('web', 'db'), so its share /tank/vmware is neither"
+        " withdrawn nor restricted; move or unregister them first and unmount the datastore, or set force when their"
+        " ESXi hosts lose nothing."
     )
     assert [vm["name"] for vm in caught.value.details["vms"]] == ["web", "db"]
     Servers(monkeypatch, empty=[]).refuse()
