@@ -290,7 +290,8 @@ def run(module):
             require_libraries(["cryptography"])
             wanted = wanted_credential(existing, parameters)
             credentials.refuse_twin(wanted)
-            check_filesystem(parameters["filesystem"], wanted.datastores)
+            if parameters["filesystem"] is not None or parameters["datastores"] is not None:
+                check_filesystem(wanted.filesystem, wanted.datastores)
             if parameters["ca_path"]:
                 require_authorities(wanted, Timers().has_service())
             password = new_password(module, credentials, existing)
@@ -336,7 +337,7 @@ def wanted_credential(existing, parameters):
 
 
 def check_filesystem(filesystem, datastores):
-    if filesystem is not None and list_datasets(Zfs(), filesystem)[0].kind == "volume" and not datastores:
+    if list_datasets(Zfs(), filesystem)[0].kind == "volume" and not datastores:
         raise InputError(
             f"'{filesystem}' is a volume",
             "Name the file system that the NFS datastore lies on, or name the volume's own datastore in datastores",

@@ -195,6 +195,18 @@ def test_rename_by_id_logs_in_with_the_stored_password(host: Host) -> None:
     assert not host.cred(id=1, hostname="vc2.example.com", filesystem="tank/vms")["changed"]
 
 
+def test_a_volume_keeps_a_datastore(host: Host) -> None:
+    """Without one the credential could never match, and is refused by id as well."""
+    host.cred(**{**CREATE, "filesystem": "tank/volume"}, datastores=["ds1"])
+    sentence = (
+        "'tank/volume' is a volume; name the file system that the NFS datastore lies on, or name the volume's own"
+    )
+    assert host.refuses(id=1, datastores=[]).startswith(sentence)
+    assert host.cred(id=1, datastores=["ds2"])["changed"] and not host.cred(id=1, datastores=["ds2"])["changed"]
+    assert host.cred(id=1, datastores=[], filesystem="tank/vms")["changed"]
+    assert host.refuses(id=1, filesystem="tank/volume").startswith(sentence)
+
+
 def test_the_port_is_part_of_the_server(host: Host) -> None:
     host.cred(**CREATE)
     assert host.cred(**CREATE, port=8443)["credential"]["id"] == 2
