@@ -47,6 +47,31 @@ options:
     type: bool
     default: false
     version_added: 1.1.0
+  also_removed:
+    description:
+      - With O(state=absent), other credentials that are to be removed as well, by tasks of their own. As they go too,
+        none of them counts as one that could still remove the VMware snapshots of a server.
+      - This one may be among them, and one that is not stored does not matter.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      id:
+        description: Its id; or its other four values.
+        type: int
+      hostname:
+        description: Name or address of its server.
+        type: str
+      port:
+        description: TCP port of the server's API. V(443) by default.
+        type: int
+      username:
+        description: Its user.
+        type: str
+      filesystem:
+        description: Name of its dataset.
+        type: str
   id:
     description:
       - The credential to change or remove, as M(quiesce.vmware_zfs.vmware_cred_info) lists it. The other options are
@@ -264,6 +289,18 @@ SPEC = STORED_CONNECTION + ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "force": {"type": "bool", "default": False},
+        "also_removed": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "id": {"type": "int"},
+                "hostname": {"type": "str"},
+                "port": {"type": "int"},
+                "username": {"type": "str"},
+                "filesystem": {"type": "str"},
+            },
+        },
         "id": {"type": "int"},
         "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
         "filesystem": {"type": "str"},
@@ -285,7 +322,10 @@ def run(module):
             wanted, password, change = None, None, plan_change(existing, None)
             if existing and not parameters["force"]:
                 with Database.open(paths, read_only=True) as database:
-                    require_nothing_left(Journal(database), credentials.list_all(), existing)
+                    also = [look_up(credentials, {**one, "state": "absent"}) for one in parameters["also_removed"]]
+                    require_nothing_left(
+                        Journal(database), credentials.list_all(), existing, [one for one in also if one]
+                    )
         else:
             require_libraries(["cryptography"])
             wanted = wanted_credential(existing, parameters)

@@ -115,6 +115,23 @@ def test_remove_checks_everything_and_then_removes_it_in_the_reverse_order(stand
     assert sorted(name for name, check, _options in stand_in.calls[:4] if check) == sorted(wanted)
 
 
+BOTH = [{"hostname": "vc.lab", "username": "u", "filesystem": f"tank/{name}"} for name in ("a", "b")]
+
+
+def test_credentials_that_go_together_are_checked_together(stand_in: StandIn) -> None:
+    """Of two for one server each could remove what is left there, but only while it stays itself."""
+    stand_in.play("remove", answers=OLD, credentials_credentials=[{**one, "password": "secret"} for one in BOTH])
+    assert [options["also_removed"] for _name, _check, options in stand_in.calls] == [BOTH] * 4
+
+    stored = [{"id": number, "port": 443, **one} for number, one in enumerate([*BOTH, SERVER | {"username": "v"}], 1)]
+    kept = [{"hostname": "VC.lab.", "username": "v", "filesystem": "tank/a"}]
+    answers = {"vmware_cred_info": {"credentials": stored}, "vmware_cred": {"credential": {"id": 3}}}
+    stand_in.play("credentials", answers=answers, credentials_credentials=kept, credentials_purge=True)
+    going = [(check, options) for _name, check, options in stand_in.calls if options.get("state") == "absent"]
+    assert [(check, options["id"]) for check, options in going] == [(True, 1), (True, 2), (False, 1), (False, 2)]
+    assert all([one["id"] for one in options["also_removed"]] == [1, 2] for _check, options in going)
+
+
 def test_remove_changes_nothing_when_one_thing_may_not_go(stand_in: StandIn) -> None:
     assert "carries 1 registered VM" in stand_in.play("remove", answers={**OLD, **IN_USE}, fails=True, **SITE, **SHARED)
     assert changes(stand_in) == []

@@ -100,13 +100,16 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
     )
 
 
-def require_nothing_left(journal: Journal, credentials: Iterable[Credential], going: Credential) -> None:
-    """Raise InputError when VMware snapshots may be left that only the credential `going` can remove.
+def require_nothing_left(
+    journal: Journal, credentials: Iterable[Credential], going: Credential, also: Iterable[Credential] = ()
+) -> None:
+    """Raise InputError when VMware snapshots may be left that only the credential `going` can remove, or one of those
+    that are `also` to go.
 
-    `credentials` are all that are stored: another one for the server can do it as well.
+    `credentials` are all that are stored: one of them that stays can do it as well.
     """
-    server = (going.hostname, going.port)
-    if any((one.hostname, one.port) == server for one in credentials if one.id != going.id):
+    server, leaving = (going.hostname, going.port), {going.id, *(one.id for one in also)}
+    if any((one.hostname, one.port) == server for one in credentials if one.id not in leaving):
         return
     left = [entry for entry in journal.open_entries() if (entry.hostname, entry.port) == server]
     if left:

@@ -403,6 +403,12 @@ def test_the_last_credential_of_a_server_stays_while_a_vmware_snapshot_may_be_le
         )
         assert host.cred(check=True, id=first, state="absent", force=True)["changed"]
         second = host.cred(**{**CREATE, "filesystem": "tank/vms"})["credential"]["id"]
+        for also in ({"id": second}, {**VCENTER, "hostname": "VCENTER.example.com", "filesystem": "tank/vms"}):
+            assert "the last credential" in host.refuses(id=first, state="absent", also_removed=[also]), (
+                "both are to go"
+            )
+        for also in ({"id": 99}, {"id": first}, {**VCENTER, "filesystem": "tank/none"}):
+            assert host.cred(check=True, id=first, state="absent", also_removed=[also])["changed"]
         assert host.cred(id=first, state="absent")["changed"], "the other one can remove it"
         assert "the last credential" in host.refuses(id=second, state="absent")
         journal.gone({entry: ""})
