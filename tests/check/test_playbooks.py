@@ -112,7 +112,7 @@ def test_remove_checks_everything_and_then_removes_it_in_the_reverse_order(stand
     wanted = ["vmware_snapshot_task", "vmware_nfs_datastore", "vmware_cred", "vmware_nfs_share"]
     assert changes(stand_in) == [(name, "absent") for name in wanted]
     assert {options["state"] for _name, _check, options in stand_in.calls} == {"absent"}
-    assert sorted(name for name, check, _options in stand_in.calls[:4] if check) == sorted(wanted)
+    assert {name for name, check, _options in stand_in.calls[:5] if check} == set(wanted)
 
 
 BOTH = [{"hostname": "vc.lab", "username": "u", "filesystem": f"tank/{name}"} for name in ("a", "b")]
@@ -137,10 +137,26 @@ def test_remove_changes_nothing_when_one_thing_may_not_go(stand_in: StandIn) -> 
     assert changes(stand_in) == []
 
 
-def test_remove_once_more_does_not_need_the_login_that_it_removed(stand_in: StandIn) -> None:
-    answers = {**OLD, "vmware_cred": {"credential": None}, "vmware_nfs_share": {"diff": {"before": "", "after": ""}}}
-    said = stand_in.play("remove", answers=answers, **SITE, **SHARED)
-    assert "The datastores were not looked at" in said and "vmware_nfs_datastore" not in stand_in.called
+def test_remove_does_not_need_a_login_that_is_not_stored_any_more(stand_in: StandIn) -> None:
+    """Such as after it was interrupted between the credentials and the shares. An own password needs none."""
+    answers = {**OLD, "vmware_cred": {"credential": None}, "vmware_nfs_share": {"diff": {"before": "x", "after": ""}}}
+    own = {**SERVER, "name": "own", "password": "secret"}
+    lists = {**SITE, "nfs_datastore_datastores": [*SITE["nfs_datastore_datastores"], own], **SHARED}
+    said = stand_in.play("remove", answers=answers, **lists)
+    assert "The datastore 'a' is not looked at, because its login is not stored any more; if it is" in said
+    assert "The datastore 'own' is not" not in said
+    looked_at = [options["name"] for name, _check, options in stand_in.calls if name == "vmware_nfs_datastore"]
+    assert looked_at == ["own", "own"] and changes(stand_in)[-1] == ("vmware_nfs_share", "absent")
+
+
+def test_remove_looks_at_every_datastore_whose_login_is_stored(stand_in: StandIn) -> None:
+    """Also when the credentials of the list are not those, because a name in it is misspelled."""
+    answers = {**OLD, "vmware_nfs_share": {"diff": {"before": "", "after": ""}}}
+    misspelled = [{**SERVER, "hostname": "vv.lab"}]
+    said = stand_in.play("remove", answers=answers, **{**SITE, "credentials_credentials": misspelled}, **SHARED)
+    assert "is not looked at" not in said and stand_in.called.count("vmware_nfs_datastore") == 2
+    asked = [options for _name, check, options in stand_in.calls if options.get("force") and check]
+    assert asked == [{**SERVER, "state": "absent", "force": True}]
 
 
 def test_remove_of_nothing_in_particular_is_refused(stand_in: StandIn) -> None:
