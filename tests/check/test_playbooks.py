@@ -88,6 +88,32 @@ def test_a_share_that_may_not_go_keeps_everything_as_it_is(stand_in: StandIn) ->
     assert "carries 1 registered VM" in said and changes(stand_in) == [] and "vmware_runtime" not in stand_in.called
 
 
+LOCKED_OUT = {"vmware_nfs_share": {"failed": True, "msg": "vc.lab refused the login.", "login_refused": True}}
+GOING = {"nfs_share_shares": [{"path": f"/tank/{name}", "networks": ["10.0.0.0/8"], "enabled": False} for name in "ab"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "asked"),
+    [
+        ("--diff", True, [True, False, False]),  # carried out: the second time with the new password, as it says
+        ("--check", True, [True, True, True]),
+        ("--diff", False, [True]),
+    ],
+)
+def test_the_check_of_the_shares_passes_over_a_password_that_is_replaced(
+    stand_in: StandIn, options: str, given: bool, asked: list[bool]
+) -> None:
+    """And sends one that was refused no second time before."""
+    lists = {**GOING, "credentials_credentials": [{**SERVER, "password": "new"} if given else SERVER]}
+    said = stand_in.play("site", options, answers={**THERE, **LOCKED_OUT}, fails=options != "--check", **lists)
+    assert [check for name, check, _options in stand_in.calls if name == "vmware_nfs_share"] == asked
+    assert "refused the login" in said or options == "--check"
+    order = list(
+        dict.fromkeys(name for name, check, _options in stand_in.calls if not check and name != "vmware_runtime")
+    )
+    assert order == (["vmware_cred", "vmware_nfs_share"] if False in asked else [])
+
+
 def test_a_datastore_that_may_not_go_keeps_everything_as_it_is(stand_in: StandIn) -> None:
     datastores = [{**SERVER, "name": "a", "state": "absent"}]
     answers = {**THERE, "vmware_nfs_datastore": {**IN_USE["vmware_nfs_share"]}}
@@ -98,7 +124,7 @@ def test_a_datastore_that_may_not_go_keeps_everything_as_it_is(stand_in: StandIn
 def test_what_is_no_longer_wanted_goes_last_and_in_the_reverse_order(stand_in: StandIn) -> None:
     stand_in.play("site", answers=OLD, **{**SITE, **SHARED, **EVERYTHING})
     assert changes(stand_in) == [
-        *((name, "") for name in ("vmware_nfs_share", "vmware_cred", "vmware_nfs_datastore", "vmware_snapshot_task")),
+        *((name, "") for name in ("vmware_cred", "vmware_nfs_share", "vmware_nfs_datastore", "vmware_snapshot_task")),
         ("vmware_snapshot_task", "absent"),
         ("vmware_nfs_datastore", "purged"),
         ("vmware_cred", "absent"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Collection, Sequence
 
-from ..errors import DatastoreInUse, QuiesceError, VSphereError
+from ..errors import DatastoreInUse, LoginRefused, QuiesceError, VSphereError
 from ..matching import NFS_TYPES, objection, uncertainty
 from ..registry.credentials import Credential
 from ..secret import Secret
@@ -41,12 +41,13 @@ def refuse_in_use(
     """Raise DatastoreInUse when VMs, templates included, are registered on a datastore that the share serves.
 
     Raises VSphereError when a server cannot be asked that has a credential for the share's dataset: to withdraw the
-    share then could stop VMs. A server of other datasets that cannot be asked is passed over.
+    share then could stop VMs. Its detail `login_refused` is true when nothing but logins failed. A server of other
+    datasets that cannot be asked is passed over.
     """
     accounts: dict[tuple[str, int, str], list[Credential]] = {}
     for credential in credentials:
         accounts.setdefault((credential.hostname, credential.port, credential.username), []).append(credential)
-    unknown: QuiesceError | None = None
+    unknown: list[QuiesceError] = []
     for group in accounts.values():
         try:
             _ask(share, group, password, connect)
@@ -54,13 +55,14 @@ def refuse_in_use(
             raise
         except QuiesceError as error:
             if any(_concerns(credential, share.dataset) for credential in group):
-                unknown = unknown or error
-    if unknown is not None:
+                unknown.append(error)
+    if unknown:
         raise VSphereError(
-            f"Whether VMs are registered on a datastore of {share.path} is not known: {unknown.problem}",
+            f"Whether VMs are registered on a datastore of {share.path} is not known: {unknown[0].problem}",
             "Nothing was changed; see that the server can be asked, remove its credential if it is gone for good, or"
             " set force",
-        ) from unknown
+            login_refused=all(isinstance(error, LoginRefused) for error in unknown),
+        ) from unknown[0]
 
 
 def _ask(

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     ConnectionFailed,
     DatastoreInUse,
+    LoginRefused,
     VSphereError,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.nfs_datastore import served
@@ -123,3 +124,24 @@ def test_a_server_that_cannot_be_asked_keeps_the_share_of_its_dataset(
     assert str(caught.value).startswith(
         "Whether VMs are registered on a datastore of /tank/vmware is not known: away cannot be reached; nothing was"
     )
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"), [({}, True), ({"empty": []}, True), ({"away": None}, False), ({"vc": ["web"]}, None)]
+)
+def test_that_nothing_but_a_login_was_refused_is_told(
+    monkeypatch: pytest.MonkeyPatch, others: dict[str, list[str] | None], expected: bool | None
+) -> None:
+    """A play that brings a new password goes by it; VMs that are known count nevertheless."""
+    servers = Servers(monkeypatch, old=[], **others)
+    connect = servers.connect
+
+    def refusing(endpoint: Any, username: str, password: Secret) -> AbstractContextManager[Any]:
+        if endpoint.hostname == "old":
+            raise LoginRefused("old refused the login", "Check the password")
+        return connect(endpoint, username, password)
+
+    monkeypatch.setattr(servers, "connect", refusing)
+    with pytest.raises((VSphereError, DatastoreInUse)) as caught:
+        servers.refuse()
+    assert caught.value.details.get("login_refused") is expected
