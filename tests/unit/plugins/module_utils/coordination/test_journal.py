@@ -144,7 +144,9 @@ def test_absence_that_was_noted_without_the_uptime_goes_by_the_clock(database: D
     (number,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
     journal.absent([number])
     with database.transaction() as connection:
-        connection.execute("UPDATE vm_snapshot SET changed = ?", ((datetime.now(timezone.utc) - timedelta(hours=1)).isoformat(),))
+        connection.execute(
+            "UPDATE vm_snapshot SET changed = ?", ((datetime.now(timezone.utc) - timedelta(hours=1)).isoformat(),)
+        )
     assert journal.entries("one")[0].unchanged_for == pytest.approx(3600, abs=60)
 
 
