@@ -222,8 +222,12 @@ def test_the_vms_of_a_dataset_are_asked_for_with_one_refused_login(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = [Credential(server.host, username, "tank", server.port) for username in ("root", "ROOT")]
+
+    def log_in(endpoint: Any, username: str, password: Any, timeouts: Any) -> Any:
+        return vsphere.connect(endpoint, username, password)
+
     monkeypatch.setattr(vmware_dataset_vms_info, "accounts", lambda *_unused: (both, lambda credential: OLD))
-    monkeypatch.setattr(vmware_dataset_vms_info, "connect", lambda *one, timeouts: vsphere.connect(*one))
+    monkeypatch.setattr(vmware_dataset_vms_info, "connect", log_in)
     monkeypatch.setattr(vmware_dataset_vms_info, "list_datasets", lambda *_unused: [TANK])
     monkeypatch.setattr(vmware_dataset_vms_info, "datasets_around", lambda *_unused: [TANK])
     with patch_module_args({"dataset": "tank"}), pytest.raises(SystemExit):
