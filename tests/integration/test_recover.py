@@ -408,10 +408,10 @@ def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Sc
     """The server takes the call, answers too late, and does it when the run is over."""
     vcenter.rule(method="CreateSnapshot.*", vm="web", effect="call_late", count=1)
     result = answer(start_module("vmware_coordinated_snapshot", {
-        "dataset": scene.tree, "name": "late", "aliases": [GUEST], "connect_timeout": 2, "call_timeout": 1,
+        "dataset": scene.tree, "name": "given-up", "aliases": [GUEST], "connect_timeout": 2, "call_timeout": 1,
         "vm_timeout": 3, "max_hold": 60,
     }))  # fmt: skip
-    assert result["created"] and ours(vcenter) == []
+    assert result["created"] and ours(vcenter) == [], result
     (entry,) = scene.engine.journal.open_entries()
     assert (entry.vm_name, entry.state) == ("web", ABSENT)
     early = run_module(RECOVER, SOON)
