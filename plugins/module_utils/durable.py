@@ -5,8 +5,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
+
+
+@contextmanager
+def lock_folder(folder: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the folder's lock until the block ends, or the process does. Yields False when another process has it and
+    `wait` is false.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

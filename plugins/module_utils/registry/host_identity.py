@@ -8,10 +8,8 @@ They lie beside the key file rather than in the state database: a scan has to kn
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 import secrets
 import socket
@@ -21,7 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from ..durable import replace_file
+from ..durable import lock_folder, replace_file
 from ..errors import RegistryError
 from ..text import printable
 from .database import Paths, check_private_file, make_private_folder
@@ -80,7 +78,7 @@ def identities(paths: Paths, read_only: bool = False) -> list[HostIdentity]:
         if known == stored or read_only:
             return known
         make_private_folder(path.parent)
-        with _locked(path.parent):
+        with lock_folder(path.parent):
             known = _of_today(_load(path), machine)  # read again: another process may have been faster
             replace_file(
                 path, (json.dumps({"identities": [asdict(one) for one in known]}, indent=2) + "\n").encode(), 0o600
@@ -110,17 +108,6 @@ def _load(path: Path) -> list[HostIdentity]:
     if not all(_ID.match(one.id) and datetime.fromisoformat(one.made).tzinfo for one in found):
         raise ValueError("an identity is not well-formed")
     return found
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time changes the file; the lock ends with the process."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

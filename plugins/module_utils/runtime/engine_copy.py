@@ -10,7 +10,6 @@ when nobody uses it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.resources
 import os
@@ -21,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
-from ..durable import replace_file, sync_folder, write_file
+from ..durable import lock_folder, replace_file, sync_folder, write_file
 from ..errors import DependencyError
 from ..process import run
 from ..text import printable
@@ -118,7 +117,7 @@ class EngineCopy:
         """
         with _sentences(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with _locked(self._folder):
+            with lock_folder(self._folder):
                 before = self._current.resolve()
                 fresh = Path(tempfile.mkdtemp(prefix=f"{digest(files)}-", dir=self._folder))
                 try:
@@ -165,22 +164,9 @@ class EngineCopy:
     def _prune(self, keep: tuple[Path, ...]) -> None:
         for copy in self._folder.iterdir():
             if copy.is_dir() and not copy.is_symlink() and copy not in keep:
-                with _locked(copy, wait=False) as free:
+                with lock_folder(copy, wait=False) as free:
                     if free:
                         shutil.rmtree(copy)
-
-
-@contextmanager
-def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the folder's lock until the block ends; yields whether it was to be had."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
