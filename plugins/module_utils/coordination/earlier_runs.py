@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..vsphere.vms import Vm
 from .engine import Engine
-from .identity import NAME_PREFIX, Origin, origin_of, whole_of
+from .identity import NAME_PREFIX, Origin, origin_of
 from .journal import Entry
 from .sites import Site
 
@@ -21,8 +21,8 @@ class EarlierRuns:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._host, self._locks, self._journal = engine.host, engine.locks, engine.journal
-        self._alive = {holder.run for holder in engine.locks.holders()}
+        self._host, self._journal = engine.host, engine.journal
+        self._lives = engine.locks.living()
         self._entries = [entry for entry in engine.journal.open_entries() if not self._lives(entry.run)]
 
     def leftover_of(self, site: Site, vm: Vm) -> str:
@@ -49,9 +49,6 @@ class EarlierRuns:
         """Whether its run was one of this host. With a former identity it may be that of a clone, which lives."""
         here = origin.sure or self._journal.run(origin.run) is not None
         return here and not self._lives(origin.run)
-
-    def _lives(self, run: str) -> bool:
-        return whole_of(run) in self._alive or self._locks.is_alive(run)
 
 
 def _noted(entry: Entry | None) -> str:

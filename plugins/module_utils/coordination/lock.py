@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 from ..errors import LockTimeout, RegistryError
 from ..zfs.names import is_within
@@ -102,6 +102,13 @@ class Locks:
             return True
         os.close(lock)
         return False
+
+    def living(self) -> Callable[[str], bool]:
+        """Tells of a run (or a wave) whether it is alive, or was when this was called: what has been read meanwhile may
+        be older than the end of the run.
+        """
+        before = {holder.run for holder in self.holders()}
+        return lambda run: whole_of(run) in before or self.is_alive(run)
 
     def holders(self) -> list[Holder]:
         """The runs that are alive."""

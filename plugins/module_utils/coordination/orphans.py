@@ -13,7 +13,7 @@ from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import Bearer, Search, search
 from .creation import Creation
 from .engine import Engine
-from .identity import NAME_PREFIX, Origin, begun, origin_of, whole_of
+from .identity import NAME_PREFIX, Origin, begun, origin_of
 from .journal import CREATED, REMEMBERED, Entry
 from .whereabouts import RESTORED
 
@@ -48,12 +48,12 @@ def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> tuple
     hostname, port = session.endpoint.hostname, session.endpoint.port
     here = [one for one in engine.journal.open_entries() if (one.hostname, one.port) == (hostname, port)]
     known = {(vm, entry.name) for entry in here for vm in (entry.vm, entry.instance_uuid) if vm}
-    alive = {holder.run for holder in engine.locks.holders()}  # before the search: they may end during it
+    lives = engine.locks.living()  # before the search: they may end during it
     found = []
     searched = search(session, NAME_PREFIX)
     for vm, snapshot in searched.found:
         origin = origin_of(engine.host, snapshot.name, snapshot.description)
-        if origin is None or whole_of(origin.run) in alive or engine.locks.is_alive(origin.run):
+        if origin is None or lives(origin.run):
             continue
         if (vm.moid, snapshot.name) in known or (vm.instance_uuid, snapshot.name) in known:
             continue
