@@ -123,15 +123,6 @@ def make_plan(
     )
 
 
-def not_received(datasets: Iterable[str]) -> list[str]:
-    """A warning for each of the datasets that are left out for being half received."""
-    return [
-        f"The dataset {name} is left out, because a 'zfs receive' into it has not come to its end; let it end, or "
-        f"remove what is there with 'zfs receive -A {name}'."
-        for name in datasets
-    ]
-
-
 def each_once(views: Iterable[tuple[Site, Vm]]) -> list[tuple[Site, Vm]]:
     """Every VM once, as an account shows it that may read it, if one may: two accounts, or two names of a server, show
     the same VM. The instance UUID tells apart the VMs of two vCenters of which one is a copy of the other.

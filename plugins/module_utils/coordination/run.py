@@ -14,7 +14,7 @@ from typing import Any, Collection, Iterator, Sequence
 from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed, ZfsError
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
-from ..zfs.datasets import half_received, list_datasets, not_there, select
+from ..zfs.datasets import left_out, list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot, pool_of
 from . import identity, recover, result, waves
 from .earlier_runs import EarlierRuns
@@ -22,7 +22,7 @@ from .engine import Engine
 from .hold_run import HoldRun
 from .journal import ENDED, best_effort
 from .logins import Logins
-from .plan import Plan, make_plan, not_received
+from .plan import Plan, make_plan
 from .problem import Problem
 from .record import Record
 from .request import Request
@@ -181,9 +181,8 @@ def _plan(
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
     problems += unknown_volumes(chosen, sites)
     plan = make_plan(request, names, sites, problems, earlier.leftover_of)
-    left_out = half_received(around, request.dataset, request.recursive, request.exclude)
-    warnings = (*not_received(left_out), *not_there(request.exclude, around), *plan.warnings)
-    plan = replace(plan, warnings=warnings)
+    warnings = left_out(around, request.dataset, request.recursive, request.exclude)
+    plan = replace(plan, warnings=(*warnings, *plan.warnings))
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
         snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())

@@ -18,14 +18,13 @@ from ..schedule.occurrences import last_due, next_due
 from ..text import vm_on
 from ..vsphere.session import Timeouts, connect
 from ..zfs import snapshots
-from ..zfs.datasets import half_received, list_datasets, not_there, select
+from ..zfs.datasets import left_out, list_datasets, select
 from ..zfs.names import check_snapshot
 from . import identity, record, retire
 from .consistency import CRASH, lowest
 from .engine import Engine
 from .journal import ENDED, RunRecord, best_effort
 from .logins import Logins
-from .plan import not_received
 from .request import Request
 from .run import Begun, begin, foresee, take
 from .stop import Stop
@@ -207,7 +206,7 @@ def _take(
     names = [check_snapshot(dataset, name) for dataset in lacking]
     if not task.vmware_sync:
         taken = _plain_snapshot(engine, task, names, begun)
-        taken["warnings"] = [*not_received(half_received(everything, *which)), *not_there(task.exclude, everything)]
+        taken["warnings"] = left_out(everything, *which)
         return {"snapshot": taken}, None if begun else found
     request, only = _request(task, name), frozenset(lacking)
     if begun is None:

@@ -83,7 +83,7 @@ def not_there(exclude: Iterable[str], datasets: Iterable[Dataset]) -> list[str]:
 
 def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str] = ()) -> list[Dataset]:
     """The datasets that a snapshot of `root` takes: `root`, with what lies below it if `recursive`, without `exclude`
-    and without what is `half_received`.
+    and without what is half received.
 
     An entry of `exclude` names a dataset in full and leaves out what lies below it too. An entry that lies outside of
     `root`, or `root` itself, is a mistake and raises InputError.
@@ -98,23 +98,29 @@ def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Seq
     return [dataset for dataset in chosen if dataset.name == root or not dataset.receiving]
 
 
-def half_received(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str] = ()) -> list[str]:
-    """The datasets that a snapshot of `root` would take if they were received to their end: ZFS refuses the whole
-    snapshot because of one.
+def left_out(datasets: Sequence[Dataset], root: str, recursive: bool, exclude: Sequence[str] = ()) -> list[str]:
+    """A sentence for each dataset that `select` leaves out for being half received, because ZFS would refuse the whole
+    snapshot for it, and for each entry of `exclude` that leaves out nothing.
     """
     chosen = _chosen(datasets, root, recursive, exclude)
-    return [dataset.name for dataset in chosen if dataset.name != root and dataset.receiving]
+    receiving = [dataset.name for dataset in chosen if dataset.name != root and dataset.receiving]
+    unreceived = [
+        f"The dataset {name} is left out, because a 'zfs receive' into it has not come to its end; let it end, or "
+        f"remove what is there with 'zfs receive -A {name}'."
+        for name in receiving
+    ]
+    return [*unreceived, *not_there(exclude, datasets)]
 
 
 def _chosen(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Sequence[str]) -> list[Dataset]:
-    left_out = frozenset(exclude)
-    return [dataset for dataset in datasets if takes(dataset.name, root, recursive, left_out)]
+    excluded = frozenset(exclude)
+    return [dataset for dataset in datasets if takes(dataset.name, root, recursive, excluded)]
 
 
-def takes(name: str, root: str, recursive: bool, left_out: AbstractSet[str]) -> bool:
+def takes(name: str, root: str, recursive: bool, excluded: AbstractSet[str]) -> bool:
     """Whether a snapshot of `root` takes the dataset `name`, there or not: see `select`."""
     chosen = name == root or (recursive and is_within(name, root))
-    return chosen and left_out.isdisjoint(upwards(name))
+    return chosen and excluded.isdisjoint(upwards(name))
 
 
 def existing(zfs: Zfs, root: str, timeout: float) -> set[str]:
