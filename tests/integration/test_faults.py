@@ -17,12 +17,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination im
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import UNCONSOLIDATED
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
     ConnectionFailed,
     RunFailed,
     SnapshotExists,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk, tls, vm_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create, start_remove
 

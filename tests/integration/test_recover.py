@@ -22,7 +22,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.jo
     CREATED,
     INTENDED,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import endpoint_of
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create

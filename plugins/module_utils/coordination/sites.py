@@ -13,7 +13,7 @@ from typing import Callable, Iterable, Sequence
 
 from ..errors import LoginRefused, QuiesceError, VSphereError
 from ..matching import NFS_TYPES, Match, match_here
-from ..registry.credentials import Credential
+from ..registry.credentials import Credential, endpoint_of
 from ..secret import Secret
 from ..storage_host import mount_table
 from ..text import printable
@@ -27,13 +27,6 @@ from ..zfs.names import is_within, pool_of
 from .problem import Problem, related
 
 Connect = Callable[[Endpoint, str, Secret], Session]
-
-
-def endpoint_of(credential: Credential) -> Endpoint:
-    """Where and how a credential logs in."""
-    return Endpoint(
-        credential.hostname, credential.port, credential.validate_certs, credential.ca_path, credential.thumbprint
-    )
 
 
 def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:

@@ -15,12 +15,12 @@ from functools import partial
 from typing import Callable, Iterator, Sequence
 
 from ..errors import LoginRefused, QuiesceError
-from ..registry.credentials import Credential
+from ..registry.credentials import Credential, endpoint_of
 from ..secret import Secret
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import states
 from .journal import Entry
-from .sites import Connect, endpoint_of
+from .sites import Connect
 from .whereabouts import locate
 
 Work = Callable[[Session, Sequence[Entry]], None]

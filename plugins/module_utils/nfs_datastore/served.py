@@ -10,7 +10,7 @@ from typing import Callable, Collection, Sequence
 
 from ..errors import DatastoreInUse, LoginRefused, QuiesceError, VSphereError
 from ..matching import NFS_TYPES, objection, uncertainty
-from ..registry.credentials import Credential
+from ..registry.credentials import Credential, endpoint_of
 from ..secret import Secret
 from ..storage_host import StorageHostView, address, ancestors, clean_path, observe
 from ..text import printable
@@ -70,8 +70,7 @@ def _ask(
 ) -> None:
     """Ask one server by one account. Raises DatastoreInUse, and QuiesceError where it does not answer."""
     first = group[0]
-    endpoint = Endpoint(first.hostname, first.port, first.validate_certs, first.ca_path, first.thumbprint)
-    with connect(endpoint, first.username, password(first)) as session:
+    with connect(endpoint_of(first), first.username, password(first)) as session:
         datastores = [one for one in list_datastores(session) if one.type in NFS_TYPES]
         servers = {server for one in datastores for server in one.remote_hosts if address(server) is None}
         view = observe(share.aliases, servers, {one.remote_path for one in datastores})

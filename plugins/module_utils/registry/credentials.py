@@ -18,6 +18,7 @@ from typing import Any, Iterable, Iterator, Mapping
 from ..errors import CredentialNotFound, InputError
 from ..secret import Secret
 from ..text import printable
+from ..vsphere.session import Endpoint
 from ..vsphere.tls import normalise_thumbprint
 from ..zfs.names import check_dataset, upwards
 from .cipher import Cipher, KeyMissing
@@ -278,6 +279,13 @@ def _canonical(credential: Credential) -> Credential:
         datastores=tuple(sorted(set(credential.datastores))),
         ca_path=credential.ca_path or None,
         thumbprint=normalise_thumbprint(credential.thumbprint) if credential.thumbprint else None,
+    )
+
+
+def endpoint_of(credential: Credential) -> Endpoint:
+    """Where and how a credential logs in."""
+    return Endpoint(
+        credential.hostname, credential.port, credential.validate_certs, credential.ca_path, credential.thumbprint
     )
 
 
