@@ -274,7 +274,7 @@ def _journal_without_both_looks() -> None:
 
     def begin_release_late(self: hold_run.HoldRun) -> Any:
         if self._taken.seen:
-            found = seal.records(self._taken.record, self._plan.snapshots, self._holds, self._problems)
+            found = seal.records(self._taken.record, self._plan.snapshots, self._holds, self._looks.problems)
             self._engine.journal.keep_seals(
                 self._id, [properties.Assignment(name, "", record.seal()) for name, record in found.items()]
             )

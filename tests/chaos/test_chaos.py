@@ -100,7 +100,7 @@ def test_a_broken_engine_is_noticed(mutation: str, stage: Stage) -> None:
     sound = play(stage, "", dealt)
     assert not sound.violated() and sum(sound.faults.values()) == len(dealt), sound
     broken = play(stage, mutation, deal())
-    assert getattr(broken, told_by), broken
+    assert getattr(broken, told_by), "\n".join(broken.other) or broken
 
 
 def test_what_somebody_recreated_is_never_sealed(stage: Stage) -> None:

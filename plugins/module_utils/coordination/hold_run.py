@@ -62,7 +62,6 @@ class HoldRun:
 
     def execute(self) -> dict[str, Any]:
         failure: QuiesceError | None = None
-        left: list[str] = []
         try:
             try:
                 self._quiesce()
@@ -72,10 +71,12 @@ class HoldRun:
                 failure = error
             finally:
                 releases = self._begin_release()
-            if self._taken.seen:
-                failure = self._conclude()
+            try:
+                if self._taken.seen:
+                    failure = self._conclude()
+            finally:
+                left = self._end_release(releases)
         finally:
-            left = self._end_release(releases)
             self._work.close()
         return self._finish(failure, left)
 
