@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import run
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine, open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 
 from .memory import peak_mb
 from .timed_zfs import TimedZfs

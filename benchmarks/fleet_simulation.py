@@ -19,9 +19,12 @@ from statistics import median, quantiles
 from typing import Any, Generator, Iterator, Sequence
 
 import simpy
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.calendar import LONGEST_JITTER, Schedule
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.occurrences import next_due
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.calendar import (
+    LONGEST_JITTER,
+    Schedule,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.occurrences import next_due
 
 Process = Generator[simpy.Event, Any, None]
 

@@ -27,20 +27,22 @@ from tests.collection_path import collections_path
 
 sys.path.insert(0, str(collections_path()))
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire, run, snapshot_task
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import RUN, Record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import match_here
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTask
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import table
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import snapshots as zfs_snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.properties import Assignment, assign
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import match_here
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import RUN, Record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine, open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import table
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import snapshots as zfs_snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import list_datasets
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import Assignment, assign
 
 from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
@@ -177,7 +179,7 @@ def _turn(engine: Engine, zfs: TimedZfs, task: SnapshotTask, datasets: int) -> d
     before = len(zfs.taken)
     with patch.object(retire, "time") as clock:
         clock.time.return_value = later
-        figures = _timed(zfs, "turn", lambda: done.update(snapshot_task.take_turn(engine, task)))
+        figures = _timed(zfs, "turn", lambda: done.update(turns.take_turn(engine, task)))
     assert len(done["retired"]["destroyed"]) == datasets, len(done["retired"]["destroyed"])
     within = zfs.taken[before:]
     some = [f"{ROOT}/vm{number:05}" for number in range(1, min(_SAMPLE, datasets - 1) + 1)]

@@ -339,19 +339,22 @@ vms:
 
 from functools import partial
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     TIMEOUTS,
     ArgumentSpec,
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import run as coordination
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.name_now import name_now
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import DEFAULT_SCHEMA, check_schema
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run as runs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.naming import (
+    DEFAULT_SCHEMA,
+    check_schema,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.name_now import name_now
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
 SPEC = TIMEOUTS + ArgumentSpec(
     {
@@ -381,7 +384,7 @@ SPEC = TIMEOUTS + ArgumentSpec(
 
 def run(module):
     options = module.params
-    take = coordination.preview if module.check_mode else coordination.execute
+    take = runs.preview if module.check_mode else runs.execute
     connection = partial(connect, timeouts=timeouts(options))
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
         name = options["name"]

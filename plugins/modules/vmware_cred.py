@@ -253,7 +253,7 @@ credential:
 
 import unicodedata
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     STORED_CONNECTION,
     ArgumentSpec,
     conceal,
@@ -263,25 +263,25 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.preflight import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError, RegistryError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.preflight import (
     missing_datastores,
     require_authorities,
     require_nothing_left,
     require_privileges,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, RegistryError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
     Credential,
     Credentials,
     plan_change,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.timers import Timers
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.timers import Timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import list_datasets
 
 IDENTITY = ("hostname", "username", "filesystem")
 

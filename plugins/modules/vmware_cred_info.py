@@ -95,12 +95,12 @@ credentials:
       sample: "2026-01-31T08:15:00Z"
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
     Credentials,
     canonical_host,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 
 SPEC = ArgumentSpec({"id": {"type": "int"}, "hostname": {"type": "str"}, "filesystem": {"type": "str"}})
 

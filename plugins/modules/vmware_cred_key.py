@@ -78,10 +78,10 @@ removed_keys:
   sample: [3f9a01bc]
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry import rotation
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import rotation
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 
 SPEC = ArgumentSpec({"max_age": {"type": "float", "default": 0}})
 

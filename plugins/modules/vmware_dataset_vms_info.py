@@ -177,28 +177,31 @@ vms:
 from contextlib import ExitStack
 from functools import partial
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     CONNECTION,
     ArgumentSpec,
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.logins import Logins
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.problem import texts
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError, VSphereError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Logins
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import texts
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import (
     datasets_around,
     open_sites,
     unknown_volumes,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.survey import survey
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError, VSphereError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets, select
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import pool_of
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.vm_report import survey
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    Credential,
+    Credentials,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import list_datasets, select
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import pool_of
 
 SPEC = CONNECTION + ArgumentSpec(
     {

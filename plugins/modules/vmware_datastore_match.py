@@ -147,20 +147,20 @@ datasets:
 
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     LOGIN,
     ArgumentSpec,
     login,
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.sites import datasets_around
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.matching import by_dataset, match_here
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import list_datastores
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import is_within, pool_of
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import by_dataset, match_here
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import datasets_around
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import list_datasets
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import is_within, pool_of
 
 SPEC = LOGIN + ArgumentSpec(
     {

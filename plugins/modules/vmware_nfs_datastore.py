@@ -264,17 +264,17 @@ hosts:
       sample: ""
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     LOGIN,
     ArgumentSpec,
     login,
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.nfs_datastore.request import wanted
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.nfs_datastore.run import absent, present, purge
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.hosts import Scope
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.request import wanted
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.run import absent, present, purge
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.hosts import Scope
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
 SPEC = LOGIN + ArgumentSpec(
     {

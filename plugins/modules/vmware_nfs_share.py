@@ -199,18 +199,21 @@ file:
   sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     ArgumentSpec,
     conceal,
     require_libraries,
     run_module,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.logins import Logins
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.server import NfsServer
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.nfs_datastore.served import Served, refuse_in_use
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import NfsServer
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.served import (
+    Served,
+    refuse_in_use,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Logins
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
 SPEC = ArgumentSpec(
     {

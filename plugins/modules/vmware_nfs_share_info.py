@@ -58,8 +58,8 @@ shares:
       sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.server import NfsServer
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import NfsServer
 
 SPEC = ArgumentSpec()
 

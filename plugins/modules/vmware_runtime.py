@@ -94,25 +94,25 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     RUNTIME_PYTHON,
     ArgumentSpec,
     run_module,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime.engine_copy import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime.engine_copy import (
     EngineCopy,
     digest,
     sources,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime.python_environment import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime.python_environment import (
     PythonEnvironment,
     lacking,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import counted, printable
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import counted, printable
 
 ENVIRONMENT = Path(RUNTIME_PYTHON).parents[1]
 ENGINE = ENVIRONMENT.with_name("engine")

@@ -140,16 +140,16 @@ problems:
 
 from functools import partial
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     TIMEOUTS,
     ArgumentSpec,
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.recover import recover
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.recover import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
 SPEC = TIMEOUTS + ArgumentSpec(
     {"scan": {"type": "bool", "default": False}, "lock_timeout": {"type": "float", "default": 60.0}}

@@ -77,12 +77,12 @@ kept:
 
 import time
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTasks
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTasks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 
 SPEC = ArgumentSpec({"id": {"type": "int"}})
 

@@ -368,23 +368,33 @@ task:
 import time
 from dataclasses import asdict
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import QUIESCE_FAILURE, VM_FAILURE
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.snapshot_task import check
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import (
+    QUIESCE_FAILURE,
+    VM_FAILURE,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.calendar import Schedule
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.naming import (
+    DEFAULT_SCHEMA,
+    check_schema,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.occurrences import wakings
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import UNITS
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import (
     SnapshotTask,
     SnapshotTasks,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.calendar import Schedule
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.naming import DEFAULT_SCHEMA, check_schema
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.occurrences import wakings
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.retention import UNITS
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.datasets import list_datasets, not_there, select
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import check_dataset
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.turn import check
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import (
+    list_datasets,
+    not_there,
+    select,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import check_dataset
 
 STRINGS = {"type": "list", "elements": "str"}
 SPEC = ArgumentSpec(

@@ -212,10 +212,10 @@ tasks:
           sample: 4.2
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import ArgumentSpec, run_module
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.snapshot_task import overview
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.turn import overview
 
 SPEC = ArgumentSpec({"id": {"type": "int"}, "dataset": {"type": "str"}})
 

@@ -136,7 +136,7 @@ role:
           sample: true
 """
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     CONNECTION,
     ENVIRONMENT,
     ArgumentSpec,
@@ -144,11 +144,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.ansible_glue im
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.privileges import COORDINATE
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.roles import Grant, Roles
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.privileges import COORDINATE
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.roles import Grant, Roles
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
 SPEC = CONNECTION + ArgumentSpec(
     {

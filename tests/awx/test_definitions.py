@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.consistency import LEVELS
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.levels import LEVELS
 
 from . import rules
 from .api import Awx

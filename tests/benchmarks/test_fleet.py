@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule.calendar import Schedule
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.calendar import Schedule
 
 from benchmarks import controller, markdown, scaling_page
 from benchmarks.fleet_simulation import Fleet, assumptions, most_by_rule, rule, simulate, summary

@@ -30,28 +30,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Protocol
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import (
-    drive,
-    engine,
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import (
     hold_run,
-    lock,
     looks,
     quiesce,
-    recover,
     release,
-    run,
     seal,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.look import Look
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.record import Record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Limits, Policy, Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk, vm_snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session, Timeouts, connect
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import properties
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import (
+    scheduler as drive,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.look import Look
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import engine, locks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk, vm_snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
+    Session,
+    Timeouts,
+    connect,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import properties
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 
 Task = dict[str, Any]
 
@@ -199,7 +204,7 @@ def _hasten(task: Task) -> None:
     for module in (quiesce, release):
         module._RETRY = 0.2
     drive._RECONNECT_PAUSE = 0.2
-    lock._RETRY = 0.05
+    locks._RETRY = 0.05
     recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
     recover._PATIENT, recover._BRIEF = 8.0, 5.0
     seal._SECONDS = task.get("seal_seconds") or seal._SECONDS

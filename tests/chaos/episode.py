@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
 
 from . import judge
 from .faults import Fault

@@ -23,7 +23,7 @@ from .stage import PATIENCE, Hung, Stage
 
 PLACE = "/var/lib/chaos"  # on the storage host
 PYTHON = "/opt/vmware-zfs/venv/bin/python"
-PACKAGE = "ansible_collections/quiesce/vmware_zfs/plugins/module_utils"
+PACKAGE = "ansible_collections/quiesce/vmware_zfs/plugins/module_utils/_engine"
 INSTANTS = (
     "create:after:3",
     "zfs-snapshot:after:1",
@@ -38,10 +38,11 @@ INSTANTS = (
 _ADD_CREDENTIALS = """
 import json, sys
 from pathlib import Path
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import StorageHost
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import StorageHost
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 state = Path(sys.argv[1])
 with Credentials.open(Paths(state / "db", state / "etc" / "key")) as credentials:
     for given in json.load(sys.stdin):

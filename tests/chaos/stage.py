@@ -25,15 +25,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import identity
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RegistryError, VSphereError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.cipher import Cipher
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RegistryError, VSphereError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import identity
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.cipher import Cipher
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    Credential,
+    Credentials,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Endpoint,
     Session,
     Timeouts,

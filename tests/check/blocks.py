@@ -15,7 +15,7 @@ from typing import Any, Iterator, Mapping
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
 
 from tests.lab import command_line
 

@@ -12,7 +12,7 @@ from typing import Any, Iterator
 
 import pytest
 import yaml
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime import python_environment
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime import python_environment
 
 from ..lab.installed import LOWEST_CORE
 from .ansible_test import CORES
@@ -53,7 +53,7 @@ def test_the_engine_knows_nothing_of_ansible_and_imports_relatively(name: str) -
             imported.add((node.module or "").partition(".")[0])
         elif isinstance(node, ast.Import):
             imported.update(alias.name.partition(".")[0] for alias in node.names)
-    allowed = {"ansible"} if name.endswith("/ansible_glue.py") else set()
+    allowed = {"ansible"} if name.endswith("/_ansible.py") else set()
     assert imported & {"ansible", "ansible_collections"} <= allowed
 
 

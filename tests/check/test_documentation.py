@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.quiesce.vmware_zfs.plugins import module_utils
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
 
 from . import site
 from .blocks import (

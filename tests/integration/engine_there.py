@@ -22,11 +22,12 @@ SET_UP = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, "/root/push")
-from engine.registry.credentials import Credential, Credentials
-from engine.registry.database import Paths
-from engine.registry.snapshot_tasks import SnapshotTask, SnapshotTasks
+from engine.state.credentials import Credential, Credentials
+from engine.state.database import Paths
+from engine.state.snapshot_tasks import SnapshotTask, SnapshotTasks
 from engine.runtime.engine_copy import EngineCopy, sources
-from engine.schedule import occurrences, timers
+from engine.schedule import occurrences
+from engine.tasks import timers
 from engine.secret import Secret
 import time
 given = json.load(sys.stdin)

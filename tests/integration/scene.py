@@ -21,15 +21,16 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, run
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Policy, Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Timeouts, connect
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine, open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Timeouts, connect
 
 from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry import rotation
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import rotation
 
 from tests.lab.simulator import Simulator
 

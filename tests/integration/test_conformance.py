@@ -16,13 +16,20 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import CertificateUntrusted, LoginRefused
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import vm_snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import list_datastores
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session, connect
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.tasks import TaskEnd, TaskWaiter
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vms import Vm, list_vms
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
+    CertificateUntrusted,
+    LoginRefused,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import vm_snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
+    Endpoint,
+    Session,
+    connect,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.tasks import TaskEnd, TaskWaiter
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vms import Vm, list_vms
 
 from tests.lab.simulator import Simulator
 

@@ -13,10 +13,13 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential, Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import Datastore
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    Credential,
+    Credentials,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_datastore_match
 
 from tests.lab.places import GUEST
@@ -201,10 +204,10 @@ umount -R /srv/win /srv/all /srv/nfs4/vm '/srv/with blank'
 PROGRAM = f"""
 import json, sys
 sys.path.insert(0, "{PLACE}")
-from module_utils import matching
-from module_utils.vsphere.datastores import Datastore
-from module_utils.zfs.command import Zfs
-from module_utils.zfs.datasets import list_datasets
+from engine.matching import match as matching
+from engine.vsphere.datastores import Datastore
+from engine.zfs.command import Zfs
+from engine.zfs.datasets import list_datasets
 with open("{PLACE}/datastores") as asked:
     datastores = [Datastore(**one) for one in json.load(asked)]
 print(json.dumps([match.as_dict() for match in matching.match_here(datastores, list_datasets(Zfs()))]))
@@ -244,7 +247,7 @@ def on_the_host(storage: StorageHost) -> Verdicts:
         for number, (server, path) in enumerate(mounts)
     ]
     asked = json.dumps([asdict(one) for one in datastores]).encode()
-    push(storage, {**engine_files(f"{PLACE}/module_utils"), f"{PLACE}/datastores": asked})
+    push(storage, {**engine_files(f"{PLACE}/engine"), f"{PLACE}/datastores": asked})
     try:
         done = storage.ssh(["unshare", "-m", "sh", "-c", STAGE, "stage", PROGRAM], check=False, timeout=300)
     finally:

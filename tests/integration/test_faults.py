@@ -13,18 +13,23 @@ import time
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import hold_run, recover, run
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import NAME_PREFIX
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import UNCONSOLIDATED
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     ConnectionFailed,
     RunFailed,
     SnapshotExists,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import endpoint_of
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk, tls, vm_snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create, start_remove
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import hold_run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import endpoint_of
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import UNCONSOLIDATED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk, tls, vm_snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_snapshots import (
+    start_create,
+    start_remove,
+)
 
 from tests.lab.simulator import Simulator
 

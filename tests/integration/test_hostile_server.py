@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A server that calls things as it likes and answers as it likes: real ZFS, real SOAP, one sentence in the end.
 
-tests/unit/plugins/module_utils/test_hostile_names.py drives many more names through the same code, without a server.
+tests/unit/plugins/module_utils/_engine/test_hostile_names.py drives many more names through the same code,
+without a server.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import Any, Callable
 
 import pytest
 import yaml
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover, run
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
 from pyVmomi import SoapAdapter
 
 from tests.lab.places import ROOT
-from tests.unit.plugins.module_utils.test_hostile_names import NASTY, assert_shown
+from tests.unit.plugins.module_utils._engine.test_hostile_names import NASTY, assert_shown
 
 from .conftest import StartVcenter
 from .scene import GUEST, Scene, nfs, run_module

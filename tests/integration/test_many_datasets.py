@@ -9,8 +9,10 @@ import time
 from typing import Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record, retire, snapshot_task
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
 
 from tests.lab.storage_host import StorageHost
 
@@ -49,7 +51,7 @@ def test_many_datasets_take_as_many_processes_as_one(
     monkeypatch.setattr(retire.time, "time", lambda: later)
     zfs = scene.engine.zfs
 
-    done = snapshot_task.take_turn(scene.engine, task)
+    done = turns.take_turn(scene.engine, task)
     taken, retired = done["snapshot"]["zfs_snapshots"], done["retired"]
     assert len(taken) == 1 + CHILDREN and done["snapshot"]["complete"]
     assert len(retired["destroyed"]) == (1 + CHILDREN) * SNAPSHOTS

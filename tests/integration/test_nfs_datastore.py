@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.server import NfsServer
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports.share import Share, file_name
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import NfsServer
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.share import Share, file_name
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share
 
 from tests.lab.simulator import Simulator
@@ -220,8 +220,8 @@ def test_a_second_name_beside_the_right_one_is_told(run: Run, vcenter: Simulator
 
 def vcenter_mount(server: Simulator, host: str, name: str, path: str) -> None:
     """Mount past the module's own caution, as somebody might by hand."""
-    from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-    from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import hosts, nas_mounts, session
+    from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+    from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import hosts, nas_mounts, session
 
     endpoint = session.Endpoint(server.host, server.port, ca_path=str(server.ca_path))
     with session.connect(endpoint, server.user, Secret(server.password)) as connected:

@@ -43,8 +43,8 @@ done
 PROGRAM = f"""
 import json, sys
 sys.path.insert(0, "{PLACE}")
-from module_utils.errors import QuiesceError
-from module_utils.exports.server import NfsServer
+from engine.errors import QuiesceError
+from engine.exports.server import NfsServer
 options, server = json.load(sys.stdin), NfsServer()
 try:
     plan = server.plan(options) if options["state"] == "present" else server.plan_removal(options["path"])
@@ -65,7 +65,7 @@ def host() -> Iterator[StorageHost]:
     """A host of its own with the engine and two clients: the NFS server keeps datasets busy for a while afterwards."""
     host = StorageHost("exports")
     host.reset()
-    push(host, engine_files(f"{PLACE}/module_utils"))
+    push(host, engine_files(f"{PLACE}/engine"))
     host.ssh(["sh", "-ec", f"{SET_UP}\n{EXPORT_FOREIGN}"])
     yield host
     host.down()

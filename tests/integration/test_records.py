@@ -12,10 +12,11 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover, snapshot_task
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RegistryError, SnapshotExists
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RegistryError, SnapshotExists
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
 
 from tests.lab.simulator import Simulator
 
@@ -152,8 +153,8 @@ def test_a_snapshot_without_vmware_says_so_and_takes_the_lock(scene: Scene) -> N
         SnapshotTask("").merged({"dataset": scene.tree, "vmware_sync": False, "naming_schema": "plain-%s"})
     )
     with scene.engine.locks.run("another", scene.tree, 1.0), pytest.raises(Exception, match="run another"):
-        snapshot_task.take_turn(scene.engine, SnapshotTask(**{**task.__dict__, "lock_timeout": 0.2}))
-    name = snapshot_task.take_turn(scene.engine, task)["snapshot"]["zfs_snapshot"]
+        turns.take_turn(scene.engine, SnapshotTask(**{**task.__dict__, "lock_timeout": 0.2}))
+    name = turns.take_turn(scene.engine, task)["snapshot"]["zfs_snapshot"]
     assert properties(scene, name)["mode"] == "plain" and "sealed" not in properties(scene, name)
     record = scene.record(name)
     assert (record.consistency, record.complete) == ("crash", False)

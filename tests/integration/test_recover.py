@@ -11,22 +11,15 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import recover
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.creation import Creation
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.identity import (
-    NAME_PREFIX,
-    description,
-)
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import (
-    ABSENT,
-    CREATED,
-    INTENDED,
-)
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import endpoint_of
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Session
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vm_snapshots import start_create
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.snapshots import create
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.creation import Creation
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import endpoint_of
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX, description
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import ABSENT, CREATED, INTENDED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Session
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_snapshots import start_create
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.snapshots import create
 
 from tests import records_v1
 from tests.lab.simulator import Simulator

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import dead_runs, record, seal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.taken import Taken
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.properties import Assignment
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import dead_runs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import seal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.taken import Taken
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import Assignment
 
 from tests.lab.storage_host import StorageHost
 

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any, Mapping
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import vm_snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import list_datastores
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session, connect
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.tasks import TaskWaiter
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vms import list_vms
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import vm_snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
+    Endpoint,
+    Session,
+    connect,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.tasks import TaskWaiter
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vms import list_vms
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import (
     NFS_SERVER,
     REMOVE,

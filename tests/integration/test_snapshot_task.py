@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import retire, snapshot_task
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import SnapshotTask
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.destroy import destroy
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.destroy import destroy
 
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
@@ -38,7 +39,7 @@ def store(scene: Scene, **options: Any) -> SnapshotTask:
 
 
 def turn(scene: Scene, task: SnapshotTask, **how: bool) -> dict[str, Any]:
-    return snapshot_task.take_turn(scene.engine, task, **how)
+    return turns.take_turn(scene.engine, task, **how)
 
 
 def make(scene: Scene, task: SnapshotTask, *names: str, complete: bool = False, source: str = "") -> None:
@@ -74,7 +75,7 @@ def test_a_turn_quiesces_the_vms_and_marks_what_it_took(scene: Scene, vcenter: S
     scene.assert_released(vcenter)
     assert scene.record(taken["zfs_snapshot"]).task == task.key
     assert [kept["reason"] for kept in done["retired"]["kept"]] == ["its lifetime is not over"] * 3
-    overview = snapshot_task.overview(scene.engine, task)
+    overview = turns.overview(scene.engine, task)
     assert overview["last_run"]["zfs_snapshot"] == taken["zfs_snapshot"] and overview["next_run"]
 
 
@@ -97,7 +98,7 @@ def test_a_scheduled_turn_waits_for_its_minute(scene: Scene, monkeypatch: pytest
     task = store(scene, schedule={"minute": "*"})
     assert turn(scene, task, scheduled=True)["skipped"] == "it is not due"
     now = time.time() + 60
-    monkeypatch.setattr(snapshot_task.time, "time", lambda: now)
+    monkeypatch.setattr(turns.time, "time", lambda: now)
     assert turn(scene, task, scheduled=True)["snapshot"]["created"]
     assert turn(scene, task, scheduled=True)["skipped"] == "it is not due"
     disabled = scene.engine.tasks.update(task.merged({"enabled": False}))
@@ -111,13 +112,13 @@ def test_a_place_within_the_jitter_changes_no_name(scene: Scene, monkeypatch: py
     due = int(time.time() // 3600 + 1) * 3600
     for hours, late, named in ((0, 890, due), (1, 1190, due + 3600), (2, 1210, due + 7200 + 1210)):
         now = due + hours * 3600 + late
-        monkeypatch.setattr(snapshot_task.time, "time", lambda now=now: float(now))
+        monkeypatch.setattr(turns.time, "time", lambda now=now: float(now))
         waits = late <= 900
-        shown = datetime.fromisoformat(snapshot_task.overview(scene.engine, task)["next_run"]).timestamp()
+        shown = datetime.fromisoformat(turns.overview(scene.engine, task)["next_run"]).timestamp()
         assert shown == due + hours * 3600 + (0 if waits else 3600)
         taken = turn(scene, task, scheduled=True)["snapshot"]["zfs_snapshot"]
         assert taken == f"{scene.tree}@{schema[:-2]}{named}"
-        shown = datetime.fromisoformat(snapshot_task.overview(scene.engine, task)["next_run"]).timestamp()
+        shown = datetime.fromisoformat(turns.overview(scene.engine, task)["next_run"]).timestamp()
         assert shown == due + (hours + 1) * 3600
 
 
@@ -127,7 +128,7 @@ def test_a_name_that_is_taken_costs_no_snapshot(scene: Scene, monkeypatch: pytes
     now = time.time() // 60 * 60 + 120
     names = []
     for offset in (1, 3, 5):
-        monkeypatch.setattr(snapshot_task.time, "time", lambda offset=offset: now + offset)
+        monkeypatch.setattr(turns.time, "time", lambda offset=offset: now + offset)
         names.append(turn(scene, task)["snapshot"]["zfs_snapshot"])
     assert len(set(names)) == 3 and names[1] == f"{names[0]}-{int(now + 3)}"
     assert scene.exists(names[0]) and scene.exists(names[1]) and scene.exists(names[2])
@@ -172,7 +173,7 @@ def test_a_task_in_waves_is_as_good_as_the_worst_of_them(scene: Scene, start_vce
     shown = []
     for _unused in range(2):
         assert turn(scene, task)["snapshot"]["created"]  # the second time because the first was not complete
-        last = snapshot_task.overview(scene.engine, task)["last_run"]
+        last = turns.overview(scene.engine, task)["last_run"]
         assert last["zfs_snapshot"].startswith(f"{scene.tree}@") and last["hold_window_seconds"] > 0
         shown.append((last["consistency"], last["complete"], last["state"]))
     assert shown == [("crash", False, "ended"), ("filesystem", True, "ended")]
@@ -290,7 +291,7 @@ def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for unit files and a systemctl that only writes down what it was told; the real one is in the role's
     scenario.
     """
-    from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
+    from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
 
     folder = tmp_path / "system"
     folder.mkdir()

@@ -14,7 +14,7 @@ from typing import Mapping
 from .places import ROOT
 from .storage_host import StorageHost
 
-ENGINE = ROOT / "plugins" / "module_utils"
+ENGINE = ROOT / "plugins" / "module_utils" / "_engine"
 
 
 def engine_files(folder: str) -> dict[str, Path]:

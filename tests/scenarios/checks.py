@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.consistency import CRASH, lowest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RunFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.levels import CRASH, lowest
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.zfs import Storage
 
 from .model import Expected, Scenario

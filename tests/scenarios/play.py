@@ -15,28 +15,34 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Sequence
 from unittest import mock
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import matching
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import (
-    drive,
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching import match as matching
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import (
     hold_run,
     quiesce,
-    record,
-    recover,
     release,
-    run,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.engine import Engine, open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import ABSENT
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.request import Policy, Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import RunFailed
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credential
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host import StorageHostView
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import vm_snapshots
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.datastores import list_datastores
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session, Timeouts
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.vms import list_vms
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import (
+    scheduler as drive,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine, open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import ABSENT
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import StorageHostView
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import vm_snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
+    Endpoint,
+    Session,
+    Timeouts,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vms import list_vms
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.zfs import Fault, Storage
 
 from .checks import Outcome, check

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Mapping
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import DatasetNotFound, ZfsError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import destroy as destroying
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs import properties as setting
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DatasetNotFound, ZfsError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import destroy as destroying
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import properties as setting
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 
 OLD = 1_700_000_000
 PREFIX = "quiesce.vmware_zfs:"

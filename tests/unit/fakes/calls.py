@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from typing import Any, Callable, Mapping
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 
 from . import faces
 from .collector import DENIED, Collector, Filter, contents, pages_of

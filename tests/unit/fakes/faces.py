@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 
 from .inventory import Datastore, Inventory, Machine, Snapshot
 

@@ -12,7 +12,7 @@ import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 
 OF_TASKS = frozenset(
     {"task_slow", "task_fault", "task_hang", "task_vanish", "half_snapshot", "needs_consolidation"}

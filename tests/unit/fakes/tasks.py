@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 
 from .inventory import LONGEST_CHAIN, Inventory, Machine
 from .rules import Rule, RuleBook, make_fault

@@ -18,9 +18,13 @@ import re
 import threading
 from typing import Any, Callable, Mapping
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere import sdk
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint, Session, Timeouts
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
+    Endpoint,
+    Session,
+    Timeouts,
+)
 from pyVmomi import VmomiSupport
 from pyVmomi.SoapAdapter import StubAdapterBase
 

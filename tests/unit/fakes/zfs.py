@@ -13,14 +13,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Sequence
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     DatasetNotFound,
     SnapshotExists,
     ZfsError,
     ZfsTimeout,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.command import Zfs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.zfs.names import is_within
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import is_within
 
 ROOT = "tank/vmware"
 KEY = "0123456789abcdef"  # of a snapshot task

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import preflight
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.errors import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     CertificateUntrusted,
     LoginRefused,
     QuiesceError,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.credentials import Credentials
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.text import printable
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.vsphere.session import Endpoint
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import preflight
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import printable
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Endpoint
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_cred, vmware_cred_info, vmware_cred_key
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args, show_tracebacks
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.exports import server
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.storage_host import Mount
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports import server
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import Mount
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share, vmware_nfs_share_info
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.journal import Entry, Journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination.lock import Locks
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.runtime.python_environment import PythonEnvironment
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime.python_environment import (
+    PythonEnvironment,
+)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_runtime
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 

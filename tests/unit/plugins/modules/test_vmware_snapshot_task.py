@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.coordination import journal, snapshot_task
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.registry.snapshot_tasks import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import (
     SnapshotTask,
     SnapshotTasks,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils.schedule import timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_snapshot_task, vmware_snapshot_task_info
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
@@ -43,7 +44,7 @@ def test_a_task_that_check_mode_would_create() -> None:
 
 def test_a_run_that_has_not_ended() -> None:
     run = journal.RunRecord("r1", "key", "tank/a", ("tank/a@one",), journal.QUIESCING, "2026-01-31", "", {})
-    assert unsaid(snapshot_task.summary(run), LAST_RUN) == []
+    assert unsaid(turns.summary(run), LAST_RUN) == []
 
 
 def test_every_state_of_a_run() -> None:

@@ -1,0 +1,233 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between Ansible and the engine: argument specs, a Python that has the libraries, errors that fail the module."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from dataclasses import dataclass, field
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.common.respawn import has_respawned, respawn_module
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ._engine.errors import CredentialNotFound, DependencyError, InputError, QuiesceError
+from ._engine.secret import Secret, leave_no_core_dump
+from ._engine.state.credentials import Credential, Credentials
+from ._engine.state.database import Paths
+from ._engine.text import printable
+from ._engine.vsphere.session import Endpoint, Timeouts
+
+RUNTIME_PYTHON = "/opt/vmware-zfs/venv/bin/python"  # what the runtime role installs; VMWARE_ZFS_PYTHON names another
+LIBRARIES = {"pyVmomi": "pyvmomi", "cryptography": "cryptography"}  # module to import: name on the package index
+
+
+@dataclass(frozen=True)
+class ArgumentSpec:
+    """Options of a module with the rules between them. `+` merges two; a later option replaces an earlier one."""
+
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mutually_exclusive: Sequence[Sequence[str]] = ()
+    required_together: Sequence[Sequence[str]] = ()
+    required_one_of: Sequence[Sequence[str]] = ()
+    required_if: Sequence[Sequence[Any]] = ()
+    required_by: Mapping[str, Any] = field(default_factory=dict)
+
+    def __add__(self, other: "ArgumentSpec") -> "ArgumentSpec":
+        return ArgumentSpec(
+            {**self.options, **other.options},
+            [*self.mutually_exclusive, *other.mutually_exclusive],
+            [*self.required_together, *other.required_together],
+            [*self.required_one_of, *other.required_one_of],
+            [*self.required_if, *other.required_if],
+            {**self.required_by, **other.required_by},
+        )
+
+    def module(self) -> Any:
+        """The AnsibleModule; it exits by itself when the parameters do not fit."""
+        return AnsibleModule(
+            argument_spec=dict(self.options),
+            mutually_exclusive=self.mutually_exclusive,
+            required_together=self.required_together,
+            required_one_of=self.required_one_of,
+            required_if=self.required_if,
+            required_by=self.required_by,
+            supports_check_mode=True,
+        )
+
+
+# What AWX's credential type for vCenter injects.
+ENVIRONMENT = {
+    "hostname": "VMWARE_HOST",
+    "username": "VMWARE_USER",
+    "password": "VMWARE_PASSWORD",
+    "validate_certs": "VMWARE_VALIDATE_CERTS",
+}
+
+_CONNECTION: dict[str, dict[str, Any]] = {
+    "hostname": {"type": "str"},
+    "port": {"type": "int"},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "validate_certs": {"type": "bool"},
+    "ca_path": {"type": "path"},
+    "thumbprint": {"type": "str"},
+}
+_DEFAULTS = {"port": 443, "validate_certs": True}
+
+TIMEOUTS = ArgumentSpec(
+    {"connect_timeout": {"type": "float", "default": 15.0}, "call_timeout": {"type": "float", "default": 60.0}}
+)
+
+# For modules that change a stored credential: with an id what is left out stays as it is. So there are no defaults, and
+# the environment is read by read_environment(), only where no stored credential is named: a task that changes the
+# password of credential 3 must not rename it to the server whose name its job happens to carry.
+STORED_CONNECTION = ArgumentSpec(_CONNECTION) + TIMEOUTS
+
+# For modules that log in: documentation fragment `connection`.
+CONNECTION = (
+    ArgumentSpec(
+        {
+            name: {
+                **option,
+                **({"default": _DEFAULTS[name]} if name in _DEFAULTS else {}),
+                **({"fallback": (env_fallback, [ENVIRONMENT[name]])} if name in ENVIRONMENT else {}),
+            }
+            for name, option in _CONNECTION.items()
+        }
+    )
+    + TIMEOUTS
+)
+
+# The same for modules that take a stored credential as well, see login(): documentation fragment `connection.login`.
+LOGIN = CONNECTION + ArgumentSpec({"id": {"type": "int"}, "filesystem": {"type": "str"}})
+
+
+def login(module: Any) -> tuple[Endpoint, str, Secret]:
+    """Server, user and password for a module with LOGIN: the options' own, or a stored credential's that they name."""
+    parameters = module.params
+    if parameters["id"] is None and not (parameters["hostname"] and parameters["username"]):
+        raise InputError(
+            "It is not said where to log in", "Give id, or hostname and username with password or filesystem"
+        )
+    if parameters["id"] is None and parameters["password"]:
+        return endpoint(parameters), parameters["username"], Secret(parameters["password"])
+    if parameters["id"] is None and not parameters["filesystem"]:
+        raise InputError("There is no password", "Give password, or the filesystem of a stored credential")
+    require_libraries(["cryptography"])
+    with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
+        stored = _look_up(credentials, parameters)
+        return endpoint(stored.as_dict()), stored.username, conceal(module, credentials.password(stored))
+
+
+def _look_up(credentials: Credentials, parameters: Mapping[str, Any]) -> Credential:
+    if parameters["id"] is not None:
+        return credentials.get(parameters["id"])
+    meant = Credential("", "", "").merged(parameters)
+    stored = credentials.find(meant)
+    if stored is None:
+        raise CredentialNotFound(
+            f"There is no credential of {meant}", "List them with vmware_cred_info, or give a password"
+        )
+    return stored
+
+
+def read_environment(module: Any) -> None:
+    """Fill the options of STORED_CONNECTION that the task left out from the variables of ENVIRONMENT."""
+    for name, variable in ENVIRONMENT.items():
+        value = os.environ.get(variable)
+        if value and module.params[name] is None:
+            module.params[name] = boolean(value) if name == "validate_certs" else value
+    if module.params["password"]:
+        conceal(module, Secret(module.params["password"]))
+
+
+def endpoint(parameters: Mapping[str, Any]) -> Endpoint:
+    """The server that connection options, or a stored credential's settings, name."""
+    return Endpoint(
+        parameters["hostname"],
+        parameters["port"],
+        parameters["validate_certs"],
+        parameters["ca_path"] or None,
+        parameters["thumbprint"] or None,
+    )
+
+
+def timeouts(parameters: Mapping[str, Any]) -> Timeouts:
+    """The time limits that a module's options set. Raises InputError for one that no connection can have."""
+    limits = Timeouts(parameters["connect_timeout"], parameters["call_timeout"])
+    limits.check()
+    return limits
+
+
+def conceal(module: Any, secret: Secret) -> Secret:
+    """Have Ansible mask `secret` in whatever the module returns, although it came from no option with no_log."""
+    module.no_log_values.add(secret.reveal())
+    return secret
+
+
+def require_libraries(libraries: Iterable[str]) -> None:
+    """Go on only in a Python that has `libraries` (keys of LIBRARIES), in the runtime role's if this one has not.
+
+    Raises DependencyError when neither has them.
+    """
+    missing = [name for name in libraries if importlib.util.find_spec(name) is None]
+    if not missing:
+        return
+    runtime = os.environ.get("VMWARE_ZFS_PYTHON", RUNTIME_PYTHON)
+    if not has_respawned() and os.access(runtime, os.X_OK):
+        _start_again_in(runtime, missing)
+    raise DependencyError(
+        f"{sys.executable} on this host lacks the Python library {' and '.join(LIBRARIES[name] for name in missing)}",
+        f"Apply the role quiesce.vmware_zfs.runtime, which brings it in {runtime}, or install it for this Python",
+    )
+
+
+def _start_again_in(python: str, missing: Sequence[str]) -> None:
+    """Does not return. Raises DependencyError under a strategy that does not start modules as Ansible's own do."""
+    try:
+        if "mitogen" in sys.modules:
+            raise RuntimeError("Mitogen runs modules in a process of its own")
+        respawn_module(python)
+    except Exception as error:
+        raise DependencyError(
+            f"{sys.executable} lacks the Python library {' and '.join(LIBRARIES[name] for name in missing)}, and the"
+            f" module cannot start again in {python}, which has it ({type(error).__name__}: {printable(error, 200)})",
+            "If the play uses Mitogen, set 'strategy: linear' in it, or"
+            f" 'ansible_python_interpreter: {python}' for this host",
+        ) from error
+
+
+def _unexpected(error: Exception) -> str:
+    """The sentence for an error that nobody has foreseen."""
+    what = f"({type(error).__name__}: {printable(error)})"
+    if "mitogen" in sys.modules:
+        return f"The module does not work under Mitogen {what}; set 'strategy: linear' in the play."
+    return f"This should not happen {what}; please report it with the traceback that -vvv shows."
+
+
+def run_module(
+    spec: ArgumentSpec, main: Callable[[Any], Mapping[str, Any]], libraries: Sequence[str] = ("pyVmomi", "cryptography")
+) -> None:
+    """Run a module: `main` gets the AnsibleModule and returns the result; whatever it raises becomes one sentence.
+
+    When this Python lacks one of `libraries` (keys of LIBRARIES) the module starts again in the runtime role's Python.
+    """
+    leave_no_core_dump()
+    module = spec.module()
+    failure: dict[str, Any]
+    try:
+        require_libraries(libraries)
+        result = main(module)
+    except QuiesceError as error:
+        failure = {**error.details, "msg": str(error)}
+    except Exception as error:
+        failure = {"msg": _unexpected(error), "exception": traceback.format_exc()}
+    else:
+        module.exit_json(**result)
+    module.fail_json(**failure)  # outside of the except block: Ansible would add a traceback to a plain sentence

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether VMs live on what a share of this storage host serves, as far as the stored credentials let us know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Collection, Sequence
+
+from ..errors import DatastoreInUse, LoginRefused, QuiesceError, VSphereError
+from ..matching.match import NFS_TYPES, objection, uncertainty
+from ..secret import Secret
+from ..state.credentials import Credential, endpoint_of
+from ..storage_host.view import StorageHostView, address, ancestors, clean_path, observe
+from ..text import printable
+from ..vsphere.datastores import Datastore, list_datastores
+from ..vsphere.nas_mounts import read_vms
+from ..vsphere.session import Endpoint, Session
+from ..zfs.names import is_within
+from .plan import carries
+
+Connect = Callable[[Endpoint, str, Secret], Session]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A share: its path and its dataset, "" where that is not known. `exported` are the paths of all exports, because
+    what lies below another one is served by that; `aliases` are further names and addresses of this storage host.
+    """
+
+    path: str
+    dataset: str = ""
+    exported: Collection[str] = ()
+    aliases: Sequence[str] = ()
+
+
+def refuse_in_use(
+    share: Served, credentials: Sequence[Credential], password: Callable[[Credential], Secret], connect: Connect
+) -> None:
+    """Raise DatastoreInUse when VMs, templates included, are registered on a datastore that the share serves.
+
+    Raises VSphereError when a server cannot be asked that has a credential for the share's dataset: to withdraw the
+    share then could stop VMs. Its detail `login_refused` is true when nothing but logins failed. A server of other
+    datasets that cannot be asked is passed over.
+    """
+    accounts: dict[tuple[str, int, str], list[Credential]] = {}
+    for credential in credentials:
+        accounts.setdefault((credential.hostname, credential.port, credential.username), []).append(credential)
+    unknown: list[QuiesceError] = []
+    for group in accounts.values():
+        try:
+            _ask(share, group, password, connect)
+        except DatastoreInUse:
+            raise
+        except QuiesceError as error:
+            if any(_concerns(credential, share.dataset) for credential in group):
+                unknown.append(error)
+    if unknown:
+        raise VSphereError(
+            f"Whether VMs are registered on a datastore of {share.path} is not known: {unknown[0].problem}",
+            "Nothing was changed; see that the server can be asked, remove its credential if it is gone for good, or"
+            " set force",
+            login_refused=all(isinstance(error, LoginRefused) for error in unknown),
+        ) from unknown[0]
+
+
+def _ask(
+    share: Served, group: Sequence[Credential], password: Callable[[Credential], Secret], connect: Connect
+) -> None:
+    """Ask one server by one account. Raises DatastoreInUse, and QuiesceError where it does not answer."""
+    first = group[0]
+    with connect(endpoint_of(first), first.username, password(first)) as session:
+        datastores = [one for one in list_datastores(session) if one.type in NFS_TYPES]
+        servers = {server for one in datastores for server in one.remote_hosts if address(server) is None}
+        view = observe(share.aliases, servers, {one.remote_path for one in datastores})
+        named = {name for one in group if _concerns(one, share.dataset) for name in one.datastores}
+        served = {one.moid: one for one in datastores if is_served(one, share, view, one.name in named)}
+        for moid, vms in (read_vms(session, served) if served else {}).items():
+            if vms:
+                raise DatastoreInUse(
+                    f"The datastore '{printable(served[moid].name, 80)}' of {session.endpoint} {carries(vms, {})},"
+                    f" so its share {share.path} is neither withdrawn nor restricted",
+                    "Move or unregister them first and unmount the datastore, or set force when their ESXi hosts lose"
+                    " nothing",
+                    vms=[{"name": vm.name, "server": str(session.endpoint), "template": vm.template} for vm in vms],
+                )
+
+
+def is_served(datastore: Datastore, share: Served, view: StorageHostView, named: bool = False) -> bool:
+    """Whether a datastore is mounted from the share, or may be. `named`: a credential says that it lies here."""
+    here = named or any(not objection(server, view) or uncertainty(server, view) for server in datastore.remote_hosts)
+    exported = clean_path(datastore.remote_path)
+    roots = view.pseudo_roots if datastore.type == "NFS41" else ()
+    paths = {exported, *(clean_path(root + exported) for root in roots)}
+    paths |= {view.real_paths[path] for path in paths if path in view.real_paths}
+    return here and any(_nearest(path, {share.path, *share.exported}) == share.path for path in paths)
+
+
+def _nearest(path: str, exported: Collection[str]) -> str:
+    """The export that a path is mounted from, "" where there is none."""
+    return next((step for step in ancestors(path) if step in exported), "")
+
+
+def _concerns(credential: Credential, dataset: str) -> bool:
+    """Whether a credential is for the VMs of a dataset; of a dataset that is not known each may be."""
+    filesystem = credential.filesystem
+    return not dataset or is_within(dataset, filesystem) or is_within(filesystem, dataset)

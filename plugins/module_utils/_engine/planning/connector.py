@@ -1,0 +1,26 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a run or a recovery logs in: never again with what was refused."""
+
+from __future__ import annotations
+
+from ..secret import Secret
+from ..vsphere.refusals import Refusals
+from ..vsphere.session import Connect, Endpoint, Session
+
+
+class Logins:
+    """A `connect` for one run or recovery: what one of its sessions learned of a password, also when it had to log in
+    anew, all of them know.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect, self._refusals = connect, Refusals()
+
+    def __call__(self, endpoint: Endpoint, username: str, password: Secret) -> Session:
+        session = self._refusals.once(
+            str(endpoint), username, password, lambda: self._connect(endpoint, username, password)
+        )
+        session.refusals = self._refusals
+        return session

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two looks of a run at each of its servers, and what they change of what is known of its VMs."""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Sequence
+
+from ..errors import VSphereError
+from ..planning.plan import Plan
+from ..planning.problem import Problem
+from ..planning.server_logins import Site
+from ..records.levels import CRASH
+from .look import Look, first_look, second_look
+from .quiesce import Hold, holds_of
+
+_UNKNOWN = "whether it was held until the ZFS snapshot was taken is not known: "
+
+
+class Looks:
+    """`first` and `second` look at a site, in any thread, and change nothing. `take_first` and `take_second` take over
+    what they found, or that the site did not answer in time (None): levels of the holds, and `problems`.
+    """
+
+    def __init__(self, plan: Plan, holds: Sequence[Hold], name: str) -> None:
+        self.problems = list(plan.problems)
+        self.datasets: AbstractSet[str] = frozenset(plan.datasets)
+        self._members, self._holds, self._name = plan.members, holds, name
+        self._first: dict[int, Look] = {}  # of each site, by its identity in this process
+
+    def first(self, site: Site) -> Look:
+        return self._look(site, None)
+
+    def second(self, site: Site) -> Look:
+        return self._look(site, self._first[id(site)])
+
+    def take_first(self, site: Site, look: Look | None) -> None:
+        if look is None:
+            look = self._no_answer(site, f"{site.server} did not answer when the VMs were looked at last")
+        self._first[id(site)] = look
+        self._apply(site, look, look.failure)
+
+    def take_second(self, site: Site, look: Look | None) -> None:
+        if look is None:
+            look = self._no_answer(site, f"{site.server} did not answer")
+        self._apply(site, look, look.failure and _UNKNOWN + look.failure)
+
+    def _look(self, site: Site, first: Look | None) -> Look:
+        holds = holds_of(site, self._holds)
+        try:
+            now = site.watch.states() if site.watch is not None else {}
+        except VSphereError as error:
+            return Look(failure=error.problem, problems=[Problem(str(error), self._carried(site))])
+        if first is None:
+            return first_look(site, now, self.datasets, holds, self._members, self._name)
+        return second_look(site, now, self.datasets, holds, self._members, self._name, first)
+
+    def _no_answer(self, site: Site, reason: str) -> Look:
+        text = f"{site.server} did not answer when the VMs were looked at: VMs may have come that are not known."
+        return Look(failure=reason, problems=[Problem(text, self._carried(site))])
+
+    def _carried(self, site: Site) -> frozenset[str] | None:
+        return frozenset(self.datasets & site.carried) or None
+
+    def _apply(self, site: Site, look: Look, failure: str) -> None:
+        self.problems += look.problems
+        for hold in holds_of(site, self._holds):
+            hold.was_seen_on(look.datasets.get(hold.member.moid, frozenset()))
+            if failure:
+                if hold.level != CRASH:
+                    hold.leave_behind("vm", failure)
+            elif hold.member.moid in look.findings:
+                finding = look.findings[hold.member.moid]
+                hold.level, hold.reason, hold.hindrance = finding.level, finding.reason, finding.hindrance

@@ -1,0 +1,247 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshot tasks: which dataset is snapshotted when, how, and for how long its snapshots are kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import sqlite3
+import time
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any, Callable, Iterator, Mapping
+
+from ..errors import InputError, TaskNotFound
+from ..schedule.calendar import Schedule
+from ..schedule.naming import DEFAULT_SCHEMA, check_schema
+from ..schedule.retention import check_lifetime
+from ..zfs.names import check_dataset
+from .database import Database, Paths
+
+_MOST_TRIES = 2  # a run that did not come to its end (the power failed) is tried once more, not for ever
+_CLOCK_SLACK = 60.0  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotTask:
+    """A stored snapshot task, or with id 0 one that is not stored. (dataset, naming_schema) is unique.
+
+    `key` is what its ZFS snapshots carry. From `on_quiesce_failure` on the fields are those of planning/request.py;
+    times in seconds. `created` and `updated` are UTC in ISO 8601.
+    """
+
+    dataset: str
+    naming_schema: str = DEFAULT_SCHEMA
+    recursive: bool = False
+    exclude: tuple[str, ...] = ()
+    lifetime_value: int = 2
+    lifetime_unit: str = "WEEK"
+    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    jitter: int = 30
+    enabled: bool = True
+    allow_empty: bool = True
+    vmware_sync: bool = True
+    tolerate_incomplete: bool = False
+    on_quiesce_failure: str = "crash_consistent"
+    on_vm_failure: str = "continue"
+    exclude_vms: tuple[str, ...] = ()
+    vm_timeout: float = 300.0
+    max_hold: float = 900.0
+    wave_size: int = 0
+    limit_per_vcenter: int = 32
+    limit_per_host: int = 8
+    lock_timeout: float = 3600.0
+    aliases: tuple[str, ...] = ()
+    connect_timeout: float = 15.0
+    call_timeout: float = 60.0
+    id: int = 0
+    key: str = ""
+    created: str = ""
+    updated: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.dataset}, {self.naming_schema})"
+
+    def settings(self) -> dict[str, Any]:
+        """What a user sets, as plain data."""
+        return {name: value for name, value in self.as_dict().items() if name not in _GIVEN}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for results: JSON types."""
+        values = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {**values, **{name: values[name] or None for name in _GIVEN}}
+
+    def declared(self, options: Mapping[str, Any]) -> "SnapshotTask":
+        """What `options` say of this task: those that are None take their defaults, whatever is stored. Raises
+        InputError.
+        """
+        given = {name: getattr(self, name) for name in _GIVEN}
+        return dataclasses.replace(SnapshotTask("").merged(options), **given)
+
+    def merged(self, options: Mapping[str, Any]) -> "SnapshotTask":
+        """This task with those `options` that are not None. A schedule is one value: its fields that are None take
+        their defaults. Raises InputError.
+        """
+        given = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
+        if "schedule" in given:
+            given["schedule"] = Schedule(**{k: v for k, v in given["schedule"].items() if v is not None})
+        return _canonical(dataclasses.replace(self, **given))
+
+
+_GIVEN = ("id", "key", "created", "updated")
+_SETTINGS = tuple(field.name for field in dataclasses.fields(SnapshotTask) if field.name not in _GIVEN)
+_LISTS = ("exclude", "exclude_vms", "aliases")
+
+
+class SnapshotTasks:
+    """The snapshot tasks in a state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    @contextmanager
+    def open(cls, paths: Paths, read_only: bool = False) -> Iterator["SnapshotTasks"]:
+        """The tasks in the database of `paths`, which is closed at the end. Raises RegistryError."""
+        with Database.open(paths, read_only) as database:
+            yield cls(database)
+
+    def list_all(self) -> list[SnapshotTask]:
+        """All tasks, oldest first."""
+        return [_from_row(row) for row in self._database.rows("SELECT * FROM task ORDER BY id")]
+
+    def get(self, task_id: int) -> SnapshotTask:
+        """Raises TaskNotFound."""
+        for task in self.list_all():
+            if task.id == task_id:
+                return task
+        raise TaskNotFound(f"There is no snapshot task with the id {task_id}", "List them with 'vmware-zfs tasks'")
+
+    def find(self, wanted: SnapshotTask) -> SnapshotTask | None:
+        """The stored task with the same dataset and naming schema."""
+        return next((task for task in self.list_all() if _identity(task) == _identity(wanted)), None)
+
+    def refuse_twin(self, wanted: SnapshotTask) -> None:
+        """Raise InputError when another task than `wanted.id` has the identity of `wanted`."""
+        twin = self.find(wanted)
+        if twin is not None and twin.id != wanted.id:
+            raise InputError(
+                f"The snapshot task {twin.id} snapshots {twin.dataset} as {twin.naming_schema} already",
+                "Change that one, or choose another naming_schema, so that no two snapshots want one name",
+            )
+
+    def insert(self, wanted: SnapshotTask) -> SnapshotTask:
+        """Store a new task and return it with its id. Its schedule counts from now on. Raises InputError."""
+        now = _now()
+        key = secrets.token_hex(8)
+        with self._database.transaction() as connection:
+            self.refuse_twin(wanted)
+            cursor = connection.execute(
+                "INSERT INTO task (key, dataset, naming_schema, settings, handled, created, updated)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (key, *_columns(wanted), time.time(), now, now),
+            )
+        return dataclasses.replace(wanted, id=cursor.lastrowid or 0, key=key, created=now, updated=now)
+
+    def update(self, wanted: SnapshotTask) -> SnapshotTask:
+        """Replace the settings of the task `wanted.id`. A new schedule, and one that is enabled again, counts from now
+        on: what it would have done before is not caught up. Raises TaskNotFound, InputError.
+        """
+        stored = dataclasses.replace(wanted, updated=_now())
+        with self._database.transaction() as connection:
+            before = self.get(wanted.id)
+            self.refuse_twin(wanted)
+            connection.execute(
+                "UPDATE task SET dataset = ?, naming_schema = ?, settings = ?, updated = ? WHERE id = ?",
+                (*_columns(stored), stored.updated, stored.id),
+            )
+            if (before.schedule, before.enabled) != (stored.schedule, stored.enabled):
+                connection.execute("UPDATE task SET handled = ? WHERE id = ?", (time.time(), stored.id))
+        return stored
+
+    def delete(self, task_id: int) -> None:
+        """Remove the task; its ZFS snapshots stay. Raises TaskNotFound."""
+        with self._database.transaction() as connection:
+            self.get(task_id)
+            connection.execute("DELETE FROM task WHERE id = ?", (task_id,))
+
+    def begin(self, task_id: int, now: float, due: Callable[[float, float], float | None]) -> float | None:
+        """Take on the instant that `due(after, now)` names, and return it; None when there is nothing to do.
+
+        It is seen to when `end` is called. Until then it is due again, but only once more. A clock that was set back
+        must not silence a task until its old time comes again.
+        """
+        with self._database.transaction() as connection:
+            rows = self._database.rows("SELECT handled, begun, tries FROM task WHERE id = ?", (task_id,))
+            if not rows:
+                self.get(task_id)
+            handled, begun, tries = rows[0]
+            if handled > now:
+                handled = now - _CLOCK_SLACK
+                connection.execute("UPDATE task SET handled = ? WHERE id = ?", (handled, task_id))
+            instant = due(handled, now)
+            if instant is None or (instant == begun and tries >= _MOST_TRIES):
+                return None
+            tries = tries + 1 if instant == begun else 1
+            connection.execute("UPDATE task SET begun = ?, tries = ? WHERE id = ?", (instant, tries, task_id))
+            return instant
+
+    def end(self, task_id: int, instant: float) -> None:
+        """The instant of the schedule has been seen to, well or not."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE task SET handled = ? WHERE id = ? AND begun = ?", (instant, task_id, instant))
+
+    def again(self, task_id: int, instant: float) -> None:
+        """The run about this instant could not begin: it stays due, and does not count as a try."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE task SET tries = 0 WHERE id = ? AND begun = ?", (task_id, instant))
+
+    def turned(self, task_id: int, now: float, spared: bool) -> None:
+        """A turn has applied retention, or `spared` what was old by a clock that may be wrong."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE task SET turned = ?, spared = ? WHERE id = ?", (now, spared, task_id))
+
+    def last_turn(self, task_id: int) -> tuple[float, bool]:
+        """When (seconds since 1970, 0 where not known) the last turn was, and whether it spared what was old."""
+        rows = self._database.rows("SELECT turned, spared FROM task WHERE id = ?", (task_id,))
+        return (float(rows[0][0]), bool(rows[0][1])) if rows else (0.0, False)
+
+    def handled(self, task_id: int) -> float:
+        """Up to when (seconds since 1970) the schedule of a stored task has been seen to."""
+        rows = self._database.rows("SELECT handled FROM task WHERE id = ?", (task_id,))
+        return float(rows[0][0])
+
+
+def _identity(task: SnapshotTask) -> tuple[str, str]:
+    return task.dataset, task.naming_schema
+
+
+def _columns(task: SnapshotTask) -> tuple[str, str, str]:
+    return task.dataset, task.naming_schema, json.dumps(task.settings())
+
+
+def _from_row(row: sqlite3.Row) -> SnapshotTask:
+    settings = json.loads(row["settings"])
+    settings.update({name: tuple(settings[name]) for name in _LISTS}, schedule=Schedule(**settings["schedule"]))
+    return SnapshotTask(**settings, **{name: row[name] for name in _GIVEN})
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _canonical(task: SnapshotTask) -> SnapshotTask:
+    """One form per meaning, so that a second run with the same options finds nothing to change."""
+    task.schedule.check()
+    task.schedule.check_jitter(task.jitter)
+    check_schema(task.naming_schema, check_dataset(task.dataset))
+    check_lifetime(task.lifetime_value, task.lifetime_unit)
+    return dataclasses.replace(
+        task,
+        exclude=tuple(sorted(set(task.exclude))),
+        exclude_vms=tuple(sorted(set(task.exclude_vms))),
+        aliases=tuple(sorted(set(task.aliases))),
+    )

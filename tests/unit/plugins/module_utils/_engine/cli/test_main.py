@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `vmware-zfs run` says of a turn, and what it ends with."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import ALIVE
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.retire import RECEIVED
+
+Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)
+
+VM = {"name": "db", "server": "vc.lab", "level": "crash", "reason": "VMware Tools are not running"}
+PLAN = {"vms": [VM], "problems": [], "refusals": [], "zfs_snapshots": ["tank/a@1"], "consistency": "crash"}
+KEPT = [
+    {"name": "tank/a@old", "reason": "it is held"},
+    {"name": "tank/a@1", "reason": ALIVE},
+    {"name": "tank/a@2", "reason": ALIVE},
+]
+RETIRED = {"destroyed": ["tank/a@0"], "kept": KEPT}
+PROBLEM = "vc2.lab cannot be reached."
+REFUSED = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
+NOT_ALLOWED = (
+    "no snapshot would be taken: the policy does not allow it; mend that, exclude the VM with exclude_vms, or relax "
+    "on_vm_failure or on_quiesce_failure"
+)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command, with this turn in the place of a real one."""
+
+    def run(snapshot: dict[str, Any], *options: str) -> tuple[int, list[str]]:
+        engine = SimpleNamespace(tasks=SimpleNamespace(get=lambda number: None))
+        turn = {"task": 1, "skipped": "", "snapshot": snapshot, "retired": RETIRED}
+        monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+        monkeypatch.setattr(cli, "take_turn", lambda *_arguments: turn)
+        code = cli.main(["run", "1", *options])
+        return code, capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_a_dry_run_that_the_policy_forbids_says_so_and_fails(run: Command) -> None:
+    code, said = run({**REFUSED, "problems": [PROBLEM]}, "--dry-run")
+    assert code == 1 and said[-3:] == [PROBLEM, *REFUSED["refusals"], NOT_ALLOWED]
+    assert not [line for line in said if "would take" in line]
+    assert "would destroy tank/a@0" in said, "retention does not wait for a snapshot"
+
+
+def test_what_is_a_problem_and_a_refusal_is_said_once(run: Command) -> None:
+    _code, said = run({**PLAN, "problems": [PROBLEM], "refusals": [PROBLEM]}, "--dry-run")
+    assert said[-2:] == [PROBLEM, NOT_ALLOWED] and said.count(PROBLEM) == 1
+
+
+def test_a_dry_run_that_is_refused_has_retention_in_its_data_as_well(run: Command) -> None:
+    code, said = run(REFUSED, "--dry-run", "--json")
+    told = json.loads("\n".join(said))
+    assert code == 1 and told["retired"] == RETIRED and told["snapshot"]["refusals"] == REFUSED["refusals"]
+
+
+def test_a_dry_run_that_nothing_forbids_says_what_it_would_do(run: Command) -> None:
+    assert run(PLAN, "--dry-run") == (
+        0,
+        [
+            "the VM 'db' on vc.lab: crash VMware Tools are not running",
+            "would take tank/a@1",
+            "would destroy tank/a@0",
+            "would keep 2 ZFS snapshots whose lifetime is not over",
+            "would keep tank/a@old: it is held",
+        ],
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_warning_is_said_in_both_and_fails_neither(run: Command, options: list[str]) -> None:
+    code, said = run({**PLAN, "created": True, "warnings": ["exclude_vms has 'x'."]}, *options)
+    assert code == 0 and said[0] == "warning: exclude_vms has 'x'."
+
+
+LEFT = "1 VMware snapshot could not be removed: 'vmware-zfs 1' of the VM 'db' on vc.lab: FileLocked"
+
+
+def test_a_run_that_could_not_release_a_vm_says_first_what_it_took(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = {**PLAN, "refusals": [], "created": True, "consistency": "filesystem", "problems": [LEFT]}
+    turn = {"task": 1, "skipped": "", "snapshot": taken, "retired": RETIRED}
+
+    def fails(*_arguments: Any) -> dict[str, Any]:
+        raise RunFailed(LEFT, "Run 'vmware-zfs recover'", turn=turn)
+
+    engine = SimpleNamespace(tasks=SimpleNamespace(get=lambda number: None))
+    monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+    monkeypatch.setattr(cli, "take_turn", fails)
+    assert cli.main(["run", "1"]) == 1
+    told = capsys.readouterr()
+    assert "took tank/a@1, which is filesystem" in told.out.splitlines()
+    assert told.err == f"vmware-zfs: {LEFT}; run 'vmware-zfs recover'.\n"
+
+
+def test_show_marks_the_vm_that_was_not_released_and_cuts_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "its VMware snapshot is left: " + "vc.lab could not remove a snapshot " * 6 + "(FileLocked)"
+    vm = {**VM, "level": "filesystem", "hold_seconds": None, "reason": why}
+    result = {"consistency": "filesystem", "problems": [LEFT + "x" * 5000], "warnings": ["exclude_vms"], "vms": [vm]}
+    shown = journal.RunRecord("r1", "key", "tank/a", ("tank/a@1",), journal.ENDED, "2026-01-31", "", result)
+    engine = SimpleNamespace(zfs=None, journal=SimpleNamespace(run=lambda name: shown))
+    monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+    monkeypatch.setattr(cli, "destroyed", lambda zfs, runs: {"r1": []})
+    assert cli.main(["show", "r1"]) == 0
+    said = capsys.readouterr().out
+    assert why in said and LEFT + "x" * 5000 in said and "warning: exclude_vms" in said
+
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(cli.sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["show", "r1"]) == 0
+    rows = terminal.getvalue().partition("why no more\n")[2].splitlines()
+    assert len(rows) > 3 and max(map(len, rows)) <= 60
+    assert " ".join(row[row.index("filesystem") + 18 :] if "filesystem" in row else row.strip() for row in rows) == why
+
+
+def test_the_last_lines_of_a_run_with_problems_are_the_problems(run: Command) -> None:
+    taken = {key: value for key, value in PLAN.items() if key != "refusals"}  # which a run raises
+    code, said = run({**taken, "problems": [PROBLEM, "Another."]})
+    assert code == 1 and said[-2:] == [PROBLEM, "Another."]
+    assert "took tank/a@1, which is crash" in said and "destroyed tank/a@0" in said
+    assert run(taken)[0] == 0
+
+
+def test_what_was_not_created_is_not_called_taken(run: Command) -> None:
+    _code, said = run({**PLAN, "created": False})
+    assert not [line for line in said if line.startswith("took")]
+    waves = [{**PLAN, "run_id": "1", "created": True}, {**PLAN, "run_id": "1-2", "created": False}]
+    _code, said = run(
+        {**PLAN, "run_id": "1", "created": True, "zfs_snapshots": ["tank/a@1", "tank/b@1"], "waves": waves}
+    )
+    assert [line for line in said if line.startswith("took")] == ["took tank/a@1, which is crash"]
+
+
+def test_thousands_that_stay_for_one_reason_are_one_line(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    received = [{"name": f"tank/a@{number}", "reason": RECEIVED} for number in range(1000)]
+    monkeypatch.setitem(RETIRED, "kept", received)
+    _code, said = run(PLAN)
+    assert f"kept 1000 ZFS snapshots, first tank/a@0: {RECEIVED}" in said and len(said) < 9
+
+
+@pytest.mark.parametrize("read_by_journal", [True, False])
+def test_priorities_are_for_the_journal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_by_journal: bool
+) -> None:
+    """systemd names its stream to whom it starts; a terminal or a pipe of cron would show the marks."""
+    with (tmp_path / "log").open("w") as stream:
+        inode = os.fstat(stream.fileno()).st_ino + (0 if read_by_journal else 1)
+        monkeypatch.setenv("JOURNAL_STREAM", f"{os.fstat(stream.fileno()).st_dev}:{inode}")
+        assert cli._marked(stream, 4) == ("<4>" if read_by_journal else "")
+        assert cli._marked(stream, 0) == ""

@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several servers at a time: none waits for another, and a look keeps no work waiting."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.side_by_side import SideBySide
+
+SITES: list[Any] = [type("Site", (), {"name": name})() for name in "ab"]
+A, B = SITES
+
+
+@pytest.fixture
+def gate() -> Any:
+    """What a server that does not answer waits for; it is opened at the end in any case."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+
+
+def test_each_site_is_worked_at_and_its_result_is_named() -> None:
+    both = SideBySide(SITES)
+    assert both.work(lambda site: site.name).wait() == [(A, "a"), (B, "b")]
+    assert both.look(lambda site: site.name * 2).wait() == [(A, "aa"), (B, "bb")]
+    both.close()
+
+
+def test_no_site_waits_for_another(gate: threading.Event) -> None:
+    both = SideBySide(SITES)
+    done = threading.Event()
+
+    def work(site: Any) -> str:
+        if site is A:
+            assert gate.wait(60)
+        else:
+            done.set()
+        return str(site.name)
+
+    pending = both.work(work)
+    assert done.wait(60)
+    assert pending.wait(until=done.is_set) == [(A, None), (B, "b")]
+    gate.set()
+    assert pending.wait() == [(A, "a"), (B, "b")]
+    both.close()
+
+
+def test_work_at_a_site_is_done_in_its_order() -> None:
+    both = SideBySide(SITES)
+    seen: list[tuple[str, int]] = []
+    pending = [both.work(lambda site, number=number: seen.append((site.name, number))) for number in range(20)]  # type: ignore[misc]
+    for one in pending:
+        one.wait()
+    assert [number for name, number in seen if name == "a"] == list(range(20))
+    both.close()
+
+
+def test_a_look_without_an_answer_keeps_no_work_waiting(gate: threading.Event) -> None:
+    both = SideBySide(SITES)
+    look = both.look(lambda site: gate.wait(60))
+    assert both.work(lambda site: site.name).wait() == [(A, "a"), (B, "b")]
+    assert look.wait(until=lambda: True) == [(A, None), (B, None)]
+    gate.set()
+    assert look.wait() == [(A, True), (B, True)]
+    both.close()
+
+
+def test_one_site_can_be_looked_at_alone_and_nobody_waits_for_it() -> None:
+    """What it shows, or fails with, is for the look that comes after it."""
+    both = SideBySide(SITES)
+    seen: list[str] = []
+
+    def fail() -> None:
+        seen.append("fail")
+        raise ValueError("at a")
+
+    both.look_at(A, fail)
+    both.look_at(A, lambda: seen.append("a"))
+    assert both.look(lambda site: list(seen) if site is A else None).wait() == [(A, ["fail", "a"]), (B, None)]
+    both.close()
+
+
+def test_one_site_can_be_waited_for_alone(gate: threading.Event) -> None:
+    both = SideBySide(SITES)
+    look = both.look(lambda site: site is B or gate.wait(60))
+    look.wait_at(B, until=lambda: False)  # returns although A has no answer
+    asked: list[int] = []
+    look.wait_at(A, until=lambda: bool(asked.append(1)) or len(asked) > 2)
+    assert len(asked) == 3
+    gate.set()
+    both.close()
+
+
+def test_an_error_is_raised_once_nothing_is_waited_for(gate: threading.Event) -> None:
+    both = SideBySide(SITES)
+
+    def fail(site: Any) -> None:
+        if site is A:
+            raise ValueError("at a")
+        gate.wait(60)
+
+    pending = both.work(fail)
+    pending.wait_at(A, until=lambda: False)  # raises nothing
+    with pytest.raises(ValueError, match="at a"):
+        pending.wait(until=lambda: True)
+    gate.set()
+    both.close()
+
+
+def test_no_site_at_all_is_no_work() -> None:
+    both = SideBySide([])
+    assert both.work(lambda site: site).wait() == []
+    both.close()

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Other programs are found where a system keeps them, also with cron's PATH, and answer in English."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine import process
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import _exportfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import local_addresses
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.timers import Timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
+
+CRON = "/usr/bin:/bin"
+
+
+@pytest.fixture(params=[CRON, "", None], ids=["cron", "empty", "none"])
+def sbin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """The only folder with system commands, which is not on PATH."""
+    monkeypatch.setattr(process, "SYSTEM_FOLDERS", (str(tmp_path),))
+    monkeypatch.delenv("PATH") if request.param is None else monkeypatch.setenv("PATH", request.param)
+    return tmp_path
+
+
+def install(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_every_command_is_found(sbin: Path) -> None:
+    install(sbin, "zfs", 'helper "$LC_ALL"')
+    install(sbin, "helper", 'echo "$1"')
+    assert Zfs().run("list") == "C\n", "and what it calls itself is found as well"
+    install(sbin, "exportfs", "exec zfs")
+    assert _exportfs("-u").stdout == "C\n"
+    install(sbin, "test-systemctl", "exec zfs")
+    assert Timers(sbin, "test-systemctl")._run("show") == "C\n"
+    install(sbin, "ip", "echo '    inet 198.51.100.7/24'")
+    if process.find("ip") == str(sbin / "ip"):  # this machine has none of its own
+        assert {str(each) for each in local_addresses()} == {"198.51.100.7"}
+
+
+def test_the_systems_folders_are_those_of_every_distribution_and_come_last() -> None:
+    path = process.environment()["PATH"].split(os.pathsep)
+    assert path[-3:] == ["/usr/local/sbin", "/usr/sbin", "/sbin"]
+    assert process.find("no-such-command") is None
