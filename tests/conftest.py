@@ -32,18 +32,18 @@ _prepend("ANSIBLE_COLLECTIONS_PATH", _COLLECTIONS)
 # What one process runs in its order, because it shares a storage host or a folder. The longest come first, so that both
 # processes end at about the same time; what is not named here is the last.
 _PARTS = (
-    "tests/integration/test_molecule.py",
+    "tests/system/test_molecule.py",
     "tests/check/test_tools.py",
-    "tests/integration/test_scheduled.py",
+    "tests/system/test_scheduled.py",
     "tests/check/test_readme.py",
-    "tests/integration/test_runtime_role.py",
+    "tests/system/test_runtime_role.py",
     "tests/awx/",
     "tests/chaos/",
     "tests/check/",
     "tests/lab/",
-    "tests/integration/test_canary.py",
-    "tests/integration/test_nfs_share.py",
-    "tests/integration/test_scenarios.py",
+    "tests/system/test_canary.py",
+    "tests/system/test_nfs_share.py",
+    "tests/system/test_scenarios.py",
     "tests/unit/",
     "tests/benchmarks/",
 )

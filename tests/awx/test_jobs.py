@@ -11,9 +11,9 @@ from typing import Any, Iterator
 
 import pytest
 
-from tests.integration.scene import ended
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
+from tests.system.scene import ended
 
 from .api import Awx
 from .job import Done, launch

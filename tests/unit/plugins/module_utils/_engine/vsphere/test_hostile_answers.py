@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers that are well-formed and make no sense; tests/integration/test_hostile_server.py distorts real ones."""
+"""Answers that are well-formed and make no sense; tests/system/test_hostile_server.py distorts real ones."""
 
 from __future__ import annotations
 
