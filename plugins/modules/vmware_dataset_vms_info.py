@@ -184,14 +184,14 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import
     timeouts,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError, VSphereError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Logins
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Connector
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import texts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import (
     datasets_around,
-    open_sites,
+    open_logins,
     unknown_volumes,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.vm_report import survey
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.vm_report import vm_report
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
     Credential,
@@ -219,19 +219,19 @@ def run(module):
     names = [dataset.name for dataset in chosen]
     with ExitStack() as stack:
         credentials, password = accounts(options, names, stack)
-        sites, problems = open_sites(
+        logins, problems = open_logins(
             stack,
             credentials,
             password,
             datasets_around(zfs, pool_of(options["dataset"])),
             options["aliases"],
-            Logins(partial(connect, timeouts=timeouts(options))),
+            Connector(partial(connect, timeouts=timeouts(options))),
         )
-        if problems and len(sites) < len({(one.hostname, one.port, one.username) for one in credentials}):
+        if problems and len(logins) < len({(one.hostname, one.port, one.username) for one in credentials}):
             raise VSphereError(" ".join(texts(problems)).rstrip("."))
-        for problem in texts([*problems, *unknown_volumes(chosen, sites)]):
+        for problem in texts([*problems, *unknown_volumes(chosen, logins)]):
             module.warn(problem)
-        vms = survey(sites, names)
+        vms = vm_report(logins, names)
     return {"changed": False, "has_vms": bool(vms), "vms": vms}
 
 

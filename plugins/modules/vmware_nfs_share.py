@@ -210,7 +210,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_dat
     Served,
     refuse_in_use,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Logins
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Connector
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
@@ -268,7 +268,7 @@ def ask_vsphere(module, server):
         if stored:
             require_libraries(["pyVmomi", "cryptography"])
             share = Served(path, server.dataset_of(path), server.exported(), module.params["aliases"])
-            refuse_in_use(share, stored, lambda one: conceal(module, credentials.password(one)), Logins(connect))
+            refuse_in_use(share, stored, lambda one: conceal(module, credentials.password(one)), Connector(connect))
 
 
 def main():

@@ -40,10 +40,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapsho
     looks,
     quiesce,
     release,
+    scheduler,
     seal,
-)
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import (
-    scheduler as drive,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.look import Look
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import engine, locks
@@ -203,7 +201,7 @@ def _request(task: Task) -> Request:
 def _hasten(task: Task) -> None:
     for module in (quiesce, release):
         module._RETRY = 0.2
-    drive._RECONNECT_PAUSE = 0.2
+    scheduler._RECONNECT_PAUSE = 0.2
     locks._RETRY = 0.05
     recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
     recover._PATIENT, recover._BRIEF = 8.0, 5.0
@@ -247,14 +245,14 @@ def _second_look_too_early() -> None:
     look, take = looks.second_look, hold_run.HoldRun._take
     early: dict[int, Look] = {}
 
-    def second_look(site: Any, *arguments: Any) -> Look:
-        if id(site) not in early:
-            early[id(site)] = look(site, *arguments)
-        return early[id(site)]
+    def second_look(login: Any, *arguments: Any) -> Look:
+        if id(login) not in early:
+            early[id(login)] = look(login, *arguments)
+        return early[id(login)]
 
     def take_late(self: hold_run.HoldRun) -> None:
-        for site in {id(site): site for site in self._sites.values()}.values():
-            self._looks.second(site)
+        for login in {id(login): login for login in self._logins.values()}.values():
+            self._looks.second(login)
         take(self)
 
     looks.second_look, hold_run.HoldRun._take = second_look, take_late  # type: ignore[method-assign]
@@ -278,8 +276,8 @@ def _journal_without_both_looks() -> None:
     begin_release = hold_run.HoldRun._begin_release
 
     def begin_release_late(self: hold_run.HoldRun) -> Any:
-        if self._taken.seen:
-            found = seal.records(self._taken.record, self._plan.snapshots, self._holds, self._looks.problems)
+        if self._snapshots.seen:
+            found = seal.records(self._snapshots.record, self._plan.snapshots, self._holds, self._looks.problems)
             self._engine.journal.keep_seals(
                 self._id, [properties.Assignment(name, "", record.seal()) for name, record in found.items()]
             )

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import dead_runs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import seal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.taken import Taken
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.run_snapshots import RunSnapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import Assignment
 
 from tests.lab.storage_host import StorageHost
@@ -69,9 +69,9 @@ def test_a_record_travels_with_the_properties_of_its_snapshot(
     scene.engine.journal.keep_seals(run, [Assignment(name, "", claim.seal()) for name in early])
     assert dead_runs.end(scene.engine).sealed == [f"{sent}@early"]
     assert scene.engine.journal.seals(run) == []
-    taken = Taken(record.Record(run, scene.engine.host.id), early, seen=True)
-    taken.destroy(zfs, timeout=10.0)
-    assert set(taken.left or ()) == set(early)
+    run_snapshots = RunSnapshots(record.Record(run, scene.engine.host.id), early, seen=True)
+    run_snapshots.destroy(zfs, timeout=10.0)
+    assert set(run_snapshots.left or ()) == set(early)
     assert not any(one.sealed for one in record.read(zfs, early).values())
 
     result = scene.take(sent, snapshot="later")

@@ -32,9 +32,9 @@ class Match:
     `relation` says what the mounted path is: "root" (the dataset's mountpoint), "subdirectory" (a directory below it),
     "bind" (a bind mount), "symlink" (a path through a symbolic link), or "" where nothing matched.
 
-    A `doubt` says what could not be found out and what to do about it: the datastore may lie on the datasets `might`
-    all the same, or with none there on any. Without a doubt the verdict is certain. `vague`: it lies on the datasets,
-    but which of its folders lies on which is not known.
+    `unresolved` says what could not be found out and how to fix that, or is "" for a certain verdict. The datastore may
+    then be on any of `possible_datasets`, or on any dataset at all if `possible_datasets` is empty. `ambiguous`: the
+    datastore is on `datasets`, but which of its folders is on which dataset is unknown.
     """
 
     datastore: Datastore
@@ -43,9 +43,9 @@ class Match:
     path: str = ""  # the mounted directory within the dataset; "" is its root
     folders: tuple[tuple[str, str], ...] = ()  # (folder of the datastore, dataset mounted there), "" is its root
     warnings: tuple[str, ...] = ()
-    doubt: str = ""
-    might: tuple[str, ...] = ()
-    vague: bool = False
+    unresolved: str = ""
+    possible_datasets: tuple[str, ...] = ()
+    ambiguous: bool = False
 
     # Asked for every disk, of a datastore that may have a thousand folders.
     @cached_property
@@ -83,7 +83,7 @@ def match_here(
 
 def match(datastores: Iterable[Datastore], datasets: Iterable[Dataset], view: StorageHostView) -> list[Match]:
     """One verdict per datastore, in their order. `datasets` are all of the storage host, or those of interest."""
-    places = _Places(datasets, view)
+    places = PathResolver(datasets, view)
     return [_verdict(datastore, places, view) for datastore in datastores]
 
 
@@ -104,14 +104,14 @@ def disk_datasets(match: Match, file: str) -> tuple[str, ...]:
     any of them.
     """
     within = path_of(file)
-    if match.vague or within.startswith(("/", "ds:")):
+    if match.ambiguous or within.startswith(("/", "ds:")):
         return match.datasets
     on_the_way = reversed(list(ancestors(clean_path(within))))
     return tuple(dict.fromkeys(match.mounted[step] for step in on_the_way if step in match.mounted))
 
 
 @dataclass(frozen=True)
-class _Place:
+class ResolvedPath:
     """Where a path of the storage host leads. `dataset` is "" where that is no dataset of interest."""
 
     asked: str
@@ -123,7 +123,7 @@ class _Place:
     path: str = ""  # within the dataset
 
 
-class _Places:
+class PathResolver:
     """The mounted datasets, and what else is mounted, by mountpoint."""
 
     def __init__(self, datasets: Iterable[Dataset], view: StorageHostView) -> None:
@@ -149,15 +149,15 @@ class _Places:
     def _dataset(self, mount: Mount) -> Dataset | None:
         return self._datasets.get(mount.source) if mount.fstype == "zfs" else None
 
-    def find(self, path: str) -> _Place:
+    def find(self, path: str) -> ResolvedPath:
         real = self._real_paths.get(path, path)
         exists, late = path in self._real_paths, path in self._late
         mount = next((self._mounts[step] for step in ancestors(real) if step in self._mounts), None)
         # Everything that does not exist is below "/": that says nothing where a dataset is mounted there.
         if mount is None or self._dataset(mount) is None or (mount.mountpoint == "/" and not exists):
-            return _Place(path, real, exists, late, mount)
+            return ResolvedPath(path, real, exists, late, mount)
         within = posixpath.join(mount.root, posixpath.relpath(real, mount.mountpoint))
-        return _Place(path, real, exists, late, mount, mount.source, clean_path(within).strip("/"))
+        return ResolvedPath(path, real, exists, late, mount, mount.source, clean_path(within).strip("/"))
 
     def is_home(self, mount: Mount | None) -> bool:
         return mount is not None and self._homes.get(mount.source) == mount.mountpoint
@@ -172,18 +172,18 @@ class _Places:
             if self._dataset(self._mounts[mountpoint])
         ]
 
-    def folders(self, place: _Place) -> tuple[tuple[str, str], ...]:
+    def folders(self, place: ResolvedPath) -> tuple[tuple[str, str], ...]:
         """(folder, dataset) of what is mounted at the place, which is "", and below it."""
         return (("", place.dataset), *self.below(place.real))
 
-    def possible(self, place: _Place) -> list[str]:
+    def possible(self, place: ResolvedPath) -> list[str]:
         """The datasets that a server which may be this host serves there; none where this host has no such place."""
         # What does not exist says nothing where zfs speaks for another machine.
         if not place.dataset or not (place.exists or place.late or place.dataset not in self._known):
             return []
         return [dataset for _unused, dataset in self.folders(place)]
 
-    def unmounted(self, place: _Place) -> str:
+    def unmounted(self, place: ResolvedPath) -> str:
         """The dataset that by its name would carry the place if it were mounted, or ""."""
         expected = f"/{place.dataset}/{place.path}" if place.dataset else place.real
         for step in ancestors(clean_path(expected)):
@@ -195,10 +195,10 @@ class _Places:
         return ""
 
 
-def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Match:
+def _verdict(datastore: Datastore, places: PathResolver, view: StorageHostView) -> Match:
     if datastore.lacking:
         said = f"the account lacks the privilege {datastore.lacking} on it"
-        return Match(datastore, said, doubt=f"{said}: grant it")
+        return Match(datastore, said, unresolved=f"{said}: grant it")
     if datastore.type not in NFS_TYPES:
         return Match(datastore, f"it is not an NFS datastore but of the type {printable(datastore.type) or 'unknown'}")
     if not datastore.remote_hosts or not datastore.remote_path:
@@ -208,12 +208,18 @@ def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Ma
     late = next((_too_late(place) for place in found if place.late), "")
     if len(objections) == len(datastore.remote_hosts):
         unsure = next((said for host in datastore.remote_hosts if (said := uncertainty(host, view))), "")
-        might = tuple(dict.fromkeys(name for place in found for name in places.possible(place)))
-        doubt = unsure if might or late else ""  # a path that leads nowhere here is none of ours, whoever serves it
-        return Match(datastore, "; ".join(objections), doubt=doubt, might=might if doubt and not late else ())
+        possible_datasets = tuple(dict.fromkeys(name for place in found for name in places.possible(place)))
+        # A path that leads nowhere on this host is not served by it, whatever the server's name means.
+        unresolved = unsure if possible_datasets or late else ""
+        return Match(
+            datastore,
+            "; ".join(objections),
+            unresolved=unresolved,
+            possible_datasets=possible_datasets if unresolved and not late else (),
+        )
     place = next((place for place in found if place.dataset), found[0])
     if not place.dataset:
-        return Match(datastore, _why_no_dataset(place, places), doubt=late)
+        return Match(datastore, _why_no_dataset(place, places), unresolved=late)
     warnings = [f"it has several servers, and {said}" for said in objections]
     unmounted = places.unmounted(place)
     if unmounted:
@@ -224,7 +230,7 @@ def _verdict(datastore: Datastore, places: _Places, view: StorageHostView) -> Ma
     if late:
         warnings.append(late)
     relation, reason = _relation(place, places)
-    return Match(datastore, reason, relation, place.path, places.folders(place), tuple(warnings), doubt=late)
+    return Match(datastore, reason, relation, place.path, places.folders(place), tuple(warnings), unresolved=late)
 
 
 def objection(server: str, view: StorageHostView) -> str:
@@ -266,14 +272,14 @@ def uncertainty(server: str, view: StorageHostView) -> str:
     return f"the alias {late} was not resolved in time: {advice}" if late else ""
 
 
-def _too_late(place: _Place) -> str:
+def _too_late(place: ResolvedPath) -> str:
     return (
         f"where {printable(place.asked)} leads was not found out in time: "
         "see which file system on this storage host does not answer there"
     )
 
 
-def _served_places(datastore: Datastore, places: _Places, view: StorageHostView) -> list[_Place]:
+def _served_places(datastore: Datastore, places: PathResolver, view: StorageHostView) -> list[ResolvedPath]:
     """The places that the NFS server may serve under the datastore's path, the likeliest first.
 
     Below an fsid=0 export the paths of NFS version 4 begin at that export (exports(5)), but only for the clients that
@@ -285,7 +291,7 @@ def _served_places(datastore: Datastore, places: _Places, view: StorageHostView)
     return sorted(found, key=lambda place: not place.exists)
 
 
-def _relation(place: _Place, places: _Places) -> tuple[str, str]:
+def _relation(place: ResolvedPath, places: PathResolver) -> tuple[str, str]:
     """The relation, and a sentence that says it."""
     asked, real = printable(place.asked), printable(place.real)
     part = f"the directory {printable(place.path)} of {place.dataset}" if place.path else place.dataset
@@ -298,7 +304,7 @@ def _relation(place: _Place, places: _Places) -> tuple[str, str]:
     return "subdirectory", f"{asked} is {part}"
 
 
-def _why_no_dataset(place: _Place, places: _Places) -> str:
+def _why_no_dataset(place: ResolvedPath, places: PathResolver) -> str:
     none = f"no mounted dataset contains {printable(place.asked)}"
     unmounted = places.unmounted(place)
     if unmounted:

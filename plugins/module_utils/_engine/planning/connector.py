@@ -10,7 +10,7 @@ from ..vsphere.refusals import Refusals
 from ..vsphere.session import Connect, Endpoint, Session
 
 
-class Logins:
+class Connector:
     """A `connect` for one run or recovery: what one of its sessions learned of a password, also when it had to log in
     anew, all of them know.
     """

@@ -9,7 +9,7 @@ from ..state.engine import Engine
 from ..state.identity import NAME_PREFIX, Origin, origin_of
 from ..state.journal import Entry
 from ..vsphere.vms import Vm
-from .server_logins import Site
+from .server_logins import ServerLogin
 
 
 class EarlierRuns:
@@ -25,7 +25,7 @@ class EarlierRuns:
         self._lives = engine.locks.living()
         self._entries = [entry for entry in engine.journal.open_entries() if not self._lives(entry.run)]
 
-    def leftover_of(self, site: Site, vm: Vm) -> str:
+    def leftover_of(self, login: ServerLogin, vm: Vm) -> str:
         """Why no VMware snapshot of the VM is to be taken, in words, or ""."""
         for name, description in vm.snapshots:
             if not name.startswith(NAME_PREFIX):
@@ -38,7 +38,7 @@ class EarlierRuns:
                     f"{_noted(entry)}, so it gets no other; run 'vmware-zfs recover{'' if entry else ' --scan'}'"
                 )
         for entry in self._entries if vm.consolidation_needed else ():
-            if entry.removal_asked and _is_of(entry, site, vm):
+            if entry.removal_asked and _is_of(entry, login, vm):
                 return (
                     "its disks need consolidation since a VMware snapshot of an earlier run was removed"
                     f"{_noted(entry)}, so it gets no other; run 'vmware-zfs recover'"
@@ -55,8 +55,8 @@ def _noted(entry: Entry | None) -> str:
     return f" ({entry.note})" if entry is not None and entry.note else ""
 
 
-def _is_of(entry: Entry, site: Site, vm: Vm) -> bool:
+def _is_of(entry: Entry, login: ServerLogin, vm: Vm) -> bool:
     if entry.instance_uuid and vm.instance_uuid:
         return entry.instance_uuid == vm.instance_uuid
-    endpoint = site.session.endpoint
+    endpoint = login.session.endpoint
     return (entry.hostname, entry.port, entry.vm) == (endpoint.hostname, endpoint.port, vm.moid)

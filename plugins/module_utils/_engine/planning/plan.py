@@ -18,7 +18,7 @@ from ..vsphere.vms import Disk, Vm, datastore_of
 from ..zfs.names import dataset_of
 from .problem import Problem
 from .request import Policy, Request
-from .server_logins import Site
+from .server_logins import ServerLogin
 
 NOT_FROZEN = "quiescing is not known to freeze a guest of its kind"
 QUIESCE, SNAPSHOT, NOTHING = "quiesce", "snapshot", "nothing"  # what is done to a VM; `snapshot`: without quiescing it
@@ -91,26 +91,26 @@ class Plan:
 def make_plan(
     request: Request,
     datasets: Sequence[str],
-    sites: Sequence[Site],
+    logins: Sequence[ServerLogin],
     problems: Sequence[Problem],
-    leftover: Callable[[Site, Vm], str] = lambda site, vm: "",
+    leftover: Callable[[ServerLogin, Vm], str] = lambda login, vm: "",
 ) -> Plan:
     """Plan the snapshot of `datasets` (by name); `problems` are those that opening the sites met, and `leftover` says
     what an earlier run left on a VM that is therefore not snapshotted.
     """
     targets = frozenset(datasets)
     problems = list(problems)
-    views: list[tuple[Site, Vm]] = []
-    with ThreadPoolExecutor(max_workers=max(1, len(sites))) as pool:
-        for site, found in zip(sites, pool.map(lambda site: _read(site, targets), sites)):
+    views: list[tuple[ServerLogin, Vm]] = []
+    with ThreadPoolExecutor(max_workers=max(1, len(logins))) as pool:
+        for login, found in zip(logins, pool.map(lambda login: _read(login, targets), logins)):
             if isinstance(found, VSphereError):
-                problems.append(Problem(str(found), targets & site.carried or None))
+                problems.append(Problem(str(found), targets & login.carried or None))
             else:
-                views += [(site, vm) for vm in found]
+                views += [(login, vm) for vm in found]
     members = [
-        _member(site, vm, everywhere, targets, _verdict(vm, request.policy, leftover(site, vm)))
-        for site, vm in each_once(views)
-        if not targets.isdisjoint(everywhere := places_of(vm, site)) or not vm.readable
+        _member(login, vm, everywhere, targets, _verdict(vm, request.policy, leftover(login, vm)))
+        for login, vm in each_once(views)
+        if not targets.isdisjoint(everywhere := places_of(vm, login)) or not vm.readable
     ]
     ordered = sorted(_without_shared(members), key=lambda member: (member.server, member.name, member.moid))
     return Plan(
@@ -123,17 +123,17 @@ def make_plan(
     )
 
 
-def each_once(views: Iterable[tuple[Site, Vm]]) -> list[tuple[Site, Vm]]:
+def each_once(views: Iterable[tuple[ServerLogin, Vm]]) -> list[tuple[ServerLogin, Vm]]:
     """Every VM once, as an account shows it that may read it, if one may: two accounts, or two names of a server, show
     the same VM. The instance UUID tells apart the VMs of two vCenters of which one is a copy of the other.
     """
-    readable: dict[tuple[str, str, str], tuple[Site, Vm]] = {}
-    unread: dict[tuple[str, str], tuple[Site, Vm]] = {}
-    for site, vm in views:
+    readable: dict[tuple[str, str, str], tuple[ServerLogin, Vm]] = {}
+    unread: dict[tuple[str, str], tuple[ServerLogin, Vm]] = {}
+    for login, vm in views:
         if vm.readable:
-            readable.setdefault((site.session.server_id, vm.moid, vm.instance_uuid), (site, vm))
+            readable.setdefault((login.session.server_id, vm.moid, vm.instance_uuid), (login, vm))
         else:
-            unread.setdefault((site.session.server_id, vm.moid), (site, vm))
+            unread.setdefault((login.session.server_id, vm.moid), (login, vm))
     read = {(server, moid) for server, moid, _unused in readable}
     return [*readable.values(), *(view for key, view in unread.items() if key not in read)]
 
@@ -171,10 +171,10 @@ def _warnings(request: Request, seen: Iterable[Vm], problems: Sequence[Problem])
         yield f"{what}; correct it or remove it."
 
 
-def _read(site: Site, targets: Iterable[str]) -> list[Vm] | VSphereError:
+def _read(login: ServerLogin, targets: Iterable[str]) -> list[Vm] | VSphereError:
     try:
-        site.watch = VmWatch(site.session, site.carrying(targets))
-        return site.watch.vms()
+        login.watch = VmWatch(login.session, login.carrying(targets))
+        return login.watch.vms()
     except VSphereError as error:
         return error
 
@@ -187,31 +187,31 @@ def places(disk: Disk, matches: Mapping[str, Match]) -> set[str]:
     return found
 
 
-def places_of(vm: Vm, site: Site) -> set[str]:
+def places_of(vm: Vm, login: ServerLogin) -> set[str]:
     """Where all of its files lie: the .vmx, each disk with its parents, and its snapshot, delta and swap files.
 
     An image in a drive is no file of it. What else it has on a datastore, such as a swap file that was placed there,
     may lie on any dataset of that datastore.
     """
-    found = set().union(*(places(disk, site.matches) for disk in vm.disks))
+    found = set().union(*(places(disk, login.matches) for disk in vm.disks))
     accounted = {datastore for disk in vm.disks for datastore, _unused in disk.files} | vm.images
     for file in filter(None, (vm.vmx_path, vm.snapshot_directory)):
-        accounted |= _holding(file, vm, site)
-        found |= _places_of_path(file, vm, site)
+        accounted |= _holding(file, vm, login)
+        found |= _places_of_path(file, vm, login)
     for moid in vm.datastores - accounted:
-        if moid in site.matches:
-            found.update(site.matches[moid].datasets)
+        if moid in login.matches:
+            found.update(login.matches[moid].datasets)
     return found
 
 
-def _places_of_path(path: str, vm: Vm, site: Site) -> set[str]:
+def _places_of_path(path: str, vm: Vm, login: ServerLogin) -> set[str]:
     """The same of a path of the VM's that names its datastore: "[datastore] folder/file"."""
-    return set().union(*(places_of_file(moid, path, site.matches) for moid in _holding(path, vm, site)))
+    return set().union(*(places_of_file(moid, path, login.matches) for moid in _holding(path, vm, login)))
 
 
-def _holding(path: str, vm: Vm, site: Site) -> set[str]:
+def _holding(path: str, vm: Vm, login: ServerLogin) -> set[str]:
     """The datastores (managed object IDs) that such a path may mean."""
-    named = site.called(datastore_of(path))
+    named = login.called(datastore_of(path))
     return named & vm.datastores or named
 
 
@@ -222,11 +222,11 @@ def places_of_file(datastore: str, path: str, matches: Mapping[str, Match]) -> s
     return set(disk_datasets(match, path) if match else ()) or {f"the datastore {name}"}
 
 
-def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], verdict: _Verdict) -> Member:
+def _member(login: ServerLogin, vm: Vm, everywhere: set[str], targets: frozenset[str], verdict: _Verdict) -> Member:
     member = Member(
-        server=site.server,
-        server_id=site.session.server_id,
-        credential=site.credentials[0].id,
+        server=login.server,
+        server_id=login.session.server_id,
+        credential=login.credentials[0].id,
         moid=vm.moid,
         name=vm.shown,
         instance_uuid=vm.instance_uuid,
@@ -236,7 +236,7 @@ def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], v
         power=vm.power,
         datasets=tuple(sorted(everywhere & targets)) if vm.readable else (),
         spans=tuple(sorted(everywhere - targets)),
-        disks=tuple(_placed(disk, site) for disk in vm.disks),
+        disks=tuple(_placed(disk, login) for disk in vm.disks),
         needed_consolidation=vm.consolidation_needed,
         **asdict(verdict),
     )
@@ -250,7 +250,7 @@ def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], v
         return replace(member, level=CRASH, reason=what)
     if vm.power == "suspended" and verdict.level == STILL:
         # Without its memory it cannot go on: its disks alone are as after a power cut (API VirtualMachineFileInfo).
-        elsewhere = _places_of_path(vm.snapshot_directory or vm.vmx_path, vm, site) - targets
+        elsewhere = _places_of_path(vm.snapshot_directory or vm.vmx_path, vm, login) - targets
         if elsewhere:
             place = ", ".join(sorted(elsewhere))
             what = f"it is suspended, and its memory is on {place}, which is not in the ZFS snapshot"
@@ -258,9 +258,9 @@ def _member(site: Site, vm: Vm, everywhere: set[str], targets: frozenset[str], v
     return member
 
 
-def _placed(disk: Disk, site: Site) -> PlacedDisk:
-    match = site.matches.get(disk.files[0][0]) if disk.files else None
-    datasets = places(disk, site.matches) & site.carried
+def _placed(disk: Disk, login: ServerLogin) -> PlacedDisk:
+    match = login.matches.get(disk.files[0][0]) if disk.files else None
+    datasets = places(disk, login.matches) & login.carried
     return PlacedDisk(disk, match.datastore.name if match else "", tuple(sorted(datasets)))
 
 

@@ -23,7 +23,7 @@ from ..vsphere.tls import make_context
 from ..vsphere.vms import agents
 from ..zfs.command import Zfs
 from ..zfs.names import is_within, pool_of
-from .server_logins import Site, datasets_around
+from .server_logins import ServerLogin, datasets_around
 
 _SHOWN = 3  # VMs that a message names for each privilege
 _HIDDEN = ("/tmp", "/var/tmp")  # PrivateTmp= in the units of the role runtime
@@ -66,9 +66,9 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
     about datastores that are not mounted yet.
     """
     datasets = datasets_around(zfs, pool_of(credential.filesystem))
-    site = Site(session, [credential], list_datastores(session))
-    site.judge(match_here(site.datastores, datasets), datasets)
-    carrying = site.carrying(one.name for one in datasets if is_within(one.name, credential.filesystem))
+    login = ServerLogin(session, [credential], list_datastores(session))
+    login.judge(match_here(login.datastores, datasets), datasets)
+    carrying = login.carrying(one.name for one in datasets if is_within(one.name, credential.filesystem))
     found = inventory.read_referenced(
         session,
         inventory.objects_of(session, sdk.vim.Datastore, carrying),

@@ -66,7 +66,7 @@ def log_in(connect: Connect, passwords: Sequence[tuple[Credential, Secret]]) -> 
 
 
 @dataclass
-class Site:
+class ServerLogin:
     """One login on one server. `matches` holds the verdict on each of its datastores, by managed object ID; `volumes`
     are those that its credentials account for; `watch` are the VMs on the datastores that carry datasets of the run,
     once it is planned.
@@ -132,7 +132,7 @@ def require_unmanaged(session: Session) -> None:
         )
 
 
-def open_sites(
+def open_logins(
     stack: ExitStack,
     credentials: Sequence[Credential],
     password: Callable[[Credential], Secret],
@@ -140,7 +140,7 @@ def open_sites(
     aliases: Sequence[str],
     connect: Connect,
     report: Callable[[str], None] = lambda line: None,
-) -> tuple[list[Site], list[Problem]]:
+) -> tuple[list[ServerLogin], list[Problem]]:
     """Log in everywhere side by side and match what is found there with `datasets` (see `datasets_around`).
 
     `stack` logs out when it closes. Returns the sites, and what went wrong with the others: a server that is
@@ -157,7 +157,7 @@ def open_sites(
         names = [dataset.name for dataset in datasets]
         return Problem(str(error), frozenset().union(*(related(names, one.filesystem) for one in group)) or None)
 
-    def open_one(group: list[Credential]) -> Site | Problem:
+    def open_one(group: list[Credential]) -> ServerLogin | Problem:
         try:
             session, refused = log_in(connect, passwords[group[0].id])
         except QuiesceError as error:
@@ -170,7 +170,7 @@ def open_sites(
             )
         try:
             require_unmanaged(session)
-            return Site(session, group, list_datastores(session))
+            return ServerLogin(session, group, list_datastores(session))
         except QuiesceError as error:
             return problem_of(group, error)
 
@@ -192,42 +192,42 @@ def open_sites(
             del accounts[key]
     with ThreadPoolExecutor(max_workers=max(1, len(accounts))) as pool:
         opened = list(pool.map(open_one, accounts.values()))
-    problems += [site for site in opened if isinstance(site, Problem)]
-    sites = [site for site in opened if isinstance(site, Site)]
-    found = match_here([datastore for site in sites for datastore in site.datastores], datasets, aliases)
-    for site in sites:
+    problems += [login for login in opened if isinstance(login, Problem)]
+    logins = [login for login in opened if isinstance(login, ServerLogin)]
+    found = match_here([datastore for login in logins for datastore in login.datastores], datasets, aliases)
+    for login in logins:
         # Verdicts come in the order of the datastores that were asked about.
-        mine, found = found[: len(site.datastores)], found[len(site.datastores) :]
-        problems += site.judge(mine, datasets)
-    return sites, problems
+        mine, found = found[: len(login.datastores)], found[len(login.datastores) :]
+        problems += login.judge(mine, datasets)
+    return logins, problems
 
 
-def _apply(credential: Credential, site: Site, datasets: Sequence[Dataset]) -> Iterable[Problem]:
+def _apply(credential: Credential, login: ServerLogin, datasets: Sequence[Dataset]) -> Iterable[Problem]:
     """What the credential itself says of its datastores, and what is wrong with that."""
     names = [dataset.name for dataset in datasets]
     concerned = related(names, credential.filesystem)
     for name in credential.datastores:
-        named = [moid for moid, match in site.matches.items() if match.datastore.name == name]
+        named = [moid for moid, match in login.matches.items() if match.datastore.name == name]
         if not named:
             yield Problem(
-                f"The credential {credential.id} names the datastore '{printable(name, 80)}', which {site.server} "
+                f"The credential {credential.id} names the datastore '{printable(name, 80)}', which {login.server} "
                 "does not have; name those it has, or leave datastores out to have them matched.",
                 concerned or None,
             )
         for moid in named:
-            match = site.matches[moid]
+            match = login.matches[moid]
             if not match.datasets:  # the person who named it knows more than the addresses tell
-                site.matches[moid] = _named(match.datastore, credential.filesystem, datasets)
-    doubts = [match for match in site.matches.values() if match.doubt and _may_concern(match, concerned)]
-    for match in doubts:
+                login.matches[moid] = _named(match.datastore, credential.filesystem, datasets)
+    unresolved = [match for match in login.matches.values() if match.unresolved and _may_concern(match, concerned)]
+    for match in unresolved:
         yield Problem(
-            f"Whether the datastore '{printable(match.datastore.name, 80)}' of {site.server} lies on "
-            f"{credential.filesystem} is not known: {match.doubt}.",
-            concerned.union(match.might) or None,
+            f"Whether the datastore '{printable(match.datastore.name, 80)}' of {login.server} lies on "
+            f"{credential.filesystem} is not known: {match.unresolved}.",
+            concerned.union(match.possible_datasets) or None,
         )
-    if not doubts and not any(concerned.intersection(match.datasets) for match in site.matches.values()):
+    if not unresolved and not any(concerned.intersection(match.datasets) for match in login.matches.values()):
         yield Problem(
-            f"No datastore of {site.server} lies on {credential.filesystem} (credential {credential.id}); "
+            f"No datastore of {login.server} lies on {credential.filesystem} (credential {credential.id}); "
             "vmware_datastore_match says why, and aliases or datastores mend it.",
             concerned or None,
         )
@@ -248,7 +248,7 @@ def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -
         "named by the credential",
         relation="root",
         folders=tuple((folder, name) for name, folder in folders.items()),
-        vague=len(folders) > 1,
+        ambiguous=len(folders) > 1,
     )
 
 
@@ -257,19 +257,19 @@ def _may_carry(volume: Dataset, datastore: Datastore) -> bool:
     return volume.kind == "volume" and datastore.type not in NFS_TYPES
 
 
-def _volumes_of(credential: Credential, site: Site, datasets: Iterable[Dataset]) -> Iterable[str]:
+def _volumes_of(credential: Credential, login: ServerLogin, datasets: Iterable[Dataset]) -> Iterable[str]:
     """The volumes at or below the credential's filesystem, where it names a datastore for each of them. With fewer
     names than volumes nobody knows which volume is left over.
     """
-    named = [match.datastore for match in site.matches.values() if match.datastore.name in credential.datastores]
+    named = [match.datastore for match in login.matches.values() if match.datastore.name in credential.datastores]
     disks = {datastore.name for datastore in named if datastore.type not in NFS_TYPES}
     volumes = [one.name for one in datasets if one.kind == "volume" and is_within(one.name, credential.filesystem)]
     return volumes if len(volumes) <= len(disks) else ()
 
 
-def unknown_volumes(chosen: Iterable[Dataset], sites: Iterable[Site]) -> list[Problem]:
+def unknown_volumes(chosen: Iterable[Dataset], logins: Iterable[ServerLogin]) -> list[Problem]:
     """A problem for each of the `chosen` volumes that no credential accounts for: VMs may run on a LUN of it."""
-    accounted = frozenset().union(*(site.volumes for site in sites))
+    accounted = frozenset().union(*(login.volumes for login in logins))
     return [
         Problem(
             f"Which VMs use the volume {volume.name} is not known, because no datastore of a stored credential lies on "
@@ -283,4 +283,4 @@ def unknown_volumes(chosen: Iterable[Dataset], sites: Iterable[Site]) -> list[Pr
 
 def _may_concern(match: Match, datasets: frozenset[str]) -> bool:
     """Whether a datastore of which something is not known may lie on any of the datasets."""
-    return not match.might or not datasets.isdisjoint(match.might)
+    return not match.possible_datasets or not datasets.isdisjoint(match.possible_datasets)

@@ -9,30 +9,30 @@ from typing import Any, Sequence
 
 from ..vsphere.vms import Vm, list_vms
 from .plan import NOT_FROZEN, each_once, places, places_of
-from .server_logins import Site
+from .server_logins import ServerLogin
 
 
-def survey(sites: Sequence[Site], datasets: Sequence[str]) -> list[dict[str, Any]]:
+def vm_report(logins: Sequence[ServerLogin], datasets: Sequence[str]) -> list[dict[str, Any]]:
     """Every VM that has, or may have, files on any of `datasets` (names), each once, sorted by server and name.
 
     Raises VSphereError.
     """
     targets = set(datasets)
-    views = [(site, vm) for site in sites for vm in list_vms(site.session, site.carrying(targets))]
-    found = [(vm, _facts(site, vm, targets)) for site, vm in each_once(views)]
+    views = [(login, vm) for login in logins for vm in list_vms(login.session, login.carrying(targets))]
+    found = [(vm, _facts(login, vm, targets)) for login, vm in each_once(views)]
     here = [facts for vm, facts in found if facts["datasets"] or not vm.readable]
     return sorted(here, key=lambda facts: (facts["server"], facts["name"], facts["moid"]))
 
 
-def _facts(site: Site, vm: Vm, targets: set[str]) -> dict[str, Any]:
-    lies_on = [places(disk, site.matches) for disk in vm.disks]
-    everywhere = places_of(vm, site)
+def _facts(login: ServerLogin, vm: Vm, targets: set[str]) -> dict[str, Any]:
+    lies_on = [places(disk, login.matches) for disk in vm.disks]
+    everywhere = places_of(vm, login)
     can_snapshot = vm.known and not vm.obstacles and not vm.agent
     return {
         "name": vm.shown,
         "moid": vm.moid,
         "instance_uuid": vm.instance_uuid,
-        "server": site.server,
+        "server": login.server,
         "vmx_path": vm.vmx_path,
         "template": vm.template,
         "power": vm.power,

@@ -17,20 +17,20 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Sequence
 
 from ..errors import QuiesceError, RunFailed
-from ..planning.connector import Logins
+from ..planning.connector import Connector
 from ..planning.request import Limits
 from ..planning.server_logins import newest_first
 from ..snapshots.release import UNMERGED, UNSEEN, Release, Removal
 from ..state.creation import Creation
 from ..state.engine import Engine
-from ..state.journal import ABSENT, INTENDED, REMEMBERED, Entry, best_effort
+from ..state.journal import ABSENT, INTENDED, REMEMBERED, Entry, ignore_registry_errors
 from ..text import counted, printable, vm_on
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import Search, states
 from ..vsphere.whereabouts import RESTORED, locate
 from . import dead_runs, orphans, runs_v1
 from .leftovers import WATCHED, leftovers, told
-from .server_recovery import Server, Visit, Work
+from .server_recovery import Server, ServerRecovery, Work
 
 _BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
 _PATIENT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
@@ -90,12 +90,12 @@ def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout:
     Also has the journal forget runs that ended long ago. Waits up to `lock_timeout` seconds for another recovery.
     Raises LockTimeout, RegistryError.
     """
-    engine = replace(engine, connect=Logins(engine.connect))
+    engine = replace(engine, connect=Connector(engine.connect))
     if dry:
         return _Recovery(engine, tries=1, limit=_BRIEF).look(scan)
     with engine.locks.recovery(lock_timeout):
         done = _Recovery(engine, tries=len(_BACKOFF), limit=_PATIENT).run(scan)
-        best_effort(lambda: engine.journal.forget(before=datetime.now(timezone.utc) - REMEMBERED))
+        ignore_registry_errors(lambda: engine.journal.forget(before=datetime.now(timezone.utc) - REMEMBERED))
         return done
 
 
@@ -150,12 +150,12 @@ class _Recovery:
             self._guarded(lambda: found.extend(self._orphans(session)))
             self._guarded(lambda: work(session, found), found)
 
-        visit = Visit(server, work, self._guarded, look_further if scan else None)
-        visit.run(self._engine.connect, _BACKOFF[: self._tries])
-        for entry in visit.left:
+        recovery = ServerRecovery(server, work, self._guarded, look_further if scan else None)
+        recovery.run(self._engine.connect, _BACKOFF[: self._tries])
+        for entry in recovery.left:
             reason = server.failed.get(entry.username) or next(iter(server.failed.values()), _no_credential(server))
             self._leave([entry], reason)
-        if scan and not visit.left:
+        if scan and not recovery.left:
             self._done.problems += server.failed.values()
 
     def _orphans(self, session: Session) -> list[Entry]:
@@ -263,7 +263,9 @@ class _Recovery:
         self._done.left += [told(entry, reason) for entry in entries]
         self._settled.update(entry.id for entry in entries)
         if not self._dry:
-            best_effort(lambda: self._engine.journal.note({entry.id: reason for entry in entries if entry.id}))
+            ignore_registry_errors(
+                lambda: self._engine.journal.note({entry.id: reason for entry in entries if entry.id})
+            )
 
     def _watch(self) -> None:
         """What is open all the same, after all that was done, is watched."""

@@ -19,7 +19,7 @@ from ..records.manifest import PREFIX
 from ..records.record import RUN
 from ..records.record_v1 import HELD_UNTIL, parse
 from ..state.engine import Engine
-from ..state.journal import GONE, RELEASING, REMOVING, RunRecord, best_effort
+from ..state.journal import GONE, RELEASING, REMOVING, RunRecord, ignore_registry_errors
 from ..zfs import snapshots
 from ..zfs.names import pool_of
 from ..zfs.properties import GONE as REPLACED
@@ -54,7 +54,7 @@ def settle(engine: Engine, pool: str = "", slow: set[str] | None = None) -> tupl
                 slow.add(its_pool)
             problems.append(f"The record of {run.snapshots[0]} was not checked: {error.problem}.")
             # Its VMs are released now, so that a ZFS snapshot that is found later may have come too late.
-            best_effort(partial(engine.journal.set_state, run.id, LOST))
+            ignore_registry_errors(partial(engine.journal.set_state, run.id, LOST))
     return lowered, problems
 
 

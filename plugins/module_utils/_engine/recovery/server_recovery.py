@@ -73,7 +73,7 @@ class Server:
         return None
 
 
-class Visit:
+class ServerRecovery:
     """Has the `work` done on a server for each of its entries: by the entry's own account, or else by any that sees its
     VM. What none of them sees is absent for all, once all have looked.
 

@@ -12,22 +12,22 @@ from functools import partial
 from typing import Any, Collection, Iterator, Sequence
 
 from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed, ZfsError
-from ..planning.connector import Logins
+from ..planning.connector import Connector
 from ..planning.earlier_runs import EarlierRuns
 from ..planning.plan import Plan, make_plan
 from ..planning.problem import Problem
 from ..planning.request import Request
-from ..planning.server_logins import Site, datasets_around, open_sites, unknown_volumes
+from ..planning.server_logins import ServerLogin, datasets_around, open_logins, unknown_volumes
 from ..records.record import Record
 from ..recovery import recover
 from ..snapshots import result, waves
 from ..snapshots.hold_run import HoldRun
+from ..snapshots.run_snapshots import RunSnapshots
 from ..snapshots.seal import check_room
 from ..snapshots.stop import Stop, on_signals
-from ..snapshots.taken import Taken
 from ..state import identity
 from ..state.engine import Engine
-from ..state.journal import ENDED, best_effort
+from ..state.journal import ENDED, ignore_registry_errors
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
 from ..zfs.datasets import left_out, list_datasets, select
@@ -46,7 +46,7 @@ class Begun:
 def preview(engine: Engine, request: Request) -> dict[str, Any]:
     """What `execute` would do, without doing it: the result of a snapshot that exists already, or the plan."""
     names = _check(engine, request)
-    engine = replace(engine, connect=Logins(engine.connect))
+    engine = replace(engine, connect=Connector(engine.connect))
     return result.of_existing(engine.zfs, names, request.policy) or foresee(engine, request)
 
 
@@ -65,7 +65,7 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
     Raises InputError before anything is changed, LockTimeout, and RunFailed with the result so far in `details`.
     """
     names = _check(engine, request)
-    engine = replace(engine, connect=Logins(engine.connect))
+    engine = replace(engine, connect=Connector(engine.connect))
     with begin(engine, request, Stop()) as begun:
         return result.of_existing(engine.zfs, names, request.policy) or take(engine, request, begun)
 
@@ -86,19 +86,25 @@ def take(engine: Engine, request: Request, begun: Begun, only: Collection[str] |
     `only` names. Raises what `execute` raises.
     """
     with ExitStack() as stack:
-        sites, plan, parts = _plan(engine, request, stack, only)
+        logins, plan, parts = _plan(engine, request, stack, only)
         if plan.refusals:
             raise PolicyRefused(
                 f"The policy does not allow this run: {'; '.join(plan.refusals)}",
                 "Mend it, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
                 **result.of_plan(plan),
             )
-        done = _hold(engine, request, begun.run, plan, parts, sites, begun.stop)
+        done = _hold(engine, request, begun.run, plan, parts, logins, begun.stop)
         return {**done, "recovery": begun.recovery.as_dict()}
 
 
 def _hold(
-    engine: Engine, request: Request, run: str, plan: Plan, parts: Sequence[Plan], sites: Sequence[Site], stop: Stop
+    engine: Engine,
+    request: Request,
+    run: str,
+    plan: Plan,
+    parts: Sequence[Plan],
+    logins: Sequence[ServerLogin],
+    stop: Stop,
 ) -> dict[str, Any]:
     """Carry out the plan wave by wave; `parts` are its waves. The first that fails is the last."""
     names = identity.wave_ids(run, len(parts))
@@ -112,10 +118,10 @@ def _hold(
             if len(parts) > 1:
                 engine.report(f"Wave {number} of {len(parts)}")
             try:
-                done.append(HoldRun(engine, request, name, wave, sites, stop).execute())
+                done.append(HoldRun(engine, request, name, wave, logins, stop).execute())
             except RunFailed as error:
                 for unbegun in names[number:]:
-                    best_effort(partial(engine.journal.set_state, unbegun, ENDED))
+                    ignore_registry_errors(partial(engine.journal.set_state, unbegun, ENDED))
                 if not request.policy.wave_size:
                     raise
                 if isinstance(error, PolicyRefused):
@@ -136,12 +142,14 @@ def _there(plan: Plan, parts: Sequence[Plan], done: Sequence[dict[str, Any]]) ->
 def _destroy(engine: Engine, names: Sequence[str], done: list[dict[str, Any]]) -> None:
     """Destroy what earlier waves took of a run that the policy does not allow, and say so in their results."""
     for name, wave in zip(names, done):
-        taken = Taken(Record(name, engine.host.id), wave["zfs_snapshots"], seen=wave["created"])
-        taken.destroy(engine.zfs, READ_TIMEOUT)
-        if not taken.exists:
+        run_snapshots = RunSnapshots(Record(name, engine.host.id), wave["zfs_snapshots"], seen=wave["created"])
+        run_snapshots.destroy(engine.zfs, READ_TIMEOUT)
+        if not run_snapshots.exists:
             wave.update(created=False, consistency=None, complete=False)
-        wave["problems"] += [f"{snapshot} is still there: {reason}." for snapshot, reason in (taken.left or {}).items()]
-        best_effort(partial(engine.journal.end_run, name, wave))
+        wave["problems"] += [
+            f"{snapshot} is still there: {reason}." for snapshot, reason in (run_snapshots.left or {}).items()
+        ]
+        ignore_registry_errors(partial(engine.journal.end_run, name, wave))
 
 
 def _check(engine: Engine, request: Request) -> list[str]:
@@ -157,7 +165,7 @@ def _check(engine: Engine, request: Request) -> list[str]:
 
 def _plan(
     engine: Engine, request: Request, stack: ExitStack, only: Collection[str] | None
-) -> tuple[list[Site], Plan, list[Plan]]:
+) -> tuple[list[ServerLogin], Plan, list[Plan]]:
     """The servers, which `stack` logs out of, the plan, and its waves: the plan alone where none are wanted."""
     engine.report(f"Looking for the VMs on {request.dataset}")
     earlier = EarlierRuns(engine)
@@ -176,20 +184,20 @@ def _plan(
         )
     names = [dataset.name for dataset in chosen]
     credentials = engine.credentials.find_for_datasets(names)
-    sites, problems = open_sites(
+    logins, problems = open_logins(
         stack, credentials, engine.credentials.password, around, request.aliases, engine.connect, engine.report
     )
     if not credentials:  # a task goes on, for crash, rather than take nothing night after night
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
-    problems += unknown_volumes(chosen, sites)
-    plan = make_plan(request, names, sites, problems, earlier.leftover_of)
+    problems += unknown_volumes(chosen, logins)
+    plan = make_plan(request, names, logins, problems, earlier.leftover_of)
     warnings = left_out(around, request.dataset, request.recursive, request.exclude)
     plan = replace(plan, warnings=(*warnings, *plan.warnings))
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
         snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())
         check_room(wave)
-    return sites, plan, parts
+    return logins, plan, parts
 
 
 def _no_credential(request: Request) -> str:

@@ -18,12 +18,12 @@ from ..errors import DatasetNotFound, PolicyRefused, QuiesceError, RunFailed, Zf
 from ..planning.plan import NOTHING, Plan
 from ..planning.problem import Problem, texts
 from ..planning.request import Request
-from ..planning.server_logins import Site
+from ..planning.server_logins import ServerLogin
 from ..records.levels import CRASH
 from ..records.record import Record
 from ..state import identity
 from ..state.engine import Engine
-from ..state.journal import ENDED, RELEASING, Entry, best_effort
+from ..state.journal import ENDED, RELEASING, Entry, ignore_registry_errors
 from ..text import counted, printable, vm_on
 from ..zfs import snapshots
 from . import result
@@ -32,10 +32,10 @@ from .look import Look
 from .looks import Looks
 from .quiesce import Hold, Quiesce, holds_of
 from .release import Release, Removal
+from .run_snapshots import RunSnapshots
 from .seal import records, seal
 from .side_by_side import Pending, SideBySide
 from .stop import Stop
-from .taken import Taken
 
 _READ_AHEAD = 100  # VMs of a server that are read while others are being held
 _LEAST_ZFS_TIME = 2.0  # seconds that have to be left for the ZFS snapshot; with less the run gives up before it
@@ -47,7 +47,7 @@ class HoldRun:
     """The steps that change something of a run that the journal knows, for a plan that no policy forbids."""
 
     def __init__(
-        self, engine: Engine, request: Request, run: str, plan: Plan, sites: Sequence[Site], stop: Stop
+        self, engine: Engine, request: Request, run: str, plan: Plan, logins: Sequence[ServerLogin], stop: Stop
     ) -> None:
         self._engine, self._request, self._id, self._plan = engine, request, run, plan
         self._stop, self._policy = stop, request.policy
@@ -56,10 +56,12 @@ class HoldRun:
         self._holds = [Hold.planned(member) for member in plan.members]
         self._looks = Looks(plan, self._holds, self._name)
         self._refused = ""  # why the policy does not let the run go on
-        self._taken = Taken(Record(run, engine.host.id, request.task, vmware_snapshot=self._name), plan.snapshots)
-        self._sites = {credential.id: site for site in sites for credential in site.credentials}
+        self._snapshots = RunSnapshots(
+            Record(run, engine.host.id, request.task, vmware_snapshot=self._name), plan.snapshots
+        )
+        self._logins = {credential.id: login for login in logins for credential in login.credentials}
         self._unread: dict[int, int] = {}  # VMs of each site whose new state was not read yet
-        self._work = SideBySide(sites)
+        self._work = SideBySide(logins)
 
     def execute(self) -> dict[str, Any]:
         failure: QuiesceError | None = None
@@ -73,7 +75,7 @@ class HoldRun:
             finally:
                 releases = self._begin_release()
             try:
-                if self._taken.seen:
+                if self._snapshots.seen:
                     failure = self._conclude()
             finally:
                 left = self._end_release(releases)
@@ -91,11 +93,11 @@ class HoldRun:
         self._engine.report(f"Quiescing {counted(len(to_hold), 'VM')}")
         description = identity.description(self._engine.host, self._id, self._plan.snapshots[0])
 
-        def quiesce(site: Site) -> None:
-            holds = [hold for hold in holds_of(site, self._holds) if hold.entry]
-            site.session.open_connections(min(len(holds), self._policy.limits.per_vcenter))
+        def quiesce(login: ServerLogin) -> None:
+            holds = [hold for hold in holds_of(login, self._holds) if hold.entry]
+            login.session.open_connections(min(len(holds), self._policy.limits.per_vcenter))
             Quiesce(
-                session=site.session,
+                session=login.session,
                 journal=self._engine.journal,
                 policy=self._policy,
                 name=self._name,
@@ -104,26 +106,26 @@ class HoldRun:
                 give_up=self._give_up,
                 stopped=self._stop.asked,
                 holds=holds,
-                made=partial(self._read_ahead, site),
+                made=partial(self._read_ahead, login),
             ).run()
 
         # A server that does not answer must not keep the VMs of the others on hold.
         self._work.work(quiesce).wait(until=lambda: self._stop.asked() or time.monotonic() >= self._deadline)
         self._go_on()
 
-    def _read_ahead(self, site: Site, made: int) -> None:
+    def _read_ahead(self, login: ServerLogin, made: int) -> None:
         """Read what many VMs have become while others are still waited for: the first look has less to read then."""
-        self._unread[id(site)] = self._unread.get(id(site), 0) + made
-        if self._unread[id(site)] >= _READ_AHEAD and site.watch is not None:
-            self._unread[id(site)] = 0
-            self._work.look_at(site, site.watch.states)
+        self._unread[id(login)] = self._unread.get(id(login), 0) + made
+        if self._unread[id(login)] >= _READ_AHEAD and login.watch is not None:
+            self._unread[id(login)] = 0
+            self._work.look_at(login, login.watch.states)
 
     def _give_up(self, reason: str) -> None:
         self._refused = self._refused or reason
         self._stop.ask(reason)
 
     def _entry(self, hold: Hold) -> Entry:
-        session = self._sites[hold.member.credential].session
+        session = self._logins[hold.member.credential].session
         return Entry(
             run=self._id,
             hostname=session.endpoint.hostname,
@@ -139,8 +141,8 @@ class HoldRun:
     def _look_first(self) -> None:
         """Find out what each VM has reached, and raise RunFailed when the policy forbids that."""
         looks = self._work.look(self._looks.first)
-        for site, look in looks.wait(until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
-            self._looks.take_first(site, look)
+        for login, look in looks.wait(until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
+            self._looks.take_first(login, look)
         self._go_on()
         self._refuse()
 
@@ -155,17 +157,17 @@ class HoldRun:
             self._plan = without_gone(
                 self._engine.zfs, self._plan, self._holds, error, max(0.0, self._deadline - time.monotonic())
             )
-            self._looks.datasets, self._taken.names = frozenset(self._plan.datasets), self._plan.snapshots
+            self._looks.datasets, self._snapshots.names = frozenset(self._plan.datasets), self._plan.snapshots
             self._create()
-        self._taken.seen = True
+        self._snapshots.seen = True
 
     def _create(self) -> None:
         zfs, names, limit = self._engine.zfs, self._plan.snapshots, self._deadline - time.monotonic()
         try:
-            snapshots.create(zfs, names, self._taken.record.first(), timeout=limit, hurry=self._stop.asked)
+            snapshots.create(zfs, names, self._snapshots.record.first(), timeout=limit, hurry=self._stop.asked)
         except ZfsTimeout:
             # It may have been taken all the same. One that is first seen after the VMs are released stays crash.
-            if not self._taken.find(zfs, _LEAST_LOOK_TIME):
+            if not self._snapshots.find(zfs, _LEAST_LOOK_TIME):
                 raise
 
     # ---- Releasing the VMs, each server's as soon as it was looked at again
@@ -174,23 +176,23 @@ class HoldRun:
         now = time.monotonic()
         self._look_until = now + min(_LOOK_TIME, max(_LEAST_LOOK_TIME, self._deadline - now))
         self._second: Pending[Look] | None = None
-        if self._taken.seen:
+        if self._snapshots.seen:
             self._second = self._work.look(self._looks.second)
         return self._work.work(partial(self._release, deadline=now + self._policy.max_hold))
 
     def _look_is_over(self) -> bool:
         return time.monotonic() >= self._look_until
 
-    def _release(self, site: Site, deadline: float) -> dict[int, Removal]:
+    def _release(self, login: ServerLogin, deadline: float) -> dict[int, Removal]:
         """Remove every VMware snapshot of the site that exists or may exist; by hold, what became of each."""
         if self._second is not None:
-            self._second.wait_at(site, until=self._look_is_over)
+            self._second.wait_at(login, until=self._look_is_over)
         # What to remove is decided here, in the site's own thread: by now nothing is created there any more.
-        removals = {id(hold): self._removal(hold) for hold in holds_of(site, self._holds) if hold.started is not None}
+        removals = {id(hold): self._removal(hold) for hold in holds_of(login, self._holds) if hold.started is not None}
         if removals:
-            Release(site.session, self._engine.journal, self._policy.limits, deadline).run(list(removals.values()))
-        unasked = [hold.entry for hold in holds_of(site, self._holds) if hold.entry and hold.started is None]
-        best_effort(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
+            Release(login.session, self._engine.journal, self._policy.limits, deadline).run(list(removals.values()))
+        unasked = [hold.entry for hold in holds_of(login, self._holds) if hold.entry and hold.started is None]
+        ignore_registry_errors(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
         return removals
 
     def _removal(self, hold: Hold) -> Removal:
@@ -222,7 +224,7 @@ class HoldRun:
             told = removal.reason if removal.gone else f"its VMware snapshot is left: {removal.reason}"
             hold.reason = "; ".join(filter(None, (hold.reason, removal.reason and told)))
             if removal.unconsolidated:
-                self._taken.notes.append(f"The {vm_on(hold.member.name, hold.member.server)}: {removal.reason}.")
+                self._snapshots.notes.append(f"The {vm_on(hold.member.name, hold.member.server)}: {removal.reason}.")
         released = sum(removal.gone and removal.existed for removal in removals.values())
         failed = f", and could not release {counted(len(left), 'VM')}" if left else ""
         self._engine.report(f"Released {counted(released, 'VM')}{failed}")
@@ -232,25 +234,27 @@ class HoldRun:
 
     def _conclude(self) -> QuiesceError | None:
         """Raise the record to what both looks have shown, or destroy what the policy forbids; return what failed."""
-        if not self._taken.createtxgs:
-            self._taken.find(self._engine.zfs, _LOOK_TIME)
+        if not self._snapshots.createtxgs:
+            self._snapshots.find(self._engine.zfs, _LOOK_TIME)
         better = [hold for hold in self._holds if hold.level != CRASH]
-        for site, look in self._second.wait(until=self._look_is_over) if self._second is not None else ():
-            self._looks.take_second(site, look)
+        for login, look in self._second.wait(until=self._look_is_over) if self._second is not None else ():
+            self._looks.take_second(login, look)
         lost = [hold for hold in better if hold.level == CRASH]
-        best_effort(lambda: self._engine.journal.set_state(self._id, RELEASING))
+        ignore_registry_errors(lambda: self._engine.journal.set_state(self._id, RELEASING))
         try:
             self._refuse()
         except PolicyRefused as error:
-            self._taken.destroy(self._engine.zfs, _LOOK_TIME)
+            self._snapshots.destroy(self._engine.zfs, _LOOK_TIME)
             return error
         problems = self._looks.problems
         problems += [self._problem_of(hold) for hold in lost]
-        self._taken.records = records(self._taken.record, self._plan.snapshots, self._holds, problems)
-        self._taken.unsealed, unwritten = seal(self._engine, self._id, self._taken.records, self._taken.createtxgs)
+        self._snapshots.records = records(self._snapshots.record, self._plan.snapshots, self._holds, problems)
+        self._snapshots.unsealed, unwritten = seal(
+            self._engine, self._id, self._snapshots.records, self._snapshots.createtxgs
+        )
         if unwritten:
-            self._taken.notes.append(f"The records were set, but could not be written to the journal: {unwritten}.")
-        return self._taken.failure()
+            self._snapshots.notes.append(f"The records were set, but could not be written to the journal: {unwritten}.")
+        return self._snapshots.failure()
 
     def _problem_of(self, hold: Hold) -> Problem:
         """A VM that did not last until the second look, named where people look first."""
@@ -260,14 +264,14 @@ class HoldRun:
     # ---- The end
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
-        done = result.of_run(self._id, self._plan, self._holds, self._looks.problems, self._taken, left)
+        done = result.of_run(self._id, self._plan, self._holds, self._looks.problems, self._snapshots, left)
         if left:
             done["problems"].append(f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}")
-        best_effort(lambda: self._engine.journal.end_run(self._id, done, ENDED))
+        ignore_registry_errors(lambda: self._engine.journal.end_run(self._id, done, ENDED))
         if failure is not None:
             released = "; the VMs have been released" if not left else f"; {done['problems'][-1]}"
             kind = PolicyRefused if isinstance(failure, PolicyRefused) else RunFailed
-            raise kind(self._taken.what_happened(failure.problem) + released, failure.remedy, **done) from failure
+            raise kind(self._snapshots.what_happened(failure.problem) + released, failure.remedy, **done) from failure
         if left:
             raise RunFailed(
                 done["problems"][-1],

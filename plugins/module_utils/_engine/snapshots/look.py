@@ -15,7 +15,7 @@ from typing import AbstractSet, Iterable, Mapping, Sequence
 
 from ..planning.plan import Member, places, places_of_file
 from ..planning.problem import Problem
-from ..planning.server_logins import Site
+from ..planning.server_logins import ServerLogin
 from ..records import levels
 from ..records.levels import APPLICATION, CRASH, FILESYSTEM, STILL
 from ..state.creation import Creation
@@ -57,7 +57,7 @@ class Look:
 
 
 def first_look(
-    site: Site,
+    login: ServerLogin,
     now: Mapping[str, VmState],
     datasets: AbstractSet[str],
     holds: Sequence[Hold],
@@ -69,21 +69,21 @@ def first_look(
     `now` are the VMs on the site's datastores, `members` all that the plan knows on this server, and `name` is that of
     the run's VMware snapshots.
     """
-    look = _look(site, now, datasets, holds, members)
+    look = _look(login, now, datasets, holds, members)
     for hold in holds:
         moid, state = hold.member.moid, now.get(hold.member.moid)
         finding = _reached(hold, state, name)
         if finding.level != CRASH and state is not None and state.disks is not None:
             look.chains[moid] = {disk.key: disk.files for disk in state.disks}
             look.vmx_paths[moid] = state.vmx_path
-            moved = _moved_since_plan(hold, state, site, datasets)
+            moved = _moved_since_plan(hold, state, login, datasets)
             finding = Finding(CRASH, moved, "vm") if moved else finding
         look.findings[moid] = finding
     return look
 
 
 def second_look(
-    site: Site,
+    login: ServerLogin,
     now: Mapping[str, VmState],
     datasets: AbstractSet[str],
     holds: Sequence[Hold],
@@ -95,16 +95,16 @@ def second_look(
 
     `now` has to be read once the ZFS snapshot was seen.
     """
-    look = _look(site, now, datasets, holds, members)
+    look = _look(login, now, datasets, holds, members)
     for hold in (hold for hold in holds if hold.level != CRASH):
         moid = hold.member.moid
-        ended = _ended(hold, now.get(moid), name) or _moved_since_look(now[moid], moid, first, site, datasets)
+        ended = _ended(hold, now.get(moid), name) or _moved_since_look(now[moid], moid, first, login, datasets)
         look.findings[moid] = Finding(CRASH, ended, "vm") if ended else Finding(hold.level, hold.reason)
     return look
 
 
 def _look(
-    site: Site,
+    login: ServerLogin,
     now: Mapping[str, VmState],
     datasets: AbstractSet[str],
     holds: Iterable[Hold],
@@ -113,8 +113,8 @@ def _look(
     """What both looks have in common: who came, and where the files of the others are."""
     states = [(hold.member.moid, state) for hold in holds if (state := now.get(hold.member.moid)) is not None]
     return Look(
-        datasets={moid: frozenset(_places(state, site) & datasets) for moid, state in states},
-        problems=_strangers(site, datasets, members, now),
+        datasets={moid: frozenset(_places(state, login) & datasets) for moid, state in states},
+        problems=_strangers(login, datasets, members, now),
     )
 
 
@@ -161,7 +161,7 @@ def _ended(hold: Hold, state: VmState | None, name: str) -> str:
 # ---- The disks
 
 
-def _moved_since_plan(hold: Hold, state: VmState, site: Site, datasets: AbstractSet[str]) -> str:
+def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: AbstractSet[str]) -> str:
     """How the disks differ from those that the plan saw, or "".
 
     Our own delta, where there is one, is the file in use now, wherever workingDir puts it. Other files that have come
@@ -176,12 +176,12 @@ def _moved_since_plan(hold: Hold, state: VmState, site: Site, datasets: Abstract
             return f"its {placed.disk.label} was moved during the run"
         below = disk.files[1:] if hold.snapshot else disk.files
         between = tuple(file for file in below if file not in placed.disk.files)
-        if not datasets.isdisjoint(placed.datasets) and not _lies_on(Disk("", between, False), site, datasets):
+        if not datasets.isdisjoint(placed.datasets) and not _lies_on(Disk("", between, False), login, datasets):
             return f"its {placed.disk.label} got a delta file elsewhere during the run"
-    return _added(now, site, datasets) or _vmx_moved(hold.member.vmx_path, state)
+    return _added(now, login, datasets) or _vmx_moved(hold.member.vmx_path, state)
 
 
-def _moved_since_look(state: VmState, moid: str, first: Look, site: Site, datasets: AbstractSet[str]) -> str:
+def _moved_since_look(state: VmState, moid: str, first: Look, login: ServerLogin, datasets: AbstractSet[str]) -> str:
     """How the disks differ from those of the first look, or "". What was put on top of a chain since does not count."""
     if state.disks is None:
         return _UNREADABLE
@@ -192,12 +192,12 @@ def _moved_since_look(state: VmState, moid: str, first: Look, site: Site, datase
             return "a disk of it was removed during the run"
         if disk.files[len(disk.files) - len(files) :] != files:
             return f"its {disk.label} was moved during the run"
-    return _added(now, site, datasets) or _vmx_moved(first.vmx_paths[moid], state)
+    return _added(now, login, datasets) or _vmx_moved(first.vmx_paths[moid], state)
 
 
-def _added(disks: Mapping[int, Disk], site: Site, datasets: AbstractSet[str]) -> str:
+def _added(disks: Mapping[int, Disk], login: ServerLogin, datasets: AbstractSet[str]) -> str:
     for disk in disks.values():
-        if not datasets.isdisjoint(places(disk, site.matches)):
+        if not datasets.isdisjoint(places(disk, login.matches)):
             return f"its {disk.label} was added during the run"
     return ""
 
@@ -206,12 +206,12 @@ def _vmx_moved(before: str, state: VmState) -> str:
     return "its .vmx file was moved during the run" if state.vmx_path != before else ""
 
 
-def _lies_on(disk: Disk, site: Site, datasets: AbstractSet[str]) -> bool:
-    return places(disk, site.matches) <= datasets
+def _lies_on(disk: Disk, login: ServerLogin, datasets: AbstractSet[str]) -> bool:
+    return places(disk, login.matches) <= datasets
 
 
 def _strangers(
-    site: Site, datasets: AbstractSet[str], members: Iterable[Member], now: Mapping[str, VmState]
+    login: ServerLogin, datasets: AbstractSet[str], members: Iterable[Member], now: Mapping[str, VmState]
 ) -> list[Problem]:
     """Running VMs with files on the datasets that the plan does not know: they came after it.
 
@@ -219,26 +219,26 @@ def _strangers(
     """
     known: dict[str, set[str]] = {}
     for member in members:
-        if member.server_id == site.session.server_id:
+        if member.server_id == login.session.server_id:
             known.setdefault(member.moid, set()).add(member.instance_uuid)
     came: dict[str, set[str]] = {}
     for moid, state in now.items():
         may_run = state.power == "poweredOn" or not state.seen
         uuids = known.get(moid, set())
         planned = uuids and (not state.instance_uuid or "" in uuids or state.instance_uuid in uuids)
-        if not planned and may_run and (places := _places(state, site) & datasets):
+        if not planned and may_run and (places := _places(state, login) & datasets):
             came[moid] = places
     if not came:
         return []
-    text = f"{counted(len(came), 'running VM')} came to the datastores of {site.server} during the run: "
+    text = f"{counted(len(came), 'running VM')} came to the datastores of {login.server} during the run: "
     return [Problem(text + printable(", ".join(came)), frozenset().union(*came.values()))]
 
 
-def _places(state: VmState, site: Site) -> set[str]:
+def _places(state: VmState, login: ServerLogin) -> set[str]:
     """The datasets that hold, or may hold, files of a VM; all of the site's for one whose disks cannot be read."""
     if state.disks is None:
-        return set(site.carried)
-    found = set().union(*(places(disk, site.matches) for disk in state.disks))
-    for moid in site.called(datastore_of(state.vmx_path)):
-        found |= places_of_file(moid, state.vmx_path, site.matches)
+        return set(login.carried)
+    found = set().union(*(places(disk, login.matches) for disk in state.disks))
+    for moid in login.called(datastore_of(state.vmx_path)):
+        found |= places_of_file(moid, state.vmx_path, login.matches)
     return found

@@ -10,7 +10,7 @@ from typing import AbstractSet, Sequence
 from ..errors import VSphereError
 from ..planning.plan import Plan
 from ..planning.problem import Problem
-from ..planning.server_logins import Site
+from ..planning.server_logins import ServerLogin
 from ..records.levels import CRASH
 from .look import Look, first_look, second_look
 from .quiesce import Hold, holds_of
@@ -29,43 +29,43 @@ class Looks:
         self._members, self._holds, self._name = plan.members, holds, name
         self._first: dict[int, Look] = {}  # of each site, by its identity in this process
 
-    def first(self, site: Site) -> Look:
-        return self._look(site, None)
+    def first(self, login: ServerLogin) -> Look:
+        return self._look(login, None)
 
-    def second(self, site: Site) -> Look:
-        return self._look(site, self._first[id(site)])
+    def second(self, login: ServerLogin) -> Look:
+        return self._look(login, self._first[id(login)])
 
-    def take_first(self, site: Site, look: Look | None) -> None:
+    def take_first(self, login: ServerLogin, look: Look | None) -> None:
         if look is None:
-            look = self._no_answer(site, f"{site.server} did not answer when the VMs were looked at last")
-        self._first[id(site)] = look
-        self._apply(site, look, look.failure)
+            look = self._no_answer(login, f"{login.server} did not answer when the VMs were looked at last")
+        self._first[id(login)] = look
+        self._apply(login, look, look.failure)
 
-    def take_second(self, site: Site, look: Look | None) -> None:
+    def take_second(self, login: ServerLogin, look: Look | None) -> None:
         if look is None:
-            look = self._no_answer(site, f"{site.server} did not answer")
-        self._apply(site, look, look.failure and _UNKNOWN + look.failure)
+            look = self._no_answer(login, f"{login.server} did not answer")
+        self._apply(login, look, look.failure and _UNKNOWN + look.failure)
 
-    def _look(self, site: Site, first: Look | None) -> Look:
-        holds = holds_of(site, self._holds)
+    def _look(self, login: ServerLogin, first: Look | None) -> Look:
+        holds = holds_of(login, self._holds)
         try:
-            now = site.watch.states() if site.watch is not None else {}
+            now = login.watch.states() if login.watch is not None else {}
         except VSphereError as error:
-            return Look(failure=error.problem, problems=[Problem(str(error), self._carried(site))])
+            return Look(failure=error.problem, problems=[Problem(str(error), self._carried(login))])
         if first is None:
-            return first_look(site, now, self.datasets, holds, self._members, self._name)
-        return second_look(site, now, self.datasets, holds, self._members, self._name, first)
+            return first_look(login, now, self.datasets, holds, self._members, self._name)
+        return second_look(login, now, self.datasets, holds, self._members, self._name, first)
 
-    def _no_answer(self, site: Site, reason: str) -> Look:
-        text = f"{site.server} did not answer when the VMs were looked at: VMs may have come that are not known."
-        return Look(failure=reason, problems=[Problem(text, self._carried(site))])
+    def _no_answer(self, login: ServerLogin, reason: str) -> Look:
+        text = f"{login.server} did not answer when the VMs were looked at: VMs may have come that are not known."
+        return Look(failure=reason, problems=[Problem(text, self._carried(login))])
 
-    def _carried(self, site: Site) -> frozenset[str] | None:
-        return frozenset(self.datasets & site.carried) or None
+    def _carried(self, login: ServerLogin) -> frozenset[str] | None:
+        return frozenset(self.datasets & login.carried) or None
 
-    def _apply(self, site: Site, look: Look, failure: str) -> None:
+    def _apply(self, login: ServerLogin, look: Look, failure: str) -> None:
         self.problems += look.problems
-        for hold in holds_of(site, self._holds):
+        for hold in holds_of(login, self._holds):
             hold.was_seen_on(look.datasets.get(hold.member.moid, frozenset()))
             if failure:
                 if hold.level != CRASH:

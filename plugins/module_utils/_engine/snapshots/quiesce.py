@@ -12,14 +12,14 @@ from typing import Callable, Generator, Iterable
 from ..errors import ConnectionFailed, RegistryError, VSphereError, VSphereFault
 from ..planning.plan import QUIESCE, Member
 from ..planning.request import Policy
-from ..planning.server_logins import Site
+from ..planning.server_logins import ServerLogin
 from ..records.levels import CRASH
 from ..state.creation import Creation
-from ..state.journal import Journal, best_effort
+from ..state.journal import Journal, ignore_registry_errors
 from ..text import vm_on
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
-from .scheduler import Drive, Flow, Job, Outcome, Pause, Task
+from .scheduler import Flow, Job, Outcome, Sleep, StartTask, TaskScheduler
 
 _RETRY = 1.0  # seconds before a busy VM is asked again
 
@@ -65,9 +65,9 @@ class Hold:
         self.level, self.hindrance, self.reason = CRASH, hindrance, reason
 
 
-def holds_of(site: Site, holds: Iterable[Hold]) -> list[Hold]:
+def holds_of(login: ServerLogin, holds: Iterable[Hold]) -> list[Hold]:
     """Those of the `holds` that are on a site's server."""
-    mine = {credential.id for credential in site.credentials}
+    mine = {credential.id for credential in login.credentials}
     return [hold for hold in holds if hold.member.credential in mine]
 
 
@@ -95,7 +95,7 @@ class Quiesce:
     def run(self) -> None:
         """Returns when every VMware snapshot is there, has failed, or is out of time."""
         jobs = [Job(hold.member.host, lambda hold=hold: self._create(hold)) for hold in self.holds]  # type: ignore[misc]
-        Drive(
+        TaskScheduler(
             self.session,
             self.policy.limits,
             stopped=lambda: self.stopped() or time.monotonic() >= self.deadline,
@@ -112,7 +112,7 @@ class Quiesce:
         while True:
             before = hold.creation
             _learn(hold, Creation.ASKED)
-            outcome = yield Task(lambda: self._begin(hold, deadline), deadline)
+            outcome = yield StartTask(lambda: self._begin(hold, deadline), deadline)
             error = outcome.error
             if outcome.unfinished and not outcome.began:
                 hold.creation = before
@@ -145,7 +145,7 @@ class Quiesce:
                 return
             elif isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS:
                 _learn(hold, Creation.FAILED)
-                stopped = yield Pause(_RETRY)
+                stopped = yield Sleep(_RETRY)
                 if stopped.unfinished or time.monotonic() >= deadline:
                     self._fail(hold, error.problem)
                     return
@@ -190,7 +190,7 @@ class Quiesce:
 
     def _note_created(self) -> None:
         created, self._created = self._created, {}
-        best_effort(lambda: self.journal.created(created))
+        ignore_registry_errors(lambda: self.journal.created(created))
         self.made(len(created))
 
     def _fail(self, hold: Hold, reason: str) -> None:
@@ -207,7 +207,7 @@ class Quiesce:
         hold.quiesced, hold.hindrance, hold.reason = False, "quiesce", f"quiescing failed: {error.problem}"
         return True
 
-    def _remove_half(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, str]:
+    def _remove_half(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, str]:
         """Remove what a failed quiesce left, so that the next snapshot does not become its child; returns why not.
 
         What may still be there is not buried under another one: release removes it, and a recovery after that.
@@ -223,14 +223,14 @@ class Quiesce:
                 return ""
             if why:
                 return why
-            outcome = yield Task(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
+            outcome = yield StartTask(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
             if isinstance(outcome.error, VSphereFault) and outcome.error.kind in faults.BUSY_FAULTS:
-                stopped = yield Pause(_RETRY)
+                stopped = yield Sleep(_RETRY)
                 if not stopped.unfinished and time.monotonic() < deadline:
                     continue
             why = outcome.error.problem if outcome.error else "its removal did not end, or changed nothing"
 
-    def _look_for(self, hold: Hold, deadline: float) -> Generator[Task | Pause, Outcome, _Look]:
+    def _look_for(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, _Look]:
         """What came of a creation whose answer was lost."""
         while True:
             try:
@@ -243,7 +243,7 @@ class Quiesce:
                         return _Look(made=made, found=next(iter(found), ""), absent=not found)
             except VSphereError as error:
                 hold.reason = error.problem
-            stopped = yield Pause(_RETRY)
+            stopped = yield Sleep(_RETRY)
             if stopped.unfinished or time.monotonic() >= deadline:
                 return _Look()
 

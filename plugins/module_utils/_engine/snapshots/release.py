@@ -12,12 +12,12 @@ from typing import Sequence
 from ..errors import ConnectionFailed, PermissionDenied, VSphereError, VSphereFault
 from ..planning.request import Limits
 from ..state.creation import Creation
-from ..state.journal import Journal, best_effort
+from ..state.journal import Journal, ignore_registry_errors
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import VmState
 from ..vsphere.whereabouts import RESTORED, locate
-from .scheduler import Drive, Flow, Job, Pause, Task
+from .scheduler import Flow, Job, Sleep, StartTask, TaskScheduler
 
 _RETRY = 1.0  # seconds before something that failed is tried again
 UNSEEN = "its host is not connected to vCenter, or its snapshots cannot be read, so it may be there"
@@ -69,18 +69,20 @@ class Release:
                 time.sleep(_RETRY)  # a creation is still under way, or the server does not answer
             self._remove(found)
             left = self._verify(left)
-        best_effort(lambda: self._journal.note({removal.entry: removal.reason for removal in left}))
+        ignore_registry_errors(lambda: self._journal.note({removal.entry: removal.reason for removal in left}))
         self._consolidate([removal for removal in removals if removal.unconsolidated])
 
     def _remove(self, removals: Sequence[Removal]) -> None:
         asked = {one.entry: (one.snapshot, bool(one.needed_consolidation)) for one in removals}
-        best_effort(lambda: self._journal.removing(asked))
+        ignore_registry_errors(lambda: self._journal.removing(asked))
         jobs = [Job(removal.host, lambda removal=removal: self._flow(removal)) for removal in removals]  # type: ignore[misc]
-        Drive(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
+        TaskScheduler(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
 
     def _flow(self, removal: Removal) -> Flow:
         while True:
-            outcome = yield Task(lambda: vm_snapshots.start_remove(self._session, removal.snapshot), self._deadline)
+            outcome = yield StartTask(
+                lambda: vm_snapshots.start_remove(self._session, removal.snapshot), self._deadline
+            )
             error = outcome.error
             if outcome.unfinished:
                 removal.reason = "its removal was still under way at the end of the time limit"
@@ -97,7 +99,7 @@ class Release:
             removal.attempts += not busy and not isinstance(error, ConnectionFailed)
             if removal.attempts >= _ATTEMPTS:
                 return
-            yield Pause(_RETRY)
+            yield Sleep(_RETRY)
             if time.monotonic() >= self._deadline:
                 return
 
@@ -120,9 +122,11 @@ class Release:
     def _note(self, seen: Sequence[Removal]) -> None:
         """Write what was seen to be gone to the journal; its entry is closed unless there is more to do or to see."""
         rest = [removal for removal in seen if not removal.unconsolidated]
-        best_effort(lambda: self._journal.unconsolidated({one.entry: one.reason for one in seen if one.unconsolidated}))
-        best_effort(lambda: self._journal.absent(one.entry for one in rest if one.watched))
-        best_effort(lambda: self._journal.gone({one.entry: one.reason for one in rest if not one.watched}))
+        ignore_registry_errors(
+            lambda: self._journal.unconsolidated({one.entry: one.reason for one in seen if one.unconsolidated})
+        )
+        ignore_registry_errors(lambda: self._journal.absent(one.entry for one in rest if one.watched))
+        ignore_registry_errors(lambda: self._journal.gone({one.entry: one.reason for one in rest if not one.watched}))
 
     def _is_left_or_unknown(self, removal: Removal, state: VmState | None) -> bool:
         """The same; what the server refuses to tell of one VM keeps no other from being seen to."""
@@ -177,7 +181,7 @@ class Release:
         if not removals:
             return
         jobs = [Job(removal.host, lambda removal=removal: self._merge(removal)) for removal in removals]  # type: ignore[misc]
-        Drive(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
+        TaskScheduler(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
         try:
             states = vm_snapshots.states(self._session, [removal.vm for removal in removals])
         except VSphereError:
@@ -189,7 +193,7 @@ class Release:
         self._note(removals)
 
     def _merge(self, removal: Removal) -> Flow:
-        outcome = yield Task(lambda: vm_snapshots.start_consolidate(self._session, removal.vm), self._deadline)
+        outcome = yield StartTask(lambda: vm_snapshots.start_consolidate(self._session, removal.vm), self._deadline)
         if outcome.error is not None:
             removal.reason = f"{UNMERGED}, which failed: {outcome.error.problem}"
         elif outcome.unfinished or outcome.vanished:

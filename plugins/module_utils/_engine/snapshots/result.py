@@ -19,7 +19,7 @@ from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.names import dataset_of
 from .quiesce import Hold
-from .taken import Taken
+from .run_snapshots import RunSnapshots
 
 # Of a VM: what a record has not, or may lack because somebody else wrote it.
 _NOT_RECORDED: dict[str, Any] = {
@@ -103,28 +103,33 @@ def of_plan(plan: Plan) -> dict[str, Any]:
 
 
 def of_run(
-    run: str, plan: Plan, holds: Sequence[Hold], problems: Sequence[Problem], taken: Taken, left: Sequence[str]
+    run: str,
+    plan: Plan,
+    holds: Sequence[Hold],
+    problems: Sequence[Problem],
+    run_snapshots: RunSnapshots,
+    left: Sequence[str],
 ) -> dict[str, Any]:
     """What a run did, with what its records say on disk. `left` are VMware snapshots that are still there."""
     begun = [hold.started for hold in holds if hold.started is not None]
     ended = [hold.released for hold in holds if hold.released is not None]
     return {
-        **_frame(plan.snapshots, created=taken.exists, run=run),
-        "consistency": taken.level(),
-        "complete": taken.complete(),
-        "problems": [*texts(problems), *taken.notes],
+        **_frame(plan.snapshots, created=run_snapshots.exists, run=run),
+        "consistency": run_snapshots.level(),
+        "complete": run_snapshots.complete(),
+        "problems": [*texts(problems), *run_snapshots.notes],
         "warnings": list(plan.warnings),
-        "vms": [_recorded(hold, taken) for hold in holds],
+        "vms": [_recorded(hold, run_snapshots) for hold in holds],
         "hold_window_seconds": round(max(ended) - min(begun), 3) if begun and ended else 0.0,
         "vmware_snapshots_left": len(left),
         "left": list(left),
     }
 
 
-def _recorded(hold: Hold, taken: Taken) -> dict[str, Any]:
+def _recorded(hold: Hold, run_snapshots: RunSnapshots) -> dict[str, Any]:
     """A VM as its records say: without one it is crash, whatever was seen of it."""
     vm = _vm(hold)
-    unsealed = next((name for name in taken.unsealed if hold.is_on(dataset_of(name))), None)
+    unsealed = next((name for name in run_snapshots.unsealed if hold.is_on(dataset_of(name))), None)
     if unsealed is not None and vm["level"] != CRASH:
         vm["level"], vm["reason"] = CRASH, f"the record of {unsealed} could not be written"
     return vm
@@ -135,16 +140,16 @@ def together(results: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[st
 
     Its consistency is that of the worst wave, its hold window the longest; it is complete when all of it was taken.
     """
-    taken = [result for result in results if result["consistency"] is not None]
-    whole = sum(len(result["zfs_snapshots"]) for result in taken) == len(names)
+    run_snapshots = [result for result in results if result["consistency"] is not None]
+    whole = sum(len(result["zfs_snapshots"]) for result in run_snapshots) == len(names)
     windows = [result["hold_window_seconds"] for result in results if result["hold_window_seconds"] is not None]
     return {
         **results[0],
         "zfs_snapshot": names[0],
         "zfs_snapshots": list(names),
         "created": any(result["created"] for result in results),
-        "consistency": lowest([result["consistency"] for result in taken]) if taken else None,
-        "complete": whole and all(result["complete"] for result in taken),
+        "consistency": lowest([result["consistency"] for result in run_snapshots]) if run_snapshots else None,
+        "complete": whole and all(result["complete"] for result in run_snapshots),
         "problems": list(dict.fromkeys(problem for result in results for problem in result["problems"])),
         "warnings": list(dict.fromkeys(warning for result in results for warning in result["warnings"])),
         "vms": list({(vm["server"], vm["moid"]): vm for result in results for vm in result["vms"]}.values()),

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drives many VMs at once: a flow per VM, a bounded number of flows under way, one waiter for all their tasks.
 
-A flow is a generator. It yields what it waits for, a `Task` or a `Pause`, and is resumed with how that ended, so that
-the steps of one VM read from top to bottom while hundreds of VMs are under way in one thread. Only the calls that start
-tasks are made in threads of their own: a vCenter takes some 20 ms to answer each, and a hundred in a row would cost the
-first VM two seconds of hold.
+A flow is a generator. It yields a `StartTask` or a `Sleep` and is resumed with the `Outcome`. The steps for one VM read
+from top to bottom, while one thread runs the flows of hundreds of VMs. Only the calls that start tasks run in separate
+threads: a vCenter takes about 20 ms to answer each call, so 100 calls in a row would hold the first VM for 2 seconds
+longer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RECONNECT_PAUSE = 1.0  # seconds between tries while the server does not answer
 
 
 @dataclass(frozen=True)
-class Task:
+class StartTask:
     """Wait for a task to end. `begin` starts it and returns its managed object ID, or raises VSphereError.
 
     `deadline` is on the monotonic clock. A deadline or a stop resumes the flow while the task goes on.
@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Pause:
+class Sleep:
     """Go on after `seconds`, or at once when the drive is stopped."""
 
     seconds: float
@@ -46,7 +46,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a yielded `Task` ended: with a `result`, with an `error`, forgotten by the server (`vanished`), or not yet.
+    """How a `StartTask` ended: with a `result`, with an `error`, forgotten by the server (`vanished`), or not yet.
 
     `began` is False when it is not known to have been started: `error` is then the call's, not the task's, and a
     ConnectionFailed leaves open what the server did; without one it was never asked for, because the drive was stopped.
@@ -61,7 +61,7 @@ class Outcome:
     task: str = ""
 
 
-Flow = Generator[Union[Task, Pause], Outcome, None]
+Flow = Generator[Union[StartTask, Sleep], Outcome, None]
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Job:
     flow: Callable[[], Flow]
 
 
-class Drive:
+class TaskScheduler:
     """Runs the jobs of one server. `stopped` is asked often; once it is true, no job begins and every wait ends.
 
     `between` is called after flows have gone on, for what is better done once for many of them.
@@ -92,7 +92,7 @@ class Drive:
         self._between = between
         self._flows: dict[Flow, str] = {}  # under way -> host
         self._hosts: Counter[str] = Counter()
-        self._wishes: list[tuple[Flow, Task]] = []  # what is to be started next
+        self._wishes: list[tuple[Flow, StartTask]] = []  # what is to be started next
         self._tasks: dict[str, tuple[Flow, float]] = {}  # task -> flow that waits for it, deadline
         self._paused: list[tuple[float, Flow]] = []
 
@@ -132,7 +132,7 @@ class Drive:
         except StopIteration:
             self._hosts[self._flows.pop(flow)] -= 1
             return
-        if isinstance(wish, Pause):
+        if isinstance(wish, Sleep):
             self._paused.append((time.monotonic() + wish.seconds, flow))
         else:
             self._wishes.append((flow, wish))
@@ -157,7 +157,7 @@ class Drive:
                 self._tasks[started] = (flow, wish.deadline)
                 self._waiter.watch(started)
 
-    def _call(self, wish: Task) -> str | Outcome:
+    def _call(self, wish: StartTask) -> str | Outcome:
         """The task's ID, or why it was not started. Runs in any thread."""
         if self._stopped():
             return Outcome(unfinished=True, began=False)

@@ -19,7 +19,7 @@ from ..records.levels import CRASH, lowest
 from ..records.manifest import MOST_BYTES
 from ..records.record import RUN, Record
 from ..state.engine import Engine
-from ..state.journal import best_effort
+from ..state.journal import ignore_registry_errors
 from ..text import counted
 from ..zfs.names import dataset_of
 from ..zfs.properties import GONE, Assignment, assign
@@ -118,5 +118,7 @@ def seal_again(engine: Engine, run: str) -> tuple[list[str], dict[str, str]]:
 def _set(engine: Engine, run: str, assignments: Sequence[Assignment]) -> dict[str, str]:
     seconds = _SECONDS + _SECONDS_EACH * len(assignments)
     said = assign(engine.zfs, RUN, run, assignments, seconds)
-    best_effort(lambda: engine.journal.drop_seals(run, [name for name, reason in said.items() if reason in ("", GONE)]))
+    ignore_registry_errors(
+        lambda: engine.journal.drop_seals(run, [name for name, reason in said.items() if reason in ("", GONE)])
+    )
     return {snapshot: reason for snapshot, reason in said.items() if reason}

@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as NotYet  # Python's own only from 
 from contextlib import suppress
 from typing import Callable, Generic, Sequence, TypeVar
 
-from ..planning.server_logins import Site
+from ..planning.server_logins import ServerLogin
 
 _LOOK = 0.25  # seconds between two looks at `until`
 
@@ -20,21 +20,21 @@ Result = TypeVar("Result")
 class Pending(Generic[Result]):
     """What is under way at every site."""
 
-    def __init__(self, futures: Sequence[tuple[Site, Future[Result]]]) -> None:
+    def __init__(self, futures: Sequence[tuple[ServerLogin, Future[Result]]]) -> None:
         self._futures = futures
 
-    def wait(self, until: Callable[[], bool] = lambda: False) -> list[tuple[Site, Result | None]]:
+    def wait(self, until: Callable[[], bool] = lambda: False) -> list[tuple[ServerLogin, Result | None]]:
         """Wait for all, or until `until()` is true. Returns what came of it at each site, None where it is under way.
 
         Raises the first error of those that ended, once nothing is waited for any more.
         """
         for _unused, future in self._futures:
             _wait(future, until)
-        return [(site, future.result() if future.done() else None) for site, future in self._futures]
+        return [(login, future.result() if future.done() else None) for login, future in self._futures]
 
-    def wait_at(self, site: Site, until: Callable[[], bool]) -> None:
+    def wait_at(self, login: ServerLogin, until: Callable[[], bool]) -> None:
         """Wait for one site only. Raises nothing."""
-        _wait(next(future for one, future in self._futures if one is site), until)
+        _wait(next(future for one, future in self._futures if one is login), until)
 
 
 def _wait(future: Future[Result], until: Callable[[], bool]) -> None:
@@ -49,21 +49,21 @@ class SideBySide:
     without an answer keeps no work waiting.
     """
 
-    def __init__(self, sites: Sequence[Site]) -> None:
-        self._workers = [(site, ThreadPoolExecutor(max_workers=1)) for site in sites]
-        self._lookers = [(site, ThreadPoolExecutor(max_workers=1)) for site in sites]
+    def __init__(self, logins: Sequence[ServerLogin]) -> None:
+        self._workers = [(login, ThreadPoolExecutor(max_workers=1)) for login in logins]
+        self._lookers = [(login, ThreadPoolExecutor(max_workers=1)) for login in logins]
 
-    def work(self, task: Callable[[Site], Result]) -> Pending[Result]:
+    def work(self, task: Callable[[ServerLogin], Result]) -> Pending[Result]:
         """Have `task` done at every site, after what was given before."""
-        return Pending([(site, thread.submit(task, site)) for site, thread in self._workers])
+        return Pending([(login, thread.submit(task, login)) for login, thread in self._workers])
 
-    def look(self, task: Callable[[Site], Result]) -> Pending[Result]:
+    def look(self, task: Callable[[ServerLogin], Result]) -> Pending[Result]:
         """Have `task` done at every site, beside the work."""
-        return Pending([(site, thread.submit(task, site)) for site, thread in self._lookers])
+        return Pending([(login, thread.submit(task, login)) for login, thread in self._lookers])
 
-    def look_at(self, site: Site, task: Callable[[], object]) -> None:
+    def look_at(self, login: ServerLogin, task: Callable[[], object]) -> None:
         """Have `task` done beside the work of one site. Nothing is done with what comes of it."""
-        next(thread for one, thread in self._lookers if one is site).submit(task)
+        next(thread for one, thread in self._lookers if one is login).submit(task)
 
     def close(self) -> None:
         """Wait for whatever is still being done."""

@@ -307,7 +307,7 @@ class Journal:
             connection.executemany(statement, parameters)
 
 
-def best_effort(write: Callable[[], None]) -> None:
+def ignore_registry_errors(write: Callable[[], None]) -> None:
     """Write to the journal if it can be written. For what only saves recovery work: it must never stop a removal."""
     try:
         write()

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Iterator, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError, RunFailed
-from ..planning.connector import Logins
+from ..planning.connector import Connector
 from ..planning.request import Request
 from ..records import record
 from ..records.levels import CRASH, lowest
@@ -22,7 +22,7 @@ from ..schedule.occurrences import last_due, next_due
 from ..snapshots.stop import Stop
 from ..state import identity
 from ..state.engine import Engine
-from ..state.journal import ENDED, RunRecord, best_effort
+from ..state.journal import ENDED, RunRecord, ignore_registry_errors
 from ..state.snapshot_tasks import SnapshotTask
 from ..text import vm_on
 from ..vsphere.session import Timeouts, connect
@@ -113,11 +113,11 @@ def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: 
         turn = _turn(engine, task, Instant(due if punctual else now, since=due), dry)
     except QuiesceError as error:
         if error.details.get("again"):
-            best_effort(lambda: engine.tasks.again(task.id, due))
+            ignore_registry_errors(lambda: engine.tasks.again(task.id, due))
         elif not error.details.pop("interrupted", False):  # otherwise once more, as after a power cut
-            best_effort(lambda: engine.tasks.end(task.id, due))
+            ignore_registry_errors(lambda: engine.tasks.end(task.id, due))
         raise
-    best_effort(lambda: engine.tasks.end(task.id, due))
+    ignore_registry_errors(lambda: engine.tasks.end(task.id, due))
     return turn
 
 
@@ -140,7 +140,7 @@ def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
 
 def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> dict[str, Any]:
     turn, stop = _outcome(task), Stop()
-    engine = replace(engine, connect=Logins(partial(connect, timeouts=_timeouts(task))))
+    engine = replace(engine, connect=Connector(partial(connect, timeouts=_timeouts(task))))
     failure: QuiesceError | None = None
     found: Facts | None = None
     try:
@@ -173,7 +173,7 @@ def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, 
     found = retire.facts(engine.zfs, [task.dataset]) if found is None else found
     retired = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive, spare)
     if note and not dry:
-        best_effort(lambda: engine.tasks.turned(task.id, time.time(), bool(spare)))
+        ignore_registry_errors(lambda: engine.tasks.turned(task.id, time.time(), bool(spare)))
     return retired
 
 

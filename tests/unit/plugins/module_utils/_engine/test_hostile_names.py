@@ -28,7 +28,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matchin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import plan as planning
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import Plan, make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import look, result
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold
@@ -153,10 +153,10 @@ def planned(name: str, label: str, datastore: str, **changes: Any) -> Plan:
     elsewhere = replace(place, moid="ds-2", name=label)
     matches = {"ds-1": Match(place, "", "root", "", (("", "tank/a"),)), "ds-2": Match(elsewhere, "")}
     session: Any = Session()
-    site = Site(session, [Credential("vcenter.lab", "root", "tank/a", id=7)], matches=matches)
+    login = ServerLogin(session, [Credential("vcenter.lab", "root", "tank/a", id=7)], matches=matches)
     watch = mock.Mock(vms=lambda: [replace(odd, **changes)])
     with mock.patch.object(planning, "VmWatch", lambda session, datastores: watch):
-        return make_plan(Request("tank/a", "one", policy=Policy(on_vm_failure="fail")), ["tank/a"], [site], [])
+        return make_plan(Request("tank/a", "one", policy=Policy(on_vm_failure="fail")), ["tank/a"], [login], [])
 
 
 @CHECKED
@@ -202,8 +202,8 @@ def test_a_stranger_with_any_name_is_reported_in_one_line(name: str, datastore: 
     (member,) = planned("web", "label", "ds").members
     session: Any = Session()
     place = Datastore("ds-1", datastore, "DC0", "NFS", ("10.0.2.15",), "/ds-1", True, "vcenter.lab")
-    site = Site(session, [], matches={"ds-1": Match(place, "", "root", "", (("", "tank/a"),))})
-    (problem,) = look.first_look(site, {name: state}, {"tank/a"}, [], [member], "vmware-zfs x").problems
+    login = ServerLogin(session, [], matches={"ds-1": Match(place, "", "root", "", (("", "tank/a"),))})
+    (problem,) = look.first_look(login, {name: state}, {"tank/a"}, [], [member], "vmware-zfs x").problems
     assert_sentence(problem.text)
 
 

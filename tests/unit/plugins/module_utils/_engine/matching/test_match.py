@@ -519,7 +519,7 @@ def test_the_disks_of_an_unmatched_datastore_lie_on_no_dataset() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "might"),
+    ("path", "possible_datasets"),
     [
         ("/tank/vmware", ("tank/vmware", "tank/vmware/nested")),
         ("/tank", ("tank", "tank/other", "tank/vmware", "tank/vmware/nested")),
@@ -533,31 +533,32 @@ def test_the_disks_of_an_unmatched_datastore_lie_on_no_dataset() -> None:
 )
 @pytest.mark.parametrize("server", ["slow", "gone"])
 def test_a_server_that_may_be_this_host_leaves_a_doubt_where_its_path_is_here(
-    server: str, path: str, might: tuple[str, ...]
+    server: str, path: str, possible_datasets: tuple[str, ...]
 ) -> None:
     """Neither a name that was not resolved in time nor one that only the ESXi hosts' name servers know is foreign."""
     match = verdict(datastore("10.1.1.1", server, path=path, type="NFS41"), seen=view(resolved=RESOLVED))
-    assert (match.datasets, match.might, bool(match.doubt)) == ((), might, bool(might))
-    assert not match.doubt or match.doubt.startswith(f"the server {server} ")
+    assert (match.datasets, match.possible_datasets) == ((), possible_datasets)
+    assert bool(match.unresolved) == bool(possible_datasets)
+    assert not match.unresolved or match.unresolved.startswith(f"the server {server} ")
 
 
 def test_a_server_that_is_another_for_certain_leaves_none() -> None:
     for server in ("10.1.1.1", "nas9", "localhost", "127.0.0.1"):
         match = verdict(datastore(server), seen=view(resolved=RESOLVED, late_paths=frozenset({"/tank/vmware"})))
-        assert (match.datasets, match.doubt, match.might) == ((), "", ())
+        assert (match.datasets, match.unresolved, match.possible_datasets) == ((), "", ())
 
 
 def test_an_alias_that_was_not_resolved_may_have_been_any_address() -> None:
     seen = view(resolved=RESOLVED, late_aliases=frozenset({"vip"}))
     for server in ("10.1.1.1", "nas9"):
         match = verdict(datastore(server), seen=seen)
-        assert match.might == ("tank/vmware", "tank/vmware/nested")
-        assert match.doubt == (
+        assert match.possible_datasets == ("tank/vmware", "tank/vmware/nested")
+        assert match.unresolved == (
             "the alias vip was not resolved in time: check the name servers of this storage host, "
             "or give its address as an alias too"
         )
-    assert not verdict(datastore("localhost"), seen=seen).doubt
-    assert not verdict(datastore(path="/home"), seen=seen).doubt
+    assert not verdict(datastore("localhost"), seen=seen).unresolved
+    assert not verdict(datastore(path="/home"), seen=seen).unresolved
 
 
 LATE = (
@@ -569,33 +570,38 @@ LATE = (
 def test_a_path_that_did_not_answer_in_time_may_lead_anywhere() -> None:
     seen = view(real_paths={}, late_paths=frozenset({"/tank/vmware", "/mnt/vm"}), resolved=RESOLVED)
     match = verdict(datastore(), seen=seen)
-    assert (match.datasets[0], match.doubt, match.might, match.warnings) == ("tank/vmware", LATE, (), (LATE,))
+    assert (match.datasets[0], match.unresolved, match.possible_datasets, match.warnings) == (
+        "tank/vmware",
+        LATE,
+        (),
+        (LATE,),
+    )
     match = verdict(datastore(path="/mnt/vm"), seen=seen)
-    assert (match.datasets, match.might) == ((), ())
-    assert match.doubt in match.reason and match.doubt != match.reason
+    assert (match.datasets, match.possible_datasets) == ((), ())
+    assert match.unresolved in match.reason and match.unresolved != match.reason
     assert "no such directory" not in match.reason
     match = verdict(datastore("slow", path="/mnt/vm"), seen=seen)
-    assert match.might == () and match.doubt.startswith("the server slow was not resolved in time")
+    assert match.possible_datasets == () and match.unresolved.startswith("the server slow was not resolved in time")
 
 
 def test_of_the_two_readings_of_a_version_4_path_none_may_be_missing() -> None:
     seen = view(pseudo_roots=("/srv/nfs4",), late_paths=frozenset({"/srv/nfs4/tank/vmware"}))
     match = verdict(datastore(path="/tank/vmware", type="NFS41"), seen=seen)
-    assert match.datasets[0] == "tank/vmware" and "/srv/nfs4/tank/vmware" in match.doubt
+    assert match.datasets[0] == "tank/vmware" and "/srv/nfs4/tank/vmware" in match.unresolved
     seen = view(pseudo_roots=("/srv/nfs4",), resolved=RESOLVED)
-    assert verdict(datastore("gone", path="/vm", type="NFS41"), seen=seen).might[0] == "tank/vmware"
+    assert verdict(datastore("gone", path="/vm", type="NFS41"), seen=seen).possible_datasets[0] == "tank/vmware"
 
 
 def test_where_zfs_speaks_for_another_machine_what_is_not_here_says_nothing() -> None:
     elsewhere = (Mount("/dev/vda1", "/", "/", "ext4"),)
     seen = view(mounts=elsewhere, real_paths={"/": "/"}, resolved=RESOLVED)
-    assert verdict(datastore("gone"), TANK, seen).might == ("tank/vmware", "tank/vmware/nested")
-    assert not verdict(datastore("gone", path="/foo"), TANK, seen).doubt
+    assert verdict(datastore("gone"), TANK, seen).possible_datasets == ("tank/vmware", "tank/vmware/nested")
+    assert not verdict(datastore("gone", path="/foo"), TANK, seen).unresolved
 
 
 def test_results_are_of_the_same_shape_with_a_doubt() -> None:
     sure, unsure = verdict(datastore()), verdict(datastore("gone"), seen=view(resolved=RESOLVED))
-    assert unsure.doubt and unsure.as_dict().keys() == sure.as_dict().keys()
+    assert unsure.unresolved and unsure.as_dict().keys() == sure.as_dict().keys()
 
 
 # --- any tree of datasets
@@ -633,4 +639,4 @@ def test_whatever_vsphere_says_there_is_one_printable_sentence(
 ) -> None:
     match = verdict(datastore(server, path=path), seen=view(resolved=resolved))
     assert match.reason
-    assert all(text.isprintable() for text in (match.reason, match.doubt, *match.warnings))
+    assert all(text.isprintable() for text in (match.reason, match.unresolved, *match.warnings))

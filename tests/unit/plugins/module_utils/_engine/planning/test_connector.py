@@ -21,9 +21,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
     RegistryError,
     VSphereError,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Logins
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Connector
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import open_sites
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import open_logins
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs.run import preview
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
@@ -78,35 +78,35 @@ def opened(server: Vcenter, *passwords: Secret | Exception, connect: Any = vsphe
 
     told: list[str] = []
     with ExitStack() as stack:
-        sites, problems = open_sites(stack, credentials, password, [], (), connect, told.append)
+        logins, problems = open_logins(stack, credentials, password, [], (), connect, told.append)
     mine = [problem.text for problem in problems if "lies on" not in problem.text]
-    return sites, mine, told
+    return logins, mine, told
 
 
 # ---- Several credentials of one account
 
 
 def test_the_newest_password_is_tried_first(server: Server) -> None:
-    sites, problems, told = opened(server, OLD, GOOD)
-    assert len(sites) == 1 and len(sites[0].credentials) == 2 and problems == told == [] and server.refused == 0
+    logins, problems, told = opened(server, OLD, GOOD)
+    assert len(logins) == 1 and len(logins[0].credentials) == 2 and problems == told == [] and server.refused == 0
 
 
 def test_when_it_is_refused_the_other_one_is_tried(server: Server) -> None:
-    sites, problems, told = opened(server, GOOD, OLD, OLD)
-    assert len(sites) == 1 and problems == [] and server.refused == 1
+    logins, problems, told = opened(server, GOOD, OLD, OLD)
+    assert len(logins) == 1 and problems == [] and server.refused == 1
     assert ["refused the password of the credential 3" in told[0], "the credential 2" in told[1]] == [True, True]
 
 
 def test_when_both_are_refused_each_was_tried_once(server: Server) -> None:
-    sites, problems, _told = opened(server, OLD, Secret("wrong"), OLD)
-    assert sites == [] and server.refused == 2 and len(problems) == 1 and "refused the login" in problems[0]
+    logins, problems, _told = opened(server, OLD, Secret("wrong"), OLD)
+    assert logins == [] and server.refused == 2 and len(problems) == 1 and "refused the login" in problems[0]
     assert server.calls["Login"] == 2
 
 
 def test_one_that_cannot_be_read_does_not_take_the_account_away(server: Server) -> None:
     unreadable = RegistryError("The key of the credential 2 is missing", "Store it again")
-    sites, problems, told = opened(server, GOOD, unreadable)
-    assert len(sites) == 1 and problems == [] and told == [str(unreadable)]
+    logins, problems, told = opened(server, GOOD, unreadable)
+    assert len(logins) == 1 and problems == [] and told == [str(unreadable)]
     assert opened(server, unreadable)[1] == [str(unreadable)]
 
 
@@ -119,8 +119,8 @@ def test_only_a_refusal_leads_on_to_the_next_password(server: Server, error: Exc
         tried.append(password)
         raise error
 
-    sites, problems, _told = opened(server, GOOD, OLD, connect=connect)
-    assert sites == [] and problems == [f"{error}"] and tried == [OLD]
+    logins, problems, _told = opened(server, GOOD, OLD, connect=connect)
+    assert logins == [] and problems == [f"{error}"] and tried == [OLD]
 
 
 # ---- One run
@@ -138,7 +138,7 @@ def test_a_session_that_is_refused_does_not_ask_again(server: Server) -> None:
 
 
 def test_threads_that_lose_their_session_together_are_refused_once(server: Server) -> None:
-    connect = Logins(vsphere.connect)
+    connect = Connector(vsphere.connect)
     sessions = [connect(server.endpoint, server.user, GOOD) for _unused in range(4)]
     server.password = "another one"
     server.expire_sessions()
@@ -159,19 +159,19 @@ def test_threads_that_lose_their_session_together_are_refused_once(server: Serve
 
 
 def test_what_was_refused_stays_so_for_the_run_and_another_password_is_not(server: Server) -> None:
-    connect = Logins(vsphere.connect)
+    connect = Connector(vsphere.connect)
     for username in (server.user, server.user.upper()):
         with pytest.raises(LoginRefused):
             connect(server.endpoint, username, OLD)
     assert server.refused == 1
     assert connect(server.endpoint, server.user, GOOD).username == server.user
     with pytest.raises(LoginRefused):
-        Logins(vsphere.connect)(server.endpoint, server.user, OLD)  # another run
+        Connector(vsphere.connect)(server.endpoint, server.user, OLD)  # another run
     assert server.refused == 2
 
 
 def test_a_server_that_is_away_is_asked_again(server: Server) -> None:
-    connect = Logins(vsphere.connect)
+    connect = Connector(vsphere.connect)
     server.rule(effect="drop_before", method="Login", count=1)
     with pytest.raises(ConnectionFailed):
         connect(server.endpoint, server.user, GOOD)

@@ -160,10 +160,10 @@ def test_that_of_a_wave_that_ended_while_the_plan_was_made_does_not_count(stage:
     text = identity.description(stage.engine.host, wave, f"{TREE}@old")
     with stage.engine.locks.run(EARLIER, "tank/other", 0):
         earlier = EarlierRuns(stage.engine)
-    site: Any = None
+    login: Any = None
     seen: Any = SimpleNamespace(snapshots=((identity.snapshot_name(wave), text),), consolidation_needed=False)
-    assert earlier.leftover_of(site, seen) == ""
-    assert "of an earlier run is still there" in EarlierRuns(stage.engine).leftover_of(site, seen)
+    assert earlier.leftover_of(login, seen) == ""
+    assert "of an earlier run is still there" in EarlierRuns(stage.engine).leftover_of(login, seen)
 
 
 def test_that_of_a_clone_of_this_host_does_not_count(stage: Stage) -> None:
@@ -296,7 +296,7 @@ def test_what_a_recovery_saw_before_its_removal_outlives_it(
                 raise Killed
 
     with monkeypatch.context() as killed, pytest.raises(Killed):
-        killed.setattr(release, "Drive", Dying)
+        killed.setattr(release, "TaskScheduler", Dying)
         recover.recover(stage.engine)
     assert [one.state for one in stage.engine.journal.open_entries()] == [REMOVING]
     machine.snapshots.clear()

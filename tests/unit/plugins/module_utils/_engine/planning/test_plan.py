@@ -15,7 +15,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import Plan, make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import Problem
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
@@ -49,7 +49,7 @@ class Watch:
         return list(self._vms)
 
 
-def site(*matched: tuple[str, tuple[tuple[str, str], ...]], server_id: str = "1234") -> Site:
+def login(*matched: tuple[str, tuple[tuple[str, str], ...]], server_id: str = "1234") -> ServerLogin:
     """A site whose datastores (ID) carry these (folder, dataset)."""
     session: Any = Session(server_id)
     matches = {
@@ -62,7 +62,7 @@ def site(*matched: tuple[str, tuple[tuple[str, str], ...]], server_id: str = "12
         )
         for moid, folders in matched
     }
-    return Site(session, [Credential("vcenter.lab", "root", "tank/a", id=7)], matches=matches)
+    return ServerLogin(session, [Credential("vcenter.lab", "root", "tank/a", id=7)], matches=matches)
 
 
 ONE = (("ds-1", (("", "tank/a"), ("deep", "tank/a/deep"))), ("ds-2", (("", "tank/b"),)), ("ds-3", ()))
@@ -71,13 +71,13 @@ ONE = (("ds-1", (("", "tank/a"), ("deep", "tank/a/deep"))), ("ds-2", (("", "tank
 def plan(
     monkeypatch: pytest.MonkeyPatch,
     *vms: Vm,
-    sites: tuple[Site, ...] = (),
+    logins: tuple[ServerLogin, ...] = (),
     problems: tuple[Problem, ...] = (),
     **policy: Any,
 ) -> Plan:
     monkeypatch.setattr(planning, "VmWatch", lambda session, datastores: Watch(*vms))
     request = Request("tank/a", "one", policy=Policy(**policy))
-    return make_plan(request, ["tank/a"], sites or (site(*ONE),), problems)
+    return make_plan(request, ["tank/a"], logins or (login(*ONE),), problems)
 
 
 def test_a_vm_that_is_off_is_not_still_while_a_running_one_has_its_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,8 +222,8 @@ def test_an_independent_disk_elsewhere_lowers_nothing(monkeypatch: pytest.Monkey
 
 
 def test_a_server_under_two_names_counts_once_and_two_servers_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(plan(monkeypatch, WEB, sites=(site(*ONE), site(*ONE))).members) == 1
-    assert len(plan(monkeypatch, WEB, sites=(site(*ONE), site(*ONE, server_id="5678"))).members) == 2
+    assert len(plan(monkeypatch, WEB, logins=(login(*ONE), login(*ONE))).members) == 1
+    assert len(plan(monkeypatch, WEB, logins=(login(*ONE), login(*ONE, server_id="5678"))).members) == 2
 
 
 def test_a_sentence_of_two_problems_forbids_a_run_as_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_a_server_that_cannot_list_its_vms_is_a_problem(monkeypatch: pytest.Monk
             raise ConnectionFailed("vcenter.lab cannot be reached", "Check the network")
 
     monkeypatch.setattr(planning, "VmWatch", lambda session, datastores: Away())
-    planned = make_plan(Request("tank/a", "one"), ["tank/a"], [site(*ONE)], [])
+    planned = make_plan(Request("tank/a", "one"), ["tank/a"], [login(*ONE)], [])
     problem = Problem("vcenter.lab cannot be reached; check the network.", frozenset({"tank/a"}))
     assert planned.problems == (problem,), "it concerns the datasets of the run that its datastores lie on"
     assert planned.best() == "crash" and not planned.can_be_complete()
@@ -263,7 +263,7 @@ def test_the_looks_go_on_with_what_the_plan_has_read(monkeypatch: pytest.MonkeyP
         return Watch(WEB)
 
     monkeypatch.setattr(planning, "VmWatch", begin)
-    one = site(*ONE)
+    one = login(*ONE)
     make_plan(Request("tank/a", "one"), ["tank/a"], [one], [])
     assert isinstance(one.watch, Watch) and asked == [["ds-1"]], "of the datastores that lie on the datasets"
 
@@ -332,7 +332,7 @@ def test_each_disk_is_kept_as_it_was_seen(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_every_vm_once_as_whoever_may_read_it_sees_it() -> None:
     """A vCenter that was copied gives the same managed object IDs to other VMs, which have to be held as well."""
-    blind, sees, copied = site(*ONE), site(*ONE), site(*ONE)
+    blind, sees, copied = login(*ONE), login(*ONE), login(*ONE)
     unread, other = replace(WEB, readable=False, name="", instance_uuid=""), replace(WEB, instance_uuid="5029-2")
     views = [(blind, unread), (sees, WEB), (blind, WEB), (copied, other), (sees, replace(unread, moid="vm-2"))]
     assert planning.each_once(views) == [(sees, WEB), (copied, other), (sees, replace(unread, moid="vm-2"))]

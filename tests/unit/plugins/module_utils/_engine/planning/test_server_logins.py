@@ -16,15 +16,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matchin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match, disk_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import (
     preflight,
-)
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import (
-    server_logins as sites,
+    server_logins,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import Problem, texts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import (
-    Site,
+    ServerLogin,
     datasets_around,
-    open_sites,
+    open_logins,
     unknown_volumes,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
@@ -59,32 +57,42 @@ def test_named_datastores_that_are_not_there_are_told_before_they_are_stored(mon
     ]
 
 
-def match(name: str, *datasets: str, doubt: str = "", might: tuple[str, ...] = ()) -> Match:
+def match(name: str, *datasets: str, unresolved: str = "", possible_datasets: tuple[str, ...] = ()) -> Match:
     datastore = Datastore(f"ds-{name}", name, "DC0", "NFS", ("nas",), "/x", True, "vcenter.lab")
     folders = tuple((f"{number}" if number else "", dataset) for number, dataset in enumerate(datasets))
-    return Match(datastore, "", "root" if datasets else "", "", folders, doubt=doubt, might=might)
+    return Match(
+        datastore,
+        "",
+        "root" if datasets else "",
+        "",
+        folders,
+        unresolved=unresolved,
+        possible_datasets=possible_datasets,
+    )
 
 
 GOOD = match("good", "tank/vmware")
 
 
-def problems_of(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[Site, list[Problem]]:
+def problems_of(
+    *matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)
+) -> tuple[ServerLogin, list[Problem]]:
     session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
-    site = Site(session, list(credentials))
-    return site, site.judge(matches, DATASETS)
+    login = ServerLogin(session, list(credentials))
+    return login, login.judge(matches, DATASETS)
 
 
-def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[Site, list[str]]:
+def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[ServerLogin, list[str]]:
     """The same, with what is wrong in words."""
-    site, problems = problems_of(*matches, credentials=credentials)
-    return site, texts(problems)
+    login, problems = problems_of(*matches, credentials=credentials)
+    return login, texts(problems)
 
 
 def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another pool may be suspended, and zfs would wait for it. The kernel tells what is mounted of it."""
     zfs = Storage(["tank", "tank/vm"])
     monkeypatch.setattr(
-        sites,
+        server_logins,
         "mount_table",
         lambda: (
             Mount("tank2/share", "/", "/srv", "zfs"),
@@ -100,9 +108,9 @@ def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> N
     assert [one.name for one in around[:2]] == ["tank", "tank/vm"] and zfs.processes == 1
     # The folder vm of a datastore on the other pool is our dataset: it is not to be missed.
     datastore = Datastore("ds-1", "all", "DC0", "NFS", ("nas",), "/srv", True, "vcenter.lab")
-    view = StorageHostView(frozenset(), frozenset(["nas"]), sites.mount_table(), real_paths={"/srv": "/srv"})
+    view = StorageHostView(frozenset(), frozenset(["nas"]), server_logins.mount_table(), real_paths={"/srv": "/srv"})
     (found,) = matching.match([datastore], around, view)
-    assert found.datasets == ("tank2/share", "tank/vm") and not found.doubt
+    assert found.datasets == ("tank2/share", "tank/vm") and not found.unresolved
 
 
 def test_a_datastore_that_lies_elsewhere_is_no_problem() -> None:
@@ -114,41 +122,45 @@ def test_a_server_without_a_datastore_of_the_credential_is_one() -> None:
     assert problem.startswith("No datastore of vcenter.lab lies on tank/vmware (credential 7); ")
 
 
-@pytest.mark.parametrize("might", [("tank/vmware",), ("tank/vmware/deep",), ("tank", "tank/other"), ()])
-def test_one_that_may_lie_here_is_one_although_another_lies_here(might: tuple[str, ...]) -> None:
-    site, problems = judged(GOOD, match("unsure", doubt=DOUBT, might=might))
+@pytest.mark.parametrize("possible_datasets", [("tank/vmware",), ("tank/vmware/deep",), ("tank", "tank/other"), ()])
+def test_one_that_may_lie_here_is_one_although_another_lies_here(possible_datasets: tuple[str, ...]) -> None:
+    login, problems = judged(GOOD, match("unsure", unresolved=DOUBT, possible_datasets=possible_datasets))
     assert problems == [f"Whether the datastore 'unsure' of vcenter.lab lies on tank/vmware is not known: {DOUBT}."]
-    assert site.carrying(["tank/vmware"]) == ["ds-good"]
-    assert judged(match("unsure", doubt=DOUBT, might=might))[1] == problems, "that no datastore lies here is not known"
+    assert login.carrying(["tank/vmware"]) == ["ds-good"]
+    assert judged(match("unsure", unresolved=DOUBT, possible_datasets=possible_datasets))[1] == problems, (
+        "that no datastore lies here is not known"
+    )
 
 
-@pytest.mark.parametrize("might", [("tank/other",), ("tank/vmware2", "tank/vmware2/deep"), ("dozer",)])
-def test_one_that_may_lie_on_another_dataset_is_none(might: tuple[str, ...]) -> None:
-    assert judged(GOOD, match("unsure", doubt=DOUBT, might=might))[1] == []
+@pytest.mark.parametrize("possible_datasets", [("tank/other",), ("tank/vmware2", "tank/vmware2/deep"), ("dozer",)])
+def test_one_that_may_lie_on_another_dataset_is_none(possible_datasets: tuple[str, ...]) -> None:
+    assert judged(GOOD, match("unsure", unresolved=DOUBT, possible_datasets=possible_datasets))[1] == []
 
 
 def test_one_that_lies_here_as_far_as_is_known_is_a_problem_as_well() -> None:
-    site, problems = judged(match("slow", "tank/vmware", doubt="its path does not answer"))
+    login, problems = judged(match("slow", "tank/vmware", unresolved="its path does not answer"))
     assert len(problems) == 1 and "its path does not answer." in problems[0]
-    assert site.carrying(["tank/vmware"]) == ["ds-slow"]
+    assert login.carrying(["tank/vmware"]) == ["ds-slow"]
 
 
 def test_who_names_it_has_decided() -> None:
-    site, problems = judged(match("unsure", doubt=DOUBT), credentials=(replace(CREDENTIAL, datastores=("unsure",)),))
-    assert problems == [] and site.carrying(["tank/vmware"]) == ["ds-unsure"]
+    login, problems = judged(
+        match("unsure", unresolved=DOUBT), credentials=(replace(CREDENTIAL, datastores=("unsure",)),)
+    )
+    assert problems == [] and login.carrying(["tank/vmware"]) == ["ds-unsure"]
 
 
 def test_one_that_is_named_may_reach_every_dataset_below() -> None:
     """Which of its folders lies on which, only who mounted it knows; a run of one of them must not overlook its VMs."""
-    site, problems = judged(match("nat"), credentials=(replace(CREDENTIAL, datastores=("nat",)),))
-    assert problems == [] and site.carrying(["tank/vmware/vm1"]) == ["ds-nat"]
-    assert disk_datasets(site.matches["ds-nat"], "[nat] web/web.vmdk") == ("tank/vmware", "tank/vmware/vm1")
-    assert site.carrying(["tank/vmware/off"]) == [] == site.carrying(["tank/other"])
+    login, problems = judged(match("nat"), credentials=(replace(CREDENTIAL, datastores=("nat",)),))
+    assert problems == [] and login.carrying(["tank/vmware/vm1"]) == ["ds-nat"]
+    assert disk_datasets(login.matches["ds-nat"], "[nat] web/web.vmdk") == ("tank/vmware", "tank/vmware/vm1")
+    assert login.carrying(["tank/vmware/off"]) == [] == login.carrying(["tank/other"])
 
 
 def test_two_credentials_tell_one_doubt_once() -> None:
     twice = (CREDENTIAL, replace(CREDENTIAL, id=8))
-    assert len(judged(GOOD, match("unsure", doubt=DOUBT), credentials=twice)[1]) == 1
+    assert len(judged(GOOD, match("unsure", unresolved=DOUBT), credentials=twice)[1]) == 1
 
 
 # ---- Volumes
@@ -160,18 +172,18 @@ def of_type(name: str, kind: str) -> Match:
     return Match(Datastore(f"ds-{name}", name, "DC0", kind, (), "", True, "vcenter.lab"), "")
 
 
-def accounted(*matches: Match, filesystem: str = "tank/vmware", volumes: int = 1) -> tuple[Site, list[str]]:
+def accounted(*matches: Match, filesystem: str = "tank/vmware", volumes: int = 1) -> tuple[ServerLogin, list[str]]:
     """A site whose credential names all of the datastores, and the volumes for which nobody accounts then."""
     credential = replace(CREDENTIAL, filesystem=filesystem, datastores=tuple(one.datastore.name for one in matches))
     session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
-    site, there = Site(session, [credential]), [*DATASETS, *VOLUMES[:volumes]]
-    site.judge(matches, there)
-    return site, [name for one in unknown_volumes(there, [site]) for name in one.datasets or ()]
+    login, there = ServerLogin(session, [credential]), [*DATASETS, *VOLUMES[:volumes]]
+    login.judge(matches, there)
+    return login, [name for one in unknown_volumes(there, [login]) for name in one.datasets or ()]
 
 
 def test_a_volume_is_accounted_for_by_a_datastore_that_is_named() -> None:
-    site, unknown = accounted(of_type("lun", "VMFS"))
-    assert unknown == [] and site.carrying(["tank/vmware/lun1"]) == ["ds-lun"]
+    login, unknown = accounted(of_type("lun", "VMFS"))
+    assert unknown == [] and login.carrying(["tank/vmware/lun1"]) == ["ds-lun"]
     assert accounted(of_type("lun", "VMFS"), filesystem="tank/vmware/lun1", volumes=3)[1] == [
         "tank/vmware/lun2",
         "tank/swap",
@@ -180,14 +192,14 @@ def test_a_volume_is_accounted_for_by_a_datastore_that_is_named() -> None:
 
 @pytest.mark.parametrize("kind", ["NFS", "NFS41"])
 def test_no_nfs_datastore_lies_on_a_volume(kind: str) -> None:
-    site, unknown = accounted(of_type("nfs", kind))
-    assert unknown == ["tank/vmware/lun1"] and site.carrying(["tank/vmware/lun1"]) == []
+    login, unknown = accounted(of_type("nfs", kind))
+    assert unknown == ["tank/vmware/lun1"] and login.carrying(["tank/vmware/lun1"]) == []
 
 
 def test_with_fewer_datastores_than_volumes_none_is_accounted_for() -> None:
-    site, unknown = accounted(of_type("lun", "VMFS"), volumes=2)
+    login, unknown = accounted(of_type("lun", "VMFS"), volumes=2)
     assert unknown == ["tank/vmware/lun1", "tank/vmware/lun2"]
-    assert site.carrying(["tank/vmware/lun2"]) == ["ds-lun"], "it may lie on either"
+    assert login.carrying(["tank/vmware/lun2"]) == ["ds-lun"], "it may lie on either"
     assert accounted(of_type("lun", "VMFS"), of_type("more", "VMFS"), volumes=2)[1] == []
 
 
@@ -222,11 +234,13 @@ def test_a_datastore_that_is_named_and_not_there_concerns_the_credentials_filesy
 
 
 @pytest.mark.parametrize(
-    ("might", "datasets"),
+    ("possible_datasets", "datasets"),
     [((), HERE), (("tank/vmware",), HERE), (("tank/vmware", "tank/other"), {*HERE, "tank/other"})],
 )
-def test_a_doubt_concerns_also_where_the_datastore_may_lie(might: tuple[str, ...], datasets: set[str]) -> None:
-    (problem,) = problems_of(GOOD, match("unsure", doubt=DOUBT, might=might))[1]
+def test_a_doubt_concerns_also_where_the_datastore_may_lie(
+    possible_datasets: tuple[str, ...], datasets: set[str]
+) -> None:
+    (problem,) = problems_of(GOOD, match("unsure", unresolved=DOUBT, possible_datasets=possible_datasets))[1]
     assert problem.datasets == datasets
 
 
@@ -243,8 +257,8 @@ def test_each_server_that_is_away_concerns_its_credentials_filesystems() -> None
         raise ConnectionFailed(f"{endpoint} cannot be reached", "Check the network")
 
     with ExitStack() as stack:
-        sites, problems = open_sites(stack, credentials, lambda credential: Secret("x"), DATASETS, (), away)
-    assert sites == []
+        logins, problems = open_logins(stack, credentials, lambda credential: Secret("x"), DATASETS, (), away)
+    assert logins == []
     assert sorted(problems, key=lambda problem: problem.text) == [
         Problem("b.lab cannot be reached; check the network.", frozenset({"tank", "tank/other"})),
         Problem("vcenter.lab cannot be reached; check the network.", frozenset(HERE)),
@@ -261,14 +275,14 @@ def test_an_esxi_host_does_not_take_part_while_a_vcenter_manages_it(
     """It knows none of the other hosts' VMs, and a VM that moves to another host is lost with its VMware snapshot."""
     told = {"ha-host": {"summary.managementServerIp": vcenter} if vcenter else {}}
     monkeypatch.setattr(inventory, "read_all", lambda *asked: told)
-    monkeypatch.setattr(sites, "list_datastores", lambda session: [])
+    monkeypatch.setattr(server_logins, "list_datastores", lambda session: [])
 
     def connect(endpoint: Any, username: str, password: Any) -> Any:
         content = SimpleNamespace(about=SimpleNamespace(apiType=kind))
         return SimpleNamespace(endpoint=endpoint, content=content, close=lambda: None)
 
     with ExitStack() as stack:
-        opened, problems = open_sites(stack, [CREDENTIAL], lambda credential: Secret("x"), DATASETS, (), connect)
+        opened, problems = open_logins(stack, [CREDENTIAL], lambda credential: Secret("x"), DATASETS, (), connect)
     managed = [problem for problem in problems if "is managed by the vCenter 10.0.0.5" in problem.text]
     assert [problem.datasets for problem in managed] == ([frozenset(concerned)] if concerned else [])
     assert len(opened) == (not concerned)
@@ -279,19 +293,19 @@ def test_a_password_that_cannot_be_read_concerns_the_credentials_filesystem() ->
         raise RegistryError("The key file is missing", "Restore it")
 
     with ExitStack() as stack:
-        sites, problems = open_sites(stack, [CREDENTIAL], unreadable, DATASETS, (), None)  # type: ignore[arg-type]
-    assert sites == [] and problems == [Problem("The key file is missing; restore it.", frozenset(HERE))]
+        logins, problems = open_logins(stack, [CREDENTIAL], unreadable, DATASETS, (), None)  # type: ignore[arg-type]
+    assert logins == [] and problems == [Problem("The key file is missing; restore it.", frozenset(HERE))]
 
 
 def test_a_datastore_is_found_by_its_name() -> None:
     """Two datacenters may each have one of a name."""
-    site = judged(GOOD, match("other", "tank/other"))[0]
-    assert site.called("good") == {"ds-good"} and site.called("none") == set()
+    login = judged(GOOD, match("other", "tank/other"))[0]
+    assert login.called("good") == {"ds-good"} and login.called("none") == set()
     twin = Match(replace(GOOD.datastore, moid="ds-twin"), "")
     assert judged(GOOD, twin)[0].called("good") == {"ds-good", "ds-twin"}
-    assert site.carried == {"tank/vmware", "tank/other"}
+    assert login.carried == {"tank/vmware", "tank/other"}
 
 
 def test_a_hostile_name_stays_on_one_line() -> None:
-    (problem,) = judged(GOOD, match("x\n\x1b[31m", doubt=DOUBT))[1]
+    (problem,) = judged(GOOD, match("x\n\x1b[31m", unresolved=DOUBT))[1]
     assert problem.isprintable()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import vm_report as vm_reports
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vms import Disk, Vm
 
@@ -42,7 +42,7 @@ def test_what_cannot_be_quiesced_is_told_with_the_reason(
     monkeypatch.setattr(vm_reports, "list_vms", lambda session, datastores: [replace(WEB, **changes)])
     datastore = Datastore("ds-1", "ds", "DC0", "NFS", ("10.0.2.15",), "/a", True, "vcenter.lab")
     session: Any = Session()
-    site = Site(session, [], matches={"ds-1": Match(datastore, "", "root", "", (("", "tank/a"),))})
-    (told,) = vm_reports.survey([site], ["tank/a"])
+    login = ServerLogin(session, [], matches={"ds-1": Match(datastore, "", "root", "", (("", "tank/a"),))})
+    (told,) = vm_reports.vm_report([login], ["tank/a"])
     assert told["can_quiesce"] is can_quiesce
     assert bool(told["reasons"]) is bool(reason) and reason in "".join(told["reasons"])

@@ -15,7 +15,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
     QuiesceError,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import server_recovery
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.server_recovery import Server, Visit
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.server_recovery import (
+    Server,
+    ServerRecovery,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry
@@ -48,7 +51,7 @@ class World:
             "Session", (), {"username": username, "sees": sees, "close": lambda me: self.closed.append(username)}
         )()
 
-    def run(self, *entries: Entry, further: Callable[[Any], None] | None = None, tries: int = 1) -> Visit:
+    def run(self, *entries: Entry, further: Callable[[Any], None] | None = None, tries: int = 1) -> ServerRecovery:
         server = Server("vc", 443, entries=list(entries))
         for number, username in enumerate(self.sees, 1):
             server.add(Credential("vc", username, "tank", id=number), Secret(username))
@@ -60,7 +63,7 @@ class World:
             task()
             return True
 
-        visited = Visit(server, work, guarded, further)
+        visited = ServerRecovery(server, work, guarded, further)
         visited.run(self.connect, (0.0,) * tries)
         assert sorted(self.closed) == sorted(set(self.logins) & set(self.closed)), "each session is closed once"
         return visited

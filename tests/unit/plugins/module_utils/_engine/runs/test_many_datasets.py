@@ -20,7 +20,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matchin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import plan as planning
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.manifest import PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
@@ -285,8 +285,8 @@ def test_matching_and_planning_grow_with_datasets_and_vms(monkeypatch: pytest.Mo
 
         def work() -> None:
             found = {each.datastore.moid: each for each in match(datastores, datasets, view)}
-            site = Site(session, [Credential("vcenter.lab", "root", ROOT, id=7)], matches=found)
-            done = make_plan(Request(ROOT, "one", recursive=True), names, [site], [])
+            login = ServerLogin(session, [Credential("vcenter.lab", "root", ROOT, id=7)], matches=found)
+            done = make_plan(Request(ROOT, "one", recursive=True), names, [login], [])
             assert len(done.members) == count - 1 and not any(member.spans for member in done.members)
 
         return work

@@ -20,7 +20,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
     PlacedDisk,
     places,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import Site
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.levels import (
     APPLICATION,
     CRASH,
@@ -47,7 +47,7 @@ Chain = tuple[tuple[str, str], ...]
 Chains = dict[int, Chain]
 
 
-def site() -> Site:
+def login() -> ServerLogin:
     """Datastores on tank/a and tank/b, one on a dataset that is not in the run, and one on a SAN."""
     session: Any = type("Session", (), {"server_id": "1234", "endpoint": "vc"})()
     matches = {}
@@ -59,10 +59,10 @@ def site() -> Site:
     ):
         datastore = Datastore(moid, name, "DC0", "NFS", ("nas",), f"/{name}", True, "vc")
         matches[moid] = Match(datastore, "", "root", "", (("", dataset),) if dataset else ())
-    return Site(session, [Credential("vc", "root", "tank", id=1)], matches=matches)
+    return ServerLogin(session, [Credential("vc", "root", "tank", id=1)], matches=matches)
 
 
-SITE = site()
+LOGIN = login()
 
 
 def disks(chains: Chains) -> tuple[Disk, ...]:
@@ -72,7 +72,7 @@ def disks(chains: Chains) -> tuple[Disk, ...]:
 def member(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any) -> Member:
     """A VM with these disks, as the plan saw it."""
     placed = tuple(
-        PlacedDisk(disk, "", tuple(sorted(places(disk, SITE.matches) & {"tank/a", "tank/b", "tank/c"})))
+        PlacedDisk(disk, "", tuple(sorted(places(disk, LOGIN.matches) & {"tank/a", "tank/b", "tank/c"})))
         for disk in disks(chains or {1: (BASE,)})
     )
     values: dict[str, Any] = {
@@ -109,11 +109,11 @@ class There:
 
     def first(self, *holds: Hold, members: tuple[Member, ...] = ()) -> Look:
         known = members or tuple(one.member for one in holds)
-        return looking.first_look(SITE, dict(self.vms), DATASETS, holds, known, NAME)
+        return looking.first_look(LOGIN, dict(self.vms), DATASETS, holds, known, NAME)
 
     def second(self, first: Look, *holds: Hold, members: tuple[Member, ...] = ()) -> Look:
         known = members or tuple(one.member for one in holds)
-        return looking.second_look(SITE, dict(self.vms), DATASETS, holds, known, NAME, first)
+        return looking.second_look(LOGIN, dict(self.vms), DATASETS, holds, known, NAME, first)
 
 
 @pytest.fixture

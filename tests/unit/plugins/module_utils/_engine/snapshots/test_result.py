@@ -17,7 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import result
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.taken import Taken
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.run_snapshots import RunSnapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_coordinated_snapshot
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, Pool
@@ -60,8 +60,8 @@ def of_existing(zfs: Pool, policy: Policy = ANYTHING, names: tuple[str, ...] = (
 
 def test_the_vms_of_a_snapshot_that_was_there_already_have_what_those_of_a_run_have(existing: dict[str, Any]) -> None:
     plan = Plan("tank/a", (NAME,), (MEMBER,), (), ())
-    taken = Taken(Record("r1", "h"), (NAME,), seen=True)
-    (of_run,) = result.of_run("r1", plan, [HOLD], [], taken, [])["vms"]
+    run_snapshots = RunSnapshots(Record("r1", "h"), (NAME,), seen=True)
+    (of_run,) = result.of_run("r1", plan, [HOLD], [], run_snapshots, [])["vms"]
     (vm,) = existing["vms"]
     assert vm.keys() == of_run.keys() == DOCUMENTED["vms"]["contains"].keys()
     assert vm == {**of_run, "power": None, "action": None, "hold_seconds": None}
@@ -75,9 +75,9 @@ def test_the_vms_of_a_snapshot_that_was_there_already_have_what_those_of_a_run_h
 def test_a_result_says_what_the_records_say() -> None:
     plan = Plan("tank/a", (NAME,), (MEMBER,), (), ())
     record = Record("r1", "h", consistency="filesystem", complete=True)
-    taken = Taken(record, (NAME,), seen=True, records={NAME: record}, notes=["a note"])
+    run_snapshots = RunSnapshots(record, (NAME,), seen=True, records={NAME: record}, notes=["a note"])
     problems = [Problem("a problem"), Problem("a problem", frozenset({"tank/a"}))]
-    done = result.of_run("r1", plan, [HOLD], problems, taken, ["left"])
+    done = result.of_run("r1", plan, [HOLD], problems, run_snapshots, ["left"])
     assert (done["created"], done["consistency"], done["complete"]) == (True, "filesystem", True)
     assert done["problems"] == ["a problem", "a note"] and done["left"] == ["left"]
     assert done["vms"][0]["level"] == "filesystem" and done["hold_window_seconds"] == 2.5
@@ -88,8 +88,10 @@ def test_a_vm_whose_record_could_not_be_written_is_crash() -> None:
     other = Hold.planned(replace(MEMBER, moid="vm-2", datasets=("tank/b",), level="still"))
     hidden = Hold.planned(replace(MEMBER, moid="vm-3", datasets=(), level="still"))
     failed = Hold.planned(replace(MEMBER, moid="vm-4", level="crash", reason="it failed"))
-    taken = Taken(Record("r1", "h"), plan.snapshots, seen=True, unsealed={NAME: "zfs refuses (error 28)"})
-    done = result.of_run("r1", plan, [HOLD, other, hidden, failed], [], taken, [])
+    run_snapshots = RunSnapshots(
+        Record("r1", "h"), plan.snapshots, seen=True, unsealed={NAME: "zfs refuses (error 28)"}
+    )
+    done = result.of_run("r1", plan, [HOLD, other, hidden, failed], [], run_snapshots, [])
     assert [(vm["level"], vm["reason"]) for vm in done["vms"]] == [
         ("crash", "the record of tank/a@one could not be written"),
         ("still", ""),
@@ -101,7 +103,7 @@ def test_a_vm_whose_record_could_not_be_written_is_crash() -> None:
 
 def test_what_was_not_seen_has_no_consistency() -> None:
     plan = Plan("tank/a", (NAME,), (MEMBER,), (), ())
-    done = result.of_run("r1", plan, [HOLD], [], Taken(Record("r1", "h"), (NAME,)), [])
+    done = result.of_run("r1", plan, [HOLD], [], RunSnapshots(Record("r1", "h"), (NAME,)), [])
     assert (done["created"], done["consistency"], done["complete"]) == (False, None, False)
 
 

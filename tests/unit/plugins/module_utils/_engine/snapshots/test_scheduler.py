@@ -15,12 +15,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import scheduler
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.scheduler import (
-    Drive,
     Flow,
     Job,
     Outcome,
-    Pause,
-    Task,
+    Sleep,
+    StartTask,
+    TaskScheduler,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.tasks import TaskEnd
 
@@ -73,7 +73,7 @@ class World:
 
     # What flows use
 
-    def task(self, name: str, deadline: float = 1e9) -> Task:
+    def task(self, name: str, deadline: float = 1e9) -> StartTask:
         def begin() -> str:
             self.begun.append(name)
             self.running[name] = self.now + self.seconds.get(name, 1.0)
@@ -83,7 +83,7 @@ class World:
             self.most["all"] = max(self.most["all"], len(self.running))
             return name
 
-        return Task(begin, deadline)
+        return StartTask(begin, deadline)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ class Server:
 
 def run(world: World, jobs: list[Job], limits: Limits | None = None, stopped: Any = lambda: False) -> None:
     session: Any = Server()
-    Drive(session, limits or Limits(), stopped).run(jobs)
+    TaskScheduler(session, limits or Limits(), stopped).run(jobs)
 
 
 def simple(world: World, names: list[str], outcomes: dict[str, Outcome]) -> list[Job]:
@@ -139,7 +139,7 @@ def test_a_flow_goes_through_its_steps(world: World) -> None:
 
     def flow() -> Flow:
         seen.append((yield world.task("h/1")))
-        seen.append((yield Pause(2.5)))
+        seen.append((yield Sleep(2.5)))
         seen.append((yield world.task("h/2")))
 
     run(world, [Job("h", flow)])
@@ -154,7 +154,7 @@ def test_a_task_that_cannot_be_started_is_told_to_its_flow_alone(world: World) -
         raise VSphereFault("InvalidState", "it is in the wrong state")
 
     def flow() -> Flow:
-        outcomes["refused"] = yield Task(refused, 1e9)
+        outcomes["refused"] = yield StartTask(refused, 1e9)
 
     run(world, [Job("a", flow), *simple(world, ["a/1"], outcomes)])
     assert not outcomes["refused"].began and str(outcomes["refused"].error) == "it is in the wrong state."
@@ -176,7 +176,7 @@ def test_a_task_that_another_flow_waits_for_is_no_answer(world: World, turns: st
     outcomes: dict[str, Outcome] = {}
 
     def flow(name: str, pause: float) -> Flow:
-        yield Pause(pause)
+        yield Sleep(pause)
         outcomes[name] = yield world.task("a/same")
         if name == "second":
             outcomes["again"] = yield world.task("a/other")
@@ -232,7 +232,7 @@ def test_a_stop_ends_every_wait_and_begins_nothing_more(world: World) -> None:
     world.seconds.update({f"a/{number}": 100.0 for number in range(4)})
 
     def pausing() -> Flow:
-        outcomes["pause"] = yield Pause(500.0)
+        outcomes["pause"] = yield Sleep(500.0)
 
     jobs = [Job("b", pausing), *simple(world, [f"a/{number}" for number in range(4)], outcomes)]
     run(world, jobs, Limits(per_vcenter=3, per_host=2), stopped=lambda: world.now >= 103.0)
@@ -259,7 +259,7 @@ def test_tasks_are_started_side_by_side(world: World, monkeypatch: pytest.Monkey
             together.wait()  # until all sixteen are here, or it breaks
             return task.begin()
 
-        outcomes[name] = yield Task(begin, task.deadline)
+        outcomes[name] = yield StartTask(begin, task.deadline)
 
     run(world, [Job("a", lambda name=f"a/{number}": flow(name)) for number in range(16)], Limits(16, 16))  # type: ignore[misc]
     assert len(outcomes) == 16 and world.most["all"] == 16 and world.waits == 1
@@ -280,5 +280,5 @@ def test_between_comes_after_the_last_flow_too(world: World) -> None:
     seen: list[int] = []
     jobs = simple(world, ["a/1", "a/2", "a/3"], outcomes)
     session: Any = None
-    Drive(session, Limits(2, 2), lambda: False, between=lambda: seen.append(len(outcomes))).run(jobs)
+    TaskScheduler(session, Limits(2, 2), lambda: False, between=lambda: seen.append(len(outcomes))).run(jobs)
     assert seen == [2, 3]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.side_by_side import SideBySide
 
-SITES: list[Any] = [type("Site", (), {"name": name})() for name in "ab"]
-A, B = SITES
+LOGINS: list[Any] = [type("ServerLogin", (), {"name": name})() for name in "ab"]
+A, B = LOGINS
 
 
 @pytest.fixture
@@ -24,22 +24,22 @@ def gate() -> Any:
 
 
 def test_each_site_is_worked_at_and_its_result_is_named() -> None:
-    both = SideBySide(SITES)
-    assert both.work(lambda site: site.name).wait() == [(A, "a"), (B, "b")]
-    assert both.look(lambda site: site.name * 2).wait() == [(A, "aa"), (B, "bb")]
+    both = SideBySide(LOGINS)
+    assert both.work(lambda login: login.name).wait() == [(A, "a"), (B, "b")]
+    assert both.look(lambda login: login.name * 2).wait() == [(A, "aa"), (B, "bb")]
     both.close()
 
 
 def test_no_site_waits_for_another(gate: threading.Event) -> None:
-    both = SideBySide(SITES)
+    both = SideBySide(LOGINS)
     done = threading.Event()
 
-    def work(site: Any) -> str:
-        if site is A:
+    def work(login: Any) -> str:
+        if login is A:
             assert gate.wait(60)
         else:
             done.set()
-        return str(site.name)
+        return str(login.name)
 
     pending = both.work(work)
     assert done.wait(60)
@@ -50,9 +50,9 @@ def test_no_site_waits_for_another(gate: threading.Event) -> None:
 
 
 def test_work_at_a_site_is_done_in_its_order() -> None:
-    both = SideBySide(SITES)
+    both = SideBySide(LOGINS)
     seen: list[tuple[str, int]] = []
-    pending = [both.work(lambda site, number=number: seen.append((site.name, number))) for number in range(20)]  # type: ignore[misc]
+    pending = [both.work(lambda login, number=number: seen.append((login.name, number))) for number in range(20)]  # type: ignore[misc]
     for one in pending:
         one.wait()
     assert [number for name, number in seen if name == "a"] == list(range(20))
@@ -60,9 +60,9 @@ def test_work_at_a_site_is_done_in_its_order() -> None:
 
 
 def test_a_look_without_an_answer_keeps_no_work_waiting(gate: threading.Event) -> None:
-    both = SideBySide(SITES)
-    look = both.look(lambda site: gate.wait(60))
-    assert both.work(lambda site: site.name).wait() == [(A, "a"), (B, "b")]
+    both = SideBySide(LOGINS)
+    look = both.look(lambda login: gate.wait(60))
+    assert both.work(lambda login: login.name).wait() == [(A, "a"), (B, "b")]
     assert look.wait(until=lambda: True) == [(A, None), (B, None)]
     gate.set()
     assert look.wait() == [(A, True), (B, True)]
@@ -71,7 +71,7 @@ def test_a_look_without_an_answer_keeps_no_work_waiting(gate: threading.Event) -
 
 def test_one_site_can_be_looked_at_alone_and_nobody_waits_for_it() -> None:
     """What it shows, or fails with, is for the look that comes after it."""
-    both = SideBySide(SITES)
+    both = SideBySide(LOGINS)
     seen: list[str] = []
 
     def fail() -> None:
@@ -80,13 +80,13 @@ def test_one_site_can_be_looked_at_alone_and_nobody_waits_for_it() -> None:
 
     both.look_at(A, fail)
     both.look_at(A, lambda: seen.append("a"))
-    assert both.look(lambda site: list(seen) if site is A else None).wait() == [(A, ["fail", "a"]), (B, None)]
+    assert both.look(lambda login: list(seen) if login is A else None).wait() == [(A, ["fail", "a"]), (B, None)]
     both.close()
 
 
 def test_one_site_can_be_waited_for_alone(gate: threading.Event) -> None:
-    both = SideBySide(SITES)
-    look = both.look(lambda site: site is B or gate.wait(60))
+    both = SideBySide(LOGINS)
+    look = both.look(lambda login: login is B or gate.wait(60))
     look.wait_at(B, until=lambda: False)  # returns although A has no answer
     asked: list[int] = []
     look.wait_at(A, until=lambda: bool(asked.append(1)) or len(asked) > 2)
@@ -96,10 +96,10 @@ def test_one_site_can_be_waited_for_alone(gate: threading.Event) -> None:
 
 
 def test_an_error_is_raised_once_nothing_is_waited_for(gate: threading.Event) -> None:
-    both = SideBySide(SITES)
+    both = SideBySide(LOGINS)
 
-    def fail(site: Any) -> None:
-        if site is A:
+    def fail(login: Any) -> None:
+        if login is A:
             raise ValueError("at a")
         gate.wait(60)
 
@@ -113,5 +113,5 @@ def test_an_error_is_raised_once_nothing_is_waited_for(gate: threading.Event) ->
 
 def test_no_site_at_all_is_no_work() -> None:
     both = SideBySide([])
-    assert both.work(lambda site: site).wait() == []
+    assert both.work(lambda login: login).wait() == []
     both.close()

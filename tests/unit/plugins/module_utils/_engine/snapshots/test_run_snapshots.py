@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import ZfsTimeout
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.taken import Taken
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.run_snapshots import RunSnapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import GONE
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import PREFIX, Pool
 
@@ -25,17 +25,17 @@ def pool() -> Pool:
     return made
 
 
-def taken(*levels: str, complete: bool = True, **changes: Any) -> Taken:
+def run_snapshots(*levels: str, complete: bool = True, **changes: Any) -> RunSnapshots:
     """A run whose records have these levels."""
     records = {name: Record("one", "h", consistency=level, complete=complete) for name, level in zip((A, B), levels)}
-    return Taken(RUN, (A, B), **{"seen": True, "records": records, **changes})
+    return RunSnapshots(RUN, (A, B), **{"seen": True, "records": records, **changes})
 
 
 # ---- Which of them are the run's
 
 
 def test_those_of_the_run_are_found_with_their_createtxg() -> None:
-    zfs, one = pool(), Taken(RUN, (A, B))
+    zfs, one = pool(), RunSnapshots(RUN, (A, B))
     assert one.find(zfs, 7.0) and one.createtxgs == {A: zfs.born(A), B: zfs.born(B)}
     assert zfs.timeouts == [7.0]
 
@@ -45,13 +45,13 @@ def test_those_of_the_run_are_found_with_their_createtxg() -> None:
 )
 def test_one_of_somebody_else_is_not_the_runs(value: str, source: str) -> None:
     """A received snapshot of a run that has the same name was not taken here."""
-    zfs, one = pool(), Taken(RUN, (A, B))
+    zfs, one = pool(), RunSnapshots(RUN, (A, B))
     zfs.change(B, {PREFIX + "run": value}, source)
     assert not one.find(zfs, 7.0) and B not in one.createtxgs
 
 
 def test_where_one_is_missing_not_all_were_taken() -> None:
-    zfs, one = pool(), Taken(RUN, (A, B))
+    zfs, one = pool(), RunSnapshots(RUN, (A, B))
     del zfs.snapshots[B]
     assert not one.find(zfs, 7.0) and one.createtxgs.keys() == {A}
 
@@ -61,46 +61,52 @@ def test_a_pool_that_hangs_shows_nothing() -> None:
         def run(self, *arguments: str, **options: Any) -> str:
             raise ZfsTimeout("'zfs get' did not end within 2 seconds")
 
-    assert not Taken(RUN, (A, B)).find(Hanging(), 2.0)
+    assert not RunSnapshots(RUN, (A, B)).find(Hanging(), 2.0)
 
 
 # ---- What became of it
 
 
 def test_what_was_not_seen_is_nothing() -> None:
-    one = Taken(RUN, (A, B))
+    one = RunSnapshots(RUN, (A, B))
     assert not one.exists and one.level() is None and not one.complete() and one.failure() is None
     assert one.what_happened("it is so") == "No ZFS snapshot was taken: it is so"
 
 
 def test_the_whole_is_as_its_worst_record() -> None:
-    assert taken("filesystem", "still").level() == "filesystem" and taken("filesystem", "still").complete()
-    assert taken("filesystem", "crash").level() == "crash"
-    assert not taken("filesystem", "still", complete=False).complete()
+    assert (
+        run_snapshots("filesystem", "still").level() == "filesystem" and run_snapshots("filesystem", "still").complete()
+    )
+    assert run_snapshots("filesystem", "crash").level() == "crash"
+    assert not run_snapshots("filesystem", "still", complete=False).complete()
 
 
 def test_what_has_no_record_or_is_not_sealed_is_crash() -> None:
-    for one in (taken(), taken("still"), taken("still", "still", unsealed={B: "zfs refuses (error 28)"})):
+    for one in (
+        run_snapshots(),
+        run_snapshots("still"),
+        run_snapshots("still", "still", unsealed={B: "zfs refuses (error 28)"}),
+    ):
         assert one.exists and one.level() == "crash" and not one.complete()
 
 
 def test_a_record_that_could_not_be_written_is_reported() -> None:
-    one = taken("still", "still", unsealed={A: "zfs refuses (error 28)", B: "zfs refuses (error 28)"})
+    one = run_snapshots("still", "still", unsealed={A: "zfs refuses (error 28)", B: "zfs refuses (error 28)"})
     error = one.failure()
     assert error is not None and str(error) == (
         "The record of 2 ZFS snapshots could not be written, first of tank/a@s: zfs refuses (error 28); it reads as "
         "crash until a recovery writes it: the next run does, or 'vmware-zfs recover'."
     )
-    error = taken("still", "still", unsealed={B: GONE}).failure()
+    error = run_snapshots("still", "still", unsealed={B: GONE}).failure()
     assert error is not None and "The ZFS snapshot tank/b@s has no record: it was destroyed" in str(error)
-    assert taken("still", "still").failure() is None
+    assert run_snapshots("still", "still").failure() is None
 
 
 # ---- Destroying it again
 
 
 def test_those_of_the_run_are_destroyed_and_no_other() -> None:
-    zfs, one = pool(), taken()
+    zfs, one = pool(), run_snapshots()
     one.find(zfs, 7.0)
     zfs.add(B, RUN.first())  # made anew since
     one.destroy(zfs, 7.0)
@@ -112,7 +118,7 @@ def test_those_of_the_run_are_destroyed_and_no_other() -> None:
 
 
 def test_what_was_destroyed_again_is_nothing() -> None:
-    zfs, one = pool(), taken("filesystem", "filesystem")
+    zfs, one = pool(), run_snapshots("filesystem", "filesystem")
     one.destroy(zfs, 7.0)
     assert zfs.snapshots == {} and one.left == {} and not one.exists
     assert one.level() is None and not one.complete()
@@ -122,7 +128,7 @@ def test_what_was_destroyed_again_is_nothing() -> None:
 
 
 def test_where_it_is_not_known_which_are_the_runs_none_is_destroyed() -> None:
-    zfs, one = pool(), taken()
+    zfs, one = pool(), run_snapshots()
     del zfs.snapshots[B]
     one.destroy(zfs, 7.0)
     assert list(zfs.snapshots) == [A] and one.exists
@@ -130,7 +136,7 @@ def test_where_it_is_not_known_which_are_the_runs_none_is_destroyed() -> None:
 
 
 def test_a_pool_that_hangs_leaves_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    zfs, one = pool(), taken()
+    zfs, one = pool(), run_snapshots()
 
     def hang(number: int) -> None:
         raise ZfsTimeout("'zfs program' did not end within 600 seconds")
@@ -141,4 +147,4 @@ def test_a_pool_that_hangs_leaves_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_that_was_not_refused_says_only_its_problem() -> None:
-    assert taken().what_happened("it is so") == "it is so"
+    assert run_snapshots().what_happened("it is so") == "it is so"

@@ -19,7 +19,7 @@ from ..zfs.properties import GONE
 
 
 @dataclass
-class Taken:
+class RunSnapshots:
     """`record` has what the records of all `names` share. `seen`: they were there while the VMs were held.
 
     `createtxgs` tells equal names apart, and is empty until it is known. `records` are those that both looks allow,
