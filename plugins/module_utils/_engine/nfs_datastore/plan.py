@@ -113,7 +113,10 @@ def refuse_in_use(steps: Sequence[Step], vms: Mapping[str, Sequence[RegisteredVm
         raise DatastoreInUse(
             f"The datastore '{printable(name, 80)}' {carries(found, names)}, so it is unmounted from no host",
             "Move or unregister them first",
-            vms=[{"name": vm.name, "host": names.get(vm.host, vm.host), "template": vm.template} for vm in found],
+            vms=[
+                {"name": vm.name, "host": names.get(vm.host_moid, vm.host_moid), "template": vm.template}
+                for vm in found
+            ],
         )
 
 
@@ -132,7 +135,7 @@ def carries(vms: Sequence[RegisteredVm], hosts: Mapping[str, str]) -> str:
     """`carries 2 VMs ('web' on esx1, the template 'golden')`, with host names by managed object ID."""
 
     def shown(vm: RegisteredVm) -> str:
-        place = f" on {printable(hosts[vm.host], 80)}" if vm.host in hosts else ""
+        place = f" on {printable(hosts[vm.host_moid], 80)}" if vm.host_moid in hosts else ""
         return f"{'the template ' if vm.template else ''}'{printable(vm.name, 80)}'{place}"
 
     more = f" and {len(vms) - _SHOWN} more" if len(vms) > _SHOWN else ""
@@ -198,7 +201,7 @@ def _again(step: Step, after: Step) -> Step:
 def _without(datastores: Iterable[MountedDatastore], freed: Collection[tuple[str, str]]) -> list[MountedDatastore]:
     """The datastores once the mounts (datastore, host) are gone: vCenter forgets one that nobody mounts."""
     left = [
-        replace(each, mounts=tuple(mount for mount in each.mounts if (each.moid, mount.host) not in freed))
+        replace(each, mounts=tuple(mount for mount in each.mounts if (each.moid, mount.host_moid) not in freed))
         for each in datastores
     ]
     return [each for each in left if each.mounts]

@@ -59,4 +59,4 @@ def _is_of(entry: Entry, login: ServerLogin, vm: Vm) -> bool:
     if entry.instance_uuid and vm.instance_uuid:
         return entry.instance_uuid == vm.instance_uuid
     endpoint = login.session.endpoint
-    return (entry.hostname, entry.port, entry.vm) == (endpoint.hostname, endpoint.port, vm.moid)
+    return (entry.hostname, entry.port, entry.vm_moid) == (endpoint.hostname, endpoint.port, vm.moid)

@@ -38,7 +38,7 @@ class Member:
     name: str
     instance_uuid: str
     vmx_path: str
-    host: str
+    host_moid: str
     guest: str
     power: str
     action: str
@@ -215,10 +215,10 @@ def _holding(path: str, vm: Vm, login: ServerLogin) -> set[str]:
     return named & vm.datastores or named
 
 
-def places_of_file(datastore: str, path: str, matches: Mapping[str, Match]) -> set[str]:
+def places_of_file(datastore_moid: str, path: str, matches: Mapping[str, Match]) -> set[str]:
     """The same of a file on a datastore (managed object ID)."""
-    match = matches.get(datastore)
-    name = printable(match.datastore.name if match else datastore or "of another kind", 80)
+    match = matches.get(datastore_moid)
+    name = printable(match.datastore.name if match else datastore_moid or "of another kind", 80)
     return set(disk_datasets(match, path) if match else ()) or {f"the datastore {name}"}
 
 
@@ -231,7 +231,7 @@ def _member(login: ServerLogin, vm: Vm, everywhere: set[str], targets: frozenset
         name=vm.shown,
         instance_uuid=vm.instance_uuid,
         vmx_path=vm.vmx_path,
-        host=vm.host,
+        host_moid=vm.host_moid,
         guest=vm.guest,
         power=vm.power,
         datasets=tuple(sorted(everywhere & targets)) if vm.readable else (),

@@ -30,9 +30,9 @@ def told(entry: Entry, reason: str) -> dict[str, Any]:
         "run_id": entry.run,
         "server": entry.hostname if entry.port == 443 else f"{entry.hostname}:{entry.port}",
         "vm": entry.vm_name,
-        "moid": entry.vm,
+        "moid": entry.vm_moid,
         "vmware_snapshot": entry.name,
-        "vmware_snapshot_moid": entry.snapshot,
+        "vmware_snapshot_moid": entry.snapshot_moid,
         "reason": reason,
     }
 

@@ -47,7 +47,7 @@ def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> tuple
     """
     hostname, port = session.endpoint.hostname, session.endpoint.port
     here = [one for one in engine.journal.open_entries() if (one.hostname, one.port) == (hostname, port)]
-    known = {(vm, entry.name) for entry in here for vm in (entry.vm, entry.instance_uuid) if vm}
+    known = {(vm, entry.name) for entry in here for vm in (entry.vm_moid, entry.instance_uuid) if vm}
     lives = engine.locks.living()  # before the search: they may end during it
     found = []
     searched = search(session, NAME_PREFIX)
@@ -70,7 +70,7 @@ def find(engine: Engine, session: Session, homeless: Collection[Entry]) -> tuple
             CREATED,
             creation=Creation.MADE,
         )
-        entry = replace(entry, hostname=hostname, port=port, vm=vm.moid, username=session.username)
+        entry = replace(entry, hostname=hostname, port=port, vm_moid=vm.moid, username=session.username)
         found.append(Orphan(entry, _why_needed(engine, origin, vm, moved)))
     return found, searched
 
@@ -83,7 +83,7 @@ def _why_needed(engine: Engine, origin: Origin, vm: Bearer, moved: Entry | None)
     """A VM that is off may be one that was registered from a clone of the ZFS snapshot, and is not reverted yet."""
     off = vm.power != "poweredOn"
     if moved is not None:  # of a server with another name today, or of a copy of its VM elsewhere
-        return RESTORED if off and vm.moid != moved.vm else ""
+        return RESTORED if off and vm.moid != moved.vm_moid else ""
     run = engine.journal.run(origin.run)
     if not origin.sure and (run is None or engine.host.copied_just_now()):
         return _FORMER

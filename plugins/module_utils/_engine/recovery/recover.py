@@ -222,7 +222,7 @@ class _Recovery:
         removals = [
             Removal(
                 entry.id,
-                entry.vm,
+                entry.vm_moid,
                 entry.name,
                 entry.instance_uuid,
                 creation=_creation_of(entry),
@@ -240,9 +240,9 @@ class _Recovery:
                 self._leave([entry], removal.reason)
 
     def _show(self, session: Session, entries: Sequence[Entry]) -> None:
-        now = states(session, [entry.vm for entry in entries])
+        now = states(session, [entry.vm_moid for entry in entries])
         for entry in entries:
-            where = locate(session, entry.vm, entry.instance_uuid, entry.name, now.get(entry.vm))
+            where = locate(session, entry.vm_moid, entry.instance_uuid, entry.name, now.get(entry.vm_moid))
             if where is not None and where.restored:
                 self._leave([entry], RESTORED)
             elif where is not None and where.state.named(entry.name):
@@ -274,7 +274,7 @@ class _Recovery:
 
 
 def _place_of(entry: Entry) -> tuple[str, int, str, str]:
-    return entry.hostname, entry.port, entry.vm, entry.name
+    return entry.hostname, entry.port, entry.vm_moid, entry.name
 
 
 def _unread(place: str, names: Sequence[str]) -> str:

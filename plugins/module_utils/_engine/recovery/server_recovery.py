@@ -110,9 +110,9 @@ class ServerRecovery:
         seen: dict[Entry, None] = {}
 
         def look_and_work() -> None:
-            now = states(session, [entry.vm for entry in entries])
+            now = states(session, [entry.vm_moid for entry in entries])
             for entry in entries:
-                found = locate(session, entry.vm, entry.instance_uuid, entry.name, now.get(entry.vm))
+                found = locate(session, entry.vm_moid, entry.instance_uuid, entry.name, now.get(entry.vm_moid))
                 if found is not None and not found.state.seen:
                     self._unread[entry] = session
                 elif found is not None:

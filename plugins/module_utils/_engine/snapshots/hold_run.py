@@ -130,7 +130,7 @@ class HoldRun:
             run=self._id,
             hostname=session.endpoint.hostname,
             port=session.endpoint.port,
-            vm=hold.member.moid,
+            vm_moid=hold.member.moid,
             instance_uuid=hold.member.instance_uuid,
             vm_name=hold.member.name,
             name=self._name,
@@ -198,11 +198,11 @@ class HoldRun:
     def _removal(self, hold: Hold) -> Removal:
         return Removal(
             entry=hold.entry,
-            vm=hold.member.moid,
+            vm_moid=hold.member.moid,
             name=self._name,
             instance_uuid=hold.member.instance_uuid,
-            host=hold.member.host,
-            snapshot=hold.snapshot,
+            host_moid=hold.member.host_moid,
+            snapshot_moid=hold.snapshot_moid,
             creation=hold.creation,
             needed_consolidation=hold.member.needed_consolidation,
         )

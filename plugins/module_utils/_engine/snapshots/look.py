@@ -123,13 +123,13 @@ def _look(
 
 def _reached(hold: Hold, state: VmState | None, name: str) -> Finding:
     """The level of a VM by its power state and its VMware snapshot."""
-    if hold.level == CRASH and (not hold.snapshot or hold.creation is Creation.UNANSWERED):
+    if hold.level == CRASH and (not hold.snapshot_moid or hold.creation is Creation.UNANSWERED):
         return Finding(CRASH, hold.reason, hold.hindrance)
     if state is None or not state.seen or state.disks is None:
         return Finding(CRASH, _GONE if state is None else _UNREADABLE if state.seen else _OUT_OF_SIGHT, "vm")
     if hold.level == STILL:
         return Finding(CRASH, _SWITCHED_ON, "vm") if state.power == "poweredOn" else Finding(STILL, hold.reason)
-    found = next((one for one in state.named(name) if one.moid == hold.snapshot), None)
+    found = next((one for one in state.named(name) if one.moid == hold.snapshot_moid), None)
     if found is None:
         return Finding(CRASH, "its VMware snapshot was gone before the ZFS snapshot", "vm")
     if hold.quiesced and not found.quiesced:
@@ -153,7 +153,7 @@ def _ended(hold: Hold, state: VmState | None, name: str) -> str:
         return _OUT_OF_SIGHT
     if hold.level == STILL:
         return _SWITCHED_ON if state.power == "poweredOn" else ""
-    if not any(snapshot.moid == hold.snapshot for snapshot in state.named(name)):
+    if not any(snapshot.moid == hold.snapshot_moid for snapshot in state.named(name)):
         return "somebody else removed its VMware snapshot during the run"
     return ""
 
@@ -174,7 +174,7 @@ def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: 
             return f"its {placed.disk.label} was removed during the run"
         if not set(placed.disk.files).issubset(disk.files):
             return f"its {placed.disk.label} was moved during the run"
-        below = disk.files[1:] if hold.snapshot else disk.files
+        below = disk.files[1:] if hold.snapshot_moid else disk.files
         between = tuple(file for file in below if file not in placed.disk.files)
         if not datasets.isdisjoint(placed.datasets) and not _lies_on(Disk("", between, False), login, datasets):
             return f"its {placed.disk.label} got a delta file elsewhere during the run"

@@ -28,7 +28,7 @@ _RETRY = 1.0  # seconds before a busy VM is asked again
 class Hold:
     """What a run did with one VM. Times are on the monotonic clock, None until they come.
 
-    `snapshot` is the managed object ID of its VMware snapshot; by `creation` it may be half of one.
+    `snapshot_moid` is the managed object ID of its VMware snapshot; by `creation` it may be half of one.
     `datasets` are those of the run that hold files of it, by the plan and by each look; None: it may have some on any.
     `hindrance` ("quiesce" or "vm") says what has gone wrong with it, "" if nothing has.
     """
@@ -36,7 +36,7 @@ class Hold:
     member: Member
     entry: int = 0
     creation: Creation = Creation.UNASKED
-    snapshot: str = ""
+    snapshot_moid: str = ""
     quiesced: bool = False  # asked for; whether it happened is read from the tree
     datasets: frozenset[str] | None = None
     hindrance: str = ""
@@ -94,7 +94,7 @@ class Quiesce:
 
     def run(self) -> None:
         """Returns when every VMware snapshot is there, has failed, or is out of time."""
-        jobs = [Job(hold.member.host, lambda hold=hold: self._create(hold)) for hold in self.holds]  # type: ignore[misc]
+        jobs = [Job(hold.member.host_moid, lambda hold=hold: self._create(hold)) for hold in self.holds]  # type: ignore[misc]
         TaskScheduler(
             self.session,
             self.policy.limits,
@@ -132,7 +132,7 @@ class Quiesce:
                     self._succeed(hold, look.made)
                     return
                 if look.found:
-                    hold.snapshot = look.found
+                    hold.snapshot_moid = look.found
                     self._fail(hold, "its VMware snapshot is there, but nobody saw whether its creation succeeded")
                     return
                 if not look.absent or hold.creation is Creation.REPEATED:
@@ -184,8 +184,8 @@ class Quiesce:
             self.session, hold.member.moid, self.name, self.description, hold.quiesced, deadline - time.monotonic()
         )
 
-    def _succeed(self, hold: Hold, snapshot: str) -> None:
-        hold.snapshot = self._created[hold.entry] = snapshot
+    def _succeed(self, hold: Hold, snapshot_moid: str) -> None:
+        hold.snapshot_moid = self._created[hold.entry] = snapshot_moid
         _learn(hold, Creation.MADE)
 
     def _note_created(self) -> None:

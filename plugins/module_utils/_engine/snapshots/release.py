@@ -29,7 +29,7 @@ UNMERGED = "its VMware snapshot was removed, but its disks need consolidation"
 class Removal:
     """One VMware snapshot that has to go, known by its VM and its unique name.
 
-    `snapshot` is its managed object ID where that is known already, `creation` what is known of its creation, and
+    `snapshot_moid` is its managed object ID where that is known already, `creation` what is known of its creation, and
     `needed_consolidation` whether the VM's disks did before; None: the first look at the VM has to tell.
     What became of it: `existed` (it was seen), `gone`, `watched` (gone, but its entry stays open because it may come to
     be, or its VM come back), `unconsolidated` (gone, but its removal left delta files), `released` (monotonic time),
@@ -37,11 +37,11 @@ class Removal:
     """
 
     entry: int
-    vm: str
+    vm_moid: str
     name: str
     instance_uuid: str = ""
-    host: str = ""
-    snapshot: str = ""
+    host_moid: str = ""
+    snapshot_moid: str = ""
     creation: Creation = Creation.ASKED
     needed_consolidation: bool | None = None
     existed: bool = False
@@ -60,11 +60,11 @@ class Release:
         self._session, self._journal, self._limits, self._deadline = session, journal, limits, deadline
 
     def run(self, removals: Sequence[Removal]) -> None:
-        known = [removal for removal in removals if removal.snapshot]
+        known = [removal for removal in removals if removal.snapshot_moid]
         self._remove(known)
         left = self._verify(removals)
         while left and time.monotonic() < self._deadline and any(removal.attempts < _ATTEMPTS for removal in left):
-            found = [removal for removal in left if removal.snapshot and removal.attempts < _ATTEMPTS]
+            found = [removal for removal in left if removal.snapshot_moid and removal.attempts < _ATTEMPTS]
             if not found:
                 time.sleep(_RETRY)  # a creation is still under way, or the server does not answer
             self._remove(found)
@@ -73,15 +73,15 @@ class Release:
         self._consolidate([removal for removal in removals if removal.unconsolidated])
 
     def _remove(self, removals: Sequence[Removal]) -> None:
-        asked = {one.entry: (one.snapshot, bool(one.needed_consolidation)) for one in removals}
+        asked = {one.entry: (one.snapshot_moid, bool(one.needed_consolidation)) for one in removals}
         ignore_registry_errors(lambda: self._journal.removing(asked))
-        jobs = [Job(removal.host, lambda removal=removal: self._flow(removal)) for removal in removals]  # type: ignore[misc]
+        jobs = [Job(removal.host_moid, lambda removal=removal: self._flow(removal)) for removal in removals]  # type: ignore[misc]
         TaskScheduler(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
 
     def _flow(self, removal: Removal) -> Flow:
         while True:
             outcome = yield StartTask(
-                lambda: vm_snapshots.start_remove(self._session, removal.snapshot), self._deadline
+                lambda: vm_snapshots.start_remove(self._session, removal.snapshot_moid), self._deadline
             )
             error = outcome.error
             if outcome.unfinished:
@@ -107,9 +107,9 @@ class Release:
         """Look at the VMs' snapshot trees; return the removals that are not seen to be gone."""
         left: list[Removal] = []
         try:
-            states = vm_snapshots.states(self._session, list(dict.fromkeys(removal.vm for removal in removals)))
+            states = vm_snapshots.states(self._session, list(dict.fromkeys(removal.vm_moid for removal in removals)))
             for removal in removals:
-                if self._is_left_or_unknown(removal, states.get(removal.vm)):
+                if self._is_left_or_unknown(removal, states.get(removal.vm_moid)):
                     left.append(removal)
         except VSphereError as error:
             left = [removal for removal in removals if not removal.gone]
@@ -142,16 +142,16 @@ class Release:
         """Whether there is more to do about the removal, with what was found written to it. `ended`: its creation was
         seen not to be under way before the `state` was read.
         """
-        where = locate(self._session, removal.vm, removal.instance_uuid, removal.name, state)
+        where = locate(self._session, removal.vm_moid, removal.instance_uuid, removal.name, state)
         if where is not None and where.restored:
-            removal.snapshot, removal.reason, removal.attempts = "", RESTORED, _ATTEMPTS
+            removal.snapshot_moid, removal.reason, removal.attempts = "", RESTORED, _ATTEMPTS
             return True
         state = where.state if where is not None else None
-        removal.vm = where.vm if where is not None else removal.vm
+        removal.vm_moid = where.vm_moid if where is not None else removal.vm_moid
         if state is not None and removal.needed_consolidation is None:
             removal.needed_consolidation = state.consolidation_needed
         found = state.named(removal.name) if state else []
-        removal.snapshot = found[0].moid if found else ""
+        removal.snapshot_moid = found[0].moid if found else ""
         if found:
             removal.existed = True
             return True
@@ -160,11 +160,11 @@ class Release:
             removal.attempts += 1  # for a moment, or for so long that it is left to the next recovery
             return True
         if state is not None and removal.creation.may_run() and not ended:
-            if vm_snapshots.creations(self._session, removal.vm).running:
+            if vm_snapshots.creations(self._session, removal.vm_moid).running:
                 removal.reason = "its creation is still under way"
                 return True
             # It may have ended between the look at the tree and that at the tasks, and be in the tree by now.
-            state = vm_snapshots.states(self._session, [removal.vm]).get(removal.vm)
+            state = vm_snapshots.states(self._session, [removal.vm_moid]).get(removal.vm_moid)
             return self._is_left(removal, state, ended=True)
         if state is not None and state.consolidation_needed and not removal.needed_consolidation:
             removal.unconsolidated, removal.reason = True, UNMERGED
@@ -180,20 +180,22 @@ class Release:
         """
         if not removals:
             return
-        jobs = [Job(removal.host, lambda removal=removal: self._merge(removal)) for removal in removals]  # type: ignore[misc]
+        jobs = [Job(removal.host_moid, lambda removal=removal: self._merge(removal)) for removal in removals]  # type: ignore[misc]
         TaskScheduler(self._session, self._limits, lambda: time.monotonic() >= self._deadline).run(jobs)
         try:
-            states = vm_snapshots.states(self._session, [removal.vm for removal in removals])
+            states = vm_snapshots.states(self._session, [removal.vm_moid for removal in removals])
         except VSphereError:
             states = {}
         for removal in removals:
-            state = states.get(removal.vm)
+            state = states.get(removal.vm_moid)
             if state is not None and state.seen and not state.consolidation_needed:
                 removal.unconsolidated, removal.reason = False, ""
         self._note(removals)
 
     def _merge(self, removal: Removal) -> Flow:
-        outcome = yield StartTask(lambda: vm_snapshots.start_consolidate(self._session, removal.vm), self._deadline)
+        outcome = yield StartTask(
+            lambda: vm_snapshots.start_consolidate(self._session, removal.vm_moid), self._deadline
+        )
         if outcome.error is not None:
             removal.reason = f"{UNMERGED}, which failed: {outcome.error.problem}"
         elif outcome.unfinished or outcome.vanished:

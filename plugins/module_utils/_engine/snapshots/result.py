@@ -188,7 +188,7 @@ def _facts(hold: Hold) -> dict[str, Any]:
         "moid": member.moid,
         "server": member.server,
         "vmx_path": member.vmx_path,
-        "vmware_snapshot_moid": hold.snapshot,
+        "vmware_snapshot_moid": hold.snapshot_moid,
         "level": hold.level,
         "reason": hold.reason,
     }

@@ -68,7 +68,7 @@ Flow = Generator[Union[StartTask, Sleep], Outcome, None]
 class Job:
     """A VM's flow and the ESXi host that it burdens. `flow` is called when its turn comes."""
 
-    host: str
+    host_moid: str
     flow: Callable[[], Flow]
 
 
@@ -117,12 +117,12 @@ class TaskScheduler:
             if self._stopped() or len(self._flows) >= self._limits.per_vcenter:
                 return
             job = waiting.popleft()
-            if self._hosts[job.host] >= self._limits.per_host:
+            if self._hosts[job.host_moid] >= self._limits.per_host:
                 waiting.append(job)
                 continue
             flow = job.flow()
-            self._flows[flow] = job.host
-            self._hosts[job.host] += 1
+            self._flows[flow] = job.host_moid
+            self._hosts[job.host_moid] += 1
             self._resume(flow, None)
 
     def _resume(self, flow: Flow, outcome: Outcome | None) -> None:

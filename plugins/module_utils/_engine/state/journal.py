@@ -34,7 +34,7 @@ REMEMBERED = timedelta(days=90)  # how long a run stays here; what it took says 
 
 @dataclass(frozen=True)
 class Entry:
-    """One VMware snapshot that exists or may exist. `id` is 0 until it is written; `snapshot` "" until it is known.
+    """One VMware snapshot that exists or may exist. `id` is 0 until it is written, `snapshot_moid` "" until known.
 
     `changed` is when its state changed last, UTC in ISO 8601, `uptime` what elapsed.mark says of it. `username` is the
     account that it was asked for with, "" where that is not known. `needed_consolidation`: the VM's disks did before
@@ -44,11 +44,11 @@ class Entry:
     run: str
     hostname: str
     port: int
-    vm: str
+    vm_moid: str
     instance_uuid: str
     vm_name: str
     name: str
-    snapshot: str = ""
+    snapshot_moid: str = ""
     state: str = INTENDED
     note: str = ""
     changed: str = ""
@@ -68,7 +68,7 @@ class Entry:
         """Whether its removal may have been asked for: only that can be why the VM's disks need consolidation now. One
         that was there and is absent since may have been removed before its VM was out of sight.
         """
-        return self.state in (REMOVING, UNCONSOLIDATED) or (self.state == ABSENT and bool(self.snapshot))
+        return self.state in (REMOVING, UNCONSOLIDATED) or (self.state == ABSENT and bool(self.snapshot_moid))
 
     @property
     def unchanged_for(self) -> float:
@@ -128,7 +128,7 @@ class Journal:
                         entry.run,
                         entry.hostname,
                         entry.port,
-                        entry.vm,
+                        entry.vm_moid,
                         entry.instance_uuid,
                         entry.vm_name,
                         entry.name,
@@ -149,7 +149,7 @@ class Journal:
         """These were found on the server, the VM and by the account that they name now."""
         self._write(
             "UPDATE vm_snapshot SET hostname = ?, port = ?, vm = ?, username = ? WHERE id = ?",
-            [(entry.hostname, entry.port, entry.vm, entry.username, entry.id) for entry in entries],
+            [(entry.hostname, entry.port, entry.vm_moid, entry.username, entry.id) for entry in entries],
         )
 
     def created(self, snapshots: Mapping[int, str]) -> None:
@@ -278,8 +278,8 @@ class Journal:
 
     def _entries(self, where: str, value: str) -> list[Entry]:
         columns = (
-            "run, hostname, port, vm, instance_uuid, vm_name, name, snapshot, state, note, changed, creation, username,"
-            " needed_consolidation, uptime, id"
+            "run, hostname, port, vm AS vm_moid, instance_uuid, vm_name, name, snapshot AS snapshot_moid, state, note,"
+            " changed, creation, username, needed_consolidation, uptime, id"
         )
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))

@@ -36,7 +36,7 @@ class Export:
 class Mount:
     """A datastore on one host. `export` is None for what is no NFS."""
 
-    host: str  # managed object ID
+    host_moid: str
     access_mode: str  # readWrite, readOnly
     accessible: bool
     export: Export | None
@@ -53,9 +53,9 @@ class MountedDatastore:
     export: Export | None
     mounts: tuple[Mount, ...]
 
-    def on(self, host: str) -> Mount | None:
+    def on(self, host_moid: str) -> Mount | None:
         """How a host mounts it, or None."""
-        return next((mount for mount in self.mounts if mount.host == host), None)
+        return next((mount for mount in self.mounts if mount.host_moid == host_moid), None)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RegisteredVm:
     """A VM, or a template, with files on a datastore."""
 
     name: str
-    host: str  # managed object ID, "" if unknown
+    host_moid: str  # "" if unknown
     template: bool
 
 

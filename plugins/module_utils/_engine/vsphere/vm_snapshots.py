@@ -54,7 +54,7 @@ _STATE_PATHS = (
 
 
 @understands
-def start_create(session: Session, vm: str, name: str, description: str, quiesce: bool, limit: float) -> str:
+def start_create(session: Session, vm_moid: str, name: str, description: str, quiesce: bool, limit: float) -> str:
     """Start a snapshot without memory of the VM and return the task's managed object ID.
 
     `limit` in seconds is handed to the guest as the quiesce's own limit, within what vSphere takes. Not repeated after
@@ -64,7 +64,7 @@ def start_create(session: Session, vm: str, name: str, description: str, quiesce
     if quiesce:
         minutes = min(max(math.ceil(limit / 60), _QUIESCE_MINUTES[0]), _QUIESCE_MINUTES[1])
         spec = sdk.vim.vm.GuestQuiesceSpec(timeout=minutes)
-    machine = session.managed_object(sdk.vim.VirtualMachine, vm)
+    machine = session.managed_object(sdk.vim.VirtualMachine, vm_moid)
     task = session.call(
         "create a snapshot",
         machine.CreateSnapshotEx_Task,
@@ -78,12 +78,12 @@ def start_create(session: Session, vm: str, name: str, description: str, quiesce
 
 
 @understands
-def start_remove(session: Session, snapshot: str) -> str:
+def start_remove(session: Session, snapshot_moid: str) -> str:
     """Start the removal of one snapshot, its children stay; return the task's managed object ID.
 
     Not repeated after a broken connection: the caller has to know that it may have asked before.
     """
-    node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
+    node = session.managed_object(sdk.vim.vm.Snapshot, snapshot_moid)
     task = session.call(
         "remove a snapshot", node.RemoveSnapshot_Task, removeChildren=False, consolidate=True, repeatable=False
     )
@@ -91,9 +91,9 @@ def start_remove(session: Session, snapshot: str) -> str:
 
 
 @understands
-def start_consolidate(session: Session, vm: str) -> str:
+def start_consolidate(session: Session, vm_moid: str) -> str:
     """Start the consolidation of the VM's disks; return the task's managed object ID. Safe to repeat."""
-    machine = session.managed_object(sdk.vim.VirtualMachine, vm)
+    machine = session.managed_object(sdk.vim.VirtualMachine, vm_moid)
     return str(session.call("consolidate disks", machine.ConsolidateVMDisks_Task)._moId)
 
 
@@ -168,9 +168,9 @@ class Creations:
 
 
 @understands
-def creations(session: Session, vm: str) -> Creations:
+def creations(session: Session, vm_moid: str) -> Creations:
     """What became of creations whose answer was lost."""
-    machine = session.managed_object(sdk.vim.VirtualMachine, vm)
+    machine = session.managed_object(sdk.vim.VirtualMachine, vm_moid)
     tasks = inventory.read_referenced(
         session,
         [machine],

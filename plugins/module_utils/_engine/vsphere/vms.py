@@ -67,7 +67,7 @@ class Vm:
     name: str
     instance_uuid: str
     vmx_path: str
-    host: str  # managed object ID of its ESXi host, "" if unknown
+    host_moid: str  # of its ESXi host, "" if unknown
     power: str  # poweredOn, poweredOff, suspended
     template: bool
     connected: bool
@@ -159,7 +159,7 @@ def vm_of(moid: str, properties: inventory.Properties) -> Vm:
         name=inventory.unescape(properties.get("name", "")),
         instance_uuid=properties.get("config.instanceUuid", ""),
         vmx_path=properties.get("config.files.vmPathName", ""),
-        host=getattr(properties.get("runtime.host"), "_moId", ""),
+        host_moid=getattr(properties.get("runtime.host"), "_moId", ""),
         power=power,
         template=bool(properties.get("config.template", False)),
         connected=connection == "connected",

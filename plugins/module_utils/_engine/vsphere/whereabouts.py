@@ -26,12 +26,12 @@ class Whereabouts:
     the VMware snapshot.
     """
 
-    vm: str
+    vm_moid: str
     state: VmState
     restored: bool = False
 
 
-def locate(session: Session, vm: str, instance_uuid: str, name: str, state: VmState | None) -> Whereabouts | None:
+def locate(session: Session, vm_moid: str, instance_uuid: str, name: str, state: VmState | None) -> Whereabouts | None:
     """Find the VM that had this managed object ID and instance UUID, as far as the session sees it.
 
     `state` is what bears that ID today, `name` the VMware snapshot's, which is unique: what bears it is the VM, or a
@@ -39,12 +39,12 @@ def locate(session: Session, vm: str, instance_uuid: str, name: str, state: VmSt
     bears the snapshot. Raises VSphereError.
     """
     if state is not None and (not instance_uuid or state.instance_uuid in ("", instance_uuid)):
-        return Whereabouts(vm, state)
+        return Whereabouts(vm_moid, state)
     if not instance_uuid:
         return None
     found = states(session, find_by_instance_uuid(session, instance_uuid))
     if state is not None and state.named(name):
-        found[vm] = state
+        found[vm_moid] = state
     if not found:
         return None
     # One that cannot be read may bear it as well, and comes before one that may be restored: neither is touched.

@@ -145,7 +145,7 @@ def planned(name: str, label: str, datastore: str, **changes: Any) -> Plan:
         vms.Disk("Hard disk 2", (("ds-2", f"{name}/{label}"),), False),
     )
     odd = vms.Vm(
-        moid="vm-1", name=name, instance_uuid="5029-1", vmx_path=f"[{datastore}] {name}.vmx", host="host-1",
+        moid="vm-1", name=name, instance_uuid="5029-1", vmx_path=f"[{datastore}] {name}.vmx", host_moid="host-1",
         power="poweredOn", template=False, connected=True, readable=True, guest="linux", tools="running", disks=disks,
         consolidation_needed=False, obstacles=(),
     )  # fmt: skip
@@ -182,7 +182,7 @@ def stored(properties: dict[str, str]) -> record.Record:
 @given(name=NAMES, path=NAMES, reason=NAMES, times=st.sampled_from([1, 1, 1, 300]))
 def test_the_record_on_the_zfs_snapshot_survives_every_name(name: str, path: str, reason: str, times: int) -> None:
     plan = planned(name, path, path)
-    hold = Hold(plan.members[0], snapshot=path, level="filesystem", reason=reason)
+    hold = Hold(plan.members[0], snapshot_moid=path, level="filesystem", reason=reason)
     written = record.Record(
         run=STARTED, host="0123456789ab", consistency="filesystem", complete=True, sealed=True,
         vmware_snapshot=identity.snapshot_name(STARTED), problems=[reason],
@@ -261,7 +261,7 @@ def shown(name: str, reason: str) -> dict[str, tuple[str, str]]:
         journal.note({number: reason})
         journal.end_run(STARTED, {"consistency": "crash", "complete": False, "problems": [reason], "vms": [vm]})
         (stored,) = journal.open_entries()
-        assert (stored.vm_name, stored.instance_uuid, stored.vm, stored.note) == (name, name, reason, reason)
+        assert (stored.vm_name, stored.instance_uuid, stored.vm_moid, stored.note) == (name, name, reason, reason)
         found = journal.run(STARTED)
         assert found is not None and found.result["vms"] == [vm]
     commands = {"status": (), "show": (STARTED,), "recover": ("--dry-run",)}

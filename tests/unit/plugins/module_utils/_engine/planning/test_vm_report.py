@@ -16,7 +16,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vms import Disk, Vm
 
 WEB = Vm(
-    moid="vm-1", name="web", instance_uuid="5029-1", vmx_path="[ds] web/web.vmx", host="host-1", power="poweredOn",
+    moid="vm-1", name="web", instance_uuid="5029-1", vmx_path="[ds] web/web.vmx", host_moid="host-1", power="poweredOn",
     template=False, connected=True, readable=True, guest="linux", tools="running",
     disks=(Disk("Hard disk 1", (("ds-1", "web/web.vmdk"),), False),), consolidation_needed=False, obstacles=(),
 )  # fmt: skip

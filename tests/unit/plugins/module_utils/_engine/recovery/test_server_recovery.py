@@ -57,7 +57,7 @@ class World:
             server.add(Credential("vc", username, "tank", id=number), Secret(username))
 
         def work(session: Any, given: Sequence[Entry]) -> None:
-            self.done += [(session.username, one.vm) for one in given]
+            self.done += [(session.username, one.vm_moid) for one in given]
 
         def guarded(task: Callable[[], None], given: Sequence[Entry]) -> bool:
             task()
@@ -108,7 +108,7 @@ def test_who_knows_that_there_is_something_unread_has_the_last_word(monkeypatch:
 def test_nothing_is_absent_while_an_account_cannot_look(monkeypatch: pytest.MonkeyPatch, error: QuiesceError) -> None:
     world = World(monkeypatch, a={"vm-1": SEEN}, b=error)
     visited = world.run(entry(1, "vm-1", "a"), entry(2, "vm-2", "b"), entry(3, "vm-3", "a"), tries=3)
-    assert world.done == [("a", "vm-1")] and [one.vm for one in visited.left] == ["vm-2", "vm-3"]
+    assert world.done == [("a", "vm-1")] and [one.vm_moid for one in visited.left] == ["vm-2", "vm-3"]
     tries = 1 if isinstance(error, LoginRefused) else 3  # a refused one would get locked
     assert world.logins.count("b") == tries and world.logins.count("a") == 1
 

@@ -266,7 +266,7 @@ def test_matching_and_planning_grow_with_datasets_and_vms(monkeypatch: pytest.Mo
         datastore, folder = (f"ds-{number}", "") if apart else ("ds-0", f"vm{number:05}/")
         disk = Disk("Hard disk 1", ((datastore, f"{folder}x/x.vmdk"),), False)
         return Vm(
-            moid=f"vm-{number}", name=f"vm{number}", instance_uuid=str(number), vmx_path="", host="host-1",
+            moid=f"vm-{number}", name=f"vm{number}", instance_uuid=str(number), vmx_path="", host_moid="host-1",
             power="poweredOn", template=False, connected=True, readable=True, guest="linux", tools="running",
             disks=(disk,), consolidation_needed=False, obstacles=(),
         )  # fmt: skip

@@ -77,7 +77,7 @@ def member(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any
     )
     values: dict[str, Any] = {
         "server": "vc", "server_id": "1234", "credential": 1, "moid": "vm-1", "name": "web", "instance_uuid": "5029-1",
-        "vmx_path": "[a] web/web.vmx", "host": "host-1", "guest": "linux",
+        "vmx_path": "[a] web/web.vmx", "host_moid": "host-1", "guest": "linux",
         "power": "poweredOff" if level == STILL else "poweredOn", "action": NOTHING if level == STILL else QUIESCE,
         "level": level, "datasets": ("tank/a",), "disks": placed,
     }  # fmt: skip
@@ -86,7 +86,7 @@ def member(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any
 
 def hold(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any) -> Hold:
     still = level == STILL
-    values = {"snapshot": "" if still else "snapshot-1", "quiesced": not still, "level": level}
+    values = {"snapshot_moid": "" if still else "snapshot-1", "quiesced": not still, "level": level}
     return Hold(member(level, chains), **{**values, **changes})
 
 
@@ -211,7 +211,7 @@ def test_a_level_is_what_the_tree_shows_and_no_better_than_the_plan(
 
 def test_what_failed_before_keeps_its_reason(there: There) -> None:
     there.vms["vm-1"] = state()
-    failed = hold(CRASH, snapshot="", quiesced=False, reason="it failed", hindrance="vm")
+    failed = hold(CRASH, snapshot_moid="", quiesced=False, reason="it failed", hindrance="vm")
     assert there.first(failed).findings["vm-1"] == Finding(CRASH, "it failed", "vm")
     unquiesced = hold(CRASH, quiesced=False, reason="quiescing failed", hindrance="quiesce")
     unquiesced.member = replace(unquiesced.member, action=SNAPSHOT)
@@ -356,7 +356,7 @@ def test_each_look_says_which_datasets_hold_files_of_the_vm(
 ) -> None:
     """Their records have to list it, also where the plan had seen nothing of it there."""
     there.vms["vm-1"] = state()
-    one = hold(level, snapshot="snapshot-1")
+    one = hold(level, snapshot_moid="snapshot-1")
     first = there.first(one)
     assert first.datasets == {"vm-1": {"tank/a"}}
     there.vms["vm-1"] = state(**changes)

@@ -25,10 +25,10 @@ from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, Pool
 NAME = "tank/a@one"
 MEMBER = Member(
     server="vc.lab", server_id="1234", credential=1, moid="vm-1", name="web", instance_uuid="5029-1",
-    vmx_path="[a] web/web.vmx", host="host-1", guest="linux", power="poweredOn", action="quiesce", level="filesystem",
-    datasets=("tank/a",), spans=("tank/b",),
+    vmx_path="[a] web/web.vmx", host_moid="host-1", guest="linux", power="poweredOn",
+    action="quiesce", level="filesystem", datasets=("tank/a",), spans=("tank/b",),
 )  # fmt: skip
-HOLD = replace(Hold.planned(MEMBER), snapshot="snapshot-7", level="filesystem", started=1.0, released=3.5)
+HOLD = replace(Hold.planned(MEMBER), snapshot_moid="snapshot-7", level="filesystem", started=1.0, released=3.5)
 ANYTHING = Policy()
 DOCUMENTED = yaml.safe_load(vmware_coordinated_snapshot.RETURN)
 

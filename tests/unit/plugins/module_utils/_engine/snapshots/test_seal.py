@@ -49,11 +49,11 @@ def hold(name: str, *datasets: str, level: str = "filesystem", wanted: bool = Tr
     )
     member = Member(
         server="vc.lab", server_id="1234", credential=1, moid=f"vm-{name}", name=name, instance_uuid=f"uuid-{name}",
-        vmx_path=f"[ds] {name}/{name}.vmx", host="host-1", guest="linux", power="poweredOn",
+        vmx_path=f"[ds] {name}/{name}.vmx", host_moid="host-1", guest="linux", power="poweredOn",
         action=QUIESCE if wanted else NOTHING, level=level, datasets=datasets, wanted=wanted, disks=disks,
     )  # fmt: skip
     one = Hold.planned(member)
-    one.snapshot = f"snapshot-{name}"
+    one.snapshot_moid = f"snapshot-{name}"
     return replace(one, **changes)
 
 
@@ -179,12 +179,12 @@ def realistic(number: int, dataset: str) -> Hold:
     member = Member(
         server="vcenter01.corp.example.com", server_id="1234", credential=1, moid=f"vm-{20000 + 7 * number}", name=name,
         instance_uuid=str(uuid.UUID(hashlib.md5(name.encode()).hexdigest())),
-        vmx_path=f"[{datastore}] {name}/{name}.vmx", host=f"host-{number % 40}", guest="linux", power="poweredOn",
+        vmx_path=f"[{datastore}] {name}/{name}.vmx", host_moid=f"host-{number % 40}", guest="linux", power="poweredOn",
         action=QUIESCE, level="filesystem", datasets=(dataset,), disks=disks, spans=("the datastore local-ssd",),
     )  # fmt: skip
     reason = "quiescing failed: An error occurred while quiescing the virtual machine (ApplicationQuiesceFault)"
     one = replace(Hold.planned(member), level="crash", hindrance="quiesce", reason=reason)
-    return replace(one, snapshot=f"snapshot-{90000 + 3 * number}")
+    return replace(one, snapshot_moid=f"snapshot-{90000 + 3 * number}")
 
 
 def bytes_of_manifest(one: Record) -> int:

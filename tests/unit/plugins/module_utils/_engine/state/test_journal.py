@@ -210,4 +210,4 @@ def test_a_creation_that_was_asked_for_twice_stays_so(database: Database) -> Non
     assert creation(journal) is Creation.REPEATED
     journal.created({entry: "snapshot-1"})
     (found,) = journal.open_entries()
-    assert (found.creation, found.snapshot, found.state) == (Creation.REPEATED, "snapshot-1", "created")
+    assert (found.creation, found.snapshot_moid, found.state) == (Creation.REPEATED, "snapshot-1", "created")

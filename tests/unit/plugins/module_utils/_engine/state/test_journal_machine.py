@@ -250,7 +250,14 @@ class JournalMachine(RuleBasedStateMachine):
         assert list(open_now) == sorted(id_ for id_, known in self.known.items() if known.state != GONE)
         for id_, entry in open_now.items():
             known = self.known[id_]
-            told = (entry.name, entry.state, entry.snapshot, entry.note, entry.creation, entry.needed_consolidation)
+            told = (
+                entry.name,
+                entry.state,
+                entry.snapshot_moid,
+                entry.note,
+                entry.creation,
+                entry.needed_consolidation,
+            )
             assert told == (known.name, known.state, known.snapshot, known.note, known.creation, known.needed)
         assert {run.id: run.state for run in self.journal.runs()} == self.runs
         assert {run.id for run in self.journal.runs((RELEASING,))} == {

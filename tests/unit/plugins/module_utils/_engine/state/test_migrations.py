@@ -55,7 +55,7 @@ def paths(tmp_path: Path) -> Paths:
 def test_what_is_known_of_each_creation(paths: Paths, read_only: bool) -> None:
     """In doubt the value that has its absence proved with more care."""
     with Database.open(paths, read_only) as opened:
-        found = {entry.vm: entry.creation for entry in Journal(opened).entries("r")}
+        found = {entry.vm_moid: entry.creation for entry in Journal(opened).entries("r")}
     assert found == {
         "intended0": Creation.ASKED,
         "created0": Creation.MADE,
@@ -87,7 +87,9 @@ def test_what_it_could_not_consolidate_is_open_again(paths: Paths, read_only: bo
                 )
     connection.close()
     with Database.open(paths, read_only) as opened:
-        found = [(one.vm, one.name, one.state, one.note) for one in Journal(opened).open_entries() if one.run == "old"]
+        found = [
+            (one.vm_moid, one.name, one.state, one.note) for one in Journal(opened).open_entries() if one.run == "old"
+        ]
     assert found == [
         ("failed", "0", UNCONSOLIDATED, failed),
         ("failed always", "2", UNCONSOLIDATED, failed),
