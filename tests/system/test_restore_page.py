@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What docs/howto/restore.md has a person run to read the record of a ZFS snapshot works on a real one."""
+"""The script in docs/howto/restore.md reads the record of a real ZFS snapshot."""
 
 from __future__ import annotations
 
@@ -41,4 +41,4 @@ def test_the_script_of_the_restore_page_reads_the_record(
 
     scene.engine.zfs.run("set", "quiesce.vmware_zfs:complete=no", taken["zfs_snapshot"])
     said = record(taken["zfs_snapshot"])
-    assert said.returncode == 1 and said.stdout == "" and "no record that is sealed" in said.stderr
+    assert said.returncode == 1 and said.stdout == "" and "no sealed record" in said.stderr
