@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: every case with every system, into build/bench.json, docs/benchmarks.md and docs/scaling.md.
+"""`make bench`: measure every case with every system, for build/bench.json, docs/benchmarks.md and docs/scaling.md.
 
     python -m benchmarks [--small] [--only REGEX] [--systems REGEX] [--keep] [--runs N]
 
-It can be made in parts: with --keep what build/bench.json holds of other cases and systems stays, if it was measured
-here and at this commit, and the page is written once there is something of all. Exit status 1 says that a target is
-missed. --small is what CI runs, into build/bench-small.json: its targets are requests and ratios alone, never seconds.
+You can measure in parts: --keep keeps the results of other cases and systems in build/bench.json, if they were measured
+on this machine and at this commit. The pages are written when all results exist. The exit status is 1 if a target is
+missed. CI runs --small, which writes build/bench-small.json; its targets are only requests and ratios, never seconds.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from .cases import ENGINE, FULL, PEERS, SCALE, SEQUENTIAL, SMALL, Case
 from .figures import Figures
 
 RESULTS = BUILD / "bench.json"
-SMALL_RESULTS = BUILD / "bench-small.json"  # CI's must not replace those that took an hour
-_LONG = 20.0  # seconds; a hold window that cannot be shorter is not measured more than once
-# Seconds; what goes one VM after the other for longer is not run, because its least time is known. A playbook's loop
-# takes three times that.
+SMALL_RESULTS = BUILD / "bench-small.json"  # the results of CI must not replace those of a long measurement
+_LONG = 20.0  # seconds; cases with a longer minimum are measured only once
+# Seconds; a system that handles one VM at a time is not run if its minimum is longer, because the minimum is known.
+# The loop of a playbook takes three times its minimum.
 _LONGEST = {SEQUENTIAL: 600.0, **{system: 100.0 for system in PEERS if system.endswith("loop")}}
 
 
@@ -52,9 +52,11 @@ def main() -> int:
         if re.search(options.only, name) and re.search(options.systems, system):
             print(f"{name}: {system} ...", flush=True)
             results[name, system] = {"name": name, "system": system, **measure()}
-            _write(facts, options, results)  # each time: it takes an hour, and --keep goes on from here
+            _write(
+                facts, options, results
+            )  # after each case: a measurement takes an hour, and --keep continues from here
     found = _write(facts, options, results)
-    if set(wanted) == results.keys() and not options.small:  # a page with holes would be committed some day
+    if set(wanted) == results.keys() and not options.small:  # never write an incomplete page
         report.write(found)
     missed = [name for name, verdict in found["targets"].items() if verdict["met"] is False]
     print(report.target_table(found["targets"]))
@@ -64,11 +66,13 @@ def main() -> int:
 def _kept(
     facts: dict[str, str], options: argparse.Namespace, wanted: list[tuple[str, str]]
 ) -> dict[tuple[str, str], targets.Result]:
-    """What was measured before of the cases and systems that there are."""
+    """The earlier results of the current cases and systems."""
     before = json.loads(_results_file(options).read_text(encoding="utf-8"))
     other = [name for name in facts if name != "date" and facts[name] != before["machine"][name]]
     if other:
-        sys.exit(f"What was measured before has another {' and '.join(other)}: measure all, without --keep.")
+        sys.exit(
+            f"The earlier results have a different {' and '.join(other)}. Measure everything again, without --keep."
+        )
     found = {(one["name"], one["system"]): one for one in before["cases"]}
     return {key: found[key] for key in wanted if key in found}
 
@@ -80,7 +84,7 @@ def _results_file(options: argparse.Namespace) -> Path:
 def _write(
     facts: dict[str, str], options: argparse.Namespace, results: dict[tuple[str, str], targets.Result]
 ) -> dict[str, Any]:
-    """Put what is known by now into the file of results, and return it."""
+    """Write the current results to the results file, and return them."""
     found = {
         "machine": facts,
         "cases": list(results.values()),
@@ -91,12 +95,14 @@ def _write(
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the engine beside its peers.")
-    parser.add_argument("--small", action="store_true", help="a few cases, for CI")
-    parser.add_argument("--only", default="", metavar="REGEX", help="the cases whose names match")
-    parser.add_argument("--systems", default="", metavar="REGEX", help="the systems whose names match")
-    parser.add_argument("--keep", action="store_true", help="keep what was measured before of the others")
-    parser.add_argument("--runs", type=int, default=3, help="runs of the engine in each short case; the median counts")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the engine and other tools.")
+    parser.add_argument("--small", action="store_true", help="measure only a few cases, for CI")
+    parser.add_argument("--only", default="", metavar="REGEX", help="measure only the cases whose names match")
+    parser.add_argument("--systems", default="", metavar="REGEX", help="measure only the systems whose names match")
+    parser.add_argument("--keep", action="store_true", help="keep the earlier results of other cases and systems")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="runs of the engine in each short case; the result is the median"
+    )
     return parser.parse_args()
 
 
@@ -104,7 +110,7 @@ Measurement = Callable[[], dict[str, Any]]
 
 
 def _measurements(options: argparse.Namespace, host: StorageHost) -> Iterator[tuple[str, str, Measurement]]:
-    """Everything that can be measured: case, system, and how. What needs a quiet machine most comes first."""
+    """All measurements: case, system and function. Those that need an idle machine most come first."""
     cases = SMALL if options.small else FULL
     for system in (ENGINE, SEQUENTIAL, *PEERS):
         for case in cases:
@@ -112,9 +118,9 @@ def _measurements(options: argparse.Namespace, host: StorageHost) -> Iterator[tu
                 yield case.name, system, partial(_case, case, system, host, options.runs)
         if system == ENGINE and not options.small:
             for module in (module_overhead.OURS, module_overhead.CONNECTING, module_overhead.PING):
-                yield "a module's call", module, partial(_overhead, module)
+                yield "module start", module, partial(_overhead, module)
     if not options.small:
-        yield SCALE, ENGINE, lambda: _beside(zfs_scale.measure(host)["figures"])
+        yield SCALE, ENGINE, lambda: _result(zfs_scale.measure(host)["figures"])
 
 
 def _case(case: Case, system: str, host: StorageHost, runs: int) -> dict[str, Any]:
@@ -127,10 +133,10 @@ def _case(case: Case, system: str, host: StorageHost, runs: int) -> dict[str, An
 
 
 def _overhead(module: str) -> dict[str, Any]:
-    return _beside({"seconds": median(module_overhead.measure(module) for _unused in range(3))})
+    return _result({"seconds": median(module_overhead.measure(module) for _unused in range(3))})
 
 
-def _beside(figures: Figures) -> dict[str, Any]:
+def _result(figures: Figures) -> dict[str, Any]:
     return {"figures": figures, "case": {}, "computed": False}
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pictures of docs/benchmarks.md. The same data gives the same files."""
+"""The charts of docs/benchmarks.md. The same data always gives the same files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def limit_chart(held: dict[str, Figures]) -> None:
     axes.barh(names, [held[name]["of_limit"] for name in names], color="#3a7ca5")
     axes.axvline(1.0, color="#444444", linewidth=1)
     axes.invert_yaxis()
-    axes.set_xlabel("hold window / limit")
+    axes.set_xlabel("hold window / minimum")
     _save(figure, "benchmarks-limit.svg")
 
 
@@ -49,7 +49,7 @@ def peer_chart(results: dict[Any, Any]) -> None:
     axes.set_yticks([place + 0.4 for place in range(len(names))], names)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlabel("hold window, seconds (logarithmic)")
+    axes.set_xlabel("hold window in seconds (logarithmic)")
     axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3)
     _save(figure, "benchmarks-peers.svg")
 

@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m benchmarks.controller`: what hosts and forks cost the machine that runs ansible-playbook.
+"""`python -m benchmarks.controller`: the cost of hosts and forks on the machine that runs ansible-playbook.
 
-A play over hosts that are all this machine: its processor time and, again and again, the memory of ansible-playbook and
-its forks (proportional set size: shared pages count once). Once with a command that costs nothing, which leaves the
-controller's own share, and once with a module of ours, which then runs here too. ssh's own share is not in it.
-docs/scaling.md gets its table.
+It runs a play on many hosts, all of which are this machine. It measures the CPU time and, repeatedly, the memory of
+ansible-playbook and its forks (proportional set size: shared pages count once). One play uses a command that costs
+nothing, which gives the controller's own share. Another play uses a module of this collection, which also runs on this
+machine. The cost of ssh is not included. The results are for a table in docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ importlib.import_module("tests.conftest")  # makes the collection importable, by
 
 PLAY = "- hosts: all\n  gather_facts: false\n  tasks:\n    - {task}\n      ignore_errors: true\n"
 COMMAND = "ansible.builtin.raw: sleep {seconds}"
-# Refused for its input, after everything is imported.
+# The module rejects its input after it has imported everything.
 MODULE = (
     "quiesce.vmware_zfs.vmware_coordinated_snapshot: {dataset: tank/bench, name: bench, vm_timeout: 2, max_hold: 1}"
 )
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def play(task: str, hosts: int, forks: int) -> dict[str, Any]:
-    """Run the task on so many hosts with so many forks. Returns cpu_seconds and peak_mb."""
+    """Run the task on `hosts` hosts with `forks` forks. Returns cpu_seconds and peak_mb."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "play.yml").write_text(PLAY.format(task=task), encoding="utf-8")
         Path(folder, "hosts").write_text("".join(f"host{number}\n" for number in range(hosts)), encoding="utf-8")
@@ -82,7 +82,7 @@ def cpu(usage: resource.struct_rusage) -> float:
 
 
 def memory_mb(parent: int) -> float:
-    """What ansible-playbook and its forks hold. What they started, a shell and the module, has another command line."""
+    """The memory of ansible-playbook and its forks. Their child processes (shell, module) have other command lines."""
     found = 0.0
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -92,7 +92,7 @@ def memory_mb(parent: int) -> float:
             if parent not in (int(process.name), int(facts["PPid"])):
                 continue
             lines = (process / "smaps_rollup").read_text().splitlines()
-        except (OSError, ValueError):  # it has ended meanwhile
+        except (OSError, ValueError):  # the process has ended
             continue
         found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
     return found

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine as a program of its own: it takes a job as JSON on standard input and prints what it cost.
+"""Run the engine as a separate program: it reads a job as JSON from standard input and prints its cost.
 
-With --plan it plans only. Measured are the calls that the module makes; Python's start and its imports are left to
-module_overhead.py.
+With --plan, it only plans. It measures the calls that the module makes. The start of Python and the imports are not
+included; module_overhead.py measures those.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a case cost, read from the simulators' own traces, so that every system is measured with the same eyes."""
+"""The cost of a case, from the traces of the simulators, so that every system is measured in the same way."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Figures = dict[str, float]
 
 
 def of_traces(traces: Sequence[Sequence[dict[str, Any]]], vms: int) -> Figures:
-    """Hold window and hold of each VM (seconds), requests in all and per VM, waits.
+    """Hold window and hold of each VM (seconds), requests in total and per VM, and waits.
 
-    A VM is held from the start of its snapshot's creation to the end of its removal. Raises ValueError when not every
-    VM was snapshotted and released: a system that leaves some out is no faster, but wrong.
+    A VM is held from the start of the creation of its VMware snapshot to the end of the removal. Raise ValueError if a
+    VM was not snapshotted and released: a system that skips VMs is not faster, but wrong.
     """
     held = [hold for trace in traces for hold in _holds(trace)]
     if len(held) != vms:
@@ -39,14 +39,14 @@ def of_traces(traces: Sequence[Sequence[dict[str, Any]]], vms: int) -> Figures:
 
 
 def _holds(trace: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
-    """When each VM's first creation began and its last removal ended, on the simulator's clock."""
+    """The start of the first creation and the end of the last removal for each VM, by the clock of the simulator."""
     begun = dict(reversed(_tasks(trace, "CreateSnapshot", "started")))
     ended = dict(_tasks(trace, "RemoveSnapshot", "finished"))
     return [(begun[vm], ended[vm]) for vm in begun.keys() & ended.keys()]
 
 
 def _window(traces: Sequence[Sequence[dict[str, Any]]]) -> float:
-    """The longest time from the first VM's hold to the last one's end. Each simulator has a clock of its own."""
+    """The longest time from the first hold to the end of the last one. Each simulator has its own clock."""
     windows = []
     for trace in traces:
         holds = _holds(trace)
@@ -55,7 +55,7 @@ def _window(traces: Sequence[Sequence[dict[str, Any]]]) -> float:
 
 
 def _quiet_waits(trace: Sequence[dict[str, Any]]) -> float:
-    """Waits per second during the longest time in which no task started or ended; 0 when that is under two seconds."""
+    """Waits per second in the longest time without a start or end of a task; 0 if that is less than two seconds."""
     instants = sorted(entry["time"] for entry in trace if entry["kind"] == "task")
     seconds, begin = max(((after - before, before) for before, after in pairwise(instants)), default=(0.0, 0.0))
     if seconds < 2:
@@ -64,7 +64,7 @@ def _quiet_waits(trace: Sequence[dict[str, Any]]) -> float:
 
 
 def _tasks(trace: Sequence[dict[str, Any]], method: str, event: str) -> list[tuple[str, float]]:
-    """VM and time of each."""
+    """The VM and the time of each of these events."""
     return [
         (entry["vm"], entry["time"])
         for entry in trace

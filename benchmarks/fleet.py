@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m benchmarks.fleet`: simulate a fleet of 1,000 storage hosts and write what comes out.
+"""`python -m benchmarks.fleet`: simulate a fleet of 1,000 storage hosts.
 
-build/fleet.json has everything, second by second; docs/scaling.md gets its tables and picture. A seed repeats a
-simulation.
+build/fleet.json gets all results, for each second. docs/scaling.md gets the tables and the chart. The same seed repeats
+a simulation.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.lab.places import ROOT
 importlib.import_module("tests.conftest")  # makes the collection importable
 
 JITTERS = (0, 30, 120, 300, 600, 1200, 3600)
-SHOWN = (0, 30, 300, 1200)  # in the picture
-SLOW = 3.0  # times as long, for VMs that are
+SHOWN = (0, 30, 300, 1200)  # in the chart
+SLOW = 3.0  # how many times longer slow VMs take
 NIGHTS = 5
 
 

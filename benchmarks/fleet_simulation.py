@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fleet of storage hosts with one and the same schedule asks of its vCenters, by discrete events (simpy).
+"""A discrete-event simulation (simpy) of the load on the vCenters of a fleet of storage hosts with the same schedule.
 
-Each storage host has its turn where schedule and jitter put it, creates VMware snapshots within the limits of its task,
-takes its ZFS snapshot and removes them; a vCenter works on so many operations at a time and queues the others. What the
-simulation does not know: that a vCenter slows down under load, and what others ask of it meanwhile.
+Each storage host starts its run at the time that schedule and jitter define. It creates VMware snapshots within the
+limits of its task, takes its ZFS snapshot, and removes the VMware snapshots. A vCenter works on a limited number of
+operations at a time and queues the others. The simulation does not include that a vCenter slows down under load, nor
+the load from other clients.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Fleet:
-    """What the fleet is taken to be; times in seconds. docs/scaling.md says where each figure is from."""
+    """The assumed fleet. Times are in seconds. docs/scaling.md gives the source of each figure."""
 
     vms: tuple[int, ...] = (40_000, 20_000, 10_000, 10_000, 8_000, 4_000, 3_000, 2_000, 2_000, 1_000)  # of each vCenter
     vms_per_storage_host: int = 100  # on average; some have three times as many
-    esxi_hosts: int = 16  # on which the VMs of one storage host run
-    operations: int = 640  # that a vCenter works on before it queues
-    sessions: int = 2_000  # that a vCenter admits
+    esxi_hosts: int = 16  # that run the VMs of one storage host
+    operations: int = 640  # that a vCenter works on at a time, before it queues
+    sessions: int = 2_000  # that a vCenter accepts
     creation: float = 2.0  # the median of a log-normal distribution
-    removal: float = 2.0  # likewise
+    removal: float = 2.0  # also the median
     spread: float = 0.5  # sigma of both: one in 20 takes 2.3 times the median
-    preparation: float = 2.0  # from the start of a turn to its first request: login, matching, plan
-    zfs_snapshot: float = 1.0  # with the look at what each VM has reached
+    preparation: float = 2.0  # from the start of a run to its first request: login, matching, plan
+    zfs_snapshot: float = 1.0  # including the check of each VM
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class StorageHost:
 
 
 class Vcenter:
-    """A vCenter while it is simulated, with what is asked of it (at work and queued) and the sessions that are open."""
+    """A simulated vCenter, with its operations (in progress and queued) and its open sessions."""
 
     def __init__(self, environment: simpy.Environment, fleet: Fleet) -> None:
         self.workers = simpy.Resource(environment, fleet.operations)
@@ -77,9 +78,9 @@ class Vcenter:
 
 
 def simulate(fleet: Fleet, jitter: int, seed: int = 1, schedule: Schedule | None = None) -> dict[str, Any]:
-    """One turn of the whole fleet. The same seed draws the same VMs and places, whatever the jitter: the work is equal.
+    """Simulate one run of each storage host. The same seed gives the same VMs and the same work for every jitter.
 
-    Returns plain data: a list `vcenters` with what each saw, and `hold_windows` of all storage hosts, in seconds.
+    Returns plain data: a list `vcenters` with the figures of each, and `hold_windows` of all storage hosts, in seconds.
     """
     schedule = schedule or Schedule("0", "2")
     schedule.check_jitter(jitter)
@@ -152,7 +153,7 @@ def _turn(
 
 
 def _phase(environment: simpy.Environment, vcenter: Vcenter, operations: Sequence[tuple[int, float]]) -> simpy.Event:
-    """All creations or all removals of a turn (ESXi host, seconds), as many at a time as the limits of a task allow."""
+    """All creations or all removals of a run (ESXi host, seconds), within the limits of a task."""
     waiting, busy = list(reversed(operations)), Counter[int]()
     flows = (_flow(environment, vcenter, waiting, busy) for _unused in range(Limits().per_vcenter))
     return simpy.AllOf(environment, [environment.process(flow) for flow in flows])
@@ -161,7 +162,7 @@ def _phase(environment: simpy.Environment, vcenter: Vcenter, operations: Sequenc
 def _flow(
     environment: simpy.Environment, vcenter: Vcenter, waiting: list[tuple[int, float]], busy: Counter[int]
 ) -> Process:
-    """One operation after the other, until those left are all for full hosts; whoever frees a place goes on there."""
+    """Work on one operation at a time, until the rest is only for busy hosts; the flows of those hosts handle it."""
     most = Limits().per_host
     while True:
         place = next((at for at in range(len(waiting) - 1, -1, -1) if busy[waiting[at][0]] < most), None)
@@ -184,7 +185,7 @@ def _watch(environment: simpy.Environment, vcenter: Vcenter, curve: list[tuple[i
 
 
 def summary(fleet: Fleet, found: dict[str, Any]) -> dict[str, Any]:
-    """A simulation in a few figures: the worst of the vCenters, and the hold windows of the storage hosts."""
+    """The main figures of a simulation: those of the worst vCenter, and the hold windows of the storage hosts."""
     windows, seen = found["hold_windows"], found["vcenters"]
     return {
         "jitter": found["jitter"],
@@ -203,23 +204,23 @@ def summary(fleet: Fleet, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def rule(fleet: Fleet, vms: int) -> int:
-    """The jitter (seconds) for a vCenter with so many VMs: on average it has 150 operations in flight."""
+    """The jitter (seconds) with which a vCenter with `vms` VMs has 150 operations in flight on average."""
     return min(LONGEST_JITTER, math.ceil(vms * seconds_per_vm(fleet) / 150))
 
 
 def seconds_per_vm(fleet: Fleet) -> float:
-    """What vCenter works for one VM on average, in both operations."""
+    """The average time for both operations of one VM."""
     return (fleet.creation + fleet.removal) * math.exp(fleet.spread**2 / 2)
 
 
 def most_by_rule(fleet: Fleet, vms: int, nights: int) -> int:
-    """The most that a vCenter with so many VMs has in flight with the rule's jitter, in any of so many draws."""
+    """The maximum in flight on a vCenter with `vms` VMs and the jitter of the rule, over `nights` simulations."""
     alone = replace(fleet, vms=(vms,))
     draws = (simulate(alone, rule(fleet, vms), seed) for seed in range(nights))
     return max(int(found["vcenters"][0]["most_in_flight"]) for found in draws)
 
 
 def assumptions(fleet: Fleet) -> dict[str, Any]:
-    """The fleet as plain data, with what follows from it."""
+    """The fleet as plain data, with derived figures."""
     hosts = sum(max(1, round(vms / fleet.vms_per_storage_host)) for vms in fleet.vms)
     return {**asdict(fleet), **asdict(Limits()), "storage_hosts": hosts, "seconds_per_vm": seconds_per_vm(fleet)}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine that the figures are of."""
+"""The machine on which the figures are measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .interpreter import storage_host_python
 
 
 def facts() -> dict[str, str]:
-    """Plain data; nothing in it tells whose machine it is."""
+    """Plain data that does not identify the owner of the machine."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
@@ -38,7 +38,7 @@ def _commit() -> str:
 
 
 def _of_python(question: str) -> str:
-    """What the Python answers that is measured in."""
+    """The output of a program in the Python that is used for the measurements."""
     return subprocess.run(
         [str(storage_host_python()), "-c", question], capture_output=True, text=True, check=True
     ).stdout.strip()

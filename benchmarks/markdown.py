@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables in Markdown, and their places in pages that people write."""
+"""Create Markdown tables, and insert them into handwritten pages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Mapping, Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table whose columns after the first are numbers."""
+    """Return a table whose columns contain numbers, except for the first one."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def fill(page: str, tables: Mapping[str, str]) -> str:
-    """The page with each table between its two markers. Raises ValueError for a table that has no place."""
+    """Return the page with each table between its two markers. Raise ValueError if a table has no markers."""
     for name, text in tables.items():
         place = re.compile(rf"(<!-- {name}: written by a script -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
         page, places = place.subn(lambda marks, text=text: f"{marks[1]}{text}\n{marks[2]}", page)  # type: ignore[misc]

@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one call of a module costs before it does its work: AnsiballZ, Python's start, imports, arguments.
+"""The cost of a module call before the module does its work: AnsiballZ, start of Python, imports, arguments.
 
-A play calls the module once and then many times; the difference is what one more call costs. Beside it stands
-ansible.builtin.ping, which does nothing else. Of our modules one is refused for its input, and one by a port at which
-nobody answers, after pyVmomi is loaded. As on a storage host, Ansible runs the distribution's Python, and what needs
-pyVmomi starts that of the role `runtime` in its place.
+One play calls the module once, another one many times. The difference gives the cost of one more call. For comparison,
+ansible.builtin.ping is measured, which does nothing else. One of our modules rejects its input; the other one connects
+to a closed port, after it has loaded pyVmomi. As on a storage host, Ansible runs the Python of the distribution, and a
+module that needs pyVmomi replaces itself with the Python of the role `runtime`.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _PLAY = """
       loop: "{{{{ range({calls}) | list }}}}"
       ignore_errors: true
 """
-_ARGUMENTS = {  # and what the call is answered with
+_ARGUMENTS = {  # and what its error message contains
     PING: ("{}", "ok: [localhost]"),
     OURS: (
         "{dataset: tank/bench, name: bench, vm_timeout: 2, max_hold: 1}",
-        "vm_timeout (2 s) is longer than max_hold",
+        "vm_timeout (2 s)",
     ),
     CONNECTING: (
         "{hostname: 127.0.0.9, port: 9, username: u, password: p, name: n, servers: [h], path: /p, datacenter: d}",
-        "127.0.0.9:9 cannot be reached",
+        "127.0.0.9:9",
     ),
 }
 
 
 def measure(module: str) -> float:
-    """Seconds that one more call of the module takes."""
+    """The seconds that one more call of the module takes."""
     with tempfile.TemporaryDirectory() as folder:
         return (_play(module, 1 + _CALLS, Path(folder)) - _play(module, 1, Path(folder))) / _CALLS
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture and the tables of docs/scaling.md, from what the benchmarks found and keep in benchmarks/results/."""
+"""The chart and the tables of docs/scaling.md, from the results in benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .markdown import fill, table
 PAGE = ROOT / "docs" / "scaling.md"
 RESULTS = ROOT / "benchmarks" / "results"
 
-COLOURS = ("#b2182b", "#ef8a62", "#67a9cf", "#2166ac")  # told apart by who sees no red or green, too
+COLOURS = ("#b2182b", "#ef8a62", "#67a9cf", "#2166ac")  # distinguishable with color blindness
 
 
 def write() -> None:
-    """Write the tables again, from all results."""
+    """Write the tables to the page again, from all results."""
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def page(text: str) -> str:
-    """`text` with the tables as they are to be."""
+    """Return `text` with the current tables."""
     bench, controller, fleet = (
         json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("bench", "controller", "fleet")
     )
@@ -33,9 +33,9 @@ def page(text: str) -> str:
 
 
 def draw(found: Mapping[str, Any], jitters: Sequence[int], path: Path) -> None:
-    """Operations and sessions on the largest vCenter over time, and the hold windows of all storage hosts, as an SVG.
+    """Draw operations and sessions on the largest vCenter over time, and the hold windows of all storage hosts, as SVG.
 
-    The same data gives the same file.
+    The same data always gives the same file.
     """
     import matplotlib
 
@@ -56,17 +56,15 @@ def draw(found: Mapping[str, Any], jitters: Sequence[int], path: Path) -> None:
     vms = max(limits["vms"])
     operations.axhline(limits["operations"], color="black", linestyle="--", linewidth=1)
     operations.annotate(
-        f"{limits['operations']}: from here on vCenter queues", (0.99, limits["operations"]),
+        f"{limits['operations']}: above this, vCenter queues", (0.99, limits["operations"]),
         xycoords=("axes fraction", "data"), ha="right", va="bottom",
     )  # fmt: skip
     operations.set(title=f"Operations in flight on the vCenter with {vms:,} VMs", yscale="symlog", ylim=(0, 20_000))
     operations.set_yticks([0, 1, 10, 100, 1000, 10_000], ["0", "1", "10", "100", "1,000", "10,000"])
-    sessions.set(title="Sessions on it", xlabel="minutes after the due minute began")
-    sessions.annotate(f"vCenter admits {limits['sessions']:,}", (0.99, 0.9), xycoords="axes fraction", ha="right")
-    windows.set(
-        title=f"Hold windows of {limits['storage_hosts']:,} storage hosts", xlabel="seconds", ylabel="% are no longer",
-        xlim=(0, None),
-    )  # fmt: skip
+    sessions.set(title="Sessions on this vCenter", xlabel="minutes after the due time")
+    sessions.annotate(f"limit of vCenter: {limits['sessions']:,}", (0.99, 0.9), xycoords="axes fraction", ha="right")
+    hosts = f"{limits['storage_hosts']:,} storage hosts"
+    windows.set(title=f"Hold windows of {hosts}", xlabel="seconds", ylabel="% of storage hosts", xlim=(0, None))
     operations.legend(loc="lower center")
     windows.legend(loc="center right")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,34 +73,34 @@ def draw(found: Mapping[str, Any], jitters: Sequence[int], path: Path) -> None:
 
 
 def tables(found: Mapping[str, Any]) -> dict[str, str]:
-    """The tables of a simulation by name, as Markdown."""
+    """The tables of a simulation, as Markdown, by name."""
     return {"fleet": _by_jitter(found), "rule": _by_size(found)}
 
 
 def engine_table(bench: Mapping[str, Any]) -> str:
-    """What a run costs a storage host, from the results of all cases."""
+    """The cost of a run on the storage host, from the results of all cases."""
     figures = {case["name"]: case["figures"] for case in bench["cases"] if case["system"] == "quiesce.vmware_zfs"}
     hundred, thousand = figures["100 VMs at 2 s"], figures["1000 VMs at 0.5 s"]
     rows = [
         [name, *(write.format(of[figure]) for of in (hundred, thousand))]
         for name, figure, write in (
-            ("processor time for each VM, ms", "cpu_ms_per_vm", "{:.1f}"),
-            ("most memory, MB", "peak_mb", "{:.0f}"),
-            ("requests to vCenter for each VM", "requests_per_vm", "{:.2f}"),
-            ("planning, s", "plan_seconds", "{:.1f}"),
-            ("hold window / shortest possible", "of_limit", "{:.2f}"),
+            ("CPU time per VM (ms)", "cpu_ms_per_vm", "{:.1f}"),
+            ("peak memory (MB)", "peak_mb", "{:.0f}"),
+            ("requests to vCenter per VM", "requests_per_vm", "{:.2f}"),
+            ("planning (s)", "plan_seconds", "{:.1f}"),
+            ("hold window / minimum", "of_limit", "{:.2f}"),
         )
     ]
-    return table(("a run", "100 VMs at 2 s, 32 in flight", "1,000 VMs at 0.5 s, 64 in flight"), rows)
+    return table(("one run", "100 VMs at 2 s, 32 in flight", "1,000 VMs at 0.5 s, 64 in flight"), rows)
 
 
 def controller_table(found: Mapping[str, Any]) -> str:
-    """What a controller pays for hosts and forks, from what controller.py found."""
+    """The cost of hosts and forks on the controller, from the results of controller.py."""
     rows = [
-        ["memory of ansible-playbook without forks, MB", f"{found['mb_without_forks']:.0f}"],
-        ["memory of each fork, MB", f"{found['mb_per_fork']:.0f}"],
-        ["processor time for each host and task, s", f"{found['command_cpu_seconds_per_host']:.2f}"],
-        ["the same with the module's own, s", f"{found['module_cpu_seconds_per_host']:.2f}"],
+        ["memory without forks (MB)", f"{found['mb_without_forks']:.0f}"],
+        ["memory per fork (MB)", f"{found['mb_per_fork']:.0f}"],
+        ["CPU time per host and task (s)", f"{found['command_cpu_seconds_per_host']:.2f}"],
+        ["CPU time including the module (s)", f"{found['module_cpu_seconds_per_host']:.2f}"],
     ]
     return table(("ansible-playbook", ""), rows)
 
@@ -115,16 +113,20 @@ def _by_jitter(found: Mapping[str, Any]) -> str:
             one["vcenters_above_the_limit"],
             one["seconds_queued"],
             one["most_sessions"],
+        ]
+        for one in found["summaries"]
+    ]
+    load = table(("jitter (s)", "max. in flight", "vCenters that queue", "queue time (s)", "max. sessions"), rows)
+    rows = [
+        [
+            one["jitter"] or "none",
             *(f"{one['hold_window'][figure]:.0f}" for figure in ("median", "p99", "longest")),
             f"{one['over_after'] / 60:.0f}",
         ]
         for one in found["summaries"]
     ]
-    head = (
-        "jitter, s", "most in flight on one vCenter", "vCenters that queue", "for s", "most sessions on one",
-        "hold window, median, s", "99th percentile", "longest", "all done after min",
-    )  # fmt: skip
-    return table(head, rows)
+    holds = table(("jitter (s)", "median hold (s)", "99th percentile (s)", "longest (s)", "all done (min)"), rows)
+    return f"{load}\n\n{holds}"
 
 
 def _by_size(found: Mapping[str, Any]) -> str:
@@ -133,5 +135,4 @@ def _by_size(found: Mapping[str, Any]) -> str:
         [f"{vms:,}", one["jitter"], one["most_in_flight"], slow[vms]["jitter"], slow[vms]["most_in_flight"]]
         for vms, one in usual.items()
     ]
-    longer = f"VMs that take {found['slow']:.0f} times as long: jitter by the rule, s"
-    return table(("VMs on the vCenter", "jitter by the rule, s", "most in flight", longer, "most in flight"), rows)
+    return table(("VMs", "jitter (s)", "max. in flight", "slow VMs: jitter (s)", "slow VMs: max. in flight"), rows)

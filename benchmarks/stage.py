@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stage for each case: simulated vCenters, datasets on real ZFS, and the systems that do their job on it."""
+"""Set up each case: simulated vCenters and datasets on real ZFS. Then run a system on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOSTS = 16  # ESXi hosts of each vCenter
 
 
 def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
-    """The case done once by the system, from nothing. Raises RuntimeError when it does not get through."""
+    """Set up the case and run the system once. Raise RuntimeError if it fails."""
     with _stage(case, host) as (simulators, job):
         plan = _start(["benchmarks.engine", "--plan"], job, host)["seconds"] if system == ENGINE else None
         for simulator in simulators:
@@ -36,18 +36,18 @@ def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
         found = figures.of_traces([simulator.trace() for simulator in simulators], case.vms)
         left = sum(bool(machine["snapshots"]) for simulator in simulators for machine in simulator.machines())
         if left:
-            raise RuntimeError(f"{system} left VMware snapshots of {left} VMs behind")
+            raise RuntimeError(f"{system} did not remove the VMware snapshots of {left} VMs")
     return {
         **found,
         **own,
         **({"plan_seconds": plan} if plan is not None else {}),
         "cpu_ms_per_vm": 1000 * own["cpu_seconds"] / case.vms,
-        **_beside_limit(case, found["hold_window_seconds"], own.get("zfs_snapshot_seconds", 0.0)),
+        **_ratios(case, found["hold_window_seconds"], own.get("zfs_snapshot_seconds", 0.0)),
     }
 
 
-def _beside_limit(case: Case, window: float, zfs: float) -> figures.Figures:
-    """The hold window by its limit: as it was, and as it were if the ZFS snapshot took no time."""
+def _ratios(case: Case, window: float, zfs: float) -> figures.Figures:
+    """The hold window divided by its minimum, with and without the time of the ZFS snapshot."""
     if not case.limit:  # waves
         return {"of_limit": 0.0, "of_limit_without_zfs": 0.0}
     return {"of_limit": window / case.limit, "of_limit_without_zfs": (window - zfs) / case.limit}
@@ -62,13 +62,13 @@ def _command(system: str) -> list[str]:
 
 
 def _start(command: list[str], job: dict[str, Any], host: StorageHost) -> figures.Figures:
-    """What the system itself says of its cost."""
+    """Run the system. Returns the cost that it prints."""
     paths = [str(collections_path()), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,
         "PATH": f"{host.path_dir}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONDONTWRITEBYTECODE": "",  # as it is on a storage host
+        "PYTHONDONTWRITEBYTECODE": "",  # as on a storage host
     }
     done = subprocess.run(
         [str(storage_host_python()), "-m", *command],

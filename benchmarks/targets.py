@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine has to reach, and whether it does: read from the figures of the cases.
+"""The targets of the engine, and the verdict on each, from the figures of the cases.
 
-Each target is a number that is compared in one direction; `value` None means that its case was not run.
+Each target is an upper or a lower bound. A `value` of None means that its case was not run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from . import module_overhead
 from .cases import ENGINE, SCALE, SEQUENTIAL
 from .figures import Figures
 
-# The case and system that tell how fast processor and interpreter are, and the CPU per VM (ms) that this took where the
-# targets were first measured.
+# The case and system that show how fast the processor and the interpreter are, and their CPU time per VM (ms) on the
+# machine where the targets were first measured.
 YARDSTICK = ("100 VMs at 2 s", SEQUENTIAL)
 SEQUENTIAL_MS = 29.0
 
@@ -26,7 +26,7 @@ Result = dict[str, Any]  # {"name", "system", "figures", "case": {...}}
 
 @dataclass(frozen=True)
 class Target:
-    """`value` of the results is to be at most, or at least, `bound`."""
+    """`value` of the results must be at most `bound`, or with `at_least` at least `bound`."""
 
     name: str
     bound: float
@@ -60,7 +60,7 @@ class Results:
         return found
 
     def engine(self, at_least: int = 1) -> list[tuple[dict[str, Any], Figures]]:
-        """Case and figures of the engine's results with so many VMs or more."""
+        """Case and figures of the engine's results with at least this many VMs."""
         return [
             (result["case"], result["figures"])
             for result in self.all
@@ -68,7 +68,7 @@ class Results:
         ]
 
     def lead(self) -> float:
-        """How many times shorter the engine's hold window is than the shortest of all others, in the narrowest case."""
+        """The hold window of the fastest other tool divided by that of the engine, in the worst case."""
         return min(
             result["figures"]["hold_window_seconds"] / self.of(result["name"])["hold_window_seconds"]
             for result in self.all
@@ -76,34 +76,34 @@ class Results:
         )
 
     def cpu_ms_per_vm(self) -> float:
-        """The most CPU (ms) that a VM costs the engine where each vCenter has 100 or more."""
+        """The engine's CPU time per VM (ms) in the worst case with at least 100 VMs per vCenter."""
         return max(
             figures["cpu_ms_per_vm"] for case, figures in self.engine(100) if case["vms"] >= 100 * case["vcenters"]
         )
 
     def cpu_at_yardstick(self) -> float:
-        """The same at the speed that the target was set at, where this machine is slower: processors of one name differ
-        by a factor of five.
+        """The same, scaled down to the speed of the first machine if this machine is slower: processors with the same
+        name differ by a factor of up to five.
         """
         return self.cpu_ms_per_vm() * min(1.0, SEQUENTIAL_MS / self.of(*YARDSTICK)["cpu_ms_per_vm"])
 
     def waits(self) -> float:
-        """Waits per second while nothing changes. Raises ValueError when there was no such time."""
-        waits = self.of("a straggler of 30 s among 100 VMs")["waits_per_quiet_second"]
+        """Waits per second while nothing changes. Raise ValueError if something was always changing."""
+        waits = self.of("100 VMs, one takes 30 s")["waits_per_quiet_second"]
         if not waits:
-            raise ValueError("it was never quiet")
+            raise ValueError("something was always changing")
         return waits
 
 
 def _requests(case: dict[str, Any], figures: Figures) -> float:
-    """Requests per VM beyond the 40 that a vCenter may cost; waits are counted apart."""
+    """Requests per VM above the 40 that each vCenter may cost. Waits are not included."""
     return (figures["requests"] - 40 * case["vcenters"]) / case["vms"]
 
 
 TARGETS = (
-    # An emulated storage host takes ten times as long for the ZFS snapshot as a real one, which is none of ours.
+    # Without the ZFS snapshot: an emulated storage host takes ten times as long for it as a real one.
     Target(
-        "hold window without the ZFS snapshot / limit: 100 VMs at 2 s with 8, 32 or 100 in flight",
+        "hold window without the ZFS snapshot / minimum: 100 VMs at 2 s, 8, 32 or 100 in flight",
         1.10,
         lambda found: max(
             found.of(f"100 VMs at 2 s{more}")["of_limit_without_zfs"]
@@ -111,71 +111,71 @@ TARGETS = (
         ),
     ),
     Target(
-        "hold window / limit: 1000 VMs at 0.5 s with 64 in flight", 1.25,
+        "hold window / minimum: 1000 VMs at 0.5 s, 64 in flight", 1.25,
         lambda found: found.of("1000 VMs at 0.5 s")["of_limit"],
     ),
     Target(
-        "one after the other / engine, hold window: 100 VMs at 2 s with 32 in flight", 20,
+        "hold window, one VM at a time / engine: 100 VMs at 2 s, 32 in flight", 20,
         lambda found: found.of("100 VMs at 2 s", SEQUENTIAL)["hold_window_seconds"]
         / found.of("100 VMs at 2 s")["hold_window_seconds"],
         at_least=True,
     ),
-    Target("shortest of all others / engine, hold window, in the narrowest case", 1, Results.lead, at_least=True),
+    Target("hold window, fastest other tool / engine, worst case", 1, Results.lead, at_least=True),
     Target(
-        "requests per VM beyond 40 per vCenter, waits apart, in the worst case", 2.5,
+        "requests per VM above 40 per vCenter, without waits, worst case", 2.5,
         lambda found: max(_requests(case, figures) for case, figures in found.engine()),
     ),
     Target("waits per second while nothing changes", 1.05, Results.waits),
     Target(
         "planning 100 VMs: inventory of 10,000 / inventory of 100", 1.5,
-        lambda found: found.of("100 VMs of an inventory of 10,000")["plan_seconds"]
-        / found.of("100 VMs of an inventory of 100")["plan_seconds"],
+        lambda found: found.of("100 VMs, inventory of 10,000")["plan_seconds"]
+        / found.of("100 VMs, inventory of 100")["plan_seconds"],
     ),
     Target(
         "planning per VM: 1000 VMs / 100 VMs", 1,
         lambda found: found.of("1000 VMs at 0 s")["plan_seconds"] / found.of("100 VMs at 0 s")["plan_seconds"] / 10,
     ),
     Target(
-        "10 vCenters / 1 vCenter, time in all", 1.3,
+        "total time: 10 vCenters / 1 vCenter", 1.3,
         lambda found: found.of("10 vCenters, 100 credentials")["seconds"]
         / found.of("1 vCenter, 10 credentials")["seconds"],
     ),
     Target(
-        "peak memory, MB", 150,
+        "peak memory (MB)", 150,
         lambda found: max(figures["peak_mb"] for _unused, figures in found.engine(1000)),
     ),
-    Target("CPU per VM, ms, in the worst case, as on no slower machine than the first", 6, Results.cpu_at_yardstick),
+    Target("CPU per VM (ms), worst case, normalized", 6, Results.cpu_at_yardstick),
     Target(
-        "a straggler with vm_timeout 5 s: median hold / (5 s + the removals)", 1.1,
-        lambda found: found.of("a straggler of 30 s, vm_timeout 5 s")["vm_hold_median_seconds"] / (5 + 2),
+        "median hold with one slow VM and vm_timeout 5 s / (5 s + removals)", 1.1,
+        lambda found: found.of("100 VMs, one takes 30 s, vm_timeout 5 s")["vm_hold_median_seconds"] / (5 + 2),
     ),
     Target(
-        "a straggler: median hold in four waves / in one", 0.5,
-        lambda found: found.of("a straggler of 30 s, four waves")["vm_hold_median_seconds"]
-        / found.of("a straggler of 30 s among 100 VMs")["vm_hold_median_seconds"],
+        "median hold with one slow VM: four waves / one wave", 0.5,
+        lambda found: found.of("100 VMs, one takes 30 s, four waves")["vm_hold_median_seconds"]
+        / found.of("100 VMs, one takes 30 s")["vm_hold_median_seconds"],
     ),
     Target(
-        "zfs processes for a turn with 1,000 datasets, without VMware", 25,
+        "zfs processes for a run with 1,000 datasets, without VMware", 25,
         lambda found: found.of(SCALE)["turn_processes"],
     ),
     Target(
-        "a module's own overhead, pyVmomi loaded, s", 1,
-        lambda found: found.of("a module's call", module_overhead.CONNECTING)["seconds"],
+        "start of a module that loads pyVmomi (s)", 1,
+        lambda found: found.of("module start", module_overhead.CONNECTING)["seconds"],
     ),
 )  # fmt: skip
 
 
-# For CI, whose machine is busy: only what a busy machine does not change, or changes for both sides alike.
+# For CI, on a busy machine: only figures that do not depend on the load, or ratios of two that depend on it equally.
 SMALL_TARGETS = (
-    Target("one after the other / engine, hold window", 5, Results.lead, at_least=True),
+    Target("hold window, one VM at a time / engine", 5, Results.lead, at_least=True),
     Target(
-        "requests per VM beyond 40 per vCenter, waits apart, in the worst case", 2.5,
+        "requests per VM above 40 per vCenter, without waits, worst case", 2.5,
         lambda found: max(_requests(case, figures) for case, figures in found.engine()),
     ),
     Target(
         "planning 100 VMs: inventory of 2,000 / inventory of 100", 2,
-        lambda found: found.of("100 VMs of an inventory of 2,000")["plan_seconds"]
-        / found.of("100 VMs of an inventory of 100")["plan_seconds"],
+        lambda found: found.of("100 VMs, inventory of 2,000")["plan_seconds"]
+        / found.of("100 VMs, inventory of 100")["plan_seconds"],
     ),
 )  # fmt: skip
 

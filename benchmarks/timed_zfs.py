@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's zfs, which keeps how long each process took: on an emulated storage host that is no share of ours."""
+"""The engine's zfs, with the duration of each process: on an emulated host, it is not the engine's share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.com
 
 
 class TimedZfs(Zfs):
-    """`taken` are (what it was asked for, seconds) of each process. With `patience` (seconds) it is never hurried."""
+    """`taken`: the subcommand and the duration (seconds) of each process. `patience` (seconds) replaces timeouts."""
 
     def __init__(self, patience: float = 0.0) -> None:
         super().__init__()
@@ -27,5 +27,5 @@ class TimedZfs(Zfs):
             self.taken.append((arguments[0], time.monotonic() - begun))
 
     def seconds(self, verb: str) -> float:
-        """What all processes that were asked for `verb` took."""
+        """The total duration of all processes with the subcommand `verb`."""
         return sum(seconds for asked, seconds in self.taken if asked == verb)

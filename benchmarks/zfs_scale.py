@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What many datasets and ZFS snapshots cost the engine, beside what the zfs commands alone cost, on the lab's real ZFS.
+"""The cost of many datasets and ZFS snapshots, for the engine and for the zfs commands alone, on the lab's real ZFS.
 
     python -m benchmarks.zfs_scale [--datasets 1000] [--snapshots 10]
 
-The lab's host may be emulated, and every command there slow: what counts are processes, and the engine's time by zfs's.
+If the storage host of the lab is emulated, every command is slow. Therefore, the number of processes and the ratio of
+the engine's time to that of zfs count.
 """
 
 from __future__ import annotations
@@ -51,12 +52,12 @@ from tests.lab.storage_host import StorageHost
 from .timed_zfs import TimedZfs
 
 VMS = 10
-POOL = "scale"  # a pool of its own is destroyed at once, with all that is in it
+POOL = "scale"  # a separate pool can be destroyed quickly, with everything in it
 ROOT = f"{POOL}/vmware"
-_PATIENCE = 3600.0  # seconds; the engine's own limits are for machines that are not emulated
-_SAMPLE = 10  # datasets that are asked one by one, to tell what all of them would take
+_PATIENCE = 3600.0  # seconds; the limits of the engine are too short for an emulated machine
+_SAMPLE = 10  # datasets that are read one by one, to extrapolate to all of them
 
-# One process and 32 creations at a time: a process for each takes three times as long.
+# One process with 32 creations at a time: one process per creation takes three times as long.
 _MAKE = """
 set -e
 truncate -s 4G /var/tmp/scale.img
@@ -80,12 +81,12 @@ _REMOVE = "zpool destroy -f scale 2>/dev/null || true; rm -f /var/tmp/scale.img"
 
 
 def measure(host: StorageHost, datasets: int = 1000, snapshots: int = 10) -> dict[str, Any]:
-    """Build `datasets` with `snapshots` each, measure, and remove them again.
+    """Create `datasets` datasets with `snapshots` ZFS snapshots each, measure, and remove them.
 
-    Returns plain data: `datasets`, `snapshots` (in all) and `figures`, whose times are seconds. `..._of_zfs` is the
-    engine's time by that of the zfs processes within it; `snapshot_of_bare` the time of the ZFS snapshot with its
-    record by that of the same without; `..._one_by_one_seconds` what a process for each dataset would take, told from
-    a few of them.
+    Returns plain data: `datasets`, `snapshots` (in total) and `figures`, with times in seconds. `..._of_zfs` is the
+    engine's time divided by that of its zfs processes. `snapshot_of_bare` is the time of the ZFS snapshot with its
+    record divided by the time without. `..._one_by_one_seconds` is the time with one process per dataset, extrapolated
+    from a few datasets.
     """
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
         os.environ["PATH"] = f"{host.path_dir}:{os.environ['PATH']}"
@@ -114,7 +115,7 @@ def _engine(folder: Path) -> Iterator[tuple[Engine, TimedZfs]]:
 
 @contextmanager
 def _built(host: StorageHost, engine: Engine, datasets: int, snapshots: int) -> Iterator[SnapshotTask]:
-    """The datasets, and a task that took the oldest ZFS snapshot of each; the others are another's."""
+    """The datasets, and a task that took the oldest ZFS snapshot of each; the others belong to another task."""
     settings = {"dataset": ROOT, "recursive": True, "vmware_sync": False, "lifetime_value": 1, "lifetime_unit": "HOUR"}
     task = engine.tasks.insert(SnapshotTask("").merged(settings))
     host.ssh(["sh", "-c", _REMOVE])
@@ -137,7 +138,7 @@ def _timed(zfs: TimedZfs, name: str, work: Callable[[], Any]) -> dict[str, float
 
 
 def _matching(zfs: TimedZfs) -> dict[str, float]:
-    """A datastore on each dataset is matched; only the topmost is mounted, which spares the host a thousand mounts."""
+    """Match a datastore on each dataset. Only the root dataset is mounted, to avoid a thousand mounts on the host."""
     found = _timed(zfs, "list", lambda: list_datasets(zfs))
     mounted = [replace(each, mountpoint=f"/{each.name}", mounted=True) for each in list_datasets(zfs, ROOT)]
     datastores = [
@@ -158,7 +159,7 @@ def _planning(engine: Engine, zfs: TimedZfs) -> dict[str, float]:
 
 
 def _snapshot(zfs: TimedZfs) -> dict[str, float]:
-    """The one command that all VMs are held for, and the seal of all records, for which none is."""
+    """The command during which all VMs are held, and the seal of all records, during which none is held."""
     names = [dataset.name for dataset in list_datasets(zfs, ROOT)]
     facts = {"server": "vcenter.lab", "vmx_path": "[scale] x/x.vmx", "level": "filesystem", "reason": ""}
     vms = [{**facts, "name": f"vm{number}", "instance_uuid": os.urandom(16).hex()} for number in range(VMS)]
@@ -173,7 +174,7 @@ def _snapshot(zfs: TimedZfs) -> dict[str, float]:
 
 
 def _turn(engine: Engine, zfs: TimedZfs, task: SnapshotTask, datasets: int) -> dict[str, float]:
-    """A turn of the task, two hours later: a ZFS snapshot of all, and the task's old ones go."""
+    """Run the task two hours later: it takes a ZFS snapshot of all datasets and destroys its old ones."""
     later = time.time() + 2 * 3600
     done: dict[str, Any] = {}
     before = len(zfs.taken)
@@ -200,7 +201,7 @@ def _turn(engine: Engine, zfs: TimedZfs, task: SnapshotTask, datasets: int) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zfs_scale", description=__doc__)
     parser.add_argument("--datasets", type=int, default=1000)
-    parser.add_argument("--snapshots", type=int, default=10, help="of each dataset, before the turn")
+    parser.add_argument("--snapshots", type=int, default=10, help="of each dataset, before the run")
     options = parser.parse_args()
     host = StorageHost("bench")
     host.up()

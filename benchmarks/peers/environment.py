@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Python in which the peers' modules run, as a user has it who installs `ansible` and what they need."""
+"""The Python for the modules of the peers, like that of a user who installs `ansible` and its requirements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
 def peers_environment() -> Path:
-    """The folder of the virtual environment; the first time it takes some minutes."""
+    """The folder of the virtual environment. The first call takes a few minutes."""
     return virtual_environment("peers", REQUIREMENTS, python=distribution_python())
 
 

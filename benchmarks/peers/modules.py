@@ -1,16 +1,16 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The job done by a playbook that a user would write with the modules of others.
+"""Do the job with a playbook that a user would write with the modules of other collections.
 
     python -m benchmarks.peers.modules --system vmware.vmware|community.vmware --mode loop|async
 
-It takes a job as JSON on standard input and prints what it cost: `seconds` and `cpu_seconds` of ansible-playbook with
-all the processes that it starts, and `peak_mb` of the largest of them (not the sum: `async` has many at a time).
+It reads a job as JSON from standard input and prints its cost: `seconds` and `cpu_seconds` of ansible-playbook with all
+its child processes, and `peak_mb` of the largest process (not the sum: `async` has many at a time).
 
-`loop` snapshots one VM after the other. `async` starts as many at a time as a vCenter is to be given at once, and waits
-for them before it starts the next. The server and the password go through the environment, which both collections read;
-its certificate is verified by the authority that SSL_CERT_FILE names, because they have no option for one.
+`loop` snapshots one VM at a time. `async` starts the maximum number of tasks per vCenter, and waits for them before it
+starts the next batch. Server and password are in the environment, which both collections read. The certificate is
+verified with the authority in SSL_CERT_FILE, because the collections have no option for it.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from typing import Any
 from .environment import peers_environment
 
 MODULES = {"vmware.vmware": "vmware.vmware.vm_snapshot", "community.vmware": "community.vmware.vmware_guest_snapshot"}
-DATACENTER = "DC0"  # the simulator's first; both modules want to be told where to look
-TASK_SECONDS = 3600  # how long a user lets one snapshot take
+DATACENTER = "DC0"  # the simulator's first datacenter; both modules need one
+TASK_SECONDS = 3600  # a user's time limit for one snapshot
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Do a job with a peer's module")
+    parser = argparse.ArgumentParser(description="Do a job with the module of a peer")
     parser.add_argument("--system", choices=sorted(MODULES), required=True)
     parser.add_argument("--mode", choices=("loop", "async"), required=True)
     options = parser.parse_args()
     job = json.load(sys.stdin)
     if len(job["vcenters"]) != 1:
-        sys.exit("The peers' playbooks are written for one vCenter; give a job with one")
+        sys.exit("The playbooks of the peers support only one vCenter; pass a job with one vCenter")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "playbook.json")  # JSON is YAML
         path.write_text(json.dumps(playbook(job, MODULES[options.system], options.mode), indent=1), encoding="utf-8")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def playbook(job: dict[str, Any], module: str, mode: str) -> list[dict[str, Any]]:
-    """Create all VMware snapshots, take the ZFS snapshot, remove the VMware snapshots whatever went wrong before."""
+    """Create all VMware snapshots, take the ZFS snapshot, and always remove the VMware snapshots."""
     zfs = ["zfs", "snapshot", "-r", f"{job['dataset']}@{job['snapshot']}"]
     create = _tasks(job, module, mode, {"state": "present", "quiesce": True})
     remove = _tasks(job, module, mode, {"state": "absent"})
@@ -60,7 +60,7 @@ def playbook(job: dict[str, Any], module: str, mode: str) -> list[dict[str, Any]
 
 def _tasks(job: dict[str, Any], module: str, mode: str, what: dict[str, Any]) -> list[dict[str, Any]]:
     task = {
-        "name": f"VMware snapshots are {what['state']}",
+        "name": f"Ensure that the VMware snapshots are {what['state']}",
         module: {
             "datacenter": DATACENTER,
             "folder": f"/{DATACENTER}/vm",
@@ -72,7 +72,7 @@ def _tasks(job: dict[str, Any], module: str, mode: str, what: dict[str, Any]) ->
     if mode == "loop":
         return [{**task, "loop": job["vms"]}]
     wait = {
-        "name": "They are done",
+        "name": "Wait for the VMware snapshots",
         "ansible.builtin.async_status": {"jid": "{{ item.ansible_job_id }}"},
         "loop": "{{ begun.results }}",
         "register": "ended",
@@ -90,8 +90,8 @@ def _tasks(job: dict[str, Any], module: str, mode: str, what: dict[str, Any]) ->
 
 
 def _play(path: Path, vcenter: dict[str, Any]) -> dict[str, float]:
-    """What it cost to run the playbook; SystemExit with ansible-playbook's words where it failed."""
-    # A task in the background outlives the process that started it; it is to come back to this one and be counted.
+    """Run the playbook and return its cost. Raise SystemExit with the output of ansible-playbook if it fails."""
+    # A background task outlives its parent process. It must become a child of this process to be counted.
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
     command = [str(peers_environment() / "bin" / "ansible-playbook"), str(path)]
@@ -124,7 +124,7 @@ def _play(path: Path, vcenter: dict[str, Any]) -> dict[str, float]:
 
 
 def _environment(folder: Path, vcenter: dict[str, Any]) -> dict[str, str]:
-    """The caller's, without its Ansible and Python: nothing of theirs is to be found by the peers."""
+    """The environment of the caller, without the variables of Ansible and Python: the peers must not see these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
     return {
         **kept,

@@ -1,21 +1,22 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A coordinator that does one VM after the other, as the reference product does: python -m benchmarks.peers.sequential
+"""A coordinator that handles one VM at a time, as TrueNAS does: python -m benchmarks.peers.sequential
 
-It takes a job as JSON on standard input and prints what it cost. Written from a description of what that product does:
+It reads a job as JSON from standard input and prints its cost. It was written from a description of TrueNAS:
 
-- It goes through all VMs of the inventory; every property is a call of its own, and whole objects are read (`config`).
-- It takes a VM that is powered on, has no PCI passthrough, and has a datastore whose name begins with the wanted one.
-- It creates strictly one after the other (no memory, quiesced), takes the ZFS snapshot, and removes in the same way.
-- A removal finds the VM by its BIOS UUID and the snapshot by its name, and takes the snapshot's children along.
+- It reads all VMs of the inventory. Each property is a separate call, and whole objects are read (`config`).
+- It selects VMs that are powered on, have no PCI passthrough, and have a datastore whose name begins with a given name.
+- It creates the VMware snapshots one at a time (no memory, quiesced), takes the ZFS snapshot, and removes the VMware
+  snapshots one at a time.
+- A removal finds the VM by its BIOS UUID and the snapshot by its name, and also removes the children of the snapshot.
 
-Two things differ on purpose: certificates are verified, and a run that breaks off removes what it has created.
+Two things differ on purpose: certificates are verified, and an interrupted run removes what it has created.
 
-Guessed, because the description does not tell: that it waits with pyVim's own WaitForTask (it notices a task's end at
-once, so it does not sleep between looks), that what was read for the list is read again before the creation, and that
-names are read for messages. The original was measured at about 50 calls and 73 ms of CPU per VM; this needs 39 calls
-and less CPU, so a comparison with it errs in the original's favour.
+The description does not cover some details. These are assumptions: it waits with pyVim's WaitForTask (which notices the
+end of a task immediately, without sleeping); it reads the properties again before a creation; and it reads names for
+messages. The original was measured at about 50 calls and 73 ms of CPU time per VM. This program needs 39 calls and less
+CPU time, so a comparison with it favors the original.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def coordinate(job: dict[str, Any]) -> None:
-    """Create all VMware snapshots, take the ZFS snapshot, remove them. Whatever goes wrong is raised as it is."""
+    """Create all VMware snapshots, take the ZFS snapshot, and remove the VMware snapshots. Let exceptions pass."""
     with ExitStack() as sessions:
         services = []
         for vcenter in job["vcenters"]:
@@ -79,7 +80,7 @@ def _log_in(vcenter: dict[str, Any]) -> Any:
 
 
 def _vms(service: Any, datastore: str) -> Iterator[Any]:
-    """The VMs of the whole inventory that are to be snapshotted."""
+    """The VMs of the whole inventory that must be snapshotted."""
     content = service.RetrieveContent()
     view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
     for vm in view.view:
@@ -97,7 +98,7 @@ def _is_eligible(vm: Any, datastore: str) -> bool:
 
 
 def _create(service: Any, vm: Any, snapshot: str, datastore: str) -> str:
-    """The VM's BIOS UUID, by which the removal finds it; empty where nothing was created."""
+    """Returns the BIOS UUID of the VM, by which the removal finds it; empty if no VMware snapshot was created."""
     if not _is_eligible(vm, datastore):
         return ""
     print(f"{vm.name}: create", file=sys.stderr)
