@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the benchmark reads from traces and makes of it, with traces and results of the test's own."""
+"""Tests of the figures from traces, of the targets and of the page, with traces and results of the tests."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_target_that_is_missed_says_so() -> None:
         found = targets.verdicts([engine, result("100 VMs at 2 s", SEQUENTIAL, hold_window_seconds=seconds)])
         assert found[name] == {"value": round(seconds / 16.0, 3), "target": ">= 20", "met": met}
     assert found["requests per VM above 40 per vCenter, without waits, worst case"]["met"] is False
-    assert found["peak memory (MB)"] == {"value": None, "target": "<= 150", "met": None}, "it was not run"
+    assert found["peak memory (MB)"] == {"value": None, "target": "<= 150", "met": None}, "the case was not run"
 
 
 def test_the_limit_of_a_case() -> None:
@@ -79,7 +79,7 @@ def test_the_limit_of_a_case() -> None:
 
 
 def test_every_target_has_its_case() -> None:
-    """With all cases run no target is without a value, so that a case that is renamed is not lost silently."""
+    """If all cases were run, every target has a value, so renaming a case cannot silently disable a target."""
     fields = [
         "hold_window_seconds", "of_limit", "vm_hold_median_seconds", "requests", "waits_per_quiet_second",
         "plan_seconds", "seconds", "peak_mb", "cpu_ms_per_vm", "turn_processes", "of_limit_without_zfs",

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulation of a fleet: its limits hold, its work is the same with every jitter, and the jitter does its job."""
+"""Tests of the fleet simulation: it respects the limits, the work is the same for every jitter, and jitter helps."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_seed_repeats_it() -> None:
 
 def test_the_page_is_what_the_script_makes_of_the_results_of_this_fleet() -> None:
     found = json.loads((scaling_page.RESULTS / "fleet.json").read_text(encoding="utf-8"))
-    assert found["assumptions"] == json.loads(json.dumps(assumptions(Fleet()))), "`make fleet` has to be run again"
+    assert found["assumptions"] == json.loads(json.dumps(assumptions(Fleet()))), "run `make fleet` again"
     page = scaling_page.PAGE.read_text(encoding="utf-8")
     assert page == scaling_page.page(page)
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbooks by which the peers' modules do the benchmarks' job."""
+"""Tests of the playbooks that do the job of the benchmarks with the modules of the peers."""
 
 from __future__ import annotations
 
