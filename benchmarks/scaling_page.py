@@ -64,7 +64,9 @@ def draw(found: Mapping[str, Any], jitters: Sequence[int], path: Path) -> None:
     sessions.set(title="Sessions on this vCenter", xlabel="minutes after the due time")
     sessions.annotate(f"limit of vCenter: {limits['sessions']:,}", (0.99, 0.9), xycoords="axes fraction", ha="right")
     hosts = f"{limits['storage_hosts']:,} storage hosts"
-    windows.set(title=f"Hold windows of {hosts}", xlabel="seconds", ylabel="% of storage hosts", xlim=(0, None))
+    windows.set(
+        title=f"Hold windows of {hosts}, cumulative", xlabel="seconds", ylabel="% of storage hosts", xlim=(0, None)
+    )
     operations.legend(loc="lower center")
     windows.legend(loc="center right")
     path.parent.mkdir(parents=True, exist_ok=True)
