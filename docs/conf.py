@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sphinx's settings for the site that `make docs` builds. Nothing is loaded from the network."""
+"""The settings of Sphinx for `make docs`. The site loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REPOSITORY = "https://github.com/quiesce/vmware_zfs/blob/main/"
 
 
 def _point_to_the_repository(_app: Any, name: str, text: list[str]) -> None:
-    """A link out of docs/ leads to a file of the repository, which is no page here."""
+    """Make links to files outside docs/ point to the repository, because the site does not contain them."""
     text[0] = text[0].replace("](../../", f"]({REPOSITORY}")
     if "/" not in name:
         text[0] = text[0].replace("](../", f"]({REPOSITORY}")
