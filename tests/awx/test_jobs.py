@@ -63,7 +63,7 @@ def test_every_job_template(awx: Awx, host: StorageHost, vcenter: Simulator, tmp
     taken = job("snapshot now", {**DATASET, "snapshot_name": "by-job"})
     assert taken.status == "successful", taken.stdout
     assert "tank/vmware@by-job is crash, not complete; VMware snapshots left: 0" in taken.lines
-    assert "web: filesystem" in taken.lines and "db: crash: " in taken.lines
+    assert "web: filesystem" in taken.lines and "db: crash (" in taken.lines
     assert taken.artifacts == {
         "vmware_zfs_snapshot": "tank/vmware@by-job", "vmware_zfs_consistency": "crash", "vmware_zfs_complete": False,
     }  # fmt: skip
@@ -74,11 +74,11 @@ def test_every_job_template(awx: Awx, host: StorageHost, vcenter: Simulator, tmp
     assert job("require consistency", passed, artifacts=taken.artifacts).status == "successful"
     judged = job("require consistency", artifacts=taken.artifacts)
     assert judged.status == "failed"
-    assert "tank/vmware@by-job is crash, not complete; required is filesystem, complete." in judged.lines
+    assert "tank/vmware@by-job is crash, not complete; required: filesystem, complete." in judged.lines
 
     refused = job("snapshot now", {**DATASET, "snapshot_name": "never", "snapshot_on_quiesce_failure": "fail"})
     assert refused.status == "failed" and refused.artifacts["vmware_zfs_consistency"] == "none"
-    assert "No ZFS snapshot was taken" in refused.lines and "db: crash: " in refused.lines
+    assert "No ZFS snapshot was taken" in refused.lines and "db: crash (" in refused.lines
     (fatal,) = [line for line in refused.lines.splitlines() if "fatal: " in line]
     assert "'db'" in fatal and len(fatal) < 600, fatal  # one sentence, no page of data
 

@@ -38,8 +38,8 @@ def stand_in(tmp_path: Path) -> StandIn:
 @pytest.mark.parametrize(
     ("options", "answers", "left_out", "reason"),
     [
-        ("--check", FRESH, ["credentials", "datastores"], "to bring what logs in (pyVmomi>=8.0.3, cryptography>=3.4)."),
-        ("--check", {**THERE, **NEW}, ["datastores"], "they may need a credential that is yet to be stored"),
+        ("--check", FRESH, ["credentials", "datastores"], "has not installed the required libraries yet (pyVmomi>=8.0.3, cryptography>=3.4)."),
+        ("--check", {**THERE, **NEW}, ["datastores"], "they may need a credential that is not stored or not updated yet."),
         ("--check", THERE, [], ""),
         ("--diff", {**FRESH, **NEW}, [], ""),  # carried out, nothing is a prediction
     ],
@@ -51,7 +51,7 @@ def test_check_mode_leaves_out_what_rests_on_a_prediction_says_so_and_goes_on(
     modules = {"credentials": "vmware_cred", "datastores": "vmware_nfs_datastore"}
     assert stand_in.called == [name for name in ALL if name not in {modules[each] for each in left_out}]
     assert {check for _name, check, _options in stand_in.calls} == {options == "--check"}
-    assert re.findall(r"The (\w+) were not looked at: ", said) == left_out and reason in said
+    assert re.findall(r"The (\w+) were not checked: ", said) == left_out and reason in said
 
 
 # ---- What is no longer wanted, and remove.yml
@@ -80,7 +80,7 @@ def changes(stand_in: StandIn) -> list[tuple[str, str]]:
 
 def test_site_with_empty_lists_refuses_before_anything_is_removed(stand_in: StandIn) -> None:
     said = stand_in.play("site", answers=OLD, fails=True, **EVERYTHING)
-    assert "by the playbook quiesce.vmware_zfs.remove" in said and changes(stand_in) == []
+    assert "or the playbook quiesce.vmware_zfs.remove" in said and changes(stand_in) == []
 
 
 def test_a_share_that_may_not_go_keeps_everything_as_it_is(stand_in: StandIn) -> None:
@@ -169,8 +169,8 @@ def test_remove_does_not_need_a_login_that_is_not_stored_any_more(stand_in: Stan
     own = {**SERVER, "name": "own", "password": "secret"}
     lists = {**SITE, "nfs_datastore_datastores": [*SITE["nfs_datastore_datastores"], own], **SHARED}
     said = stand_in.play("remove", answers=answers, **lists)
-    assert "The datastore 'a' is not looked at, because its login is not stored any more; if it is" in said
-    assert "The datastore 'own' is not" not in said
+    assert "The datastore 'a' is skipped, because its credential is no longer stored; if the datastore is" in said
+    assert "The datastore 'own' is skipped" not in said
     looked_at = [options["name"] for name, _check, options in stand_in.calls if name == "vmware_nfs_datastore"]
     assert looked_at == ["own", "own"] and changes(stand_in)[-1] == ("vmware_nfs_share", "absent")
 
@@ -180,13 +180,13 @@ def test_remove_looks_at_every_datastore_whose_login_is_stored(stand_in: StandIn
     answers = {**OLD, "vmware_nfs_share": {"diff": {"before": "", "after": ""}}}
     misspelled = [{**SERVER, "hostname": "vv.lab"}]
     said = stand_in.play("remove", answers=answers, **{**SITE, "credentials_credentials": misspelled}, **SHARED)
-    assert "is not looked at" not in said and stand_in.called.count("vmware_nfs_datastore") == 2
+    assert "is skipped" not in said and stand_in.called.count("vmware_nfs_datastore") == 2
     asked = [options for _name, check, options in stand_in.calls if options.get("force") and check]
     assert asked == [{**SERVER, "state": "absent", "force": True}]
 
 
 def test_remove_of_nothing_in_particular_is_refused(stand_in: StandIn) -> None:
-    assert "Nothing is named; set snapshot_task_tasks" in stand_in.play("remove", fails=True)
+    assert "There is nothing to remove; set snapshot_task_tasks" in stand_in.play("remove", fails=True)
 
 
 # ---- Variables that a playbook needs
@@ -195,10 +195,10 @@ def test_remove_of_nothing_in_particular_is_refused(stand_in: StandIn) -> None:
 @pytest.mark.parametrize(
     ("playbook", "variables", "sentence"),
     [
-        ("snapshot_now", {}, "Set snapshot_dataset to the dataset to snapshot, as 'zfs list' shows it."),
-        ("snapshot_now", {"snapshot_dataset": ""}, "Set snapshot_dataset to the dataset to snapshot"),
-        ("require_consistency", {}, "this job belongs behind one of snapshot_now"),
-        ("require_consistency", {"vmware_zfs_consistency": "crash"}, "this job belongs behind one of snapshot_now"),
+        ("snapshot_now", {}, "snapshot_dataset is not set; set it to a dataset as shown by 'zfs list'."),
+        ("snapshot_now", {"snapshot_dataset": ""}, "snapshot_dataset is not set; set it to a dataset"),
+        ("require_consistency", {}, "run this job after snapshot_now"),
+        ("require_consistency", {"vmware_zfs_consistency": "crash"}, "run this job after snapshot_now"),
     ],
 )
 def test_a_playbook_says_what_it_needs(
@@ -253,12 +253,12 @@ def test_two_scopes_in_one_place_are_refused(stand_in: StandIn, default: dict[st
     said = stand_in.play(
         "nfs_datastore", fails=True, nfs_datastore_defaults={**SERVER, **default}, nfs_datastore_datastores=[entry]
     )
-    assert "has both cluster and hosts; give one of them" in said and stand_in.calls == []
+    assert "has both cluster and hosts; set only one of them" in said and stand_in.calls == []
 
 
 def test_a_delay_that_systemd_would_not_understand_is_refused(stand_in: StandIn) -> None:
     said = stand_in.play("runtime", fails=True, runtime_recover_randomized_delay="2 minuets")
-    assert "runtime_recover_randomized_delay is '2 minuets'; give it a time span of systemd, such as 2min" in said
+    assert "runtime_recover_randomized_delay is '2 minuets'; set it to a systemd time span, such as 2min" in said
     assert stand_in.calls == []
 
 

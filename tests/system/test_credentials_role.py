@@ -54,7 +54,7 @@ def test_no_password_is_shown_and_a_failure_says_why(tree: str, vcenter: Simulat
     wrong = apply(tmp_path, [{**right, "password": CANARY}, down])
     assert wrong.returncode != 0 and "refused the login" in wrong.stdout, wrong.stdout
     twice = apply(tmp_path, [right, {**right, "hostname": right["hostname"].upper(), "password": CANARY}])
-    assert twice.returncode != 0 and "names a credential twice" in twice.stdout, twice.stdout
+    assert twice.returncode != 0 and "lists a credential twice" in twice.stdout, twice.stdout
     purged = apply(tmp_path, [right], credentials_purge=True)
     assert purged.returncode == 0 and "(item=esxi.lab)" in purged.stdout, purged.stdout
     for done in (stored, wrong, twice, purged):

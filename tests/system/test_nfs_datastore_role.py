@@ -98,7 +98,7 @@ def test_the_list_is_mounted_and_what_it_no_longer_holds_purged(play: Play, vcen
     ("variables", "sentence"),
     [
         ({"nfs_datastore_datastores": [VMWARE, {"name": "other"}]}, "lacks servers or path"),
-        ({"nfs_datastore_datastores": [VMWARE, VMWARE]}, "two entries of one name"),
+        ({"nfs_datastore_datastores": [VMWARE, VMWARE]}, "two entries with the same name"),
         (
             {"nfs_datastore_datastores": [VMWARE, {**VMWARE, "cluster": "DC0_C0", "hosts": ["DC0_H0"]}]},
             "both cluster and hosts",
