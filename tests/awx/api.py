@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""As much of AWX's API as the modules of awx.awx use to define things, on loopback.
+"""A partial AWX API on loopback, sufficient for the modules of awx.awx that create objects.
 
-Objects are kept as they were sent, after rules.py has judged them; secrets come back as `$encrypted$`, as in AWX.
+Objects are stored as sent after rules.py has validated them. Secrets are returned as `$encrypted$`, as in AWX.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ DEFAULTS: dict[str, Object] = {
 
 
 class Awx:
-    """The objects, by kind and id, and what is associated with them: `linked[url of the list]` are ids."""
+    """The objects by kind and ID, and their associations: `linked[url of the list]` contains IDs."""
 
     def __init__(self, playbooks: list[str]) -> None:
-        self.playbooks = playbooks  # of every project
+        self.playbooks = playbooks  # the playbooks of every project
         self.objects: dict[str, dict[int, Object]] = defaultdict(dict)
         self.linked: dict[str, list[int]] = defaultdict(list)
         self.url = ""
@@ -74,7 +74,7 @@ class Awx:
         raise Refused(f"there is no {number} among {kind}")
 
     def named(self, kind: str, name: str, field: str = "name") -> Object:
-        """The one object of this kind and name."""
+        """Return the only object of this kind and name."""
         (found,) = [item for item in self.objects[kind].values() if item[field] == name]
         return found
 
@@ -88,7 +88,7 @@ class Awx:
         owner["survey_spec"] = spec
 
     def shown(self, item: Object) -> Object:
-        """An object as the API shows it: without secrets, its survey elsewhere."""
+        """Return an object as shown by the API: without secrets, and with its survey at a separate URL."""
         seen = {name: value for name, value in item.items() if name != "survey_spec"}
         if item["type"] == "credential":
             fields = self.find("credential_types", item["credential_type"])["inputs"]["fields"]
@@ -104,7 +104,7 @@ class Awx:
 
 @contextmanager
 def serve(playbooks: list[str]) -> Iterator[Awx]:
-    """The API at `url`, which knows the organization Default and AWX's own types, until the block ends."""
+    """Serve the API at `url` until the block ends. It contains the organization Default and AWX's types."""
     awx = Awx(playbooks)
     awx.create("organizations", {"name": "Default"})
     machine = awx.create(
@@ -125,7 +125,7 @@ def serve(playbooks: list[str]) -> Iterator[Awx]:
         {"id": "password", "label": "Password", "secret": True},
     ], "required": ["host", "username", "password"]}, "injectors": {"env": {
         "VMWARE_HOST": "{{ host }}", "VMWARE_USER": "{{ username }}", "VMWARE_PASSWORD": "{{ password }}",
-        "VMWARE_VALIDATE_CERTS": "False",  # what AWX injects unless its administrator changes a setting
+        "VMWARE_VALIDATE_CERTS": "False",  # the default of AWX
     }}}  # fmt: skip
     awx.create("credential_types", vmware)
     awx.create(
@@ -170,7 +170,7 @@ def serve(playbooks: list[str]) -> Iterator[Awx]:
 
 
 def respond(awx: Awx, method: str, path: str, given: Object) -> tuple[int, Any]:
-    """One call of the API: status and answer."""
+    """Handle one API call. Return status and response."""
     url = urlsplit(path)
     kind, *rest = url.path.removeprefix("/api/v2/").strip("/").split("/")
     if not rest:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An AWX that playbooks/awx.yml has been run against, once for all tests here."""
+"""An AWX that playbooks/awx.yml has configured once for all tests in this folder."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def defined() -> Iterator[Awx]:
 
 @pytest.fixture
 def awx(defined: Awx) -> Awx:
-    """What it holds, for a test that changes something."""
+    """Return a copy of the objects for a test that changes them."""
     return deepcopy(defined)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs playbooks/awx.yml against the stand-in, as a person would against AWX."""
+"""Run playbooks/awx.yml against the stand-in in the same way as against AWX."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ VARIABLES: dict[str, Any] = {
 
 
 def playbooks() -> list[str]:
-    """What AWX would find in the project."""
+    """Return the playbooks that AWX would find in the project."""
     return sorted(path.name for path in PROJECT.glob("*.yml"))
 
 
 def define(awx: Awx, **variables: Any) -> "subprocess.CompletedProcess[str]":
-    """Run the playbook; what it said is in `stdout`."""
+    """Run the playbook. The output is in `stdout`."""
     return ask(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),

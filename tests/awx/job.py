@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A job of AWX: its job template as playbooks/awx.yml defined it, in a private data directory, run by ansible-runner.
+"""Run a job template that playbooks/awx.yml created with ansible-runner, in a private data directory, as AWX does.
 
-The directory is laid out as AWX does it: env/extravars with the survey's answers (marked !unsafe, so that nobody
-templates them), env/settings, env/cmdline, env/envvars with what the credentials inject, inventory/hosts, project/, and
-a file for each file that a credential injects. How the lab's host is reached stands in the inventory.
+The directory has the same layout as in AWX: env/extravars with the survey answers (marked !unsafe to prevent
+templating), env/settings, env/cmdline, env/envvars with the variables that the credentials inject, inventory/hosts,
+project/, and a file for each file that a credential injects. The inventory contains the connection to the host of the
+lab.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .define import PROJECT
 
 
 class _Unsafe(str):
-    """A survey's answer, as AWX writes it."""
+    """A survey answer as written by AWX."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -39,7 +40,7 @@ _Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!
 
 @dataclass(frozen=True)
 class Done:
-    """What AWX has of a job that ended: its status, its output, what set_stats handed on, the events."""
+    """The result of a finished job: status, output, artifacts from set_stats, and events."""
 
     status: str
     stdout: str
@@ -48,7 +49,7 @@ class Done:
 
     @property
     def lines(self) -> str:
-        """The output as a person reads it: without quotes and colours."""
+        """Return the output without quotes and colors."""
         return self.stdout.replace('"', "")
 
 
@@ -61,7 +62,7 @@ def launch(
     artifacts: Mapping[str, Any] | None = None,
     project: Path = PROJECT,
 ) -> Done:
-    """Run a job template. `hosts` have their variables, `artifacts` are those of a workflow's node before."""
+    """Run a job template. `hosts` are hosts with variables, `artifacts` those of the previous workflow node."""
     item = awx.named("job_templates", template)
     given = rules.answers(item["survey_spec"], answers or {})
     unsafe = {name: _Unsafe(value) if isinstance(value, str) else value for name, value in given.items()}
@@ -79,7 +80,7 @@ def launch(
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True", "ANSIBLE_SSH_CONTROL_PATH_DIR": str(private / "cp"),
         "AWX_PRIVATE_DATA_DIR": str(private), "JOB_ID": "1",
         "ANSIBLE_COLLECTIONS_PATH": os.environ["ANSIBLE_COLLECTIONS_PATH"],
-        "ANSIBLE_PIPELINING": "True",  # of the lab, whose host is slow
+        "ANSIBLE_PIPELINING": "True",  # for the lab, because its host is slow
         **environment,
     }))  # fmt: skip
     inventory = {"all": {"hosts": list(hosts), "children": ["storage"]}, "storage": {"hosts": list(hosts)}}
@@ -90,7 +91,7 @@ def launch(
         playbook=item["playbook"],
         ident="1",
         quiet=True,
-        cancel_callback=lambda: False,  # without one it keeps SIGINT and SIGTERM, and nothing stops pytest any more
+        cancel_callback=lambda: False,  # otherwise it handles SIGINT and SIGTERM, and pytest cannot be stopped
         envvars={"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
     )
     events = list(run.events)
@@ -101,7 +102,7 @@ def launch(
 
 
 def _inject(awx: Awx, template: Mapping[str, Any], private: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The environment and extra variables of the job's credentials, whose files are written."""
+    """Write the files of the job's credentials. Return their environment and extra variables."""
     environment: dict[str, str] = {}
     extra_vars: dict[str, str] = {}
     for number in awx.linked[f"{template['url']}credentials/"]:

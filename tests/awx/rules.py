@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What AWX refuses in the objects that this collection defines there. Each rule raises Refused."""
+"""The validation rules of AWX for the objects that this collection creates. Each rule raises Refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUESTION_TYPES = {"text": str, "textarea": str, "password": str, "multiplechoice
 
 
 class Refused(Exception):
-    """AWX answers 400 with this text."""
+    """AWX returns status 400 with this text."""
 
 
 def refuse(condition: object, text: str) -> None:
@@ -27,7 +27,7 @@ def refuse(condition: object, text: str) -> None:
 
 
 def survey(spec: Mapping[str, Any]) -> None:
-    """A survey: every question whole, no variable twice, defaults that would be accepted as answers."""
+    """Validate a survey: all questions are complete, variables are unique, and defaults are valid answers."""
     refuse(
         {"name", "description", "spec"} - spec.keys(), "'name', 'description' and 'spec' are needed in a survey spec"
     )
@@ -37,9 +37,9 @@ def survey(spec: Mapping[str, Any]) -> None:
     for question in spec["spec"]:
         missing = {"variable", "type", "question_name", "required"} - question.keys()
         refuse(missing, f"{sorted(missing)} missing from survey question {question}")
-        refuse(question["type"] not in QUESTION_TYPES, f"'{question['type']}' is no question type")
-        refuse(not str(question["variable"]).isidentifier(), f"'{question['variable']}' is no variable")
-        refuse(not isinstance(question["required"], bool), f"'required' is no boolean in {question}")
+        refuse(question["type"] not in QUESTION_TYPES, f"'{question['type']}' is not a question type")
+        refuse(not str(question["variable"]).isidentifier(), f"'{question['variable']}' is not a variable")
+        refuse(not isinstance(question["required"], bool), f"'required' is not a boolean in {question}")
         if question["type"] == "multiplechoice":
             refuse(not question.get("choices"), f"'{question['variable']}' has no choices")
             refuse(not all(isinstance(choice, str) for choice in question["choices"]), "choices are strings")
@@ -48,7 +48,7 @@ def survey(spec: Mapping[str, Any]) -> None:
 
 
 def answer(question: Mapping[str, Any], value: Any) -> None:
-    """An answer to a survey's question."""
+    """Validate an answer to a survey question."""
     kind = QUESTION_TYPES[question["type"]]
     refuse(not isinstance(value, kind), f"Value {value!r} for '{question['variable']}' is no {kind.__name__}")
     size = value if kind is not str else len(value)
@@ -60,7 +60,7 @@ def answer(question: Mapping[str, Any], value: Any) -> None:
 
 
 def answers(spec: Mapping[str, Any], given: Mapping[str, Any]) -> Object:
-    """The variables that a launch with these answers has, defaults filled in."""
+    """Return the variables of a launch with these answers, including defaults."""
     found: Object = {}
     known = {question["variable"] for question in spec["spec"]}
     refuse(given.keys() - known, f"Variables {sorted(given.keys() - known)} are not allowed on launch")
@@ -90,7 +90,7 @@ def credential_type(item: Mapping[str, Any], _find: Find) -> None:
 def inject(
     item: Mapping[str, Any], inputs: Mapping[str, Any], filenames: Mapping[str, str], strict: bool = False
 ) -> Object:
-    """The injectors of a credential type, rendered: {"env": ..., "file": ..., "extra_vars": ...}."""
+    """Render the injectors of a credential type: {"env": ..., "file": ..., "extra_vars": ...}."""
     environment = ImmutableSandboxedEnvironment(**({"undefined": StrictUndefined} if strict else {}))
     space = {**inputs, "tower": {"filename": dict(filenames)}}
     try:
@@ -99,7 +99,7 @@ def inject(
             for kind, templates in item["injectors"].items()
         }
     except TemplateError as error:
-        raise Refused(f"an injector uses what is no field: {error}") from error
+        raise Refused(f"an injector uses an unknown field: {error}") from error
 
 
 def credential(item: Mapping[str, Any], find: Find) -> None:

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""playbooks/awx.yml, through the real modules of awx.awx: everything is accepted, a second run changes nothing, and the
-workflow goes where it should.
+"""Run playbooks/awx.yml with the real modules of awx.awx: AWX accepts all objects, a second run changes nothing, and
+the workflow has the correct branches.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def recap(said: str) -> tuple[int, int]:
 
 
 def after(awx: Awx, identifier: str, outcome: str) -> list[str]:
-    """The nodes of the workflow that follow `identifier` on this outcome."""
+    """Return the workflow nodes that follow `identifier` on this outcome."""
     node = awx.named("workflow_job_template_nodes", identifier, "identifier")
     numbers = awx.linked[f"{node['url']}{outcome}_nodes/"]
     return [awx.find("workflow_job_template_nodes", number)["identifier"] for number in numbers]
 
 
 def test_awx_accepts_every_definition_and_a_second_run_changes_nothing(defined: Awx) -> None:
-    """The first run was the fixture's."""
+    """The fixture already ran it once."""
     names = {
         kind: {item["name"] for item in items.values() if "name" in item} for kind, items in defined.objects.items()
     }

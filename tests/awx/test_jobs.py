@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every job template of playbooks/awx.yml as AWX runs it, on the lab's storage host, from nothing to a failure."""
+"""Run all job templates of playbooks/awx.yml as AWX does, on the lab's storage host, from installation to a failure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_job_template(awx: Awx, host: StorageHost, vcenter: Simulator, tmp
         "authorities": vcenter.ca_path.read_text(),
     }  # fmt: skip
     awx.update("credentials", credential, {"inputs": inputs})
-    python = {"ansible_python_interpreter": "/opt/vmware-zfs/venv/bin/python"}  # saves a second Python for each task
+    python = {"ansible_python_interpreter": "/opt/vmware-zfs/venv/bin/python"}  # avoids a second Python per task
     hosts = {"storage01": {**host.inventory(), **python}}
 
     def job(template: str, answers: dict[str, Any] | None = None, **more: Any) -> Done:
@@ -69,7 +69,7 @@ def test_every_job_template(awx: Awx, host: StorageHost, vcenter: Simulator, tmp
     }  # fmt: skip
     assert len(ended(vcenter, "RemoveSnapshot")) == 2
 
-    # The workflow's branch: the same artifacts succeed or fail by what its survey asks for.
+    # The branch of the workflow: the result depends on the level that the survey requires.
     passed = {"required_consistency": "crash", "required_complete": "false"}
     assert job("require consistency", passed, artifacts=taken.artifacts).status == "successful"
     judged = job("require consistency", artifacts=taken.artifacts)
@@ -80,7 +80,7 @@ def test_every_job_template(awx: Awx, host: StorageHost, vcenter: Simulator, tmp
     assert refused.status == "failed" and refused.artifacts["vmware_zfs_consistency"] == "none"
     assert "No ZFS snapshot was taken" in refused.lines and "db: crash (" in refused.lines
     (fatal,) = [line for line in refused.lines.splitlines() if "fatal: " in line]
-    assert "'db'" in fatal and len(fatal) < 600, fatal  # one sentence, no page of data
+    assert "'db'" in fatal and len(fatal) < 600, fatal  # one sentence instead of a page of data
 
     status = job("status")
     assert status.status == "successful" and status.artifacts == {"vmware_zfs_may_be_left": 0}

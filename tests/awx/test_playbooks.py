@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the playbooks do around the modules, without a storage host: what they take from a job, what they hand on."""
+"""Test the playbooks without a storage host: how they use the variables of a job, and which results they report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LEFT = {**GOOD, "msg": "1 VMware snapshot may still be there.", "vmware_snapshot
 
 
 def with_fake(tmp_path: Path, playbook: str, replaced: str, task: dict[str, Any]) -> Path:
-    """A project whose playbook has another task in the place of the collection's module."""
+    """Return a project whose playbook has another task instead of the module of the collection."""
     folder = tmp_path / "project"
     shutil.copytree(PROJECT, folder, dirs_exist_ok=True)
     plays = yaml.safe_load((ROOT / "playbooks" / playbook).read_text())
@@ -75,7 +75,7 @@ def test_of_several_storage_hosts_the_worst_is_handed_on(
 
 
 def lists(done: Done) -> dict[str, Any]:
-    """What the playbook would have given to the roles."""
+    """Return the variables that the playbook passes to the roles."""
     (found,) = [
         event["event_data"]["res"]["ansible_facts"]["given"]
         for event in done.events

@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run ansible-test of any supported ansible-core on the tree, with nothing but a package index:
+"""Run ansible-test of any supported ansible-core on the tree. Only a package index is required:
 python -m tests.check.ansible_test [--core 2.18] sanity|units [OPTION ...]
 
-ansible-test wants to live in an ansible_collections folder, so it gets a copy of the tree. It keeps an environment per
-sanity test below its home folder, which is one of its own in the cache. It brings pip into them with a script from the
-internet; a stand-in takes that script's place and uses the pip that Python carries. Options go to ansible-test, such as
-`--test pep8` for one test of sanity.
+ansible-test must run in an ansible_collections folder, so it runs in a copy of the tree. It creates an environment
+for each sanity test in its home folder, which is a separate folder in the cache. It installs pip with a script from
+the internet. This script is replaced by one that uses the pip bundled with Python. Further options are passed to
+ansible-test, such as `--test pep8` to run one sanity test.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ..lab.python_environments import development_python, virtual_environment
 from .pythons import interpreter, real_path
 from .tools import BUILD, ROOT, TOOLS, copy_tree
 
-LOWEST_MINOR = 9  # of a storage host's Python
+LOWEST_MINOR = 9  # the lowest Python 3 minor version on a storage host
 UNIT_REQUIREMENTS = ROOT / "tests" / "unit" / "requirements.txt"
-UNIT_TOOLS = ("pytest>=8", "pytest-xdist>=3", "PyYAML>=6")  # what ansible-test calls, and what its plugins import
-PIP_BOOTSTRAPS = ("get_pip_24_2.py", "get_pip_25_2.py")  # the names that ansible-core 2.18 and 2.20 begin to look for
+UNIT_TOOLS = ("pytest>=8", "pytest-xdist>=3", "PyYAML>=6")  # required by ansible-test and its plugins
+PIP_BOOTSTRAPS = ("get_pip_24_2.py", "get_pip_25_2.py")  # the script names that ansible-core uses since 2.18 and 2.20
 PIP_BOOTSTRAP = """\
 import subprocess, sys
 wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
@@ -40,7 +40,7 @@ subprocess.check_call([sys.executable, "-m", "pip", "install", *wanted])
 
 
 class NoPython(Exception):
-    """No Python here runs that ansible-core."""
+    """No Python on this machine can run this ansible-core."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Core:
 
     series: str
     requirement: str
-    minors: tuple[int, ...]  # the Python versions that run it, the first one found is used
-    units: bool = True  # whether the unit tests run on it too; those of the lowest and of the newest stand for the rest
+    minors: tuple[int, ...]  # the supported Python versions; the first one found is used
+    units: bool = True  # whether to run the unit tests too; the lowest and the newest series are sufficient
 
     def python(self) -> str:
         """Raises NoPython."""
@@ -61,7 +61,7 @@ class Core:
         return found
 
     def tools(self) -> Path:
-        """The folder of its commands, in an environment that has what the unit tests need."""
+        """The folder of the commands in an environment with the requirements of the unit tests."""
         if self.series == DEVELOPMENT:
             return TOOLS
         return unit_environment(self.python(), self.requirement) / "bin"
@@ -88,17 +88,17 @@ def main(words: list[str]) -> int:
 
 
 def run_ansible_test(core: Core, command: str, *options: str) -> int:
-    """What ansible-test ends with. Raises NoPython."""
+    """Return the exit status of ansible-test. Raises NoPython."""
     tools = core.tools()
     own = real_path(str(tools / "python"))
     lowest = interpreter(LOWEST_MINOR)
     home = _home(own, lowest)
     copy = BUILD / "ansible-test" / f"{command}-{core.series}" / "ansible_collections" / "quiesce" / "vmware_zfs"
     copy_tree(copy)
-    if command == "units":  # with an interpreter that has their libraries beside it
+    if command == "units":  # with an interpreter that has the libraries installed
         minor = _minor(own)
         folder = tools
-        if core.series == LOWEST_CORE and lowest:  # so the two lowest versions meet, if that Python is here
+        if core.series == LOWEST_CORE and lowest:  # to combine the lowest versions, if this Python is installed
             minor, folder = LOWEST_MINOR, unit_environment(lowest) / "bin"
         options = (*options, "--python", f"3.{minor}")
     else:
@@ -111,20 +111,20 @@ def run_ansible_test(core: Core, command: str, *options: str) -> int:
 
 
 def unit_environment(python: str, *requirements: str) -> Path:
-    """An environment for the unit tests, with these requirements as well."""
+    """Return an environment for the unit tests with these additional requirements."""
     return virtual_environment("unit-venv", UNIT_REQUIREMENTS, *requirements, *UNIT_TOOLS, python=python)
 
 
 def _minor(python: str) -> int:
-    """11 for a Python 3.11."""
+    """Return the minor version, such as 11 for Python 3.11."""
     command = [python, "-I", "-c", "import sys; print(sys.version_info.minor)"]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _home(own: str, lowest: str) -> Path:
-    """ansible-test's home folder: its environments, its script for pip, pip's settings, and links to interpreters.
+    """Return the home folder of ansible-test: environments, pip script, pip settings, and links to interpreters.
 
-    Only real interpreters: the shims of a version manager do not work in ansible-test's environments.
+    Link only real interpreters, because the shims of a version manager do not work in the environments of ansible-test.
     """
     home = product_path("ansible-test", PIP_BOOTSTRAP, sys.version, own, lowest)
     for name in PIP_BOOTSTRAPS:
@@ -142,7 +142,7 @@ def _home(own: str, lowest: str) -> Path:
 
 
 def _write_pip_settings(path: Path) -> None:
-    """pip's settings of whoever runs this, index included: ansible-test keeps their environment from pip."""
+    """Copy the pip settings of the user, including the index, because ansible-test removes the user's environment."""
     command = [development_python(), "-m", "pip", "config", "list"]
     settings = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     parser = configparser.RawConfigParser()

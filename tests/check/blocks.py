@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blocks of the documentation, and what it takes for one to be right."""
+"""The code blocks of the documentation and how to validate them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LANGUAGES = ("shell", "yaml", "text", "python", "{toctree}")
 _FENCE = re.compile(r"^( *)```(\S*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _TEMPLATE = re.compile(r"\{\{.*\}\}", re.DOTALL)
 _STAND_INS = {"int": 1, "float": 1.0, "bool": True, "list": [], "dict": {}}
-# Has one of Ansible's programs read its arguments and do nothing. In a process of its own: where Ansible's controller
-# was imported, modules show their warnings on the screen instead of answering with them.
+# Let an Ansible program parse its arguments without running it. Use a separate process: after the Ansible controller
+# has been imported, modules print their warnings instead of returning them.
 _ANSIBLE_PARSER = """
 import importlib, sys
 program = sys.argv[1]
@@ -40,7 +40,7 @@ interpreter = client(sys.argv[1:])
 interpreter.init_parser()
 interpreter.parser.parse_args(sys.argv[2:])
 """
-# Programs that are not this project's: that they are spelt so is all that is looked at.
+# Programs of other projects: only their names are checked.
 _OTHERS = {
     "ansible-vault", "curl", "dmesg", "exportfs", "grep", "midclt", "openssl", "sh", "zfs", "zpool", "base64", "cut",
     "python3", "sort", "tr", "cd", "export", "read", "git", "apt", "apt-get",
@@ -49,7 +49,7 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it begins, its language, its text without the indentation of the fence."""
+    """A fenced block: its position, its language, and its text without the indentation of the fence."""
 
     page: str
     line: int
@@ -61,7 +61,7 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
-    """The blocks of README.md, CONTRIBUTING.md, docs/ and the roles, in these languages (in all when none is named)."""
+    """Return the blocks of README.md, CONTRIBUTING.md, docs/ and the roles in these languages (default: all)."""
     found = []
     for page in files("README.md", "CONTRIBUTING.md", "docs/*.md", "roles/*/README.md"):
         text = (ROOT / page).read_text()
@@ -77,7 +77,7 @@ def blocks(*languages: str) -> list[Block]:
 
 
 def plays(block: Block) -> list[dict[str, Any]]:
-    """A block as a playbook: its plays, its tasks in a play, or nothing when it is neither."""
+    """Return the plays of a block. Wrap a list of tasks in a play. Return an empty list for other blocks."""
     data = yaml.safe_load(block.text)
     if not isinstance(data, list):
         return []
@@ -89,7 +89,7 @@ def plays(block: Block) -> list[dict[str, Any]]:
 
 
 def check_plays(found: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with the options of this collection's modules and the variables of its roles."""
+    """Return the errors in the options of this collection's modules and in the variables of its roles."""
     wrong: list[str] = []
     for play in found:
         given = {**play.get("vars", {})}
@@ -115,7 +115,7 @@ def tasks(play: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def check_module(name: str, options: Mapping[str, Any]) -> list[str]:
-    """Complaints of the module's own argument spec; a template counts as a value of the right type."""
+    """Return the errors from the argument spec of the module. A template counts as a value of the right type."""
     try:
         spec = importlib.import_module(f"ansible_collections.{COLLECTION}.plugins.modules.{name}").SPEC
     except ImportError:
@@ -147,7 +147,7 @@ def role_of(variable: str) -> str:
 
 
 def check_role(role: str, given: Mapping[str, Any]) -> list[str]:
-    """Complaints of the role's argument spec about the variables that are its own."""
+    """Return the errors that the argument spec of the role reports for the variables of the role."""
     own = {name: value for name, value in given.items() if name.startswith(f"{role}_")}
     described = {name: option for name, option in ROLES[role].items() if name in own or option.get("required")}
     result = ArgumentSpecValidator(described).validate(filled(own, described))
@@ -155,7 +155,7 @@ def check_role(role: str, given: Mapping[str, Any]) -> list[str]:
 
 
 def filled(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """`given` with something of the right type for each template, as deep as the options are described."""
+    """Replace each template in `given` by a value of the right type, at all levels that the options describe."""
     return {name: _filled(value, options.get(name, {})) for name, value in given.items()}
 
 
@@ -173,7 +173,7 @@ def _filled(value: Any, option: Mapping[str, Any]) -> Any:
 
 
 def check_command(line: str) -> str:
-    """What is wrong with one simple command; "" when it is right as far as this project can say."""
+    """Return the error in one simple command, or "" if no error was found."""
     words = shlex.split(line, comments=True)
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
@@ -237,9 +237,9 @@ def _ansible(program: str, arguments: list[str]) -> str:
 
 
 def commands(block: Block) -> list[str]:
-    """The simple commands of a shell block, without what needs a shell to be understood."""
+    """Return the simple commands of a shell block, without shell syntax."""
     joined = block.text.replace("\\\n", " ")
-    if "'\n" in joined:  # a script within quotes
+    if "'\n" in joined:  # a quoted script
         return []
     parts = [part for line in joined.splitlines() for part in re.split(r"\|\|?|&&", line)]
     return [re.sub(r"\s\d?[<>]\S+", "", part).strip() for part in parts if part.strip()]

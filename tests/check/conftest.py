@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows at the end of a run what each check has found and how long it took."""
+"""Print the result and duration of each check at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Row:
-    """A check: a test, or all tests of one function where it is called for many files."""
+    """A check: a test, or all tests of a function that is parametrized with files."""
 
     results: list[str] = field(default_factory=list)
     seconds: float = 0.0

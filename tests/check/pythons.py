@@ -15,10 +15,10 @@ NAME_YOURSELF = "import ensurepip, os, ssl, sys, venv; print(os.path.realpath(sy
 
 @cache
 def interpreter(minor: int) -> str:
-    """The path of a Python 3.<minor> that can make virtual environments; "" where there is none.
+    """Return the path of a Python 3.<minor> that can create virtual environments, or "" if there is none.
 
-    On PATH there may be the shims of a version manager, which work only for the version that was chosen: they are left
-    for what they stand for.
+    PATH may contain the shims of a version manager, which work only for the selected version. Return the real path
+    instead of a shim.
     """
     name = f"python3.{minor}"
     folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
@@ -36,7 +36,7 @@ def interpreter(minor: int) -> str:
 
 
 def real_path(python: str) -> str:
-    """The executable behind an interpreter, outside of virtual environments; "" if it does not work."""
+    """Return the executable of an interpreter outside of virtual environments, or "" if it does not work."""
     try:
         done = subprocess.run([python, "-I", "-c", NAME_YOURSELF], capture_output=True, text=True, check=False)
     except OSError:

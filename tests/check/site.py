@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the documentation's site, in build/docs/html: `make docs`. Every warning is an error."""
+"""Build the documentation site in build/docs/html (`make docs`). Warnings are errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SITE = BUILD / "docs"
 
 
 def build(folder: Path = SITE) -> Path:
-    """Write the pages of docs/ and the reference of modules and roles as a site; returns its first page.
+    """Build the pages of docs/ and the reference of modules and roles. Return the first page.
 
-    AssertionError with what the tools said when one of them complains.
+    Raises AssertionError with the output of a tool if the tool fails.
     """
     sources, html = folder / "sources", folder / "html"
     shutil.rmtree(folder, ignore_errors=True)

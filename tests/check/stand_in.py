@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection's playbooks and roles, run by ansible-playbook on this machine with stand-ins for the modules, which
-write down what they are called with and answer as they were told. Of the roles that look at the machine itself only the
-tasks with modules of the collection are left, so nothing is changed and nothing is needed."""
+"""Run the playbooks and roles of the collection with ansible-playbook on this machine. The modules are replaced by
+stand-ins that record their arguments and return configured results. In roles that inspect the machine, only the tasks
+with modules of the collection are kept. The tests change nothing and have no requirements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with open(FOLDER + "/calls", "a") as file:
 with open(FOLDER + "/answers.json") as file:
     print(json.dumps({"changed": False, **json.load(file).get(NAME, {})}))
 """
-# What the role runtime asks a storage host's Python about.
+# The facts that the role runtime gathers with the Python of a storage host.
 _PYTHON = """\
 #!/bin/sh
 echo '{"root": true, "systemd": true, "python": true, "venv": true, "zfs": true}'
@@ -38,7 +38,7 @@ echo '{"root": true, "systemd": true, "python": true, "venv": true, "zfs": true}
 
 
 class StandIn:
-    """The collection in `folder`. `calls` are (module, whether in check mode, its options), in their order."""
+    """The collection in `folder`. `calls` contains (module, check mode, options) of each call in order."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -74,7 +74,7 @@ class StandIn:
     def play(
         self, playbook: str, *options: str, answers: Mapping[str, Any] | None = None, fails: bool = False, **given: Any
     ) -> str:
-        """Run a playbook of the collection, or a role in a play, with variables; what it said, in one line."""
+        """Run a playbook of the collection, or a role in a play, with variables. Return the output as one line."""
         (self._folder / "answers.json").write_text(json.dumps(answers or {}))
         (self._folder / "calls").unlink(missing_ok=True)
         name = f"quiesce.vmware_zfs.{playbook}"

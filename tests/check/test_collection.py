@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What holds for the collection's files together."""
+"""Check the consistency of the collection's files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MODULES = sorted(name.rpartition("/")[2][: -len(".py")] for name in files("plugi
 ROLES = sorted({name.split("/")[1] for name in files("roles/*/meta/argument_specs.yml")})
 GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
 REPOSITORY = GALAXY["repository"]
-SPDX = "SPDX-License-Identifier" + ":"  # in two parts, or reuse takes this for this file's licence
+SPDX = "SPDX-License-Identifier" + ":"  # split, so that reuse does not treat it as the license of this file
 CONNECTION = {"hostname", "port", "username", "password", "validate_certs", "ca_path", "thumbprint"}
 
 
 def options(module: str) -> set[str]:
-    """The options that a module takes, by its argument spec."""
+    """Return the options in the argument spec of a module."""
     spec = importlib.import_module(f"ansible_collections.quiesce.vmware_zfs.plugins.modules.{module}").SPEC
     return set(spec.options)
 
@@ -46,7 +46,7 @@ def test_every_file_names_its_licence(name: str) -> None:
 
 @pytest.mark.parametrize("name", files("plugins/module_utils/*.py"))
 def test_the_engine_knows_nothing_of_ansible_and_imports_relatively(name: str) -> None:
-    """The copy on a storage host has neither Ansible nor a package ansible_collections."""
+    """The copy on a storage host has no Ansible and no package ansible_collections."""
     imported: set[str] = set()
     for node in ast.walk(ast.parse((ROOT / name).read_text())):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -73,7 +73,7 @@ def test_a_role_has_a_molecule_scenario(role: str) -> None:
 
 
 def test_the_readmes_links_are_whole_and_lead_somewhere() -> None:
-    """Galaxy and Automation Hub show the README away from the repository."""
+    """Galaxy and Automation Hub show the README outside the repository."""
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
     assert links and all(link.startswith("https://") for link in links)
     ours = [link.removeprefix(f"{REPOSITORY}/blob/main/") for link in links if link.startswith(f"{REPOSITORY}/blob/")]
@@ -114,7 +114,7 @@ def test_every_series_of_ansible_core_from_the_lowest_on_is_tested() -> None:
 
 
 def test_the_libraries_have_no_upper_bound() -> None:
-    """Certification forbids one. Where a Python cannot have the newest, the storage host's environment knows it."""
+    """Required for certification. On the storage host, the runtime selects a release that supports an old Python."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     wanted = dict(line.split(">=") for line in lines if line and not line.startswith("#"))
     assert wanted.keys() == python_environment.REQUIRED.keys()
@@ -123,7 +123,7 @@ def test_the_libraries_have_no_upper_bound() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_roles_passwords_are_marked_as_such(role: str) -> None:
-    """Ansible shows the values that a role is refused for."""
+    """Ansible prints the values that fail the validation of a role."""
     points = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     assert [option for point in points.values() for option in unmarked(point["options"])] == []
 

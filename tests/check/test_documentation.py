@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every command and YAML block of the documentation is right, every kind of error is explained, and the site builds."""
+"""Check that commands and YAML blocks in the documentation are valid, errors are explained, and the site builds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ AWX_VARIABLES = re.findall(r"^(awx_\w+):", (ROOT / "playbooks" / "vars" / "awx.y
 
 def test_every_block_says_what_it_is() -> None:
     assert [f"{block}: {block.language}" for block in blocks() if block.language not in LANGUAGES] == []
-    assert len(SHELL) > 25 and len(YAML) > 20  # they are found at all
+    assert len(SHELL) > 25 and len(YAML) > 20  # ensure that blocks are found
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)
@@ -88,7 +88,7 @@ def test_the_options_and_variables_of_a_yaml_block_exist(block: Block, tmp_path:
 
 
 def test_ansible_understands_every_playbook(tmp_path: Path) -> None:
-    """All at once: starting Ansible takes longer than reading them."""
+    """Check all playbooks in one call, because starting Ansible takes longer than parsing them."""
     playbooks = []
     for number, block in enumerate(YAML):
         if plays(block):
@@ -122,7 +122,7 @@ def test_wrong_options_and_variables_are_noticed() -> None:
 
 
 def errors() -> set[str]:
-    """Every kind of error that the engine knows, wherever it is defined."""
+    """Return the names of all error classes of the engine."""
     found = {QuiesceError}
     for module in pkgutil.walk_packages(module_utils.__path__, f"{module_utils.__name__}."):
         members = vars(importlib.import_module(module.name)).values()
@@ -137,7 +137,7 @@ def test_every_kind_of_error_is_explained_and_nothing_else_is() -> None:
 
 
 def test_the_messages_that_are_explained_are_messages() -> None:
-    """In the tables of "the message says": each piece of text between placeholders is somewhere in the engine."""
+    """Each text between placeholders in the message tables must exist in the engine."""
     said = []
     for name in files("plugins/module_utils/*.py"):
         for node in ast.walk(ast.parse((ROOT / name).read_text())):
@@ -172,7 +172,7 @@ def test_the_site_builds_and_needs_nothing_from_the_network() -> None:
 
 
 def test_what_the_tutorial_says_is_what_the_lab_has() -> None:
-    """docs/start/lab.md is followed by hand; at least its names are the lab's."""
+    """docs/start/lab.md is tested manually. This test checks only that its names exist in the lab."""
     (playbook,) = [block for block in YAML if block.page == "docs/start/lab.md"]
     used = set(re.findall(r"\{\{ (vcenter_\w+) \}\}", playbook.text))
     assert used == set(re.findall(r"\"(vcenter_\w+)\":", (ROOT / "tests" / "lab" / "by_hand.py").read_text()))

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the playbooks and roles call the modules with, and what they refuse before they call any."""
+"""Check the arguments that playbooks and roles pass to the modules, and the validation before the first call."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def stand_in(tmp_path: Path) -> StandIn:
 @pytest.mark.parametrize(
     ("options", "answers", "left_out", "reason"),
     [
-        ("--check", FRESH, ["credentials", "datastores"], "has not installed the required libraries yet (pyVmomi>=8.0.3, cryptography>=3.4)."),
-        ("--check", {**THERE, **NEW}, ["datastores"], "they may need a credential that is not stored or not updated yet."),
+        ("--check", FRESH, ["credentials", "datastores"], "libraries yet (pyVmomi>=8.0.3, cryptography>=3.4)."),
+        ("--check", {**THERE, **NEW}, ["datastores"], "they may need a credential that is not stored"),
         ("--check", THERE, [], ""),
-        ("--diff", {**FRESH, **NEW}, [], ""),  # carried out, nothing is a prediction
+        ("--diff", {**FRESH, **NEW}, [], ""),  # a real run has no predictions
     ],
 )
 def test_check_mode_leaves_out_what_rests_on_a_prediction_says_so_and_goes_on(
@@ -54,7 +54,7 @@ def test_check_mode_leaves_out_what_rests_on_a_prediction_says_so_and_goes_on(
     assert re.findall(r"The (\w+) were not checked: ", said) == left_out and reason in said
 
 
-# ---- What is no longer wanted, and remove.yml
+# ---- Purge and remove.yml
 
 EVERYTHING = {f"{role}_purge": True for role in ("nfs_share", "credentials", "nfs_datastore", "snapshot_task")}
 OLD = {
@@ -70,7 +70,7 @@ SHARED = {"nfs_share_shares": [{"path": "/tank/a", "networks": ["10.0.0.0/8"]}]}
 
 
 def changes(stand_in: StandIn) -> list[tuple[str, str]]:
-    """What was called that may change something, with the state that it was to bring about."""
+    """Return the calls that may change something, with the requested state."""
     return [
         (name, options.get("state", ""))
         for name, check, options in stand_in.calls
@@ -95,7 +95,7 @@ GOING = {"nfs_share_shares": [{"path": f"/tank/{name}", "networks": ["10.0.0.0/8
 @pytest.mark.parametrize(
     ("options", "given", "asked"),
     [
-        ("--diff", True, [True, False, False]),  # carried out: the second time with the new password, as it says
+        ("--diff", True, [True, False, False]),  # a real run: the second call uses the new password
         ("--check", True, [True, True, True]),
         ("--diff", False, [True]),
     ],
@@ -103,7 +103,7 @@ GOING = {"nfs_share_shares": [{"path": f"/tank/{name}", "networks": ["10.0.0.0/8
 def test_the_check_of_the_shares_passes_over_a_password_that_is_replaced(
     stand_in: StandIn, options: str, given: bool, asked: list[bool]
 ) -> None:
-    """And sends one that was refused no second time before."""
+    """And it does not send the rejected password a second time."""
     lists = {**GOING, "credentials_credentials": [{**SERVER, "password": "new"} if given else SERVER]}
     said = stand_in.play("site", options, answers={**THERE, **LOCKED_OUT}, fails=options != "--check", **lists)
     assert [check for name, check, _options in stand_in.calls if name == "vmware_nfs_share"] == asked
@@ -145,7 +145,7 @@ BOTH = [{"hostname": "vc.lab", "username": "u", "filesystem": f"tank/{name}"} fo
 
 
 def test_credentials_that_go_together_are_checked_together(stand_in: StandIn) -> None:
-    """Of two for one server each could remove what is left there, but only while it stays itself."""
+    """Each of two credentials of one server could remove the remaining snapshots, but not after both are removed."""
     stand_in.play("remove", answers=OLD, credentials_credentials=[{**one, "password": "secret"} for one in BOTH])
     assert [options["also_removed"] for _name, _check, options in stand_in.calls] == [BOTH] * 4
 
@@ -164,7 +164,7 @@ def test_remove_changes_nothing_when_one_thing_may_not_go(stand_in: StandIn) -> 
 
 
 def test_remove_does_not_need_a_login_that_is_not_stored_any_more(stand_in: StandIn) -> None:
-    """Such as after it was interrupted between the credentials and the shares. An own password needs none."""
+    """For example, after an interruption. An entry with a password needs no stored credential."""
     answers = {**OLD, "vmware_cred": {"credential": None}, "vmware_nfs_share": {"diff": {"before": "x", "after": ""}}}
     own = {**SERVER, "name": "own", "password": "secret"}
     lists = {**SITE, "nfs_datastore_datastores": [*SITE["nfs_datastore_datastores"], own], **SHARED}
@@ -176,7 +176,7 @@ def test_remove_does_not_need_a_login_that_is_not_stored_any_more(stand_in: Stan
 
 
 def test_remove_looks_at_every_datastore_whose_login_is_stored(stand_in: StandIn) -> None:
-    """Also when the credentials of the list are not those, because a name in it is misspelled."""
+    """Even if the listed credentials differ because a name is misspelled."""
     answers = {**OLD, "vmware_nfs_share": {"diff": {"before": "", "after": ""}}}
     misspelled = [{**SERVER, "hostname": "vv.lab"}]
     said = stand_in.play("remove", answers=answers, **{**SITE, "credentials_credentials": misspelled}, **SHARED)
@@ -189,7 +189,7 @@ def test_remove_of_nothing_in_particular_is_refused(stand_in: StandIn) -> None:
     assert "There is nothing to remove; set snapshot_task_tasks" in stand_in.play("remove", fails=True)
 
 
-# ---- Variables that a playbook needs
+# ---- Required variables of the playbooks
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The README's commands run as they are written there, and the demo among them does the main job."""
+"""Run the commands of the README as they are written, including the demo."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_two_commands_are_in_the_readme_and_ci_runs_the_tests_by_one_of_them
 
 @pytest.mark.parametrize("command", OTHERS)
 def test_a_command_of_the_readme_works(command: str, tmp_path: Path) -> None:
-    """In the order of the README. What it installs goes to a folder of the test."""
+    """The commands run in the order of the README and install into a folder of the test."""
     path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path)}
     subprocess.run(["bash", "-euc", command], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=True)
@@ -45,7 +45,7 @@ def test_a_playbook_of_the_readme_is_understood(text: str, tmp_path: Path) -> No
 
 
 def test_the_demo_does_the_main_job() -> None:
-    """From nothing, by site.yml and the storage host's timer, to a record on real ZFS; the trace witnesses it."""
+    """The demo applies site.yml, and the timer creates a record on real ZFS. The trace must confirm this."""
     demo = subprocess.run(
         ["make", "demo"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -62,10 +62,10 @@ def test_the_demo_does_the_main_job() -> None:
     assert found["vmware_snapshots_left"] == 0
     assert found["zfs_snapshot"].startswith("tank/vmware@auto-")
     assert found["zfs_version"].startswith("zfs-2.") and "8.0" in found["vcenter"]
-    assert 2.0 <= found["hold_window_seconds"] < 120  # one second to create, one to remove, whatever the emulation adds
+    assert 2.0 <= found["hold_window_seconds"] < 120  # one second each to create and to remove, plus overhead
     assert f"{found['zfs_snapshot']} was taken by vmware-zfs-task@1.timer (systemd) and is filesystem" in demo.stdout
 
 
 def quiesced(trace: list[dict[str, Any]]) -> set[str]:
-    """The VMs of which vSphere finished a quiesced snapshot."""
+    """Return the VMs for which vSphere finished a quiesced snapshot."""
     return {event["vm_name"] for event in trace if event.get("event") == "finished" and event.get("quiesced")}

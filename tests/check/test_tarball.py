@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user gets. That it works without the checkout is shown by the demo (test_readme.py)."""
+"""Check the content of the tarball. The demo (test_readme.py) tests that it works without the checkout."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def test_the_tarball_holds_the_collection_and_nothing_else(tmp_path: Path) -> No
     with tarfile.open(tarball) as archive:
         names = {member.name for member in archive if member.isfile()}
     others = {"FILES.json", "MANIFEST.json", "bindep.txt", "changelogs/changelog.yaml", "changelogs/config.yaml"}
-    shipped = set(files(*FOLDERS)) - set(files("extensions/molecule"))  # whose scenarios need the lab
+    shipped = set(files(*FOLDERS)) - set(files("extensions/molecule"))  # the scenarios require the lab
     assert names == {*shipped, *TOP, *others, "requirements.txt", "tests/config.yml"}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each tool that a reviewer runs finds nothing to say."""
+"""Run the tools that a reviewer runs. They must not report any findings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SESSIONS = ("yamllint", "antsibull-nox-config", "docs-check", "license-check", "
 
 @pytest.mark.parametrize("series", CORES)
 def test_ansible_test_sanity(series: str) -> None:
-    # pylint takes three quarters of the time, and what it finds hardly depends on the series.
+    # pylint takes three quarters of the time, and its findings hardly depend on the ansible-core series.
     ansible_test(series, "sanity", *(() if series in (DEVELOPMENT, "newest") else ("--skip-test", "pylint")))
 
 
-# That of development is pytest's own.
+# The development series already runs with pytest.
 @pytest.mark.parametrize("series", [name for name, core in CORES.items() if core.units and name != DEVELOPMENT])
 def test_ansible_test_units(series: str) -> None:
     ansible_test(series, "units")
@@ -45,7 +45,7 @@ def test_antsibull_nox(session: str) -> None:
     environments = product_path("nox", real_path(sys.executable))
     said = run("nox", "--reuse-venv=yes", f"--envdir={environments}", "--sessions", session).stdout
     assert f"Session {session} was successful" in said, said
-    # What the importer of Galaxy warns of fails nothing there, and keeps a collection from being certified.
+    # Galaxy accepts a collection with importer warnings, but they prevent certification.
     if session == "build-import-check":
         assert "Importer processing completed successfully" in said
         assert re.findall(r"^\s*(?:WARNING|ERROR): (?!Location ).*", said, re.MULTILINE) == []
@@ -77,7 +77,7 @@ def test_execution_environment(tmp_path: Path) -> None:
     assert "quiesce.vmware_zfs" in (tmp_path / "_build" / "requirements.yml").read_text()
     told = run("ansible-builder", "introspect", str(ROOT / "build" / "collections")).stdout
     assert "openssh-clients" in told and "quiesce.vmware_zfs" in told
-    assert "pyVmomi" in told  # which the playbook vsphere_role needs where it runs
+    assert "pyVmomi" in told  # required on the controller by the playbook vsphere_role
 
 
 def test_a_tool_that_complains_fails_its_test(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the checks share: the tree as it would be committed, and the tools beside the Python that runs this."""
+"""Helpers of the checks: the tree as it would be committed, and the tools of the current virtual environment."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ TOOLS = Path(sys.executable).parent
 
 
 def files(*patterns: str) -> list[str]:
-    """The files of the project, as paths below ROOT: committed ones and new ones that git does not ignore."""
+    """Return the files of the project as paths below ROOT: committed files and new files that git does not ignore."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return sorted(name for name in set(listed.split("\0")) if name and (ROOT / name).is_file())
 
 
 def copy_tree(destination: Path) -> Path:
-    """Copy `files()` into `destination`, which holds nothing else afterwards.
+    """Copy `files()` to `destination` and delete all other files there.
 
-    A repository of its own: tools that ask git for the files would find nothing in a folder that git ignores.
+    Create a separate repository, because tools that list files with git would find nothing in an ignored folder.
     """
     shutil.rmtree(destination, ignore_errors=True)
     for name in files():
@@ -40,7 +40,7 @@ def copy_tree(destination: Path) -> Path:
 
 
 def run(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a tool of the virtual environment and return what it said; AssertionError with its words when it fails."""
+    """Run a tool of the virtual environment and return its output. Raises AssertionError with the output on failure."""
     done = ask(
         [str(TOOLS / command[0]), *command[1:]],
         cwd=cwd,
