@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A view of the Debian archive of the lab's own: contrib and backports are seen here, never by the machine itself."""
+"""A separate view of the Debian archive for the lab. Only the lab uses contrib and backports, not the machine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .commands import output, run
 from .places import LOGS, LabError, cache_root
 from .sources import archive_sources, machine_release, reaching_options
 
-# From backports come these and what they need of themselves, nothing else: their newest release where there is one.
+# Only these packages and their mutual dependencies come from backports, in the newest release available.
 FROM_BACKPORTS = "src:zfs-linux src:qemu src:seabios"
 LOG = LOGS / "archive.log"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The index of the archive as it was when the lab was first built; `lab setup --refresh` reads it anew."""
+    """The index of the archive at the time of the first build. `lab setup --refresh` updates it."""
 
     folder: Path
 
@@ -37,7 +37,7 @@ class Archive:
         return self.folder / "preferences"
 
     def options(self, packages_of_machine: bool = False) -> list[str]:
-        """apt's options for this view; the machine's installed packages count only where it is installed to."""
+        """Return the apt options for this view. Installed packages count only when installing on the machine."""
         values = {
             "Dir::Etc::SourceList": self.sources_list,
             "Dir::Etc::SourceParts": "/dev/null",
@@ -65,11 +65,11 @@ class Archive:
         return [part for name, value in values.items() for part in ("-o", f"{name}={value}")]
 
     def resolve(self, packages: Sequence[str]) -> list[str]:
-        """File names (name_version_architecture.deb) of the packages and all they depend on, sorted."""
+        """Return the sorted file names (name_version_architecture.deb) of the packages and their dependencies."""
         return self._remembered(f"files of {' '.join(packages)}", lambda: self._plan(packages))
 
     def _plan(self, packages: Sequence[str]) -> list[str]:
-        # apt leaves out what it has already fetched, so it is shown a folder where nothing is.
+        # apt omits files that it has already downloaded, so use an empty folder.
         nothing = self.folder / "nothing"
         (nothing / "partial").mkdir(parents=True, exist_ok=True)
         plan = output(
@@ -87,11 +87,11 @@ class Archive:
         return sorted(re.findall(r"^'[^']+' (\S+\.deb) \d+", plan, flags=re.MULTILINE))
 
     def version(self, package: str) -> str:
-        """The version of one package that would be installed, e.g. `2.3.2-2~bpo12+2`."""
+        """Return the version of a package that would be installed, e.g. `2.3.2-2~bpo12+2`."""
         return self._field(package, "Version", r"(\S+)")
 
     def depends(self, package: str, pattern: str) -> str:
-        """The package that `package` depends on and whose name matches the pattern: what a metapackage stands for."""
+        """Return the dependency of `package` whose name matches the pattern, for example of a metapackage."""
         return self._field(package, "Depends", rf".*?\b({pattern})")
 
     def _field(self, package: str, name: str, pattern: str) -> str:
@@ -107,7 +107,7 @@ class Archive:
         return self._remembered(f"{name} of {package}", ask)[0]
 
     def _remembered(self, question: str, ask: Callable[[], list[str]]) -> list[str]:
-        """apt takes seconds to answer; the index does not change, so neither does the answer."""
+        """Cache the result, because apt takes seconds and the index does not change."""
         answers = self.folder / "answers.json"
         with locked(self.folder / "lock"):
             known: dict[str, list[str]] = json.loads(answers.read_text()) if answers.exists() else {}
@@ -119,7 +119,7 @@ class Archive:
             return known[question]
 
     def download(self, packages: Sequence[str], log: Path, alone: bool = False) -> list[Path]:
-        """The .deb files of the packages, with what they depend on unless `alone`."""
+        """Download the .deb files of the packages, with their dependencies unless `alone` is set."""
         debs = cache_root() / "debs"
         with locked(debs / "lab.lock"):
             if alone:
@@ -145,13 +145,13 @@ def _fill(folder: Path, lines: Sequence[str], release: str) -> None:
     try:
         run(update, LOG)
     except LabError:
-        # An archive need not carry backports; the release's own contrib has an older OpenZFS that will do.
+        # An archive may not have backports. The older OpenZFS in contrib of the release is sufficient.
         archive.sources_list.write_text("\n".join(line for line in lines if line not in backports) + "\n")
         run(update, LOG)
 
 
 def read_archive(refresh: bool = False) -> Archive:
-    """The archive that this machine's apt installs from, widened by contrib and backports."""
+    """Return the archive that apt uses on this machine, plus contrib and backports."""
     release = machine_release()
     sources = archive_sources(release)
     lines = [source.line("main contrib") for source in sources]
@@ -164,7 +164,7 @@ def read_archive(refresh: bool = False) -> Archive:
 
 
 def unpack(debs: Sequence[Path], folder: Path, log: Path) -> None:
-    """Unpack packages into a folder without running their scripts, the top-level folders merged into /usr."""
+    """Unpack packages into a folder without running their scripts, and merge the top-level folders into /usr."""
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         (folder / "usr" / name).mkdir(parents=True, exist_ok=True)
         link = folder / name

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A vCenter beside the storage host for a person who follows docs/start/lab.md, and an inventory that names both."""
+"""Start a vCenter next to the storage host for docs/start/lab.md, and write an inventory with both."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def folder(lab: StorageHost) -> Path:
 
 
 def _vcenter(lab: StorageHost) -> Path:
-    return BUILD / "vcenter" / lab.name  # not among the storage hosts: what lies there is shown as one
+    return BUILD / "vcenter" / lab.name  # not in the folder of the storage hosts, where it would be listed as one
 
 
 def start(lab: StorageHost) -> tuple[Simulator, Path]:
-    """A new vCenter without any NFS datastore, and the inventory. It stays until `end`."""
+    """Start a new vCenter without NFS datastores and write the inventory. It runs until `end`."""
     if not lab.running():
         raise LabError("No storage host runs; start one with `tests/lab/lab up`")
     end(lab)
@@ -35,10 +35,10 @@ def start(lab: StorageHost) -> tuple[Simulator, Path]:
     )
     collections_path()
     variables = {
-        "vcenter_hostname": "10.0.2.2",  # where the guest finds this machine's loopback
+        "vcenter_hostname": "10.0.2.2",  # the loopback address of this machine in the guest
         "vcenter_port": simulator.port,
         "vcenter_username": simulator.user,
-        "vcenter_password": simulator.password,  # of a simulator: known to everybody
+        "vcenter_password": simulator.password,  # the password of a simulator is not secret
         "vcenter_thumbprint": simulator.thumbprint,
     }
     inventory = folder(lab) / "inventory.yml"
@@ -55,5 +55,5 @@ def deploy(lab: StorageHost, datastore: str, names: Sequence[str]) -> None:
 
 
 def end(lab: StorageHost) -> None:
-    """End the lab's vCenter, if there is one."""
+    """Stop the vCenter of the lab if it is running."""
     end_stray(_vcenter(lab))

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Things that take long to build are built once, and named by what built them."""
+"""Build expensive products once and name them after their inputs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ UNUSED_DAYS = 60.0  # before a product is removed
 
 
 def product_path(kind: str, *recipe: str) -> Path:
-    """Where the product of this recipe is, or will be."""
+    """Return the path of the product of this recipe, which may not exist yet."""
     path = cache_root() / f"{kind}-{short_hash(*recipe)}"
     if path.exists():
-        os.utime(path)  # it is used
+        os.utime(path)  # mark as used
     return path
 
 
 def remove_unused() -> list[str]:
-    """Remove the products that nobody asked for of late, such as those of an older recipe; return their names."""
+    """Remove products that were not used recently, such as those of an older recipe. Return their names."""
     old = time.time() - UNUSED_DAYS * 86400
     folders = [path for path in cache_root().iterdir() if _PRODUCT.fullmatch(path.name) and path.is_dir()]
     unused = sorted(path.name for path in folders if path.stat().st_mtime < old)
@@ -42,7 +42,7 @@ def remove_unused() -> list[str]:
 
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file `path` until the process ends at the latest; BlockingIOError if it is held and not to wait."""
+    """Hold the lock file `path` until the process ends at the latest. BlockingIOError if it is held and not `wait`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -53,10 +53,10 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
 
 
 def product(path: Path, build: Callable[[Path], None]) -> Path:
-    """Return `path`, after `build(folder)` has filled it if it did not exist.
+    """Return `path`. If it does not exist, `build(folder)` creates its content.
 
-    Two builders at once: the second waits and finds the product. A builder that died left `<path>.partial`, which the
-    next one removes. The product appears by a rename, so it is there whole or not at all.
+    If two processes build at the same time, the second one waits and uses the product of the first. An interrupted
+    build leaves `<path>.partial`, which the next build removes. A rename publishes the product, so it is complete.
     """
     if path.exists():
         return path

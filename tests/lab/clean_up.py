@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leave nothing running, nothing mounted and no work files of this checkout."""
+"""Stop all processes, unmount everything, and delete the work files of this checkout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .storage_host import remove_all
 
 
 def main() -> None:
-    """Stop every lab and simulator, remove build/ and what builds that died left in the cache."""
+    """Stop all labs and simulators, and remove build/ and the partial builds in the cache."""
     for record in BUILD.rglob(simulator.RECORD):
         simulator.end_stray(record.parent)
     remove_all()

@@ -24,7 +24,7 @@ examples:
   tests/lab/lab ssh zfs list       run a command in it; without a command: a shell
   tests/lab/lab reset              pristine again, whatever happened to it
   tests/lab/lab power-cut          the power fails; then `up --keep` boots the same disks
-  tests/lab/lab --name two up      a second one beside the first
+  tests/lab/lab --name two up      start a second lab
   PATH=$(tests/lab/lab path):$PATH zfs list    the host's own zfs and zpool, as if they were local
 """
 
@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     command("setup", _setup, "build all that the lab needs, or find that it is there").add_argument(
         "--refresh", action="store_true", help="look for newer packages in the Debian archive and build from them"
     )
-    command("up", _up, "start the storage host: pristine, or left as it is when it runs already").add_argument(
+    command("up", _up, "start the storage host in its initial state, or keep a running one").add_argument(
         "--keep", action="store_true", help="boot the disks that a power cut or `down` left, from power-on"
     )
     command("reset", _reset, "throw away what happened to it and start it pristine")
@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     command("ssh", _ssh, "run a command in it, or a shell").add_argument(
         "words", nargs=argparse.REMAINDER, metavar="command"
     )
-    command("vcenter", _vcenter, "start a vCenter beside it, without any NFS datastore, and write an inventory")
+    command("vcenter", _vcenter, "start a vCenter without NFS datastores, and write an inventory")
     added = command("deploy", _deploy, "put running VMs on a datastore of that vCenter")
     added.add_argument("--datastore", default="vmware", help="the datastore (default: vmware)")
     added.add_argument("vms", nargs="+", metavar="VM", help="names of the VMs")
@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status."""
+    """Run one command. Return its exit status."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(StorageHost(options.name), options)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands of the machine: run with a log, as root where that is needed, and never left running."""
+"""Run commands on the machine with a log, as root if required, and stop them on exit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _stopping = False
 
 
 def as_root(argv: Sequence[str]) -> list[str]:
-    """The command, with sudo in front of it where this user is not root."""
+    """Return the command, prefixed with sudo if the user is not root."""
     if os.geteuid() == 0:
         return list(argv)
     if not shutil.which("sudo"):
@@ -32,7 +32,7 @@ def as_root(argv: Sequence[str]) -> list[str]:
 def ask(
     argv: Sequence[str], seconds: float | None = None, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. All that it said is in `stdout`, and whether it failed is for the caller to judge."""
+    """Run a command to its end. `stdout` contains all output. The caller checks whether it failed."""
     return subprocess.run(
         list(argv),
         cwd=cwd,
@@ -47,7 +47,7 @@ def ask(
 
 
 def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
-    """Run a command to its end, its output appended to `log`; LabError with the log's last lines if it fails."""
+    """Run a command to its end and append its output to `log`. Raises LabError with the end of the log on failure."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as out:
         out.write(f"+ {' '.join(argv)}\n")
@@ -83,18 +83,18 @@ def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cw
 
 
 def _share_patience(process: int) -> None:
-    """Make the session that `process` leads as nice as this thread: a kernel that shares the processor out by session
-    (CONFIG_SCHED_AUTOGROUP) passes over what single processes ask for.
+    """Give the session of `process` the nice value of this thread. A kernel that schedules by session
+    (CONFIG_SCHED_AUTOGROUP) ignores the nice values of single processes.
     """
     try:
         nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         Path(f"/proc/{process}/autogroup").write_text(str(nice))
     except OSError:
-        pass  # it does not, or it has no more than the process's own
+        pass  # not supported, or only the nice values of processes are available
 
 
 def output(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
-    """What a quick command prints; LabError with what it said if it fails."""
+    """Return the output of a quick command. Raises LabError with the output if it fails."""
     done = subprocess.run(
         list(argv),
         stdin=subprocess.DEVNULL,
@@ -111,7 +111,7 @@ def output(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
 
 
 def stop_all() -> None:
-    """End every command that `run` has under way, each with its children, and let none begin."""
+    """Stop all commands that `run` has started, with their children, and prevent new ones."""
     global _stopping
     with _guard:
         _stopping = True
@@ -123,7 +123,7 @@ def stop_all() -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder, also one that root filled; nothing that is mounted below it is touched."""
+    """Remove a folder, even if root created files in it. Never descend into mounts."""
     if not path.exists() and not path.is_symlink():
         return
     below = str(path.resolve()) + "/"

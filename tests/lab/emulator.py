@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""QEMU: which processor it can use here, its command line, and its process."""
+"""QEMU: the available accelerator, the command line, and the process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KERNEL_OPTIONS = (
 
 @dataclass(frozen=True)
 class Processor:
-    """What runs the guest's instructions."""
+    """The accelerator that runs the guest."""
 
     name: str  # `kvm` or `tcg`
     options: Sequence[str]
@@ -41,14 +41,14 @@ VIRTUAL = Processor("kvm", ("-accel", "kvm", "-cpu", "host", "-smp", "2"))
 
 
 def version() -> str:
-    """QEMU's first line about itself."""
+    """Return the first line of QEMU's version output."""
     if not shutil.which(QEMU):
         raise LabError("QEMU is not installed; run `make setup`")
     return output([QEMU, "--version"]).splitlines()[0]
 
 
 def processor(kernel: Path) -> Processor:
-    """KVM where a guest really starts with it (a device node proves nothing), else emulation; tried once per boot."""
+    """Return KVM if a guest boots with it (a device node proves nothing), otherwise emulation. Tested once per boot."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return EMULATED
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -90,10 +90,10 @@ def _kvm_starts(kernel: Path) -> bool:
 
 @dataclass(frozen=True)
 class Emulator:
-    """One storage host's process. `mark` names it on its command line: no other process is ever taken for it."""
+    """The process of one storage host. `mark` on its command line distinguishes it from all other processes."""
 
     mark: str
-    folder: Path  # holds the process's pid, its console's log and the disks root.qcow2 and tank.qcow2
+    folder: Path  # contains the PID file, the console log, and the disks root.qcow2 and tank.qcow2
     socket: Path
 
     @property
@@ -105,7 +105,7 @@ class Emulator:
         return self.folder / "console.log"
 
     def start(self, kernel: Path, on: Processor, ports: dict[int, int], state: Path | None = None) -> None:
-        """Start the process; `ports` maps the guest's ports to the machine's. With `state`, go on from there."""
+        """Start the process. `ports` maps guest ports to machine ports. With `state`, resume from this state."""
         self.socket.unlink(missing_ok=True)
         self.console.unlink(missing_ok=True)
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}" for there, here in ports.items())
@@ -168,7 +168,7 @@ class Emulator:
         return number if self.mark.encode() in words else None
 
     def kill(self) -> None:
-        """End the process at once, as a power cut does, and return when it is gone."""
+        """Kill the process immediately, like a power cut, and wait until it has ended."""
         number = self.pid()
         if number is not None:
             os.kill(number, signal.SIGKILL)
@@ -177,7 +177,7 @@ class Emulator:
         self.socket.unlink(missing_ok=True)
 
     def wait_gone(self) -> None:
-        """Return when the process has ended."""
+        """Wait until the process has ended."""
         end = time.monotonic() + 10
         while (number := self.pid()) is not None:
             if time.monotonic() > end:
@@ -185,5 +185,5 @@ class Emulator:
             time.sleep(0.01)
 
     def monitor(self) -> Monitor:
-        """A connection to the process's control socket."""
+        """Connect to the control socket of the process."""
         return Monitor(self.socket)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection as a user has it: built, installed, and run by the lowest ansible-core that it supports."""
+"""Build and install the collection as a user does, with the lowest supported ansible-core."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ LOWEST_CORE = "2.18"  # as in meta/runtime.yml
 
 @dataclass(frozen=True)
 class Installed:
-    """A virtual environment and a folder of collections; nothing in them knows the checkout."""
+    """A virtual environment and a collections folder that are independent of the checkout."""
 
     commands: Path
     collections: Path
 
     def environment(self) -> dict[str, str]:
-        """Environment variables for what runs in it, free of the caller's paths."""
+        """Return environment variables without the paths of the caller."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
         return {**kept, "ANSIBLE_COLLECTIONS_PATH": str(self.collections)}
 
     def version(self) -> str:
-        """What is there, for a person."""
+        """Return a readable version string."""
         ask = "import ansible.release as release; print(release.__version__)"
         core = output([str(self.commands / "python"), "-I", "-c", ask]).strip()
         (manifest,) = self.collections.glob("ansible_collections/quiesce/vmware_zfs/MANIFEST.json")
@@ -41,7 +41,7 @@ class Installed:
 
 
 def install(folder: Path) -> Installed:
-    """Build the collection and install the tarball, both below `folder`."""
+    """Build the collection and install the tarball below `folder`."""
     place = virtual_environment("controller", ROOT / "requirements.txt", f"ansible-core=={LOWEST_CORE}.*")
     installed = Installed(place / "bin", folder / "collections")
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The guest's kernel, its modules, and the small initial file system that finds the disks."""
+"""The kernel of the guest, its modules, and the initramfs that finds the disks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .places import LOGS
 LOG = LOGS / "kernel.log"
 IMAGE = r"linux-image-[0-9]\S*cloud-amd64"
 AT_START = ("virtio_pci", "virtio_blk", "virtio_net")
-# `lab.probe` asks only whether a processor runs this kernel: it says so on the console and powers off.
+# `lab.probe` only tests whether the kernel boots: it prints a line on the console and powers off.
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /dev /root
 /bin/busybox mount -t proc proc /proc
@@ -37,12 +37,12 @@ exec /bin/busybox switch_root /root /sbin/init
 
 
 def kernel_release(archive: Archive) -> str:
-    """The release that `uname -r` says in the guest, e.g. `6.1.0-13-cloud-amd64`."""
+    """Return the release as shown by `uname -r` in the guest, e.g. `6.1.0-13-cloud-amd64`."""
     return archive.depends("linux-image-cloud-amd64", IMAGE)[len("linux-image-") :]
 
 
 def _with_needs(modules: Path, name: str) -> Iterator[Path]:
-    """The module's file after the files of all modules that it needs."""
+    """Return the files of all required modules, then the file of the module."""
     file = next(iter(modules.rglob(f"{name}.ko")), None) or next(
         iter(modules.rglob(f"{name.replace('_', '-')}.ko")), None
     )
@@ -55,7 +55,7 @@ def _with_needs(modules: Path, name: str) -> Iterator[Path]:
 
 
 def _entry(name: str, mode: int, content: bytes, number: int) -> bytes:
-    """One member of a `newc` cpio archive (the kernel's Documentation/driver-api/early-userspace/buffer-format.rst)."""
+    """A member of a `newc` cpio archive (the kernel's Documentation/driver-api/early-userspace/buffer-format.rst)."""
     path = name.encode() + b"\0"
     fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(path), 0)
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
@@ -77,7 +77,7 @@ def _initial_file_system(busybox: Path, modules: Path) -> bytes:
 
 
 def kernel(archive: Archive) -> Path:
-    """A folder with `vmlinuz`, `initrd` and `lib/modules/<release>`."""
+    """Return a folder with `vmlinuz`, `initrd` and `lib/modules/<release>`."""
     release = kernel_release(archive)
     packages = [f"linux-image-{release}", "busybox-static"]
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the machine itself needs: found missing, named, and installed in one call of apt."""
+"""Find and install the missing packages of the machine in one call of apt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .places import LOGS, LabError
 from .python_environments import development_python, has_ensurepip
 
 LOG = LOGS / "machine-packages.log"
-# OpenZFS is not among them, on purpose: the machine's own kernel is left alone.
+# OpenZFS is intentionally not included, because the kernel of the machine must not change.
 NEEDED = (
     "e2fsprogs",
     "eatmydata",
@@ -36,7 +36,7 @@ def _missing(packages: list[str]) -> list[str]:
 
 
 def install_missing(archive: Archive, say: Callable[[str], None]) -> None:
-    """Install what is missing, from the archive that the machine's apt is configured for."""
+    """Install the missing packages from the configured archive of the machine."""
     packages = list(NEEDED)
     python = development_python()
     if not has_ensurepip(python):

@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a molecule scenario runs against: a pristine storage host and a vCenter, written down as an Ansible inventory.
+"""Start a storage host in its initial state and a vCenter for a molecule scenario, and write an Ansible inventory.
 
-    python -m tests.lab.molecule create INVENTORY    start both, pristine, and write the inventory
+    python -m tests.lab.molecule create INVENTORY    start both and write the inventory
     python -m tests.lab.molecule destroy             stop both
 
-The scenarios share them and run one after another; extensions/molecule/create.yml and destroy.yml call this.
+The scenarios share both and run one after another. extensions/molecule/create.yml and destroy.yml call this module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VCENTER = BUILD / "molecule" / "vcenter"
 
 
 def create(inventory: Path) -> None:
-    collections_path()  # the checkout as quiesce.vmware_zfs, where config.yml looks for it
+    collections_path()  # link the checkout as quiesce.vmware_zfs where config.yml expects it
     host = StorageHost(LAB)
     host.reset()
     vcenter = Simulator.start(directory=VCENTER, create_seconds=0.1, remove_seconds=0.1, detached=True)
@@ -35,7 +35,7 @@ def create(inventory: Path) -> None:
 
 
 def variables(vcenter: Simulator) -> dict[str, Any]:
-    """The vCenter as the storage host reaches it; `vcenter_ca_path` lies on this machine."""
+    """Return the vCenter variables for the storage host. `vcenter_ca_path` is a path on this machine."""
     return {
         "vcenter_hostname": "10.0.2.2",
         "vcenter_port": vcenter.port,

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files brought to a storage host in one archive, the engine above all: there it runs where users have it."""
+"""Copy files to a storage host in one archive, in particular the engine to its installation path."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ENGINE = ROOT / "plugins" / "module_utils" / "_engine"
 
 
 def engine_files(folder: str) -> dict[str, Path]:
-    """The engine as a package `folder` of the storage host, for `push`."""
+    """Return the engine as the package `folder` on the storage host, for `push`."""
     return {f"{folder}/{source.relative_to(ENGINE)}": source for source in sorted(ENGINE.rglob("*.py"))}
 
 
 def push(host: StorageHost, files: Mapping[str, Path | bytes]) -> None:
-    """Have files, by their absolute paths on the storage host, on its disk; missing folders are made."""
+    """Write files to absolute paths on the storage host and flush them to disk. Create missing folders."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for path, content in files.items():

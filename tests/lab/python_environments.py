@@ -18,7 +18,7 @@ from .places import BUILD, LOGS, ROOT, LabError
 LOG = LOGS / "python.log"
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 OLDEST = (3, 11)
-_COMPILE = (  # the thousands of modules of the package ansible are not imported, but sent away
+_COMPILE = (  # the package ansible has thousands of modules that are copied to hosts, not imported
     "import compileall, re, sys; "
     "compileall.compile_dir(sys.argv[1], quiet=2, workers=2, rx=re.compile('ansible_collections'))"
 )
@@ -26,7 +26,7 @@ GUEST_WHEELS = ("pyVmomi>=8.0.3", "cryptography>=42")
 
 
 def development_python() -> str:
-    """The first interpreter that ansible-core 2.19 runs on: the one that runs this, or one on PATH."""
+    """Return the first interpreter that ansible-core 2.19 supports: the current one, or one on PATH."""
     if sys.version_info[:2] >= OLDEST:
         return sys.executable
     for name in ("python3", "python3.11", "python3.12", "python3.13"):
@@ -39,9 +39,9 @@ def development_python() -> str:
 
 
 def distribution_python() -> str:
-    """The interpreter that the distribution ships, which storage hosts have; otherwise that of development.
+    """Return the interpreter of the distribution, as on storage hosts. Otherwise, return the development interpreter.
 
-    Interpreters that were compiled by hand are often built without optimisation and take half as long again.
+    Manually compiled interpreters are often not optimized and take 50% longer.
     """
     shipped = "/usr/bin/python3"
     usable = Path(shipped).exists() and _is_recent(shipped) and has_ensurepip(shipped)
@@ -54,24 +54,24 @@ def _is_recent(python: str) -> bool:
 
 
 def has_ensurepip(python: str) -> bool:
-    """Whether the interpreter can make virtual environments with pip; on Debian that is a package of its own."""
+    """Return whether the interpreter can create virtual environments with pip. Debian has a separate package."""
     return subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode == 0
 
 
 def virtual_environment(kind: str, file: Path, *requirements: str, python: str = "") -> Path:
-    """A virtual environment, in the cache, with what the file of requirements says and these."""
+    """Return a virtual environment in the cache with the requirements file and these requirements."""
     python = python or development_python()
     version = output([python, "-c", "import sys; print(sys.version, sys.executable)"])
     path = product_path(kind, file.read_text(), *requirements, version)
 
     def build(folder: Path) -> None:
-        # A virtual environment knows its own path: it is made where it will be, and the product only marks that it is
-        # whole.
+        # A virtual environment contains its path, so it is created at its final path. The product only marks it as
+        # complete.
         place = path.with_name(path.name + ".place")
         run([python, "-m", "venv", "--clear", str(place)], LOG)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         run([*pip, "--only-binary", ":all:", "--no-compile", "-r", str(file), *requirements], LOG)
-        # Once, where every process would compile what it imports when nothing may be written beside the sources.
+        # Compile once, because processes that cannot write bytecode files would compile on each start.
         for packages in place.glob("lib/python*/site-packages"):
             run([str(place / "bin" / "python"), "-c", _COMPILE, str(packages)], LOG)
         (folder / "place").symlink_to(place)
@@ -80,7 +80,7 @@ def virtual_environment(kind: str, file: Path, *requirements: str, python: str =
 
 
 def development_environment() -> Path:
-    """The virtual environment of tests/requirements.txt, also to be found as build/venv."""
+    """Return the virtual environment of tests/requirements.txt. It is also linked as build/venv."""
     place = virtual_environment("venv", REQUIREMENTS)
     BUILD.mkdir(exist_ok=True)
     link = BUILD / "venv"
@@ -93,7 +93,7 @@ def development_environment() -> Path:
 
 
 def guest_wheels(archive: Archive) -> Path:
-    """A folder of wheels for the guest's Python."""
+    """Return a folder of wheels for the Python of the guest."""
     version = ".".join(archive.version("python3").split(".")[:2])
 
     def build(folder: Path) -> None:

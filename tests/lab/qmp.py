@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The few commands of QEMU's machine protocol that the lab uses."""
+"""The commands of the QEMU machine protocol that the lab uses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Monitor:
         return message
 
     def execute(self, command: str, **arguments: Any) -> Any:
-        """The command's result; LabError with QEMU's words if it refuses."""
+        """Return the result of the command. Raises LabError with the error of QEMU."""
         self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         while True:
             message = self._next()
@@ -50,7 +50,7 @@ class Monitor:
                 return message["return"]
 
     def go_on(self, time_limit: float) -> None:
-        """Let a saved machine go on as soon as its state has been read."""
+        """Resume a saved machine as soon as its state has been read."""
         end = time.monotonic() + time_limit
         while self.execute("query-status")["status"] == "inmigrate":
             if time.monotonic() > end:
@@ -61,7 +61,7 @@ class Monitor:
         self.execute("cont")
 
     def save(self, file: Path, time_limit: float) -> None:
-        """Write the whole machine's state but its disks to a file; the guest stands still from then on."""
+        """Save the state of the machine without its disks to a file. The guest is then paused."""
         self.execute("stop")
         self.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
         self.execute("migrate", uri=f"exec:cat > '{file}'")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The storage host's root file system: Debian's packages, the kernel and OpenZFS, and what `guest/` says."""
+"""The root file system of the storage host: Debian packages, kernel, OpenZFS, and the content of `guest/`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ IMAGE_SIZE = "3G"
 
 
 def _guest_files() -> str:
-    """A hash of everything below `guest/`."""
+    """Return a hash of the content of `guest/`."""
     digest = hashlib.sha256()
     for path in sorted(path for path in GUEST_FILES.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(GUEST_FILES)}\0".encode() + path.read_bytes() + b"\0")
@@ -106,7 +106,7 @@ def _debootstrap(archive: Archive, folder: Path) -> None:
 
 
 def base_system(archive: Archive) -> Path:
-    """A folder `root` with Debian's packages alone; it changes far less often than what is put on top."""
+    """Return a folder `root` with only the Debian packages, which change less often than the other content."""
 
     def build(folder: Path) -> None:
         _debootstrap(archive, folder / "root")
@@ -117,7 +117,7 @@ def base_system(archive: Archive) -> Path:
 def disk_image(
     archive: Archive, base: Path, kernel: Path, module: Path, wheels: Path, key: Path, say: Callable[[str], None]
 ) -> Path:
-    """A folder with `root.img` (an ext4 file system without a partition table)."""
+    """Return a folder with `root.img` (an ext4 file system without a partition table)."""
     release = kernel_release(archive)
 
     def build(folder: Path) -> None:
@@ -156,7 +156,7 @@ def _as_root(*argv: str) -> None:
 
 
 def login_key() -> Path:
-    """A folder with the private key `key` (0600) and `key.pub` that open the storage host; one for this cache."""
+    """Return a folder with the SSH key of the storage host, `key` (0600) and `key.pub`. One key per cache."""
 
     def build(folder: Path) -> None:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(folder / "key")], LOG)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A storage host that has just started, saved while it runs: disks and memory. Every lab goes on from there."""
+"""The saved disks and memory of a storage host that has just booted. Every lab resumes from this state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_SECONDS = 600.0
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on now."""
+    """Return a free TCP port on the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 def overlay(base: Path, disk: Path) -> None:
-    """A disk that begins as `base` and never changes it."""
+    """Create a disk as an overlay of `base`."""
     run(
         [
             "qemu-img",
@@ -52,9 +52,9 @@ def overlay(base: Path, disk: Path) -> None:
 
 
 def saved_state(image: Path, kernel: Path, key: Path, on: Processor, say: Callable[[str], None]) -> Path:
-    """A folder with `root.qcow2`, `tank.qcow2` and `memory`: one instant of the running host."""
+    """Return a folder with `root.qcow2`, `tank.qcow2` and `memory` of the running host at one point in time."""
     cpu = ""
-    if on.name == "kvm":  # a memory of this processor's kind can only be woken up on this kind
+    if on.name == "kvm":  # saved memory can be resumed only on the same type of processor
         cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     path = product_path(
         "saved-state",

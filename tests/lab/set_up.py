@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything between a fresh machine and a lab that starts in seconds."""
+"""Set up a machine so that a lab starts in seconds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VENV, SIMULATOR = "virtual environment", "simulated vCenter"
 
 
 def steps(refresh: bool) -> list[Step]:
-    """What is to be done, and what each step waits for."""
+    """Return the steps with their dependencies."""
 
     def image(say: Say, done: dict[str, Any]) -> Any:
         return disk_image(done[ARCHIVE], done[BASE], done[KERNEL], done[MODULE], done[WHEELS], done[KEY], say)
@@ -57,7 +57,7 @@ def steps(refresh: bool) -> list[Step]:
 
 
 def main(refresh: bool = False) -> None:
-    """Build what is missing and say where the time went; LabError if a step fails."""
+    """Build missing products and print the durations. Raises LabError if a step fails."""
     print("Setting up the lab (what was built before is used again).", flush=True)
     runner = Runner(steps(refresh))
     done = runner.run()

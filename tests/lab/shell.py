@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ssh into the storage host over one shared connection, and commands that look like local ones."""
+"""SSH to the storage host over one shared connection, and wrappers that behave like local commands."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ CONFIG = """Host storage
     ServerAliveInterval 15
     LogLevel ERROR
 """
-# ssh hands the remote shell one line: each word in single quotes is the same word there, whatever it holds. Only
-# commands that take data or a key on standard input get it, so that a loop around a wrapper keeps its own.
+# ssh passes one line to the remote shell, so each word is enclosed in single quotes. Only commands that read data or a
+# key from standard input receive it, so that a wrapper in a loop does not consume the input of the loop.
 WRAPPER = """#!/usr/bin/env bash
 line={command}
 for word in "$@"; do line+=" '${{word//\\'/\\'\\\\\\'\\'}}'"; done
@@ -53,13 +53,13 @@ exec ssh -F {config} storage "$line"
 
 @dataclass(frozen=True)
 class Shell:
-    """The way into one storage host."""
+    """The SSH connection to one storage host."""
 
     config: Path
     control: Path
 
     def write(self, port: int, key: Path, host_key: Path, known_hosts: Path, wrappers: Path) -> None:
-        """Write ssh's configuration, the host's known key, and the wrappers `zfs` and `zpool`."""
+        """Write the SSH configuration, the known host key, and the wrappers `zfs` and `zpool`."""
         known_hosts.write_text("storage " + " ".join(host_key.read_text().split()[:2]) + "\n")
         self.config.write_text(CONFIG.format(port=port, key=key, known_hosts=known_hosts, control=self.control))
         wrappers.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ class Shell:
             path.chmod(0o755)
 
     def connect(self, port: int, time_limit: float) -> None:
-        """Wait until the host's sshd speaks and open the shared connection."""
+        """Wait until sshd on the host responds, and open the shared connection."""
         end = time.monotonic() + time_limit
         while not _speaks(port):
             if time.monotonic() > end:
@@ -92,14 +92,14 @@ class Shell:
             raise LabError(f"The storage host refused the lab's key: {done.stderr.strip()}; try `tests/lab/lab reset`")
 
     def disconnect(self) -> None:
-        """End the shared connection, also one whose other end is gone."""
+        """Close the shared connection, even if the other end is gone."""
         if self.control.exists():
             farewell = ["ssh", "-F", str(self.config), "-O", "exit", "storage"]
             subprocess.run(farewell, stdin=subprocess.DEVNULL, capture_output=True, check=False)
             self.control.unlink(missing_ok=True)
 
     def run(self, argv: Sequence[str], data: str | None, time_limit: float | None) -> subprocess.CompletedProcess[str]:
-        """Run one command in the guest, word for word."""
+        """Run one command in the guest without changing its arguments."""
         return subprocess.run(
             ["ssh", "-F", str(self.config), "storage", " ".join(shlex.quote(word) for word in argv)],
             capture_output=True,
@@ -110,7 +110,7 @@ class Shell:
         )
 
     def interactive(self, argv: Sequence[str]) -> int:
-        """Hand the terminal to the guest: a shell, or the words as ssh takes them. The exit status is the guest's."""
+        """Open an interactive shell or run a command in the guest. Return the exit status of the guest."""
         return subprocess.call(["ssh", "-F", str(self.config), "storage", *argv], env=os.environ)
 
 

@@ -1,14 +1,14 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's vCenter, from Python: build it, start it, make it go wrong, ask what happened.
+"""Control the vCenter of the lab from Python: build it, start it, inject faults, and read the trace.
 
     with Simulator.start(directory=tmp_path) as vcenter:
         vcenter.rule(method="CreateSnapshot_Task", vm="db", effect="task_fault", fault="ApplicationQuiesceFault")
         ...
         assert vcenter.snapshots()["db"] == []
 
-vcenter/README.md says what it models and describes every rule. Standard library only.
+vcenter/README.md describes the simulator and its rules. This module uses only the standard library.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from .places import LabError
 
 SOURCES = Path(__file__).parent / "vcenter"
 PACKAGES = ("golang-go", "golang-github-vmware-govmomi-dev")
-GOPATH = "/usr/share/gocode"  # where the distribution's Go libraries are
+GOPATH = "/usr/share/gocode"  # the Go libraries of the distribution
 USER = "administrator@vsphere.local"
 PASSWORD = "lab-Password-1"
-RECORD = "vcenter.json"  # in a simulator's directory: who runs there
+RECORD = "vcenter.json"  # in the directory of a simulator: describes the running process
 
 
 class SimulatorError(LabError):
@@ -49,7 +49,7 @@ class SimulatorError(LabError):
 
 
 def fingerprint() -> str:
-    """What the program is built from: its sources and the versions of the packages that it is built with."""
+    """Return a hash of the sources of the program and of the versions of the packages that it is built with."""
     digest = hashlib.sha256()
     query = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES], capture_output=True, text=True, check=False
@@ -64,7 +64,7 @@ def fingerprint() -> str:
 
 
 def build() -> Path:
-    """Build the program unless it is in the cache; return its path. Takes about a minute the first time (2 cores)."""
+    """Build the program unless it is in the cache. Return its path. The first build takes about a minute (2 cores)."""
 
     def compile_into(folder: Path) -> None:
         result = subprocess.run(
@@ -81,11 +81,11 @@ def build() -> Path:
     return product(product_path("vcenter", fingerprint()), compile_into) / "vcenter"
 
 
-# ---- Processes, known by pid and start time so that nobody else's is ever ended
+# ---- Processes, identified by PID and start time so that no other process is ever killed
 
 
 def start_time(pid: int) -> int | None:
-    """When a process began, in clock ticks since boot; None when there is no such process."""
+    """Return the start time of a process in clock ticks since boot, or None if it does not exist."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -95,7 +95,7 @@ def start_time(pid: int) -> int | None:
 
 
 def end_stray(directory: Path) -> bool:
-    """End a simulator that an earlier process left running in a directory; True if there was one."""
+    """Stop a simulator that an earlier process left running in a directory. Return whether there was one."""
     try:
         record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -106,7 +106,7 @@ def end_stray(directory: Path) -> bool:
     except ProcessLookupError:
         process = -1
     if process >= 0:
-        with open(process, "rb", buffering=0):  # from here on the number cannot be another process's
+        with open(process, "rb", buffering=0):  # from here on, the PID cannot be reused
             if start_time(record["pid"]) == record["start_time"]:
                 signal.pidfd_send_signal(process, signal.SIGKILL)
                 select.select([process], [], [], 30)
@@ -116,7 +116,7 @@ def end_stray(directory: Path) -> bool:
 
 
 class Simulator:
-    """A running simulator. `start` makes one, `attach` finds the detached one of a directory."""
+    """A running simulator. `start` starts one, `attach` finds the detached one of a directory."""
 
     host = "127.0.0.2"  # pyVmomi skips verification on 127.0.0.1
     user = USER
@@ -128,7 +128,7 @@ class Simulator:
         self.trace_path = directory / "trace.jsonl"
         self.port = 0
         self.control_port = 0
-        self.thumbprint = ""  # of the server's certificate: SHA-256, upper-case hex with colons
+        self.thumbprint = ""  # the SHA-256 thumbprint of the certificate, in upper-case hex with colons
         self.pid = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._flags = flags
@@ -151,10 +151,10 @@ class Simulator:
         retention_seconds: float = 600,
         detached: bool = False,
     ) -> Simulator:
-        """Start a vCenter (or an ESXi host) whose files are in `directory`, and return when it answers.
+        """Start a vCenter (or an ESXi host) with its files in `directory`, and wait until it responds.
 
-        `tasks` and `tasks_per_host` limit how many run at once (0: no limit). With `state` its datastores, VMs and
-        snapshots survive a restart. It ends with this process unless `detached`.
+        `tasks` and `tasks_per_host` limit the concurrent tasks (0: no limit). With `state`, datastores, VMs and
+        snapshots survive a restart. The simulator ends with this process unless `detached` is set.
         """
         directory.mkdir(parents=True, exist_ok=True)
         end_stray(directory)
@@ -182,7 +182,7 @@ class Simulator:
 
     @classmethod
     def attach(cls, directory: Path) -> Simulator:
-        """The detached simulator that runs in a directory."""
+        """Return the detached simulator that runs in a directory."""
         try:
             record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -222,7 +222,7 @@ class Simulator:
         record = {**ready, "start_time": start_time(self.pid), "flags": self._flags}
         (self.directory / RECORD).write_text(json.dumps(record), encoding="utf-8")
 
-    # ---- Its life
+    # ---- Lifecycle
 
     def __enter__(self) -> Simulator:
         return self
@@ -239,7 +239,7 @@ class Simulator:
         return (self.directory / RECORD).exists() and start_time(self.pid) is not None
 
     def kill(self) -> None:
-        """SIGKILL: the vCenter is gone from one instant to the next."""
+        """Kill the vCenter immediately with SIGKILL."""
         if self.process is None:
             end_stray(self.directory)
             return
@@ -247,7 +247,7 @@ class Simulator:
         self._reap()
 
     def stop(self) -> None:
-        """End it in peace; harmless when it has ended already."""
+        """Stop it gracefully. Has no effect if it has already ended."""
         if self.process is None:
             end_stray(self.directory)
             return
@@ -266,53 +266,53 @@ class Simulator:
         (self.directory / RECORD).unlink(missing_ok=True)
 
     def restart(self, *, new_certificate: bool = False) -> None:
-        """Start again on the same port: after `kill` a crash, otherwise a reboot. Sessions and tasks are gone; with
-        state=True the snapshots are not. A new certificate comes from the same authority."""
+        """Start again on the same port: after `kill` this simulates a crash, otherwise a reboot. Sessions and tasks are
+        lost. Snapshots are kept with state=True. The new certificate is signed by the same CA."""
         if self.running:
             self.stop()
         if new_certificate:
             (self.directory / "certificates" / "server.pem").unlink()
         self._launch(self.port)
 
-    # ---- Making it go wrong
+    # ---- Fault injection
 
     def rule(self, **what: Any) -> int:
-        """Add a fault (fields: vcenter/README.md); returns its id."""
+        """Add a rule (fields: vcenter/README.md). Return its ID."""
         return int(self._control("POST", "rules", what)["id"])
 
     def rules(self) -> list[dict[str, Any]]:
-        """The rules with the number of their hits."""
+        """Return the rules with their number of hits."""
         rules: list[dict[str, Any]] = self._control("GET", "rules")
         return rules
 
     def clear_rules(self, rule_id: int = 0) -> None:
-        """Remove one rule, or all of them."""
+        """Remove one rule or all rules."""
         self._control("DELETE", f"rules?id={rule_id}")
 
     def release(self, vm: str = "") -> int:
-        """Let the hanging tasks of the VMs whose names match go on to their end; returns how many."""
+        """Continue the hanging tasks of the VMs whose names match. Return their number."""
         return int(self._control("POST", "release", {"vm": vm})["released"])
 
     def network(self, mode: str) -> None:
-        """`up`, `reset` (connections are cut and new ones refused) or `black_hole` (nothing is answered)."""
+        """Set the network to `up`, `reset` (open and new connections are closed) or `black_hole` (no response)."""
         self._control("POST", "network", {"mode": mode})
 
     def expire_sessions(self) -> None:
-        """End all sessions, also for those who are just waiting in one."""
+        """End all sessions, including those with waiting calls."""
         self._control("POST", "expire")
 
     def deny(self, privilege: str, entity: str = "", whole: bool = False) -> None:
-        """Take a privilege away, everywhere or on objects whose name matches. `whole`: without System.Read on an object
-        a call that reads it among others is refused as a whole.
+        """Deny a privilege, everywhere or on objects whose name matches. `whole`: without System.Read on an object, any
+        call that reads it fails, even if it reads other objects too.
         """
         self._control("POST", "deny", {"privilege": privilege, "object": entity, "whole": whole})
 
     def grant_all(self) -> None:
-        """Take all denials back."""
+        """Remove all denials."""
         self._control("DELETE", "deny")
 
     def add_user(self, name: str) -> None:
-        """Have a user with the same password, and the privileges that SetEntityPermissions gives it."""
+        """Add a user with the same password and with the privileges that SetEntityPermissions assigns."""
         self._control("POST", "user", {"name": name})
 
     # ---- Changing the inventory
@@ -320,51 +320,51 @@ class Simulator:
     def vm(self, pattern: str, /, **changes: Any) -> int:
         """Change the VMs whose names match (a regular expression): any field of a VM's configuration, such as
         power="off", host="DC0_H0" (a vMotion), name="new", tools="not_running", properties={...}, disks=[{"key": 2001}]
-        (the others are removed). Returns how many were changed."""
+        (the others are removed). Return the number of changed VMs."""
         return int(self._control("POST", "vm", {"vm": pattern, "change": changes})["changed"])
 
     def move(self, pattern: str, /, *, datastore: str = "", disks: str | dict[int, str] = "follow") -> int:
-        """Storage vMotion of the VMs whose names match: of the home (.vmx and folder) to `datastore`, if one is given.
-        Disks that lie beside the home "follow" it or "stay"; or those that {device key: datastore} names go there and
-        the others stay. Returns how many were moved."""
+        """Storage vMotion of the VMs whose names match: move the home (.vmx and folder) to `datastore`, if given. Disks
+        in the home folder "follow" it or "stay". With {device key: datastore}, only these disks move. Return the
+        number of moved VMs."""
         what = {"vm": pattern, "datastore": datastore, "disks": disks}
         return int(self._control("POST", "move", what)["moved"])
 
     def deploy(self, datastore: str, /, *vms: dict[str, Any], datacenter: str = "") -> list[str]:
-        """Register further VMs on a datastore, given as in a configuration; returns their managed object IDs."""
+        """Register more VMs on a datastore, in the format of the configuration. Return their managed object IDs."""
         what = {"datastore": datastore, "datacenter": datacenter, "vms": list(vms)}
         moids: list[str] = self._control("POST", "deploy", what)["moids"]
         return moids
 
     def change_host(self, pattern: str, /, **changes: Any) -> int:
         """Change the hosts whose names match: connection="disconnected" (or "notResponding", "connected"),
-        maintenance=True. Returns how many; it does not survive a restart."""
+        maintenance=True. Return their number. The change does not survive a restart."""
         return int(self._control("POST", "host", {"host": pattern, **changes})["changed"])
 
     def register(self, datastore: str, /, *, datacenter: str = "", **config: Any) -> str:
-        """Register a new VM; returns its managed object ID."""
+        """Register a new VM. Return its managed object ID."""
         what = {"datastore": datastore, "datacenter": datacenter, "config": config}
         return str(self._control("POST", "register", what)["moid"])
 
     def register_again(self, name: str) -> str:
-        """Register a VM that was unregistered: same snapshots, new managed object IDs; returns the VM's."""
+        """Register an unregistered VM again, with the same snapshots and new managed object IDs. Return its ID."""
         return str(self._control("POST", "register", {"name": name})["moid"])
 
     def unregister(self, name: str) -> int:
-        """Unregister the VMs whose names match; returns how many."""
+        """Unregister the VMs whose names match. Return their number."""
         return int(self._control("DELETE", "vm", {"vm": name})["unregistered"])
 
-    # ---- Asking what happened
+    # ---- Inspection
 
     def trace(self, since: int = 0) -> list[dict[str, Any]]:
-        """Every API call and every step in a task's life, in order, after a sequence number."""
+        """Return all API calls and task events after a sequence number, in order."""
         entries: list[dict[str, Any]] = self._control("GET", f"trace?since={since}")
         return entries
 
     def wait_for(
         self, wanted: Callable[[dict[str, Any]], bool], *, seconds: float = 30, since: int = 0
     ) -> dict[str, Any]:
-        """The first trace entry that is wanted, as soon as it is there."""
+        """Wait for the first matching trace entry and return it."""
         deadline = time.monotonic() + seconds
         while True:
             left = deadline - time.monotonic()
@@ -380,20 +380,20 @@ class Simulator:
         self._control("DELETE", "trace")
 
     def machines(self) -> list[dict[str, Any]]:
-        """The simulator's own view of every VM: {"name", "moid", "host", "datastore", "snapshots", "current" (a moid),
-        "consolidation_needed", "busy" (the task that works on it, where one does)}."""
+        """Return all VMs from the inventory: {"name", "moid", "host", "datastore", "snapshots", "current" (a moid),
+        "consolidation_needed", "busy" (the active task, if any)}."""
         machines: list[dict[str, Any]] = self._control("GET", "snapshots")
         return machines
 
     def hosts(self) -> list[dict[str, Any]]:
-        """The simulator's own view of every host: {"name", "moid", "datacenter", "mounts"}, each mount {"datastore",
+        """Return all hosts from the inventory: {"name", "moid", "datacenter", "mounts"}, each mount {"datastore",
         "moid", "type", "servers", "path", "access"}."""
         hosts: list[dict[str, Any]] = self._control("GET", "hosts")
         return hosts
 
     def snapshots(self) -> dict[str, list[dict[str, Any]]]:
-        """The snapshot tree of every VM, without going through its API: a list of roots, each {"moid", "name",
-        "description", "id", "created", "quiesced", "memory", "manifest", "children"}. Where two VMs bear the same name
+        """Return the snapshot trees of all VMs without using the API: a list of roots, each {"moid", "name",
+        "description", "id", "created", "quiesced", "memory", "manifest", "children"}. If two VMs have the same name,
         the moid is appended: "web (vm-12)"."""
         machines = self.machines()
         count = Counter(m["name"] for m in machines)
@@ -401,7 +401,7 @@ class Simulator:
 
     def stats(self) -> dict[str, Any]:
         """{"calls": {method: n}, "running": {method: n}, "most": {method: n at once}, "per_host": {host: {method: n at
-        once}}}; the methods beside "calls" are those of tasks, and "all"."""
+        once}}}; the keys other than "calls" contain task methods and "all"."""
         stats: dict[str, Any] = self._control("GET", "stats")
         return stats
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which Debian archive this machine installs from: read from its apt configuration, so that the lab names none."""
+"""Read the Debian archive of this machine from its apt configuration, so that the lab does not hard-code one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .commands import output
 from .places import LabError
 
 APT = Path("/etc/apt")
-# What of the machine's apt configuration says how to reach an archive and how to judge it.
+# The options in the apt configuration that affect how an archive is accessed and verified.
 REACHING = re.compile(r"^Acquire::(http|https|Check|Retries|ForceIPv|tor)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One suite of one archive; `options` is apt's bracketed text, e.g. `[signed-by=/path]`, or empty."""
+    """One suite of an archive. `options` is the bracketed text of apt, e.g. `[signed-by=/path]`, or empty."""
 
     uri: str
     suite: str
@@ -70,7 +70,7 @@ def _from_stanzas(text: str) -> Iterator[tuple[Source, list[str]]]:
 
 
 def machine_release() -> str:
-    """The code name of the machine's Debian release, e.g. `bookworm`."""
+    """Return the code name of the Debian release of the machine, e.g. `bookworm`."""
     known = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     if known.get("ID", "").strip('"') != "debian" or not known.get("VERSION_CODENAME"):
         raise LabError(
@@ -80,7 +80,7 @@ def machine_release() -> str:
 
 
 def archive_sources(release: str) -> list[Source]:
-    """The machine's own sources for its release (with updates and security), the release itself first."""
+    """Return the configured sources for the release (with updates and security), starting with the release itself."""
     found: list[tuple[Source, list[str]]] = []
     for path in [APT / "sources.list", *sorted((APT / "sources.list.d").glob("*"))]:
         if path.suffix == ".list" and path.is_file():
@@ -98,6 +98,6 @@ def archive_sources(release: str) -> list[Source]:
 
 
 def reaching_options() -> list[str]:
-    """Options such as proxies that the machine's apt needs to reach its archive, as `Name "value"` lines."""
+    """Return the apt options that are required to access the archive, such as proxies, as `Name "value"` lines."""
     dump = output(["apt-config", "dump"])
     return [line for line in dump.splitlines() if REACHING.match(line) and not line.endswith('"";')]

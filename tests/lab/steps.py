@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps that run side by side as soon as what they need is there, and tell how long each took."""
+"""Run steps in parallel as soon as their dependencies are complete, and report their durations."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ QUIET_SECONDS = 20.0
 
 @dataclass
 class Step:
-    """`work` gets a function that says what it is doing, and the results of the steps it needs by name.
+    """`work` receives a function that reports the progress, and the results of its dependencies by name.
 
-    `patience` is how nice it is to the others: what everything else waits for gets the processor first.
+    `patience` is the nice value of the step. Steps that all other steps depend on have priority.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Step:
 
 
 class Runner:
-    """Runs steps to their end, or until the first one fails."""
+    """Run steps until all are complete or the first one fails."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = {step.name: step for step in steps}
@@ -45,7 +45,7 @@ class Runner:
         self._terminal = sys.stdout.isatty()
 
     def run(self) -> dict[str, Any]:
-        """The results by name; the first error is raised after every command under way has been ended."""
+        """Return the results by name. The first error is raised after all active commands have been stopped."""
         results: dict[str, Any] = {}
         waiting = list(self._steps.values())
         running: dict[Future[Any], Step] = {}
@@ -72,7 +72,7 @@ class Runner:
 
         def work() -> None:
             try:
-                # On Linux this is the thread's own priority, and its commands inherit it.
+                # On Linux, this is the priority of the thread, and its commands inherit it.
                 if step.patience:
                     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), step.patience)
                 future.set_result(step.work(self._sayer(step), results))
@@ -96,7 +96,7 @@ class Runner:
             self._said = time.monotonic()
 
     def _progress(self, running: Sequence[Step]) -> None:
-        """A running line on a terminal; elsewhere a line whenever nothing has been said for a while."""
+        """Show a progress line on a terminal. Otherwise, print a line if there was no output for some time."""
         if not running:
             return
         text = f"{self._elapsed()} under way: " + ", ".join(
@@ -113,7 +113,7 @@ class Runner:
         return f"[{time.monotonic() - self._start:4.0f} s]"
 
     def table(self) -> str:
-        """Where the time went."""
+        """Return a table of the durations."""
         lines = [f"{'STEP':<28} {'BEGAN':>8} {'TOOK':>8}"]
         for step in sorted(self._steps.values(), key=lambda step: step.began):
             lines.append(f"{step.name:<28} {step.began - self._start:>6.0f} s {step.took:>6.0f} s")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's storage host, for the command `lab` and for tests."""
+"""The storage host of the lab, for the command `lab` and for tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAKE_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Built:
-    """What the set-up built for this checkout."""
+    """The products of the setup for this checkout."""
 
     kernel: Path
     image: Path
@@ -63,7 +63,7 @@ class Built:
 
 
 class StorageHost:
-    """One storage host: a virtual machine with OpenZFS and NFS. Several run side by side, told apart by their names."""
+    """One storage host: a virtual machine with OpenZFS and NFS. Several can run in parallel under different names."""
 
     def __init__(self, name: str | None = None) -> None:
         self.name = check_lab_name(name or default_lab_name())
@@ -72,16 +72,16 @@ class StorageHost:
         self._emulator = Emulator(mark, self.folder, runtime_folder() / f"{mark[-16:]}.qmp")
         self._shell = Shell(self.folder / "ssh.config", runtime_folder() / f"{mark[-16:]}.ssh")
 
-    # What tests need to know
+    # Properties for tests
 
     @property
     def path_dir(self) -> Path:
-        """The folder of the wrappers `zfs` and `zpool`: put it first on PATH."""
+        """The folder of the wrappers `zfs` and `zpool`. Prepend it to PATH."""
         return self.folder / "bin"
 
     @property
     def ssh_config(self) -> Path:
-        """For `ssh -F <this> storage`."""
+        """The configuration for `ssh -F <file> storage`."""
         return self._shell.config
 
     @property
@@ -97,7 +97,7 @@ class StorageHost:
         return Built.read().key / "key"
 
     def inventory(self) -> dict[str, Any]:
-        """The host's variables in an Ansible inventory."""
+        """Return the variables of the host for an Ansible inventory."""
         return {
             "ansible_host": "127.0.0.1",
             "ansible_port": self.ssh_port,
@@ -112,7 +112,7 @@ class StorageHost:
         return self._emulator.pid() is not None
 
     def status(self) -> dict[str, Any]:
-        """Plain data about this lab; the ports are there while it runs."""
+        """Return plain data about this lab. The ports are included while it is running."""
         found: dict[str, Any] = {"name": self.name, "running": self.running(), "folder": str(self.folder)}
         if found["running"]:
             found.update(
@@ -126,21 +126,21 @@ class StorageHost:
         found["disks_kept"] = (self.folder / "root.qcow2").exists()
         return found
 
-    # What tests do with it
+    # Operations for tests
 
     def up(self) -> None:
-        """Have it running: as it is if it answers, else pristine."""
+        """Keep the host if it responds. Otherwise, start it in its initial state."""
         with self._alone():
             if not (self.running() and self._answers()):
                 self._wake()
 
     def reset(self) -> None:
-        """Have it running and pristine."""
+        """Start it in its initial state."""
         with self._alone():
             self._wake()
 
     def power_cut(self) -> None:
-        """End it as a failing power supply would; `boot` starts the same disks again."""
+        """Cut the power. `boot` boots from the same disks."""
         with self._alone():
             if not self.running():
                 raise LabError(
@@ -150,7 +150,7 @@ class StorageHost:
             self._shell.disconnect()
 
     def boot(self) -> None:
-        """Start its disks, as a power cut or `down` left them, from power-on; return when the start is complete."""
+        """Boot from the disks after a power cut or `down`. Wait until booting is complete."""
         with self._alone():
             if self.running():
                 raise LabError(f"The lab {self.name} runs already; cut its power first with `tests/lab/lab power-cut`")
@@ -161,7 +161,7 @@ class StorageHost:
             self._shell.run(["systemctl", "is-system-running", "--wait"], None, BOOT_SECONDS)
 
     def down(self) -> None:
-        """Leave nothing running; the disks stay until the next `up` or `reset`."""
+        """Stop everything. The disks are kept until the next `up` or `reset`."""
         if self.folder.exists():
             with self._alone():
                 self._emulator.kill()
@@ -174,7 +174,7 @@ class StorageHost:
         check: bool = True,
         timeout: float | None = 120.0,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command in the guest, word for word; subprocess.CalledProcessError if it fails and `check` is set."""
+        """Run one command in the guest with its exact arguments. With `check`, raises subprocess.CalledProcessError."""
         if not self.running():
             raise LabError(f"The lab {self.name} does not run; start it with `tests/lab/lab up`")
         done = self._shell.run(argv, input, timeout)
@@ -183,12 +183,12 @@ class StorageHost:
         return done
 
     def interactive(self, argv: Sequence[str]) -> int:
-        """Hand the terminal to the guest; the exit status is the guest's."""
+        """Connect the terminal to the guest. Return the exit status of the guest."""
         if not self.running():
             raise LabError(f"The lab {self.name} does not run; start it with `tests/lab/lab up`")
         return self._shell.interactive(argv)
 
-    # How
+    # Implementation
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -214,7 +214,7 @@ class StorageHost:
             return False
 
     def _wake(self) -> None:
-        """Throw away what is there and go on from the saved state."""
+        """Discard the current state and resume from the saved state."""
         built = Built.read()
         self._emulator.kill()
         self._shell.disconnect()
@@ -225,7 +225,7 @@ class StorageHost:
         with self._emulator.monitor() as monitor:
             monitor.go_on(WAKE_SECONDS)
         self._shell.connect(self.ssh_port, WAKE_SECONDS)
-        # The guest's clock went on from the instant it was saved; certificates and timers want the real time.
+        # The clock of the guest continues from the time of saving. Certificates and timers need the current time.
         self.ssh(["date", "-u", "-s", f"@{time.time():.3f}"])
 
     def _start(self, state: Path | None) -> None:
@@ -235,7 +235,7 @@ class StorageHost:
             try:
                 self._emulator.start(built.kernel, built.processor, ports, state)
                 break
-            except LabError:  # another process was faster with one of the ports
+            except LabError:  # another process has taken one of the ports
                 if attempt == 3:
                     raise
         (self.folder / "lab.json").write_text(json.dumps({"ports": ports, "processor": built.processor.name}))
@@ -245,12 +245,12 @@ class StorageHost:
 
 
 def labs() -> list[StorageHost]:
-    """All labs of this checkout."""
+    """Return all labs of this checkout."""
     return [StorageHost(folder.name) for folder in sorted(LABS.iterdir()) if folder.is_dir()] if LABS.exists() else []
 
 
 def remove_all() -> None:
-    """Stop every lab of this checkout and remove its folder."""
+    """Stop all labs of this checkout and remove their folders."""
     for lab in labs():
         lab.down()
         shutil.rmtree(lab.folder)

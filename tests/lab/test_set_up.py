@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The set-up's parts that need no machine: what apt is configured for, the cache, and steps side by side."""
+"""Test the parts of the setup that need no virtual machine: the apt configuration, the cache, and parallel steps."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_failed_command_is_one_sentence_with_its_words_and_its_log(tmp_path: Pat
 
 
 def test_steps_run_when_what_they_need_is_there_and_hand_on_their_results(capsys: pytest.CaptureFixture[str]) -> None:
-    together = threading.Barrier(2, timeout=30)  # breaks unless both are under way at once
+    together = threading.Barrier(2, timeout=30)  # fails unless both run at the same time
 
     def left(say: Say, done: dict[str, Any]) -> int:
         say("meeting")
@@ -129,7 +129,7 @@ def test_steps_run_when_what_they_need_is_there_and_hand_on_their_results(capsys
 
 
 def test_first_failing_step_ends_the_commands_of_the_others() -> None:
-    # In a process of its own: after a failure no command may begin any more.
+    # Use a separate process, because no command can start after a failure.
     script = """
 from pathlib import Path
 from tests.lab.commands import run

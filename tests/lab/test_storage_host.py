@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab keeps its promises: real words, real power cuts, pristine after a reset, nothing left by what died."""
+"""Test the guarantees of the lab: exact arguments, real power cuts, initial state after a reset, no leftovers."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_second_lab_runs_beside_the_first_and_a_crash_is_cleaned_up(host: Storag
     try:
         second.ssh(["zfs", "create", "tank/second"])
         assert zfs(host, "list", "tank/second").returncode == 1
-        os.kill(second.status()["pid"], signal.SIGKILL)  # no word to the lab: stale pid file, sockets, ssh connection
+        os.kill(second.status()["pid"], signal.SIGKILL)  # PID file, sockets, connection become stale
         second.up()
         assert zfs(second, "list", "tank/second").returncode == 1
     finally:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OpenZFS's kernel modules, compiled for the guest's kernel in a folder of the compiler's own."""
+"""Compile the OpenZFS kernel modules for the kernel of the guest in a separate folder."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ TOOLS = (
     "tar",
     "file",
 )
-# Compiling is what a first set-up waits for, and emulation hides how fast the result is: no debug information, and
-# little optimisation (zstd's own -O3 alone is an eighth of the time). KCFLAGS reaches the tests of configure too.
+# The first setup waits for the compiler, and emulation hides the speed of the result. So use no debug information and
+# little optimization (-O3 of zstd alone takes an eighth of the time). KCFLAGS also applies to the tests of configure.
 FLAGS = "-g0 -O1"
 CONFIGURE = """set -eu
 ln -sf mawk /usr/bin/awk
@@ -51,7 +51,7 @@ make -j"$(nproc)"
 strip --strip-debug module/*.ko module/*/*.ko 2>/dev/null || true
 find module -name '*.ko' -exec cp {} /built/ ';'
 """
-# The mounts live in a namespace that ends with the command, so nothing is left mounted, whatever happens.
+# The mounts are in a namespace that ends with the command, so that nothing remains mounted.
 ENTER = 'cd "$1"; mount --rbind /dev dev; mount -t proc proc proc; shift; exec chroot . "$@"'
 
 
@@ -79,7 +79,7 @@ def _in_folder(folder: Path, script: str, *arguments: str) -> None:
 
 
 def zfs_module(archive: Archive, say: Callable[[str], None]) -> Path:
-    """A folder with the modules (`zfs.ko`, `spl.ko`, and more where OpenZFS is older than 2.2)."""
+    """Return a folder with the modules (`zfs.ko`, `spl.ko`, and more if OpenZFS is older than 2.2)."""
     release = kernel_release(archive)
     tools = [*TOOLS, f"linux-headers-{release}"]
 
