@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks on a storage host for passwords that are to be nowhere: in processes while they live, in what they leave."""
+"""Search a storage host for leaked passwords: in running processes and in the files and logs that they leave."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Sequence
 from tests.lab.push import push
 from tests.lab.storage_host import StorageHost
 
-# Gets the passwords on standard input, so that they are in no argument here either. Looks at every process until the
-# input ends; then at the journal and at what was written since the marker: everything that others may read, what
-# Ansible and dumps leave behind, and the state.
+# Read the passwords from standard input, so that they are not in the arguments of this script. Inspect all processes
+# until the input ends. Then inspect the journal and all files that were written since the marker: world-readable files,
+# leftovers of Ansible, core dumps, and the state.
 PROGRAM = r"""
 import json, os, select, stat, subprocess, sys
 canaries = [canary.encode() for canary in json.loads(sys.stdin.readline())]
@@ -57,7 +57,7 @@ print(json.dumps({"found": sorted(found), "seen": seen, "read": read}))
 
 
 class Canary:
-    """A context: while it is open every process of the host is looked at, at its end everything else."""
+    """A context that inspects all processes of the host while it is open, and everything else at its end."""
 
     def __init__(self, host: StorageHost, passwords: Sequence[str]) -> None:
         self._host, self._passwords = host, passwords
@@ -82,7 +82,7 @@ class Canary:
             self._watcher.communicate()
 
     def found(self) -> set[tuple[str, str]]:
-        """(password, place) for each that was seen. That the modules were looked at while they worked is asserted."""
+        """Return (password, place) for each hit. Assert that the modules were inspected while they were running."""
         output, _unused = self._watcher.communicate(timeout=120)
         result = json.loads(output)
         assert result["seen"] > 0 and result["read"] > 0, result

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One storage host for all system tests, a vCenter and an engine for each."""
+"""Fixtures: one storage host for all system tests, and a vCenter and an engine for each test."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ StartVcenter = Callable[..., Simulator]
 
 @pytest.fixture(scope="session")
 def storage_host() -> Iterator[StorageHost]:
-    """The lab's host, up, with its zfs first on PATH. It is not the one that a user starts, and stays up for the next
-    session; `make clean` ends it.
+    """The running host of the lab, with its zfs first on PATH. It is not the host that a user starts. It keeps running
+    for the next session. `make clean` stops it.
     """
     host = StorageHost("tests")
     host.up()
@@ -35,7 +35,7 @@ def storage_host() -> Iterator[StorageHost]:
 
 @pytest.fixture(scope="session")
 def tree(storage_host: StorageHost) -> Iterator[str]:
-    """A dataset of this session, with `nested`, `ds1` and `ds10` below it. Those of killed sessions are removed."""
+    """The dataset of this session, with the children `nested`, `ds1` and `ds10`. Remove those of killed sessions."""
     listed = storage_host.ssh(["zfs", "list", "-H", "-o", "name", "-d", "1", "tank"]).stdout.splitlines()
     for name in listed:
         owner = name.removeprefix("tank/session-")
@@ -50,14 +50,14 @@ def tree(storage_host: StorageHost) -> Iterator[str]:
 
 @pytest.fixture
 def scene(tree: str) -> Iterator[Scene]:
-    """The session's datasets and an engine that knows no server yet."""
+    """The datasets of the session and an engine without servers."""
     with open_scene(tree) as opened:
         yield opened
 
 
 @pytest.fixture
 def start_vcenter(tmp_path: Path) -> Iterator[StartVcenter]:
-    """Starts simulators with the given datastores; they end with the test."""
+    """Start simulators with the given datastores. They end with the test."""
     started: list[Simulator] = []
 
     def start(*datastores: dict[str, Any], datacenters: tuple[str, ...] = ("DC0",), **options: Any) -> Simulator:
@@ -73,7 +73,7 @@ def start_vcenter(tmp_path: Path) -> Iterator[StartVcenter]:
 
 @pytest.fixture
 def vcenter(tree: str, start_vcenter: StartVcenter, scene: Scene) -> Simulator:
-    """A vCenter with three running VMs on the session's dataset, whose credential the engine has."""
+    """A vCenter with three running VMs on the dataset of the session. Its credential is stored in the engine."""
     simulator = start_vcenter(nfs("vmware", tree, {"name": "web"}, {"name": "db", "guest": "windows"}, {"name": "app"}))
     scene.enrol(simulator)
     return simulator
@@ -81,7 +81,7 @@ def vcenter(tree: str, start_vcenter: StartVcenter, scene: Scene) -> Simulator:
 
 @pytest.fixture
 def before_zfs(tmp_path: Path, scene: Scene) -> Callable[[str], Path]:
-    """Puts a shell script before the engine's zfs: it runs on every call and knows the real one as "$zfs"."""
+    """Wrap the zfs command of the engine in a shell script that runs on each call. The real command is "$zfs"."""
     real = scene.engine.zfs.binary
 
     def put(script: str) -> Path:
@@ -95,7 +95,7 @@ def before_zfs(tmp_path: Path, scene: Scene) -> Callable[[str], Path]:
 
 
 def during_zfs(before_zfs: Callable[[str], Path], event: Callable[[], Any]) -> threading.Thread:
-    """Have `event` happen when the last look is over and just before ZFS takes its snapshot, which waits for it."""
+    """Trigger `event` after the last check and before the ZFS snapshot, which waits for it."""
     folder = before_zfs('[ "$1" = snapshot ] && { echo >reached; read line <go; }\nexec $zfs "$@"')
     for name in ("reached", "go"):
         os.mkfifo(folder / name)

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine in the storage host itself, with a credential and a snapshot task, without the minutes that roles take
-under emulation: its own functions do what the modules would.
+"""Install the engine on the storage host with a credential and a snapshot task. Use functions of the engine instead of
+roles, which take minutes under emulation.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ print(stored.key)
 
 
 def bring(host: StorageHost) -> None:
-    """The engine and the service's unit as the role runtime renders it."""
+    """Install the engine, and the unit of the service as rendered by the role runtime."""
     role = Environment(loader=FileSystemLoader(ROOT / "roles" / "runtime" / "templates"), autoescape=False)
     unit = role.get_template("vmware-zfs-task@.service.j2").render(ansible_managed="for a test").encode()
     push(host, {**engine_files("/root/push/engine"), "/etc/systemd/system/vmware-zfs-task@.service": unit})
 
 
 def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any] | None = None) -> str:
-    """Have the credential and the task with its timer; returns the task's key."""
+    """Store the credential and the snapshot task with its timer. Return the key of the task."""
     task = {
         "dataset": "tank/vmware", "recursive": True, "lifetime_value": 1, "lifetime_unit": "HOUR",
         "schedule": {"minute": "*", "hour": "*", **schedule},
@@ -70,7 +70,7 @@ def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any]
 
 
 def enrol(vcenter: Simulator, host: StorageHost) -> dict[str, Any]:
-    """What the storage host has to know of the vCenter, whose authority it trusts from now on."""
+    """Return the vCenter login for the storage host, and install the CA certificate of the vCenter there."""
     push(host, {CA_PATH: vcenter.ca_path})
     return {
         "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,

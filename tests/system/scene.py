@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stage for a coordinated run: real ZFS in the lab's host, a simulated vCenter, and an engine that knows both."""
+"""The environment of a coordinated run: real ZFS on the lab host, a simulated vCenter, and an engine that uses both."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TIMEOUTS = Timeouts(connect=5.0, call=5.0)
 _POLICY = set(Policy.__dataclass_fields__)
 _names = count(1)
 
-# Runs a module as Ansible does: in a process of its own, with its arguments as JSON, answered in JSON.
+# Run a module as Ansible does: in a separate process, with arguments and result as JSON.
 _MODULE = """
 import importlib, json, sys
 from ansible.module_utils.testing import patch_module_args
@@ -50,12 +50,12 @@ with patch_module_args(json.load(sys.stdin)):
 
 
 def nfs(name: str, dataset: str, *vms: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A datastore on a dataset of the lab's host, for a simulator's configuration."""
+    """Return the simulator configuration of a datastore on a dataset of the lab host."""
     return {"name": name, "server": GUEST, "path": f"/{dataset}", "vms": list(vms), **more}
 
 
 def nodes(trees: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every snapshot of a list of snapshot trees, parents first."""
+    """Return all snapshots of a list of snapshot trees, parents first."""
     for tree in trees:
         yield tree
         yield from nodes(tree["children"] if tree.get("children") else [])
@@ -64,7 +64,7 @@ def nodes(trees: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def start_module(
     name: str, arguments: dict[str, Any], check: bool = False, diff: bool = False
 ) -> "subprocess.Popen[str]":
-    """Start a module with its arguments; its answer comes on standard output."""
+    """Start a module with its arguments. It prints its result on standard output."""
     process = subprocess.Popen(
         [sys.executable, "-c", _MODULE, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
@@ -77,7 +77,7 @@ def start_module(
 
 
 def answer(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """What a module answered. Nothing may stand beside its JSON, least of all a traceback."""
+    """Return the result of a module. Its output must contain only JSON and no traceback."""
     output, complaint = process.communicate(timeout=120)
     assert complaint == "", complaint
     result: dict[str, Any] = json.loads(output)
@@ -86,7 +86,7 @@ def answer(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def run_module(name: str, arguments: dict[str, Any], check: bool = False, diff: bool = False) -> dict[str, Any]:
-    """Run a module to its end, in this process to save time, and return what it answered."""
+    """Run a module in this process to save time, and return its result."""
     module = importlib.import_module(f"ansible_collections.quiesce.vmware_zfs.plugins.modules.{name}")
     given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}
     output = io.StringIO()
@@ -99,9 +99,9 @@ def run_module(name: str, arguments: dict[str, Any], check: bool = False, diff: 
 
 @dataclass
 class Scene:
-    """`tree` is the dataset for this test's snapshots, with `nested`, `ds1` and `ds10` below it.
+    """`tree` is the dataset for the snapshots of this test, with the children `nested`, `ds1` and `ds10`.
 
-    The engine waits for `vcenter` and for ZFS as in real life. `reports` are the steps that it told of.
+    The engine uses real time. `reports` contains the reported steps.
     """
 
     tree: str
@@ -110,22 +110,22 @@ class Scene:
     reports: list[str] = field(default_factory=list)
 
     def request(self, dataset: str = "", **options: Any) -> Request:
-        """What a run is asked for: options of Request and of Policy, with a name that nobody used before."""
-        limits = {"vm_timeout": 30.0, "max_hold": 60.0}  # a test that goes wrong ends soon
+        """Return the Request of a run with options of Request and Policy and a unique name."""
+        limits = {"vm_timeout": 30.0, "max_hold": 60.0}  # a failing test ends early
         policy = Policy(**{**limits, **{name: options.pop(name) for name in _POLICY & options.keys()}})
         options.setdefault("snapshot", f"s{next(_names)}")
         return Request(dataset or self.tree, aliases=(GUEST,), policy=policy, **options)
 
     def take(self, dataset: str = "", **options: Any) -> dict[str, Any]:
-        """A coordinated run that reaches its end."""
+        """Run a coordinated snapshot that succeeds."""
         return run.execute(self.engine, self.request(dataset, **options))
 
     def plan(self, dataset: str = "", **options: Any) -> dict[str, Any]:
-        """What check mode shows."""
+        """Return the result of check mode."""
         return run.preview(self.engine, self.request(dataset, **options))
 
     def fail(self, dataset: str = "", **options: Any) -> QuiesceError:
-        """A run that has to fail; returns its error, which must be one sentence."""
+        """Run a coordinated snapshot that must fail. Return its error, which must be one sentence."""
         with pytest.raises(QuiesceError) as caught:
             self.take(dataset, **options)
         said = str(caught.value)
@@ -142,20 +142,20 @@ class Scene:
         return self.engine.credentials.insert(Credential("", "", "").merged(options), Secret(password))
 
     def record(self, snapshot: str) -> record.Record:
-        """The consistency record of a ZFS snapshot, which must be there."""
+        """Return the consistency record of a ZFS snapshot, which must exist."""
         found = record.read(self.engine.zfs, [snapshot])
         assert snapshot in found, f"{snapshot} carries no record"
         return found[snapshot]
 
     def exists(self, *snapshots: str) -> bool:
-        """Whether any of the ZFS snapshots exists."""
+        """Return whether any of the ZFS snapshots exists."""
         listed = self.engine.zfs.run("list", "-H", "-o", "name", "-t", "snapshot", "-r", self.tree).splitlines()
         return any(snapshot in listed for snapshot in snapshots)
 
     def assert_released(self, *vcenters: Simulator) -> None:
-        """None of our VMware snapshots is left: not in the inventories themselves, and not by the journal.
+        """Assert that no VMware snapshot of the engine is left in the inventories or in the journal.
 
-        A creation whose answer was lost is looked for again by later recoveries: its entry is `absent`.
+        If the response to a creation was lost, later recoveries check for it again. Its entry is `absent`.
         """
         for vcenter in vcenters:
             left = {
@@ -167,18 +167,18 @@ class Scene:
 
 
 def vm_of(result: dict[str, Any], name: str) -> dict[str, Any]:
-    """What a result tells of one VM."""
+    """Return the entry of one VM in a result."""
     found: dict[str, Any] = next(vm for vm in result["vms"] if vm["name"] == name)
     return found
 
 
 def levels(result: dict[str, Any]) -> dict[str, str]:
-    """The level of every VM in a result."""
+    """Return the levels of all VMs in a result."""
     return {vm["name"]: vm["level"] for vm in result["vms"]}
 
 
 def foreign(vcenter: Simulator) -> dict[str, list[str]]:
-    """The VMware snapshots that are not ours, by VM, parents first."""
+    """Return the VMware snapshots of others by VM, parents first."""
     return {
         vm: [node["name"] for node in nodes(trees) if not node["name"].startswith(NAME_PREFIX)]
         for vm, trees in vcenter.snapshots().items()
@@ -186,22 +186,22 @@ def foreign(vcenter: Simulator) -> dict[str, list[str]]:
 
 
 def struck(vcenter: Simulator, effect: str) -> int:
-    """How many calls met a fault, by the simulator's trace."""
+    """Return the number of calls with a fault in the trace of the simulator."""
     return sum(entry["kind"] == "call" and entry.get("effect") == effect for entry in vcenter.trace())
 
 
 def calls(vcenter: Simulator) -> Counter[str]:
-    """How often each method was called."""
+    """Return the number of calls per method."""
     return Counter(entry["method"] for entry in vcenter.trace() if entry["kind"] == "call")
 
 
 def ended(vcenter: Simulator, method: str, event: str = "finished") -> list[dict[str, Any]]:
-    """The ends of the tasks of a kind."""
+    """Return the end events of all tasks of one type."""
     return [entry for entry in vcenter.trace() if entry.get("event") == event and entry["method"].startswith(method)]
 
 
 def meanwhile(*steps: Callable[[], Any]) -> threading.Thread:
-    """Take the steps in a thread of their own, which does not outlive the session when a test fails before its end."""
+    """Run the steps in a separate thread that ends with the session, even if the test fails earlier."""
 
     def work() -> None:
         for step in steps:
@@ -214,7 +214,7 @@ def meanwhile(*steps: Callable[[], Any]) -> threading.Thread:
 
 @contextmanager
 def open_scene(tree: str, timeouts: Timeouts = TIMEOUTS) -> Iterator[Scene]:
-    """An engine with an empty registry of its own; modules that are started meanwhile share it."""
+    """Create an engine with an empty registry. Modules that are started in the meantime use the same registry."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as environment:
         paths = Paths(Path(folder, "state"), Path(folder, "etc", "secret.key"), Path(folder, "run"))
         environment.setenv("VMWARE_ZFS_STATE_DIR", str(paths.state_dir))

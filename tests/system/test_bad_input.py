@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What bad input gets: one sentence that says what is wrong and what to do, no traceback, nothing changed."""
+"""Bad input causes a one-sentence error with the problem and the next step, no traceback, and no changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CANARY = "canary-4711"
 
 
 def state(scene: Scene) -> dict[str, Any]:
-    """All that a module could change: ZFS, the registry, the journal."""
+    """Return the state that a module could change: ZFS, the registry, the journal."""
     listing = scene.engine.zfs.run("list", "-H", "-p", "-o", "name,creation", "-t", "all", "-r", scene.tree)
     credentials = [credential.as_dict() for credential in scene.engine.credentials.list_all()]
     return {"zfs": listing, "credentials": credentials, "runs": scene.engine.journal.runs()}
@@ -35,7 +35,7 @@ def state(scene: Scene) -> dict[str, Any]:
 
 @pytest.fixture
 def unchanged(scene: Scene, vcenter: Simulator) -> Iterator[None]:
-    """Whatever the test does, it leaves ZFS, the registry, the journal and the VMs' snapshots as they are."""
+    """Assert that the test does not change ZFS, the registry, the journal, or the snapshots of VMs."""
     before, others = state(scene), foreign(vcenter)
     yield
     assert state(scene) == before
@@ -45,12 +45,12 @@ def unchanged(scene: Scene, vcenter: Simulator) -> Iterator[None]:
 
 
 def refused(module: str, arguments: dict[str, Any], check: bool = False) -> str:
-    """A module that has to fail; returns its one sentence."""
+    """Run a module that must fail. Return its one-sentence error."""
     return sentence(run_module(module, arguments, check=check))
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """The one sentence of a module that failed."""
+    """Return the one-sentence error of a failed module."""
     assert result.get("failed") is True and not result.get("changed"), result
     said: str = result["msg"]
     assert said.endswith(".") and "\n" not in said and "Traceback" not in json.dumps(result), result
@@ -93,7 +93,7 @@ def test_what_is_asked_for_makes_no_sense(
     }
     arguments = {"dataset": tree, "aliases": [GUEST], **named}
     assert said in refused("vmware_coordinated_snapshot", arguments)
-    assert vcenter.trace() == []  # it is known without asking anybody
+    assert vcenter.trace() == []  # detected without any call
 
 
 def test_an_unknown_dataset_is_refused_by_the_survey_and_in_check_mode_too(
@@ -139,7 +139,7 @@ def test_a_server_that_cannot_be_logged_in_to(
     said = refused("vmware_dataset_vms_info", {key: value for key, value in inline.items() if value is not None})
     assert all(part in said for part in expected), said
 
-    # The run goes on without that server and records it, or is refused by policy; it never hides it.
+    # The run continues without this server and records the problem, or the policy rejects it. It is never hidden.
     scene.enrol(vcenter, **wrong)
     before = state(scene)
     policy = {"dataset": tree, "aliases": [GUEST], "name": f"trouble-{trouble}", "on_vm_failure": "fail"}
@@ -154,7 +154,7 @@ def test_a_server_that_cannot_be_logged_in_to(
 def test_a_changed_certificate_is_refused_with_both_thumbprints(
     scene: Scene, start_vcenter: StartVcenter, tree: str
 ) -> None:
-    """By whoever pinned the old one; an authority that signed both goes on to be trusted."""
+    """Only if the old certificate is pinned. A CA that signed both certificates remains trusted."""
     vcenter = start_vcenter(nfs("vmware", tree, {"name": "web"}))
     pinned = scene.enrol(vcenter, thumbprint=vcenter.thumbprint)
     assert scene.take()["consistency"] == "filesystem"
@@ -189,7 +189,7 @@ def test_a_datastore_that_no_dataset_carries(scene: Scene, start_vcenter: StartV
     assert state(scene) == before
     result = run_module("vmware_dataset_vms_info", {"dataset": tree, "aliases": [GUEST]})
     assert result["has_vms"] is False and "vmware_datastore_match says why" in json.dumps(result["warnings"])
-    # Without the policy it is a problem on the record: the server's VMs may be there all the same.
+    # Without the policy, the record has a problem, because the VMs of the server may still exist.
     taken = run_module("vmware_coordinated_snapshot", {"dataset": tree, "aliases": [GUEST], "name": "uncarried"})
     assert taken["consistency"] == "crash" and not taken["complete"]
     assert scene.record(f"{tree}@uncarried").problems == taken["problems"] != []
@@ -208,7 +208,7 @@ def test_a_datastore_that_the_credential_names_and_the_server_lacks(
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has Ansible, but neither pyVmomi nor cryptography."""
+    """A Python with Ansible but without pyVmomi and cryptography."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=False, symlinks=True)
     import ansible
@@ -243,7 +243,7 @@ def test_a_missing_zfs(
 def test_a_password_is_in_no_argument_no_environment_and_no_core_dump(
     scene: Scene, start_vcenter: StartVcenter, tree: str
 ) -> None:
-    """Seen while a run holds a VM; that the key is replaced meanwhile does not disturb it."""
+    """Inspected while a run holds a VM. Replacing the key in the meantime does not affect the run."""
     vcenter = start_vcenter(nfs("vmware", tree, {"name": "web"}))
     scene.enrol(vcenter)
     vcenter.rule(method="CreateSnapshot.*", effect="task_hang")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The small benchmark: a few cases beside the sequential coordinator, judged by requests and ratios."""
+"""The small benchmark: compare some cases with the sequential coordinator by requests and ratios."""
 
 from __future__ import annotations
 

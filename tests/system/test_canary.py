@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords planted on a storage host, and looked for wherever they could be."""
+"""Plant passwords on a storage host and search for them everywhere."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def host() -> Iterator[StorageHost]:
 
 
 def play(book: Path, host: StorageHost, **variables: Any) -> str:
-    """What a playbook says with -vvv, which has to fail; never a password."""
+    """Run a playbook that must fail, with -vvv. Return its output, which must not contain a password."""
     folder = book.parent
     inventory = folder / "inventory.json"
-    python = {"ansible_python_interpreter": "/opt/vmware-zfs/venv/bin/python"}  # saves a second Python for each task
+    python = {"ansible_python_interpreter": "/opt/vmware-zfs/venv/bin/python"}  # avoids a second Python per task
     inventory.write_text(json.dumps({"all": {"hosts": {"storage": {**host.inventory(), **python}}}}))
     done = ask(
         [
@@ -50,7 +50,7 @@ def play(book: Path, host: StorageHost, **variables: Any) -> str:
         ],
         seconds=600,
         ANSIBLE_COLLECTIONS_PATH=str(collections_path()),
-        ANSIBLE_PIPELINING="false",  # so that modules are written to files, with their arguments
+        ANSIBLE_PIPELINING="false",  # so that Ansible writes modules and arguments to files
         ANSIBLE_NOCOLOR="true",
         ANSIBLE_SHOW_CUSTOM_STATS="true",
         cwd=folder,
@@ -61,7 +61,7 @@ def play(book: Path, host: StorageHost, **variables: Any) -> str:
 
 
 def test_no_password_is_left_anywhere(host: StorageHost, start_vcenter: StartVcenter, tmp_path: Path) -> None:
-    """Not by a credential that is refused, not by one that is stored, not by a run that fails, all with -vvv."""
+    """Not by a rejected credential, not by a stored credential, and not by a failing run, all with -vvv."""
     vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web"}))
     bring(host)
     have(host, {"minute": "0", "hour": "0", "dom": "29", "month": "2"}, enrol(vcenter, host))
@@ -79,7 +79,7 @@ def test_no_password_is_left_anywhere(host: StorageHost, start_vcenter: StartVce
     with Canary(host, [PASSWORD, CANARY, PLANTED]) as canary:
         said = play(book, host, password=PASSWORD)
         assert "refused the login" in said and "could not be snapshotted" in said and "changed=1" in said, said
-        host.ssh(["systemd-run", "--wait", "vmware-zfs", "run", "1"], check=False)  # what it says is in the journal
+        host.ssh(["systemd-run", "--wait", "vmware-zfs", "run", "1"], check=False)  # its output is in the journal
         host.ssh(["sh", "-c", f"echo {PLANTED} | tee /tmp/planted | systemd-cat; sleep 5"])
         found = canary.found()
     planted = {(PLANTED, place) for place in ("the cmdline of a process", "the journal", "/tmp/planted")}

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine relies on, asked of any vCenter or ESXi host: the simulator, or one that the environment names.
+"""Test the assumptions of the engine on any vCenter or ESXi host: the simulator, or one set in the environment.
 
-VMWARE_ZFS_TEST_HOST, _PORT, _USER, _PASSWORD, and _CA_PATH or _THUMBPRINT name a server; VMWARE_ZFS_TEST_VM names a
-running VM on it with VMware Tools, of which one snapshot is taken and removed. tests/README.md tells more.
+VMWARE_ZFS_TEST_HOST, _PORT, _USER, _PASSWORD, and _CA_PATH or _THUMBPRINT select a server. VMWARE_ZFS_TEST_VM is the
+name of a running VM with VMware Tools on it. One snapshot of this VM is taken and removed. See tests/README.md.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 
 from tests.lab.simulator import Simulator
 
-LIMIT = 300.0  # seconds for one snapshot of a real VM
+LIMIT = 300.0  # time limit in seconds for one snapshot of a real VM
 NAME = "vmware-zfs-test conformance"
 
 
 @dataclass
 class Server:
-    """The server under test and the VM on it that may be snapshotted."""
+    """The server under test and the VM for snapshots."""
 
     endpoint: Endpoint
     username: str
@@ -69,7 +69,7 @@ def session(server: Server) -> Iterator[Session]:
 
 @pytest.fixture(scope="module")
 def vm(session: Session, server: Server) -> Vm:
-    """The VM by its name, found from the datastores as a run finds it."""
+    """Find the VM by its name from the datastores, as a run does."""
     datastores = [datastore.moid for datastore in list_datastores(session)]
     found = [vm for vm in list_vms(session, datastores) if vm.name == server.vm]
     assert len(found) == 1, f"{len(found)} VMs are named {server.vm!r}; name one in VMWARE_ZFS_TEST_VM"
@@ -93,7 +93,7 @@ def test_the_vm_can_be_quiesced(vm: Vm) -> None:
 
 
 def test_a_snapshot_comes_to_be_and_goes_alone(session: Session, vm: Vm) -> None:
-    """By the calls that a run makes: create, wait, read the tree, remove by managed object ID, read it again."""
+    """Use the same calls as a run: create, wait, read the tree, remove by managed object ID, read the tree again."""
     before = vm_snapshots.states(session, [vm.moid])[vm.moid].snapshots
     made = _end_of(session, vm_snapshots.start_create(session, vm.moid, NAME, "of a test", True, LIMIT))
     assert made.error is None and made.result is not None

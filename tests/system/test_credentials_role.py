@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role credentials shows no password, also with -vvv, and still says why it fails.
+"""The role credentials does not show passwords, even with -vvv, and still explains failures.
 
-On this machine instead of the storage host, to save time; molecule applies the role over ssh.
+The test runs on this machine instead of the storage host to save time. Molecule applies the role over SSH.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CANARY = "canary-4711"
 
 
 def apply(folder: Path, credentials: list[dict[str, Any]], **variables: Any) -> "subprocess.CompletedProcess[str]":
-    """Apply the role with -vvv and diffs."""
+    """Apply the role with -vvv and --diff."""
     playbook = folder / "play.json"
     role = {"role": "quiesce.vmware_zfs.credentials", "credentials_credentials": credentials, **variables}
     play = {"name": "Store", "hosts": "localhost", "connection": "local", "gather_facts": False, "roles": [role]}

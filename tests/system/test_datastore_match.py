@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Matching against the simulated vCenter and real OpenZFS, and on the storage host itself against its real mounts."""
+"""Test the matching with the simulated vCenter and real OpenZFS, and with real mounts on the storage host."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def vcenter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 def run(
     storage: StorageHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Runs the module with real ZFS and an empty registry; returns its result."""
+    """Run the module with real ZFS and an empty registry. Return its result."""
     monkeypatch.setenv("PATH", f"{storage.path_dir}:{os.environ['PATH']}")
     monkeypatch.setenv("VMWARE_ZFS_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("VMWARE_ZFS_KEY_FILE", str(tmp_path / "secret" / "key"))
@@ -178,8 +178,8 @@ def test_old_servers_and_single_hosts(run: Run, tmp_path: Path, options: dict[st
 
 PLACE = "/run/match-test"
 
-# In a mount namespace of its own, so that nothing of it outlives the test: bind mounts, links, a tmpfs that hides a
-# dataset. Only the export with fsid=0 is the whole host's; it is taken back.
+# Use a separate mount namespace, so that bind mounts, links, and a tmpfs that hides a dataset end with the test. Only
+# the export with fsid=0 affects the whole host. It is withdrawn at the end.
 STAGE = """
 set -eu
 mkdir -p /tank/vmware/win
@@ -200,7 +200,7 @@ umount /tank/other
 umount -R /srv/win /srv/all /srv/nfs4/vm '/srv/with blank'
 """
 
-# Prints a verdict for every datastore of the file that lies beside the engine.
+# Print a verdict for every datastore in the file next to the engine.
 PROGRAM = f"""
 import json, sys
 sys.path.insert(0, "{PLACE}")
@@ -216,7 +216,7 @@ print(json.dumps([match.as_dict() for match in matching.match_here(datastores, l
 
 @pytest.fixture(scope="module")
 def on_the_host(storage: StorageHost) -> Verdicts:
-    """Verdicts by "server:path" on the storage host itself: with the stage above, and then with tank/other hidden."""
+    """Return the verdicts by "server:path" on the storage host: with the setup above, then with tank/other hidden."""
     mounts = [
         (GUEST, "/tank/vmware/"),
         ("storage", "/tank/vmware/nested"),

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each fault that a coordinator has to survive. Every test shows that the fault was really met, by the simulator's
-trace, and that none of our VMware snapshots is left while everybody else's are."""
+"""Test the faults that a run must survive. Each test verifies with the trace of the simulator that the fault occurred,
+that no VMware snapshot of the engine is left, and that all other VMware snapshots are kept."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ BEST = {"web": "filesystem", "db": "application", "app": "filesystem"}
 
 
 def until(vcenter: Simulator, event: str, method: str = "", vm: str = "") -> Callable[[], Any]:
-    """A step that waits until a task, of a VM by its name if one is given, has come so far."""
+    """Return a step that waits for an event of a task, optionally of one VM."""
     return lambda: vcenter.wait_for(
         lambda entry: (
             entry.get("event") == event and method in ("", entry["method"]) and vm in ("", entry.get("vm_name"))
@@ -76,7 +76,7 @@ QUIESCE_FAILURES = {
 
 
 def start_failing(scene: Scene, start_vcenter: StartVcenter, **more: Any) -> Simulator:
-    """A vCenter with a VM for each way in which quiescing fails, and one that is well."""
+    """Start a vCenter with one VM per quiesce failure and one working VM."""
     vms = [{"name": name} for name in ("well", *QUIESCE_FAILURES)]
     vcenter = start_vcenter(nfs("vmware", scene.tree, *vms))
     scene.enrol(vcenter)
@@ -97,7 +97,7 @@ def test_a_failed_quiesce_goes_on_without(scene: Scene, start_vcenter: StartVcen
         assert "quiescing failed" in reason and failure.get("message", failure["fault"]) in reason
         tried = [entry for entry in ended(vcenter, "CreateSnapshot") if entry["vm_name"] == name]
         assert len(tried) == 2 and tried[1]["quiesced"] is False
-        # What the failure left was removed before the second snapshot, so that the two did not become a chain.
+        # The leftover of the failure was removed before the second snapshot, so that they did not become a chain.
         removed = [entry for entry in ended(vcenter, "RemoveSnapshot") if entry["vm_name"] == name]
         assert len(removed) == (2 if failure["effect"] == "half_snapshot" else 1)
     scene.assert_released(vcenter)
@@ -155,7 +155,7 @@ def test_a_vm_that_cannot_be_quiesced_is_refused_before_anything_is_touched(
     assert {entry["vm_name"] for entry in ended(vcenter, "CreateSnapshot")} == {"web"}
     assert levels(skipped)["mute"] == "crash"
     excluded = scene.take(on_quiesce_failure="fail", on_vm_failure="fail", exclude_vms=("mute", "gpu"))
-    assert excluded["complete"] and excluded["consistency"] == "crash"  # as good as was asked for, and no better
+    assert excluded["complete"] and excluded["consistency"] == "crash"  # as good as requested, and not better
 
 
 # ---- the snapshot of a VM fails, hangs, or is lost
@@ -192,7 +192,7 @@ def test_a_vm_that_hangs_is_left_behind_and_released_when_it_wakes(scene: Scene,
     assert struck(vcenter, "task_hang") == 1
     assert levels(result) == {**BEST, "web": "crash"}
     assert "not ready within 1 seconds" in vm_of(result, "web")["reason"]
-    # The others were released while it was still hanging; it came to be after the ZFS snapshot, and went too.
+    # The others were released while it was hanging. It was created after the ZFS snapshot and was also removed.
     late = next(entry for entry in ended(vcenter, "CreateSnapshot") if entry["vm_name"] == "web")
     assert "fault" not in late and late["time"] > ended(vcenter, "RemoveSnapshot")[0]["time"]
     scene.assert_released(vcenter)
@@ -220,14 +220,14 @@ LOST_ANSWERS: dict[str, dict[str, Any]] = {
 
 
 def strike_each(scene: Scene, vcenter: Simulator, method: str, faults: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A run in which each VM meets the fault of its name once."""
+    """Run a snapshot in which each VM has the fault in its name once."""
     rules = {vcenter.rule(method=method, vm=name, count=1, **fault): name for name, fault in faults.items()}
     result = scene.take()
     hit = [rules[entry["rule"]] for entry in vcenter.trace() if entry["kind"] == "call" and entry.get("rule")]
     assert sorted(hit) == sorted(faults)
     assert levels(result) == {name: "filesystem" for name in faults} and result["complete"]
     assert result["vmware_snapshots_left"] == 0 and scene.record(result["zfs_snapshot"]).complete
-    assert {vm["reason"] for vm in result["vms"]} == {""}  # what was mended is no reason for anything
+    assert {vm["reason"] for vm in result["vms"]} == {""}  # a recovered fault is not reported as a reason
     scene.assert_released(vcenter)
     return result
 
@@ -239,7 +239,7 @@ def test_a_creation_whose_answer_or_task_is_lost_is_looked_up(scene: Scene, star
     result = strike_each(scene, vcenter, CREATE, lost)
     done = [*ended(vcenter, "CreateSnapshot"), *ended(vcenter, "CreateSnapshot", "vanished")]
     made = [entry["vm_name"] for entry in done if entry.get("snapshot") and not entry.get("fault")]
-    assert sorted(made) == sorted(levels(result))  # each came to be once, never twice
+    assert sorted(made) == sorted(levels(result))  # each was created exactly once
 
 
 @pytest.mark.parametrize("how", ["half a snapshot", "nobody knows"])
@@ -285,7 +285,7 @@ def test_a_removal_that_fails_for_good_is_reported_and_made_up_for_by_the_next_r
     assert isinstance(error, RunFailed) and "1 VMware snapshot could not be removed" in str(error)
     assert "of the VM 'web'" in str(error) and "a file is locked" in str(error)
     assert error.details["created"] and error.details["vmware_snapshots_left"] == 1
-    assert scene.record(f"{scene.tree}@sticky").complete  # it was held all right, and more than long enough
+    assert scene.record(f"{scene.tree}@sticky").complete  # it was held longer than required
     left = [node["name"] for node in nodes(vcenter.snapshots()["web"])]
     assert left == [NAME_PREFIX + error.details["run_id"]]
     assert [entry.vm_name for entry in scene.engine.journal.open_entries()] == ["web"]
@@ -318,7 +318,7 @@ def test_disks_that_need_consolidation_are_consolidated(scene: Scene, vcenter: S
     scene.assert_released(vcenter)
 
 
-# ---- the session and the wire
+# ---- the session and the network
 
 
 def test_a_session_that_ends_is_taken_up_again(scene: Scene, vcenter: Simulator) -> None:
@@ -369,7 +369,7 @@ def test_a_server_that_dies_while_it_releases_is_waited_for(
     event.join()
     assert vcenter.running
     assert levels(result) == {"web": "filesystem", "app": "filesystem"} and result["complete"]
-    assert min(vm["hold_seconds"] for vm in result["vms"]) > 8.0  # longer than the refusals of a server that answers
+    assert min(vm["hold_seconds"] for vm in result["vms"]) > 8.0  # longer than the rejections of a responding server
     scene.assert_released(vcenter)
 
 
@@ -409,7 +409,7 @@ def test_a_server_that_falls_silent_keeps_nobody_elses_vms(
 
 
 def test_no_creation_waits_for_a_handshake(scene: Scene, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes as long as a call or longer: they are done before the first VM is held."""
+    """A handshake takes at least as long as a call, so all handshakes are done before the first VM is held."""
     asked: list[str] = []
     late: list[str] = []
     create, wrap = vm_snapshots.start_create, tls.VerifyingContext.wrap_socket
@@ -464,13 +464,13 @@ def test_a_foreign_snapshot_on_top_survives(
 
 
 def login(scene: Scene) -> Any:
-    """What the engine's only credential logs in with."""
+    """Return the login of the only credential of the engine."""
     credential = scene.engine.credentials.list_all()[0]
     return endpoint_of(credential), credential.username, scene.engine.credentials.password(credential)
 
 
 def remove_ours(scene: Scene, vcenter: Simulator, vm: str) -> None:
-    """Somebody removes our VMware snapshot of a VM."""
+    """Remove the VMware snapshot of a VM as another user."""
     with scene.engine.connect(*login(scene)) as session:
         node = next(nodes(vcenter.snapshots()[vm]))
         start_remove(session, node["moid"])
@@ -511,7 +511,7 @@ def test_somebody_removes_ours_between_the_last_look_and_the_zfs_snapshot(
 def test_what_vcenter_lost_sight_of_during_the_run_is_crash(
     scene: Scene, vcenter: Simulator, before_zfs: Any, when: str
 ) -> None:
-    """Its snapshot tree is what vCenter remembers."""
+    """vCenter then shows a cached snapshot tree."""
 
     def lose() -> None:
         vcenter.vm("web", properties={"runtime.connectionState": "disconnected"})
@@ -521,7 +521,7 @@ def test_what_vcenter_lost_sight_of_during_the_run_is_crash(
     else:
         vcenter.rule(method=CREATE, vm="app", effect="task_hang")
         event = meanwhile(until(vcenter, "finished", vm="web"), lose, vcenter.release)
-    error = scene.fail()  # for whether its VMware snapshot is gone cannot be seen either
+    error = scene.fail()  # because the removal of its VMware snapshot cannot be verified either
     event.join()
     result = error.details
     assert levels(result) == {**BEST, "web": "crash"} and not result["complete"]
@@ -534,7 +534,7 @@ def test_what_vcenter_lost_sight_of_during_the_run_is_crash(
 
 @pytest.mark.parametrize("watcher", ["gone", "stopped"])
 def test_who_watches_keeps_no_vm_on_hold(scene: Scene, vcenter: Simulator, watcher: str) -> None:
-    """`vmware-zfs run 1 | head -1`, an ssh connection that broke, a terminal after Ctrl-S."""
+    """Examples: `vmware-zfs run 1 | head -1`, a broken SSH connection, a terminal after Ctrl-S."""
     go_on = threading.Event()
     told: list[str] = []
 
@@ -639,7 +639,7 @@ def test_a_name_that_is_taken(scene: Scene, vcenter: Simulator, tree: str, befor
         error = scene.fail(snapshot=name, recursive=name == "in-part")
         assert isinstance(error, SnapshotExists) and said in str(error) and "choose another name" in str(error)
     assert vcenter.trace() == []
-    # Somebody takes the name between the first look at it and the snapshot.
+    # Another process uses the name between the first check and the snapshot.
     event = during_zfs(before_zfs, lambda: scene_zfs(scene, f"{tree}/ds1@race"))
     error = scene.fail(snapshot="race", recursive=True)
     event.join()
@@ -658,7 +658,7 @@ def test_max_hold_releases_the_vms_without_a_zfs_snapshot(scene: Scene, vcenter:
     assert struck(vcenter, "task_slow") == 1 and time.monotonic() - started < 20
     assert "the VMs were not ready within max_hold (3 seconds)" in str(error)
     assert not scene.exists(f"{scene.tree}@too-slow")
-    # The others' were removed at once; the slow one came to be after that and could not be waited for any longer.
+    # The others were removed immediately. The slow one was created later, after the run had stopped waiting.
     assert "1 VMware snapshot could not be removed" in str(error) and "its creation is still under way" in str(error)
     assert [entry.vm_name for entry in scene.engine.journal.open_entries()] == ["web"]
     vcenter.wait_for(lambda entry: entry.get("event") == "finished" and entry["vm_name"] == "web")
@@ -675,7 +675,7 @@ def test_a_zfs_that_hangs_does_not_keep_the_vms(scene: Scene, vcenter: Simulator
     scene.assert_released(vcenter)
 
 
-# ---- it is told to stop
+# ---- the run is stopped
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server that calls things as it likes and answers as it likes: real ZFS, real SOAP, one sentence in the end.
+"""Test a server with arbitrary names and responses: real ZFS, real SOAP, and one-sentence errors.
 
-tests/unit/plugins/module_utils/_engine/test_hostile_names.py drives many more names through the same code,
+tests/unit/plugins/module_utils/_engine/test_hostile_names.py tests many more names with the same code,
 without a server.
 """
 
@@ -32,9 +32,9 @@ from tests.unit.plugins.module_utils._engine.test_hostile_names import NASTY, as
 from .conftest import StartVcenter
 from .scene import GUEST, Scene, nfs, run_module
 
-# What XML cannot carry at all never arrives: the server's encoder replaces it.
+# The encoder of the server replaces characters that are not allowed in XML.
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
-SEEDS = int(os.environ.get("HOSTILE_SEEDS", "16"))  # runs over distorted answers
+SEEDS = int(os.environ.get("HOSTILE_SEEDS", "16"))  # runs with distorted responses
 
 
 def test_a_run_over_vms_and_datastores_with_any_names(
@@ -54,19 +54,19 @@ def test_a_run_over_vms_and_datastores_with_any_names(
     assert result.get("changed"), result
     arrived = {_NO_XML.sub("\ufffd", name).replace("\r", "\n") for name in names} | {"other"}
     told = {vm["name"] for vm in result["vms"]}
-    assert len(told & arrived) >= len(arrived) - 2 and len(result["vms"]) == len(names) + 1  # XML folds some blanks
+    assert len(told & arrived) >= len(arrived) - 2 and len(result["vms"]) == len(names) + 1  # XML folds some spaces
     assert Counter(vm["level"] for vm in result["vms"])["filesystem"] == len(names) - 1
     assert all(text.isprintable() for vm in result["vms"] for text in (vm["reason"], *vm["spans"]))
     scene.assert_released(vcenter)
 
-    # On the ZFS snapshot it can be read, and each property is within what ZFS takes.
+    # The record on the ZFS snapshot is readable, and each property is within the limits of ZFS.
     recorded = {name: [vm["name"] for vm in scene.record(name).vms] for name in result["zfs_snapshots"]}
     assert recorded[f"{tree}/nested@any-names"] == ["other"]
     assert sorted(vm for vms in recorded.values() for vm in vms) == sorted(vm["name"] for vm in result["vms"])
     for snapshot in result["zfs_snapshots"]:
         rows = scene.engine.zfs.rows("get", "-H", "-p", "-o", "property,value", "all", snapshot)
         assert all(len(value) <= 8192 and value.isprintable() for _unused, value in rows)
-    # And the command shows each VM in a line of its own.
+    # The command shows each VM on a separate line.
     cli.main(["show", result["run_id"]])
     assert_shown(capsys.readouterr().out, 2 + len(names) + 1)
     cli.main(["status"])
@@ -74,13 +74,13 @@ def test_a_run_over_vms_and_datastores_with_any_names(
 
 
 def test_the_playbook_shows_names_without_what_a_terminal_obeys() -> None:
-    """Ansible prints what is not ASCII as it is."""
+    """Ansible prints non-ASCII characters unchanged."""
     (play,) = yaml.safe_load((ROOT / "playbooks" / "snapshot_now.yml").read_text())
     (controls,) = [task["vars"]["controls"] for task in play["tasks"] if "controls" in task.get("vars", {})]
     assert [ascii(name) for name in NASTY if not re.sub(controls, "?", name).isprintable()] == []
 
 
-# ---- Answers that are none
+# ---- Invalid responses
 
 Answer = Callable[[bytes, random.Random], bytes]
 
@@ -97,7 +97,7 @@ def _swap_bytes(answer: bytes, draw: random.Random) -> bytes:
 
 
 def _drop_element(answer: bytes, draw: random.Random) -> bytes:
-    """Well-formed, but something that belongs there is missing."""
+    """Return well-formed XML with a missing element."""
     leaves = list(re.finditer(rb"<([A-Za-z]+)( [^<>]*)?>[^<>]*</\1>", answer))
     gone = draw.choice(leaves) if leaves else None
     return answer[: gone.start()] + answer[gone.end() :] if gone else answer
@@ -139,7 +139,7 @@ DISTORTIONS: tuple[Answer, ...] = (
 
 
 class Distorted:
-    """Every so often an answer is another one, before pyVmomi's own parser sees it."""
+    """Replace some responses before the parser of pyVmomi reads them."""
 
     def __init__(self, seed: int, share: float) -> None:
         self.draw, self.share = random.Random(seed), share

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many datasets on real ZFS take no more processes than one. A thousand are in a unit test of the same name."""
+"""Many datasets on real ZFS need no more processes than one. A unit test with the same name uses a thousand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ for number in $(seq "$3"); do zfs snapshot -r -o "quiesce.vmware_zfs:task=$4" "$
 
 @pytest.fixture
 def task(scene: Scene, storage_host: StorageHost) -> Iterator[SnapshotTask]:
-    """A task on a dataset with many below it, of which it took snapshots before."""
+    """A snapshot task on a dataset with many children and existing snapshots."""
     root = f"{scene.tree}/many"
     settings = {
         "dataset": root, "recursive": True, "aliases": [GUEST], "lifetime_value": 1, "lifetime_unit": "HOUR",

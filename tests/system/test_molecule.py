@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The molecule scenarios, one after another on one storage host; extensions/molecule/README.md tells what they show."""
+"""Run the molecule scenarios one after another on one storage host. See extensions/molecule/README.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_scenario(scenario: str) -> None:
         cwd=ROOT,
         seconds=1800,
         PATH=f"{tools}{os.pathsep}{os.environ['PATH']}",
-        MOLECULE_EPHEMERAL_DIRECTORY=str(BUILD / "molecule" / scenario),  # not one that checkouts share
+        MOLECULE_EPHEMERAL_DIRECTORY=str(BUILD / "molecule" / scenario),  # not shared between checkouts
         NO_COLOR="1",
     )
     assert done.returncode == 0, done.stdout

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vmware_nfs_datastore against the simulated vCenter: what hosts mount is read from the simulator's own inventory."""
+"""Test vmware_nfs_datastore with the simulated vCenter. Read the mounts directly from its inventory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def vcenter(start_vcenter: StartVcenter) -> Simulator:
-    """Two datacenters, each with a cluster of three hosts and a host of its own, and no NFS datastore."""
+    """Two datacenters, each with a cluster of three hosts and a standalone host, without NFS datastores."""
     return start_vcenter({"name": "local", "type": "local"}, datacenters=("DC0", "DC1"))
 
 
@@ -37,7 +37,7 @@ def run(vcenter: Simulator) -> Run:
 
 
 def runner(server: Simulator) -> Run:
-    """Runs the module for a server; by default it asks for tank/vmware on the cluster DC0_C0."""
+    """Run the module for a server, by default with tank/vmware on the cluster DC0_C0."""
     usual = {
         "hostname": server.host, "port": server.port, "username": server.user, "password": server.password,
         "ca_path": str(server.ca_path), "name": "vmware", "servers": [GUEST], "path": PATH, "cluster": "DC0_C0",
@@ -48,7 +48,7 @@ def runner(server: Simulator) -> Run:
         if options.keys() & {"hosts", "datacenter"}:
             given["cluster"] = options.get("cluster")
         given = {name: value for name, value in given.items() if value is not None}
-        if apart:  # in a process of its own, which knows no warnings of earlier runs
+        if apart:  # in a separate process without the warnings of earlier runs
             return answer(start_module("vmware_nfs_datastore", given, check=check, diff=diff))
         return run_module("vmware_nfs_datastore", given, check=check, diff=diff)
 
@@ -60,7 +60,7 @@ def warnings(result: dict[str, Any]) -> list[str]:
 
 
 def mounts(server: Simulator, name: str = "vmware") -> dict[str, tuple[list[str], str, str, str]]:
-    """(servers, path, type, access mode) of a datastore on every host that mounts it, by the simulator itself."""
+    """Return (servers, path, type, access mode) of a datastore on each host, from the simulator."""
     return {
         host["name"]: (mount["servers"], mount["path"], mount["type"], mount["access"])
         for host in server.hosts()
@@ -74,7 +74,7 @@ def actions(result: dict[str, Any]) -> dict[str, str]:
 
 
 def drift(result: dict[str, Any], host: str = "DC0_C0_H0") -> dict[str, tuple[str, str]]:
-    """What differs on a host: (wanted, found) by property."""
+    """Return the differences on a host: (requested, actual) by property."""
     (told,) = (one for one in result["hosts"] if one["name"] == host)
     return {each["property"]: (each["wanted"], each["found"]) for each in told["drift"]}
 
@@ -86,7 +86,7 @@ def succeeds(result: dict[str, Any], changed: bool) -> dict[str, Any]:
 
 
 def fails(result: dict[str, Any]) -> str:
-    """The one sentence that a failure says."""
+    """Return the one-sentence error."""
     assert result.get("failed"), result
     said: str = result["msg"]
     assert said.endswith(".") and "\n" not in said, said
@@ -198,7 +198,7 @@ def test_drift_can_be_reported_and_the_other_hosts_done(run: Run, vcenter: Simul
 
 
 def test_what_other_hosts_of_the_datacenter_mount_is_seen_before(run: Run, vcenter: Simulator) -> None:
-    succeeds(run(hosts=["DC0_H0"], path="/tank/other"), True)  # outside of the cluster
+    succeeds(run(hosts=["DC0_H0"], path="/tank/other"), True)  # outside the cluster
     taken = fails(run())
     assert "because in the datacenter DC0 that name is 10.0.2.15:/tank/other (NFS 3) on other hosts" in taken
     assert "2 more hosts (DC0_C0_H1, DC0_C0_H2) differ too" in taken
@@ -219,7 +219,7 @@ def test_a_second_name_beside_the_right_one_is_told(run: Run, vcenter: Simulator
 
 
 def vcenter_mount(server: Simulator, host: str, name: str, path: str) -> None:
-    """Mount past the module's own caution, as somebody might by hand."""
+    """Mount without the checks of the module, as a user could."""
     from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
     from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import hosts, nas_mounts, session
 
@@ -236,7 +236,7 @@ def test_vms_keep_their_datastore(run: Run, vcenter: Simulator) -> None:
     )
     vcenter.clear_trace()
     for check in (False, True):
-        # No VM is on DC0_C0_H0 itself, but it could be moved or restarted there.
+        # DC0_C0_H0 runs no VM, but a VM could be moved to it or restarted on it.
         said = fails(run(state="absent", hosts=["DC0_C0_H0"], check=check))
         assert "'vmware' carries 2 registered VMs (the template 'golden', 'web')" in said
     said = fails(run(state="absent"))
@@ -275,7 +275,7 @@ def test_nfs_4_1_with_two_servers(run: Run, vcenter: Simulator) -> None:
     created = [entry["args"] for entry in vcenter.trace() if entry.get("method") == "CreateNasDatastore"]
     assert {args["securityType"] for args in created} == {"AUTH_SYS"}
     succeeds(run(version="4.1", servers=["10.0.3.15", GUEST]), False)
-    # The NFS 4.1 client adds servers by itself, so that more than those asked for are no drift; one that lacks is.
+    # The NFS 4.1 client adds servers itself, so additional servers are not drift. A missing server is drift.
     succeeds(run(version="4.1"), False)
     result = run(version="4.1", servers=[GUEST, "10.0.4.15"])
     assert drift(result, "DC0_C0_H2") == {"servers": (f"{GUEST}, 10.0.4.15", f"{GUEST}, 10.0.3.15")}
@@ -335,7 +335,7 @@ def test_a_vcenter_that_goes_away_ends_it(run: Run, vcenter: Simulator) -> None:
 
 
 def calls_until_mount(run: Run, vcenter: Simulator) -> int:
-    """How many reads and logins a run makes before its first change."""
+    """Return the number of reads and logins before the first change."""
     vcenter.clear_trace()
     run(check=True)
     made = calls(vcenter)
@@ -449,7 +449,7 @@ def test_purging_takes_what_is_ours_and_not_wanted(run: Run, vcenter: Simulator)
             ("old", "unmount"), ("used", "in_use"),
         }  # fmt: skip
     assert changing_calls(vcenter) == 0
-    assert purge(aliases=[])["changed"] is False  # nobody said that the address is ours
+    assert purge(aliases=[])["changed"] is False  # the address is not known as an alias
 
     done = succeeds(purge(apart=True), True)
     assert [host["name"] for host in done["hosts"] if host["action"] == "unmount"] == CLUSTER

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role nfs_datastore by ansible-playbook, with this machine as the storage host: it only has to reach the vCenter.
+"""Run the role nfs_datastore with this machine as the storage host, because the role only connects to the vCenter.
 
-That it works over ssh, from a storage host, is shown by its molecule scenario.
+Its molecule scenario tests it on a storage host over SSH.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.lab.simulator import Simulator
 from .conftest import StartVcenter
 from .scene import GUEST
 
-Play = Callable[..., "tuple[int, str]"]  # (how many tasks changed something, what was said)
+Play = Callable[..., "tuple[int, str]"]  # (number of changed tasks, output)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def vcenter(start_vcenter: StartVcenter) -> Simulator:
 
 @pytest.fixture
 def play(vcenter: Simulator, tmp_path: Path) -> Play:
-    """Applies the role with these variables, as loudly as can be."""
+    """Apply the role with these variables and maximum verbosity."""
     defaults = {
         "hostname": vcenter.host, "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
         "ca_path": str(vcenter.ca_path), "cluster": "DC0_C0", "servers": [GUEST],
@@ -61,7 +61,7 @@ def play(vcenter: Simulator, tmp_path: Path) -> Play:
 
 
 def mounted(vcenter: Simulator) -> dict[str, set[str]]:
-    """The NFS datastores of every host that has any."""
+    """Return the NFS datastores of each host that has any."""
     told = {
         host["name"]: {mount["datastore"] for mount in host["mounts"] if mount["type"].startswith("NFS")}
         for host in vcenter.hosts()

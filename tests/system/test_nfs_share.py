@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What vmware_nfs_share exports, as NFS clients meet it: real exportfs, the kernel's server and clients, real ZFS.
+"""Test the exports of vmware_nfs_share with NFS clients: real exportfs, kernel server and clients, real ZFS.
 
-The clients are network namespaces of the storage host: `esx` is in the networks of the share, `stranger` is not. The
-engine has cron's PATH. Beside every share there is what a cluster's resource exports without any file.
+The clients are network namespaces on the storage host: `esx` is in the networks of the share, `stranger` is not. The
+engine uses the PATH of cron. In addition to each share, there are exports of a cluster resource that are not in a file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tests.lab.push import engine_files, push
 from tests.lab.storage_host import StorageHost
 
 PLACE = "/run/nfs-share-test"
-PATH, OTHER = "/tank/vmware", "/tank/other"  # the first has a dataset below, tank/vmware/nested
+PATH, OTHER = "/tank/vmware", "/tank/other"  # the first has the child dataset tank/vmware/nested
 NETWORKS = ["10.99.1.0/24", "fd00:99:1::/64"]
-# What `ocf:heartbeat:exportfs` of Pacemaker does: another path, and another client of the same path.
+# The exports of `ocf:heartbeat:exportfs` of Pacemaker: another path, and another client of the same path.
 FOREIGN = ["10.99.9.0/24:/tank/vmware/nested", f"10.99.8.0/24:{PATH}"]
 EXPORT_FOREIGN = f"exportfs -i -o rw,sync,no_subtree_check {' '.join(FOREIGN)}"
 SET_UP = """
@@ -39,7 +39,7 @@ for pair in esx:1 stranger:2; do
     ip -n $client link set eth0 up
 done
 """
-# One engine call: the plan of the options on standard input, carried out; prints what came of it.
+# One engine call: plan and apply the options on standard input, and print the result.
 PROGRAM = f"""
 import json, sys
 sys.path.insert(0, "{PLACE}")
@@ -54,7 +54,7 @@ try:
 except QuiesceError as error:
     print(json.dumps({{"refused": str(error)}}))
 """
-# A client mounts, and runs a script in the mount. Its mount is gone with it: `ip netns exec` has mounts of its own.
+# A client mounts and runs a script in the mount. The mount ends with it: `ip netns exec` has a mount namespace.
 CLIENT = 'mount -t nfs -o "$1",nolock,retry=0,timeo=50,retrans=2 "$2" /mnt && cd /mnt && sh -ec "$3"'
 
 Share = Callable[..., dict[str, Any]]
@@ -62,7 +62,7 @@ Share = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[StorageHost]:
-    """A host of its own with the engine and two clients: the NFS server keeps datasets busy for a while afterwards."""
+    """A separate host with the engine and two clients, because the NFS server keeps datasets busy for some time."""
     host = StorageHost("exports")
     host.reset()
     push(host, engine_files(f"{PLACE}/engine"))
@@ -73,7 +73,7 @@ def host() -> Iterator[StorageHost]:
 
 @pytest.fixture(autouse=True)
 def what_is_in_no_file_stays(host: StorageHost) -> Iterator[None]:
-    """Whatever a test does with shares; afterwards there is none."""
+    """Assert that a test does not change these exports, and remove all shares afterwards."""
     before = foreign(host)
     assert len(before) == len(FOREIGN)
     yield
@@ -84,20 +84,20 @@ def what_is_in_no_file_stays(host: StorageHost) -> Iterator[None]:
 
 
 def foreign(host: StorageHost) -> list[str]:
-    """The lines of the table in force that are in no file, as they are."""
+    """Return the active exports that are not in a file."""
     table = host.ssh(["cat", "/var/lib/nfs/etab"]).stdout.splitlines()
     return sorted(line for line in table if "10.99.8.0/24(" in line or "10.99.9.0/24(" in line)
 
 
 def theirs(host: StorageHost, text: str) -> None:
-    """Somebody else's file, with which the server works."""
+    """Write an exports file of another user and export it."""
     script = f"cat >/etc/exports.d/theirs.exports; exportfs -ra; {EXPORT_FOREIGN}"
     host.ssh(["sh", "-c", script], input=text)
 
 
 @pytest.fixture
 def share(host: StorageHost) -> Share:
-    """Has the engine make, change or remove a share, on the storage host itself."""
+    """Create, change or remove a share with the engine on the storage host."""
 
     def share(path_before: str = "", **options: Any) -> dict[str, Any]:
         asked = {
@@ -115,14 +115,14 @@ def share(host: StorageHost) -> Share:
 def client(
     host: StorageHost, name: str, path: str, script: str, version: str = "4.1", server: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """Mount the share as a client, and run a script in it."""
+    """Mount the share on a client and run a script in it."""
     source = f"{server or {'esx': '10.99.1.1', 'stranger': '10.99.2.1'}[name]}:{path}"
     words = ["ip", "netns", "exec", name, "sh", "-c", CLIENT, "client", f"vers={version}", source, script]
     return host.ssh(words, check=False)
 
 
 def exported(host: StorageHost, path: str) -> list[str]:
-    """The lines of the table in force for a path, without the one that is in no file."""
+    """Return the active exports of a path, except the one that is not in a file."""
     table = host.ssh(["cat", "/var/lib/nfs/etab"]).stdout.splitlines()
     return sorted(line for line in table if line.startswith(f"{path}\t") and "\t10.99.8.0/24(" not in line)
 
@@ -135,7 +135,7 @@ def test_esxi_works_as_root_and_a_client_outside_the_networks_is_refused(
     assert share()["changed"] and not share()["changed"]
 
     read = client(host, "esx", PATH, "cat vm.vmdk; echo more >>vm.vmdk; ls nested", version, server)
-    assert (read.returncode, read.stdout) == (0, "flat\n"), read.stderr  # and nothing of the dataset below
+    assert (read.returncode, read.stdout) == (0, "flat\n"), read.stderr  # and nothing from the child dataset
     assert host.ssh(["cat", f"{PATH}/vm.vmdk"]).stdout == "flat\nmore\n"
 
     refused = client(host, "stranger", PATH, "cat vm.vmdk", version, server.replace(":1::", ":2::"))
@@ -153,7 +153,7 @@ def test_each_option_is_what_the_client_meets(host: StorageHost, share: Share) -
     share(maproot_user=None, maproot_group=None, mapall_user="daemon")
     host.ssh(["chown", "daemon", f"{PATH}/vm.vmdk"])
     assert client(host, "esx", PATH, "cat vm.vmdk").stdout == "flat\n"
-    share(networks=[], hosts=["ESX1."])  # an alias of /etc/hosts, which the table in force has by its canonical name
+    share(networks=[], hosts=["ESX1."])  # an alias in /etc/hosts, which is exported with its canonical name
     assert [line.split("\t")[1].partition("(")[0] for line in exported(host, PATH)] == ["esx1.example.com"]
     assert client(host, "esx", PATH, "cat vm.vmdk").stdout == "flat\n"
     assert not share(networks=[], hosts=["esx1"])["changed"]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The least that an account needs: the role that has it, the run that does with it, and what is said when it lacks."""
+"""Test the minimum privileges: the role, a run with it, and the messages about missing privileges."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CREATE, REMOVE = "VirtualMachine.State.CreateSnapshot", "VirtualMachine.State.Re
 
 @pytest.fixture
 def server(tree: str, start_vcenter: StartVcenter) -> Simulator:
-    """A vCenter with three VMs on the session's dataset, and an account that may do nothing yet."""
+    """A vCenter with three VMs on the dataset of the session, and an account without privileges."""
     server = start_vcenter(nfs("vmware", tree, {"name": "web"}, {"name": "db"}, {"name": "app"}))
     server.add_user(ACCOUNT)
     return server
@@ -46,13 +46,13 @@ def role(server: Simulator, check: bool = False, **options: Any) -> dict[str, An
 
 
 def store(server: Simulator, tree: str, **more: Any) -> dict[str, Any]:
-    """Store the account's credential. Its datastore is named: it is mounted by an address that this machine has not."""
+    """Store the credential with its datastore, because it is mounted with a foreign address."""
     named = login(server, username=ACCOUNT, filesystem=tree, datastores=["vmware"], **more)
     return run_module("vmware_cred", named)
 
 
 def play(folder: Path, server: Simulator, *options: str) -> str:
-    """What the playbook says, with the variables that AWX's credential type sets."""
+    """Return the output of the playbook with the variables of AWX's credential type."""
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
@@ -102,14 +102,14 @@ def test_the_role_is_what_it_is_to_be(server: Simulator) -> None:
     for same in ({"principal": ACCOUNT}, {"principal": "VSPHERE.LOCAL\\Snapshots"}, {}):
         assert not role(server, **same)["changed"]
 
-    # Another privilege comes and goes; another place is another permission.
+    # A privilege is added and removed. Another object is another permission.
     more = role(server, privileges=[CREATE, REMOVE, "Host.Config.Storage"], principal=ACCOUNT)
     assert more["changed"] and "Host.Config.Storage" in more["role"]["privileges"]
     assert "Host.Config.Storage" not in role(server, principal=ACCOUNT)["role"]["privileges"]
     assert role(server, principal=ACCOUNT, path="/DC0", propagate=False)["changed"]
     assert role(server, principal=ACCOUNT, path="DC0")["diff"]["before"]["permission"]["propagate"] is False
 
-    # It is not taken from others in passing.
+    # Other accounts keep the role.
     said = run_module("vmware_vsphere_role", login(server, state="absent", principal=ACCOUNT))["msg"]
     assert "is given to 'VSPHERE.LOCAL\\snapshots'; take it from them first" in said
     assert run_module("vmware_vsphere_role", login(server, state="absent"))["msg"].count("and 1 more time") == 1
@@ -149,7 +149,7 @@ def test_a_missing_privilege_is_named_with_its_vm(scene: Scene, server: Simulato
     assert f"lacks the privilege {CREATE} on the VM 'db'; give it a role" in refused["msg"]
     assert refused["lacking"] == [{"privilege": CREATE, "vm": "db"}]
     server.deny("System.Read", "app")
-    (app,) = (machine["moid"] for machine in server.machines() if machine["name"] == "app")  # it may not know the name
+    (app,) = (machine["moid"] for machine in server.machines() if machine["name"] == "app")  # its name is not readable
     assert (
         f"'{ACCOUNT}' on {server.host}:{server.port} lacks the privilege System.Read on the VM '{app}'"
         in (store(server, tree)["msg"])
@@ -160,7 +160,7 @@ def test_a_missing_privilege_is_named_with_its_vm(scene: Scene, server: Simulato
     assert stored.get("changed"), stored
     assert "HasPrivilegeOnEntities" not in calls(server)
     server.grant_all()
-    server.register("vmware", name="own", extra_config={"HDCS.agent": "true"})  # vSphere's own, which runs leave alone
+    server.register("vmware", name="own", extra_config={"HDCS.agent": "true"})  # a vCLS VM, which runs ignore
     server.deny(CREATE, "own")
     changed = store(server, tree, ca_path="", thumbprint=server.thumbprint)
     assert changed.get("changed"), changed
@@ -197,7 +197,7 @@ def test_where_nobody_can_be_asked_the_credential_is_stored(
     assert calls(vcenter)["HasPrivilegeOnEntities"] == 1
 
 
-# What docs/security.md says of a user who is no root: the engine's own commands, with what was delegated and without.
+# docs/security.md about a user other than root: the commands of the engine, with and without delegation.
 DELEGATED = """
 try() { echo "$1 $(runuser -u nobody -- sh -c "$2" >/dev/null 2>&1 && echo yes || echo no)"; }
 for turn in before after; do

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a record says, on real ZFS: nothing before it is proven, and nothing on another snapshot.
+"""Test the records on real ZFS: they contain only proven levels and apply only to their snapshot.
 
-What it says of VMs that move is in tests/scenarios, where ZFS is in memory.
+Records of VMs that move are tested in tests/scenarios with ZFS in memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PREFIX = "quiesce.vmware_zfs:"
 
 
 def properties(scene: Scene, name: str) -> dict[str, str]:
-    """Our properties of a ZFS snapshot, as they are."""
+    """Return the properties of this project on a ZFS snapshot."""
     rows = scene.engine.zfs.rows("get", "-H", "-p", "-s", "local", "-o", "property,value", "all", name)
     return {key.removeprefix(PREFIX): value for key, value in rows if key.startswith(PREFIX)}
 
@@ -138,7 +138,7 @@ def test_an_existing_snapshot_is_judged_by_the_policy(scene: Scene, vcenter: Sim
     vcenter.vm("web", tools="not_running")
     scene.take(snapshot="poor")
     vcenter.vm("web", tools="running")
-    assert scene.take(snapshot="poor", on_vm_failure="fail")["consistency"] == "crash"  # it only says no to VM failures
+    assert scene.take(snapshot="poor", on_vm_failure="fail")["consistency"] == "crash"  # only for VM failures
     for error in (scene.fail(snapshot="poor", on_quiesce_failure="fail"),):
         assert isinstance(error, SnapshotExists) and "its record says crash, which the policy does not allow" in str(
             error

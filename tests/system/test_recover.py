@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module vmware_snapshot_recover, after runs that were really killed while they held VMs."""
+"""Test vmware_snapshot_recover after runs that were killed while they held VMs."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def start_run(scene: Scene, name: str) -> Any:
 
 
 def kill_run(scene: Scene, vcenter: Simulator) -> str:
-    """A run is killed while it holds two VMs and the creation of the third one's snapshot is under way.
+    """Kill a run while it holds two VMs and creates the snapshot of the third one.
 
-    Returns the name that its ZFS snapshot would have had.
+    Return the planned name of its ZFS snapshot.
     """
     name = f"killed-{next(_numbers)}"
     vcenter.clear_trace()
@@ -66,7 +66,7 @@ def kill_run(scene: Scene, vcenter: Simulator) -> str:
 
 
 def ours(vcenter: Simulator) -> list[str]:
-    """The VMs that bear a VMware snapshot of ours."""
+    """Return the VMs with a VMware snapshot of the engine."""
     return sorted(
         vm
         for vm, trees in vcenter.snapshots().items()
@@ -75,7 +75,7 @@ def ours(vcenter: Simulator) -> list[str]:
 
 
 def let_time_pass(scene: Scene, since: str = "2020-01-01") -> None:
-    """The journal's entries are as they are since long."""
+    """Make the entries of the journal old."""
     with scene.engine.journal._database.transaction() as connection:
         connection.execute("UPDATE vm_snapshot SET changed = ?", (f"{since}T00:00:00.000+00:00",))
 
@@ -86,14 +86,14 @@ def names(result: dict[str, Any], what: str) -> list[str]:
 
 @pytest.fixture
 def session(scene: Scene, vcenter: Simulator) -> Iterator[Session]:
-    """Somebody else's session."""
+    """Return a session of another user."""
     credential = scene.engine.credentials.list_all()[0]
     with scene.engine.connect(endpoint_of(credential), vcenter.user, Secret(vcenter.password)) as opened:
         yield opened
 
 
 def take(session: Session, vcenter: Simulator, vm: str, name: str, description: str = "") -> None:
-    """Somebody else takes a VMware snapshot."""
+    """Take a VMware snapshot as another user."""
     task = start_create(session, {m["name"]: m["moid"] for m in vcenter.machines()}[vm], name, description, False, 60)
     vcenter.wait_for(lambda entry: (entry.get("event"), entry.get("task")) == ("finished", task))
 
@@ -125,7 +125,7 @@ def test_the_next_run_recovers_first_also_when_its_snapshot_is_there(scene: Scen
 
 def test_a_scan_finds_what_a_lost_database_knew(scene: Scene, vcenter: Simulator) -> None:
     kill_run(scene, vcenter)
-    with scene.engine.journal._database.transaction() as connection:  # as lost as it can be while it is open
+    with scene.engine.journal._database.transaction() as connection:  # simulates a lost journal
         connection.execute("DELETE FROM vm_snapshot")
         connection.execute("DELETE FROM run")
     without = run_module(RECOVER, SOON)
@@ -170,7 +170,7 @@ def test_other_peoples_snapshots_stay(scene: Scene, vcenter: Simulator, session:
 def test_a_managed_object_id_that_is_another_ones_by_now_is_not_trusted(
     scene: Scene, vcenter: Simulator, session: Session
 ) -> None:
-    """The vCenter was set up anew: its IDs count from the beginning, and those of the journal are other people's."""
+    """The vCenter was installed again. Its IDs start again, so that the IDs in the journal belong to other VMs."""
     take(session, vcenter, "web", "precious")
     moids = {machine["name"]: machine["moid"] for machine in vcenter.machines()}
     (precious,) = nodes(vcenter.snapshots()["web"])
@@ -239,7 +239,7 @@ def test_the_credentials_of_today_are_used(scene: Scene, vcenter: Simulator) -> 
     vcenter.clear_trace()
     result = run_module(RECOVER, SOON)
     assert result["failed"] and "refused the login" in result["msg"] and len(result["left"]) == 3
-    assert calls(vcenter)["Login"] == 1  # to try again, for whichever file system, would get the account locked
+    assert calls(vcenter)["Login"] == 1  # another attempt, for any file system, would lock the account
     for credential in wrong:
         credentials.delete(credential.id)
     scene.enrol(vcenter)
@@ -255,7 +255,7 @@ def test_another_account_of_the_server_does_not_stand_in_for_the_one_that_took_i
     vcenter.add_user("looker@vsphere.local")
     (own,) = scene.engine.credentials.list_all()
     scene.engine.credentials.delete(own.id)
-    scene.enrol(vcenter, f"{scene.tree}/nested", username="looker@vsphere.local")  # which may not remove anything
+    scene.enrol(vcenter, f"{scene.tree}/nested", username="looker@vsphere.local")  # cannot remove anything
     assert names(run_module(RECOVER, SOON), "left") == ["app", "db", "web"]
     scene.enrol(vcenter)
     assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
@@ -299,7 +299,7 @@ def test_a_removal_that_fails_is_left_with_its_reason(scene: Scene, vcenter: Sim
 
 
 def test_absence_is_not_believed_of_a_vm_whose_host_is_not_connected(scene: Scene, vcenter: Simulator) -> None:
-    """After a power cut of the whole site vCenter shows VMs without their configuration and without snapshots."""
+    """After a power cut of the whole site, vCenter shows VMs without their configuration and without snapshots."""
     kill_run(scene, vcenter)
     for out_of_sight in (
         {"runtime.connectionState": "inaccessible", "config": None, "snapshot": None},
@@ -309,13 +309,13 @@ def test_absence_is_not_believed_of_a_vm_whose_host_is_not_connected(scene: Scen
         result = run_module(RECOVER, SOON)
         assert result["failed"] and names(result, "left") == ["app", "db", "web"] and not result["removed"]
         assert all("not connected to vCenter" in item["reason"] for item in result["left"])
-        let_time_pass(scene)  # nor after half an hour
+        let_time_pass(scene)  # not even after half an hour
     vcenter.vm(".*", properties={})
     assert names(run_module(RECOVER, SOON), "removed") == ["app", "db", "web"] and ours(vcenter) == []
 
 
 def test_a_task_that_vcenter_lost_sight_of_is_watched(scene: Scene, vcenter: Simulator) -> None:
-    """The host goes on with it, and shows the VMware snapshot when it is connected again."""
+    """The host continues the task and shows the VMware snapshot after it reconnects."""
     vcenter.rule(method="CreateSnapshot.*", vm="web", effect="task_fault", fault="HostNotConnected")
     result = scene.take()
     assert vm_of(result, "web")["level"] == "crash" and not result["complete"]
@@ -331,7 +331,7 @@ def test_a_task_that_vcenter_lost_sight_of_is_watched(scene: Scene, vcenter: Sim
 def test_a_quiesced_creation_that_comes_after_the_one_without_was_removed_is_found(
     scene: Scene, vcenter: Simulator, session: Session
 ) -> None:
-    """vCenter says that the guest took too long, and the host goes on."""
+    """vCenter reports that the guest took too long, but the host continues."""
     vcenter.rule(
         method="CreateSnapshot.*", vm="web", effect="task_fault", fault="SystemError", count=1,
         message="The operation timed out while quiescing the guest.",
@@ -353,14 +353,14 @@ def test_what_a_restored_vm_has_to_be_reverted_to_is_left_to_people(
     take(session, vcenter, "web", f"{NAME_PREFIX}{done['run_id']}", mark)
     result = run_module(RECOVER, {**SOON, "scan": True})
     assert result["failed"] and "revert the VM to it" in result["left"][0]["reason"] and ours(vcenter) == ["web"]
-    # Powered on it grows, and nobody can revert it any more without losing what was written since.
+    # A powered-on VM writes data, so that reverting it would lose data.
     vcenter.vm("web", power="on")
     assert names(run_module(RECOVER, {**SOON, "scan": True}), "removed") == ["web"] and ours(vcenter) == []
     assert scene.record(done["zfs_snapshots"][0]).consistency == done["consistency"]
 
 
 def test_a_run_that_the_journal_may_forget_keeps_its_record(scene: Scene, vcenter: Simulator, session: Session) -> None:
-    """A VM was restored from a ZFS snapshot of long ago, and powered on as it was."""
+    """A VM was restored from an old ZFS snapshot and powered on without changes."""
     run = "20200131T020000-1f2e3d4c"
     name = f"{scene.tree}@old"
     said = records_v1.properties(run, scene.engine.host.id, vms=[{"level": "filesystem"}])
@@ -372,7 +372,7 @@ def test_a_run_that_the_journal_may_forget_keeps_its_record(scene: Scene, vcente
 
 
 def test_runs_that_1_0_0_left_unfinished_are_settled_once(scene: Scene, vcenter: Simulator) -> None:
-    """Their records may say more than is known: of the one that gave up waiting, and of the one that died at work."""
+    """Their records may be too high: of a run that stopped waiting and of a run that was killed."""
     vms = [{"moid": "vm-1", "level": "filesystem"}, {"moid": "vm-2", "level": "still"}]
     for run, state in (("gave-up", "lost"), ("died", "snapshotting"), ("came", "lost")):
         names = [f"{scene.tree}@{run}", f"{scene.tree}/nested@{run}"]
@@ -389,7 +389,7 @@ def test_runs_that_1_0_0_left_unfinished_are_settled_once(scene: Scene, vcenter:
     assert {(record.consistency, record.complete) for record in said.values()} == {("crash", False)}
     assert run_module(RECOVER, SOON)["lowered"] == []
     assert {run.id: run.state for run in scene.engine.journal.runs()} == {
-        "died": "ended", "gave-up": "ended", "came": "lost",  # that may still appear
+        "died": "ended", "gave-up": "ended", "came": "lost",  # it may still appear
     }  # fmt: skip
     create(scene.engine.zfs, [f"{scene.tree}@came"], records_v1.properties("came", vms=vms), timeout=60)
     assert run_module(RECOVER, SOON)["lowered"] == [f"{scene.tree}@came"]
@@ -398,7 +398,7 @@ def test_runs_that_1_0_0_left_unfinished_are_settled_once(scene: Scene, vcenter:
 
 
 def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Scene, vcenter: Simulator) -> None:
-    """The server takes the call, answers too late, and does it when the run is over."""
+    """The server accepts the call, responds too late, and executes it after the end of the run."""
     vcenter.rule(method="CreateSnapshot.*", vm="web", effect="call_late", count=1)
     result = answer(start_module("vmware_coordinated_snapshot", {
         "dataset": scene.tree, "name": "given-up", "aliases": [GUEST], "connect_timeout": 2, "call_timeout": 1,
@@ -417,7 +417,7 @@ def test_a_creation_that_is_carried_out_after_the_run_gave_up_is_found(scene: Sc
 
 
 def test_a_first_creation_that_comes_after_the_second_was_removed_is_found(scene: Scene, vcenter: Simulator) -> None:
-    """The run asks twice, because the first answer is lost, and is killed: what it knew is in the journal alone."""
+    """The run asks twice because the first response is lost, and is then killed. Only the journal has its state."""
     vcenter.rule(method="CreateSnapshot.*", vm="web", effect="call_late", count=1)
     vcenter.rule(method="CreateSnapshot.*", vm="app", effect="task_hang", count=1)
     process = start_module("vmware_coordinated_snapshot", {
@@ -444,11 +444,11 @@ def test_a_first_creation_that_comes_after_the_second_was_removed_is_found(scene
 def test_what_stays_absent_is_closed_after_half_an_hour(scene: Scene, vcenter: Simulator) -> None:
     kill_run(scene, vcenter)
     assert len(names(run_module(RECOVER, SOON), "removed")) == 3
-    with scene.engine.journal._database.transaction() as connection:  # as if nothing had come of them yet
+    with scene.engine.journal._database.transaction() as connection:  # as if they had no result yet
         connection.execute("UPDATE vm_snapshot SET state = ?, snapshot = ''", (INTENDED,))
     assert len(names(run_module(RECOVER, SOON), "watched")) == 3
     assert {entry.state for entry in scene.engine.journal.open_entries()} == {ABSENT}
-    # First the clock was set back, then more than half an hour has passed.
+    # First the clock is set back, then more than half an hour passes.
     for since, still_open in (("2999-01-01", 3), ("2020-01-01", 0)):
         let_time_pass(scene, since)
         result = run_module(RECOVER, SOON)

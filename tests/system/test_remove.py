@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook remove by ansible-playbook, with this machine as the storage host, against the simulated vCenter.
+"""Run the playbook remove with this machine as the storage host and the simulated vCenter.
 
-That it asks for each thing in the reverse order, and first whether it may go, tests/check/test_playbooks.py shows.
+tests/check/test_playbooks.py tests the order of the removals and the checks before them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def test_nothing_goes_while_vms_are_registered_and_then_everything(start_vcenter
     }  # fmt: skip
 
     def remove(fails: bool = False) -> tuple[int, str]:
-        """How many tasks changed something, and what was said."""
+        """Return the number of changed tasks and the output."""
         done = ask(
             [
                 str(Path(sys.executable).with_name("ansible-playbook")),

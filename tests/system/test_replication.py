@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a consistency record travels with `zfs send`, as docs/howto/replication.md describes it."""
+"""Test which parts of a record `zfs send` transfers, as described in docs/howto/replication.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.lab.storage_host import StorageHost
 from .conftest import StartVcenter
 from .scene import Scene, levels, nfs
 
-# Both arguments are datasets: the source, whose snapshots are `early` and `later`, and where the copies go.
+# Both arguments are datasets: the source with the snapshots `early` and `later`, and the parent of the copies.
 _FIRST = """
 zfs send -p $0@early | zfs receive -u $1/p
 zfs send -R $0@early | zfs receive -u $1/R
@@ -37,7 +37,7 @@ zfs send -t $token | zfs receive -s -u $1/resumed
 
 @pytest.fixture
 def sent(tree: str, storage_host: StorageHost) -> Iterator[str]:
-    """A dataset with a megabyte in it; `copies` beside it is for copies of it."""
+    """A dataset with a megabyte of data, and a dataset `copies` for its copies."""
     parent = f"{tree}/replication"
     make = "zfs create -p $0/sent; zfs create $0/copies; head -c 1000000 /dev/urandom > /$0/sent/file"
     storage_host.ssh(["sh", "-ec", make, parent])
@@ -54,7 +54,7 @@ def test_a_record_travels_with_the_properties_of_its_snapshot(
     def copy(script: str) -> None:
         storage_host.ssh(["sh", "-ec", script, sent, copies])
 
-    # A snapshot whose seal has to wait for a recovery, and is sent before that.
+    # A snapshot that is sent before a recovery writes its seal.
     with monkeypatch.context() as without:
         without.setattr(seal, "assign", lambda zfs, key, owner, what, timeout: {one.snapshot: "off" for one in what})
         scene.fail(sent, snapshot="early")
@@ -64,7 +64,7 @@ def test_a_record_travels_with_the_properties_of_its_snapshot(
         assert (one.consistency, one.complete, one.sealed, one.vms) == ("crash", False, False, [])
     run = record.read(zfs, early)[early[0]].run
 
-    # The copies have the run of their source. To this host they belong to nobody, also where no createtxg is known.
+    # The copies have the run of their source. They do not belong to this host, even if no createtxg is known.
     claim = record.Record(run, scene.engine.host.id, consistency="application", complete=True)
     scene.engine.journal.keep_seals(run, [Assignment(name, "", claim.seal()) for name in early])
     assert dead_runs.end(scene.engine).sealed == [f"{sent}@early"]
@@ -84,4 +84,4 @@ def test_a_record_travels_with_the_properties_of_its_snapshot(
     assert later == records[f"{copies}/p@later"] == records[f"{copies}/R@later"]
     assert f"{copies}/plain@later" not in records and f"{copies}/resumed@later" not in records
     assert records[f"{sent}@early"].complete and not records[f"{copies}/p@early"].sealed
-    assert records[f"{copies}/R@early"] == records[f"{sent}@early"]  # -R brings the properties of all snapshots again
+    assert records[f"{copies}/R@early"] == records[f"{sent}@early"]  # -R sends all properties again

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The coordinated run where nothing goes wrong: what is snapshotted, what is recorded, what it costs."""
+"""Test runs without faults: the snapshots, the records, and the number of calls."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_all_datasets_in_one_atomic_step_with_their_record(
     assert result["consistency"] == "filesystem"
     assert levels(result) == {"web": "filesystem", "db": "application", "50%/app": "filesystem", "one": "filesystem"}
 
-    # One transaction: ZFS gives all of them the same number.
+    # One transaction: ZFS assigns the same number to all of them.
     rows = scene.engine.zfs.rows("get", "-H", "-p", "-o", "value", "createtxg", *result["zfs_snapshots"])
     assert len(set(map(tuple, rows))) == 1
     assert not scene.exists(f"{tree}/ds10@{name}")
@@ -50,7 +50,7 @@ def test_all_datasets_in_one_atomic_step_with_their_record(
     ours = [(snapshot, source) for snapshot, key, source in rows if key == "quiesce.vmware_zfs:consistency"]
     assert sorted(ours) == sorted((snapshot, "local") for snapshot in result["zfs_snapshots"])
 
-    # The records say what the trace says, each of the VMs on its own dataset.
+    # The records match the trace, each for the VMs on its dataset.
     records = {dataset: scene.record(f"{dataset}@{name}") for dataset in (tree, f"{tree}/ds1", f"{tree}/nested")}
     for record in records.values():
         assert record.sealed and record.run == result["run_id"] and record.complete and record.run_complete
@@ -70,7 +70,7 @@ def test_all_datasets_in_one_atomic_step_with_their_record(
             vm["instance_uuid"] and vm["vmx_path"].startswith("[") and vm["server"] == f"{vcenter.host}:{vcenter.port}"
         )
 
-    # Every VMware snapshot stood while ZFS took its own, none holds memory, and none is removed with children.
+    # All VMware snapshots existed during the ZFS snapshot. None contains memory, and none is removed with children.
     assert "scratch" not in {entry["vm_name"] for entry in created.values()}
     removed = ended(vcenter, "RemoveSnapshot")
     assert max(entry["time"] for entry in created.values()) < min(entry["time"] for entry in removed)
@@ -143,7 +143,7 @@ def test_every_kind_of_vm_reaches_its_level_and_says_why_no_more(
     for vm, _unused, reason in LEVELS:
         said = vm_of(result, vm["name"])["reason"]
         assert reason in said and (said == "" if reason == "" else True), (vm["name"], said)
-    assert levels(planned) == {**levels(result), "liar": "filesystem", "no-vss": "application"}  # seen only when tried
+    assert levels(planned) == {**levels(result), "liar": "filesystem", "no-vss": "application"}  # detected by trying
     assert (result["consistency"], result["complete"]) == ("crash", False)
     touched = {entry["vm_name"] for entry in ended(vcenter, "CreateSnapshot")}
     assert touched == {vm["name"] for vm, _unused, _unused in LEVELS} - UNTOUCHED
@@ -175,7 +175,7 @@ def test_vms_are_chosen_by_their_disks_not_by_names(scene: Scene, start_vcenter:
     assert vm_of(result, "part")["spans"] == ["the datastore local"]
     assert vm_of(result, "one")["spans"] == []
     assert {entry["vm_name"] for entry in ended(vcenter, "CreateSnapshot")} == set(levels(result))
-    assert result["consistency"] == "filesystem" and not result["problems"]  # the ISO's VM is no stranger
+    assert result["consistency"] == "filesystem" and not result["problems"]  # the VM with the ISO is known
     scene.assert_released(vcenter)
 
 
@@ -246,7 +246,7 @@ def test_the_limits_are_kept(
     assert result["complete"]
     stats = vcenter.stats()
     for method in ("CreateSnapshotEx_Task", "RemoveSnapshot_Task"):
-        assert stats["most"][method] == most  # no more, and no less: they run side by side
+        assert stats["most"][method] == most  # exactly this number runs concurrently
         assert max(host.get(method, 0) for host in stats["per_host"].values()) == most_per_host
     scene.assert_released(vcenter)
 
@@ -255,7 +255,7 @@ def test_the_limits_are_kept(
 def test_a_hundred_vms_cost_few_requests(scene: Scene, start_vcenter: StartVcenter, tree: str, latency: float) -> None:
     vcenter = start_vcenter(nfs("vmware", tree, {"name": "web", "count": 100}))
     scene.enrol(vcenter)
-    if latency:  # as a vCenter has it; tasks that begin one by one end one by one, which must not cost a filter each
+    if latency:  # as with a vCenter; tasks that start one after another must not need a filter each
         vcenter.rule(method=".*Snapshot.*_Task", effect="call_delay", seconds=latency)
     result = scene.take()
     assert result["complete"] and len(result["vms"]) == 100
@@ -349,7 +349,7 @@ def test_a_second_run_over_a_dataset_within_is_told_who_holds_it(scene: Scene, v
 
 @pytest.fixture
 def in_parts(start_vcenter: StartVcenter, scene: Scene, tree: str) -> Simulator:
-    """A vCenter with VMs on three datasets of the session; `both` lies on two of them."""
+    """A vCenter with VMs on three datasets of the session. `both` is on two of them."""
     vcenter = start_vcenter(
         nfs("ds1", f"{tree}/ds1", {"name": "first"}, {"name": "both", "disks": [{}, {"datastore": "ds10"}]}),
         nfs("ds10", f"{tree}/ds10", {"name": "tenth"}),
@@ -360,7 +360,7 @@ def in_parts(start_vcenter: StartVcenter, scene: Scene, tree: str) -> Simulator:
 
 
 def spans(vcenter: Simulator) -> dict[str, tuple[float, float]]:
-    """When each VM's creation began and its removal ended."""
+    """Return the start of the creation and the end of the removal for each VM."""
     began = {entry["vm_name"]: entry["time"] for entry in ended(vcenter, "CreateSnapshot", "started")}
     return {entry["vm_name"]: (began[entry["vm_name"]], entry["time"]) for entry in ended(vcenter, "RemoveSnapshot")}
 
@@ -422,7 +422,7 @@ def test_a_wave_that_fails_is_the_last(scene: Scene, in_parts: Simulator, tree: 
 def test_a_result_of_waves_is_never_better_than_the_worst_of_them(scene: Scene, in_parts: Simulator, tree: str) -> None:
     in_parts.rule(method="CreateSnapshot.*", vm="nested", effect="task_fault", fault="SnapshotFault")
     result = scene.take(recursive=True, wave_size=2, snapshot="worst")
-    for one in (result, scene.take(recursive=True, snapshot="worst")):  # and as it is read later
+    for one in (result, scene.take(recursive=True, snapshot="worst")):  # and when read later
         assert one["consistency"] == "crash" and not one["complete"]
         assert [wave["complete"] for wave in one["waves"]] == [True, False]
 
@@ -437,9 +437,9 @@ def test_a_part_that_somebody_else_took_is_no_part_of_the_result(
     assert "@mixed exists already and carries no consistency record" in said
 
 
-# ---- Datasets that are not there, or not yet
+# ---- Missing and partially received datasets
 
-# A dataset that is being received, one whose first stream was interrupted, and one whose second stream was.
+# Datasets that are being received, and with an interrupted first or second stream.
 RECEIVE = """
 for name in "" /gone /source; do zfs create "$1$name"; done
 zfs create -s -V 1M "$1/lun"

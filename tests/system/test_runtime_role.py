@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role runtime, by ansible-playbook over ssh, and what it is for: a storage host that recovers by itself.
+"""Test the role runtime over SSH, and the recovery that the storage host runs itself.
 
-Its own host, because its power is cut. Under emulation a task takes some seconds, so one test tells the whole story.
+Use a separate host, because its power is cut. Tasks are slow under emulation, so one test covers everything.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ROLE = [
     }
 ]
 
-# The service with another job: what recovery needs from ZFS works in its sandbox, and what it does not need does not.
+# Run other commands in the sandbox of the service: the required ZFS operations work, and others do not.
 PROBE = f"""
 folder=/run/systemd/system/{SERVICE}.d
 mkdir $folder
@@ -60,7 +60,7 @@ zfs get -H -o value lab:a,lab:c tank/other@probe
 
 @pytest.fixture
 def host() -> Iterator[StorageHost]:
-    """A pristine storage host without the virtual environment that the lab's image brings."""
+    """A storage host in its initial state, without the virtual environment in the image of the lab."""
     host = StorageHost("runtime")
     host.reset()
     host.ssh(["rm", "-rf", "/opt/vmware-zfs"])
@@ -85,7 +85,7 @@ def start_play(folder: Path, host: StorageHost, tasks: list[dict[str, Any]], *op
 
 
 def apply(folder: Path, host: StorageHost, *options: str, entry: str = "main") -> int:
-    """Apply the role to its end; returns how many tasks changed something."""
+    """Apply the role. Return the number of changed tasks."""
     process = start_play(folder, host, ROLE, f"--extra-vars=entry={entry}", *options)
     said, _unused = process.communicate()
     assert process.returncode == 0, said
@@ -112,7 +112,7 @@ def start_run(folder: Path, host: StorageHost, vcenter: Simulator) -> "subproces
 def wait_for_tasks(
     vcenter: Simulator, method: str, event: str, *vms: str, by: "subprocess.Popen[str] | None" = None
 ) -> None:
-    """Until the vCenter's tasks of this kind on `vms` are at `event`. When `by` ends before, it says why."""
+    """Wait until the tasks of this type on `vms` reach `event`. If `by` ends earlier, fail with its output."""
     deadline = time.monotonic() + 300
     waiting = set(vms)
     while waiting:
@@ -123,7 +123,7 @@ def wait_for_tasks(
 
 
 def ours(vcenter: Simulator) -> list[str]:
-    """The VMs with a VMware snapshot of ours, from the simulator's own inventory."""
+    """Return the VMs with a VMware snapshot of the engine from the inventory of the simulator."""
     return sorted(
         vm
         for vm, trees in vcenter.snapshots().items()
@@ -133,18 +133,18 @@ def ours(vcenter: Simulator) -> list[str]:
 
 
 def shown(host: StorageHost, unit: str, *properties: str) -> dict[str, str]:
-    """What systemd says of a unit."""
+    """Return the properties of a unit."""
     lines = host.ssh(["systemctl", "show", unit, f"--property={','.join(properties)}"]).stdout.splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 
 def wait_for_recovery(host: StorageHost) -> None:
-    """Until no recovery is under way."""
+    """Wait until no recovery is active."""
     host.ssh(["sh", "-c", f"while systemctl is-active {SERVICE} | grep -q activating; do sleep 0.5; done"], timeout=300)
 
 
 def status(host: StorageHost) -> tuple[int, dict[str, Any]]:
-    """What the command says, with its exit status."""
+    """Return the output of the command and its exit status."""
     done = host.ssh(["vmware-zfs", "status", "--json"], check=False)
     return done.returncode, json.loads(done.stdout)
 
@@ -152,7 +152,7 @@ def status(host: StorageHost) -> tuple[int, dict[str, Any]]:
 def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     host: StorageHost, start_vcenter: StartVcenter, tmp_path: Path
 ) -> None:
-    # Check mode first, on a host that has nothing: it says what it would do, and does nothing.
+    # First use check mode on an empty host: it predicts the changes and makes none.
     assert apply(tmp_path, host, "--check") == 2
     assert host.ssh(["ls", "/opt/vmware-zfs", f"/etc/systemd/system/{TIMER}"], check=False).stdout == ""
     assert apply(tmp_path, host) == 3
@@ -167,7 +167,7 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     wait_for_recovery(host)
     assert host.ssh(["sh", "-es"], input=PROBE).stdout == "b\nd\n"
 
-    # A run is under way: two VMs are held, the creation of a third one's VMware snapshot is, when the power fails.
+    # The power fails during a run that holds two VMs and creates the VMware snapshot of a third one.
     vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web"}, {"name": "db"}, {"name": "app"}))
     vcenter.rule(method="CreateSnapshot.*", vm="app", effect="task_hang")
     run = start_run(tmp_path, host, vcenter)
@@ -179,7 +179,7 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     wait_for_tasks(vcenter, "CreateSnapshot", "finished", "app")
     assert ours(vcenter) == ["app", "db", "web"] and not ended(vcenter, "RemoveSnapshot")
 
-    # Nobody but systemd calls recover.
+    # Only systemd calls recover.
     host.boot()
     wait_for_tasks(vcenter, "RemoveSnapshot", "finished", "app", "db", "web")
     assert ours(vcenter) == []
@@ -190,10 +190,10 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     assert shown(host, TIMER, "ActiveState") == {"ActiveState": "active"}
     code, found = status(host)
     assert [one["zfs_snapshot"] for one in found["runs"]] == ["tank/vmware@cut"]
-    # The answer about app was lost with the power, so it may be watched for a while, although it is gone.
+    # The response for app was lost with the power, so it may be watched for some time although it does not exist.
     assert {one["vm"] for one in found["watched"]} <= {"app"} and found["left"] == [] and code == 0
 
-    # Removed, the host keeps its state.
+    # After the removal, the host keeps its state.
     assert apply(tmp_path, host, "--extra-vars=runtime_force=true", entry="remove") > 0
     left = host.ssh(["ls", "-d", "/opt/vmware-zfs", f"/etc/systemd/system/{TIMER}", "/var/lib/vmware-zfs"], check=False)
     assert left.stdout.split() == ["/var/lib/vmware-zfs"]

@@ -64,7 +64,7 @@ def test_a_vm_whose_removal_fails_run_after_run_has_one_of_ours(tmp_path: Path) 
 
 
 def test_the_fake_shows_the_same(tmp_path: Path) -> None:
-    """The same VMs and datastores, read by the engine's own functions, before and after a snapshot and some changes."""
+    """Read the same VMs and datastores with the engine, before and after a snapshot and some changes."""
     vms = [
         {"name": "web", "snapshots": 2, "disks": [{}, {"datastore": "san"}, {"kind": "independent_persistent"}]},
         {"name": "db", "guest": "windows"},
@@ -102,7 +102,7 @@ def test_the_fake_shows_the_same(tmp_path: Path) -> None:
 
 
 def _shown(session: Session) -> list[Any]:
-    """What the engine sees of all VMs, with names in place of managed object IDs."""
+    """Return the engine's view of all VMs, with names instead of managed object IDs."""
     datastores = list_datastores(session)
     names = {one.moid: one.name for one in datastores}
     vms = list_vms(session, list(names))
@@ -134,7 +134,7 @@ def _shown(session: Session) -> list[Any]:
 
 
 def _snapshot(session: Session, *names: str) -> None:
-    """Have a quiesced snapshot of each VM."""
+    """Take a quiesced snapshot of each VM."""
     waiter = TaskWaiter(session)
     moids = {vm.name: vm.moid for vm in list_vms(session, [one.moid for one in list_datastores(session)])}
     for name in names:

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A storage host that keeps its schedule by itself: its timer, a power cut, and retention, with nobody else at work.
+"""Test the schedule of a storage host without a controller: the timer, a power cut, and retention.
 
-`make demo` and the molecule scenarios show how the roles bring this about.
+`make demo` and the molecule scenarios test the roles that configure this.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def host() -> Iterator[StorageHost]:
 
 
 def taken(host: StorageHost) -> list[str]:
-    """The ZFS snapshots of tank/vmware, oldest first."""
+    """Return the ZFS snapshots of tank/vmware, oldest first."""
     listing = host.ssh(
         ["zfs", "list", "-H", "-o", "name", "-t", "snapshot", "-s", "creation", "-d", "1", "tank/vmware"]
     )
@@ -42,7 +42,7 @@ def taken(host: StorageHost) -> list[str]:
 
 
 def wait_for_another(host: StorageHost, known: list[str], seconds: float) -> str:
-    """The first ZFS snapshot that is not `known`, when its run has ended."""
+    """Wait for the first ZFS snapshot that is not `known` and for the end of its run."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         new = [name for name in taken(host) if name not in known]
@@ -55,20 +55,20 @@ def wait_for_another(host: StorageHost, known: list[str], seconds: float) -> str
 
 
 def own(host: StorageHost, snapshot: str) -> dict[str, str]:
-    """What zfs itself says that the snapshot carries."""
+    """Return the properties of the snapshot from zfs."""
     rows = host.ssh(["zfs", "get", "-H", "-p", "-o", "property,value,source", "all", snapshot]).stdout.splitlines()
     return {name: value for name, value, source in (row.split("\t") for row in rows) if source == "local"}
 
 
 def result(host: StorageHost) -> dict[str, str]:
-    """How the task's service ended, once it has."""
+    """Wait for the service of the task and return its result."""
     host.ssh(["sh", "-c", f"while systemctl is-active {SERVICE} | grep -q activating; do sleep 0.5; done"])
     shown = host.ssh(["systemctl", "show", SERVICE, "--property=Result,ExecMainStatus"]).stdout
     return dict(line.split("=", 1) for line in shown.split())
 
 
 def log_with(host: StorageHost, text: str) -> str:
-    """The log of the task's service, once it has the text: a turn begins when the one before has hardly ended."""
+    """Wait until the log of the service contains the text. A run can start immediately after the previous one."""
     deadline = time.monotonic() + 240
     while text not in (log := host.ssh(["journalctl", "--unit", SERVICE, "--output=cat"]).stdout):
         assert time.monotonic() < deadline, log
@@ -86,7 +86,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web"}, {"name": "db", "guest": "windows"}))
     bring(host)
 
-    # Every minute, by the timer: the trace shows the quiesce, zfs the record.
+    # The timer runs every minute: the trace shows the quiesce, zfs shows the record.
     key = have(host, {}, enrol(vcenter, host))
     first = wait_for_another(host, [], 150)
     assert {task["vm_name"] for task in ended(vcenter, "CreateSnapshot") if task.get("quiesced")} >= {"web", "db"}
@@ -95,13 +95,13 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     assert record["quiesce.vmware_zfs:consistency"] == "filesystem"
     assert not [tree for trees in vcenter.snapshots().values() for tree in trees]
 
-    # A place of its own within the jitter, which systemd keeps for this host and task; the name is the minute's.
+    # systemd uses a fixed delay within the jitter for this host and task. The name is that of the minute.
     shown = host.ssh(
         ["systemctl", "show", "vmware-zfs-task@1.timer", "--property=RandomizedDelayUSec,FixedRandomDelay"]
     )
     assert sorted(shown.stdout.split()) == ["FixedRandomDelay=yes", "RandomizedDelayUSec=30s"]
 
-    # Once, in the minute after the next; at that time there is no power. It is made up for after the start.
+    # Due once, while the power is off. The run starts after booting.
     due = clock(host).replace(second=0) + timedelta(minutes=2)
     have(host, {"minute": str(due.minute), "hour": str(due.hour)})
     known = taken(host)
@@ -111,10 +111,10 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     late = wait_for_another(host, known, 150)
     assert own(host, late)["quiesce.vmware_zfs:complete"] == "yes"
     assert clock(host) > due + timedelta(seconds=20)
-    time.sleep(20.0)  # as often as it may wake, it was made up for
+    time.sleep(20.0)  # further timer events do not repeat it
     assert [name for name in taken(host) if name not in known] == [late]
 
-    # Two hours later: what the task took goes, but not what is held, nor what a person took.
+    # Two hours later, the snapshots of the task are destroyed, except held ones and those of a user.
     host.ssh(["zfs", "hold", "keep", first])
     host.ssh(["zfs", "snapshot", "tank/vmware@by-hand"])
     known = taken(host)
@@ -135,7 +135,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     left = taken(host)
     assert late not in left and {first, doubted, newest, "tank/vmware@by-hand"} <= set(left)
 
-    # A turn that cannot begin: the service is started again later, and is listed as failed meanwhile.
+    # A run that cannot begin: the service is started again later and is listed as failed in the meantime.
     host.ssh(["systemctl", "stop", "vmware-zfs-task@1.timer"])
     result(host)
     replaced = (

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turns of snapshot tasks on real ZFS: what is taken, what is skipped, and what goes when its time is over."""
+"""Test the runs of snapshot tasks on real ZFS: taken, skipped and expired snapshots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TASK, RUN = "quiesce.vmware_zfs:task", "quiesce.vmware_zfs:run"
 
 
 def store(scene: Scene, **options: Any) -> SnapshotTask:
-    """A task on the session's dataset; unless said otherwise it takes plain ZFS snapshots."""
+    """Store a snapshot task on the dataset of the session. By default, it takes plain ZFS snapshots."""
     settings = {
         "dataset": scene.tree, "aliases": [GUEST], "vmware_sync": False, "lifetime_value": 1, "lifetime_unit": "HOUR",
         "naming_schema": f"t{time.monotonic_ns()}-%s", **options,
@@ -43,18 +43,18 @@ def turn(scene: Scene, task: SnapshotTask, **how: bool) -> dict[str, Any]:
 
 
 def make(scene: Scene, task: SnapshotTask, *names: str, complete: bool = False, source: str = "") -> None:
-    """ZFS snapshots as the task takes them."""
+    """Take ZFS snapshots as the task does."""
     record = {TASK: task.key, "quiesce.vmware_zfs:held_until": "9999999999"}
     record.update(
         {"quiesce.vmware_zfs:complete": "yes", "quiesce.vmware_zfs:consistency": "filesystem"} if complete else {}
     )
     for name in names:
         scene.engine.zfs.run("snapshot", *(f"-o{key}={value}" for key, value in record.items()), name)
-        time.sleep(1.0)  # creation is in seconds
+        time.sleep(1.0)  # the property creation has a resolution of one second
 
 
 def later(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
-    """Let retention think that so much time has passed."""
+    """Apply retention as if this time had passed."""
     now = time.time() + hours * 3600
     monkeypatch.setattr(retire.time, "time", lambda: now)
 
@@ -80,7 +80,7 @@ def test_a_turn_quiesces_the_vms_and_marks_what_it_took(scene: Scene, vcenter: S
 
 
 def test_a_task_without_a_credential_snapshots_for_crash_and_says_so(scene: Scene) -> None:
-    """Night after night nothing would be worse, and a record that says more a lie."""
+    """Taking no snapshot would be worse, and a higher level would be wrong."""
     done = turn(scene, store(scene, vmware_sync=True))
     assert done["snapshot"]["consistency"] == "crash" and not done["snapshot"]["complete"]
     assert any("No credential is stored" in problem for problem in done["snapshot"]["problems"])
@@ -106,7 +106,7 @@ def test_a_scheduled_turn_waits_for_its_minute(scene: Scene, monkeypatch: pytest
 
 
 def test_a_place_within_the_jitter_changes_no_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is the run forgotten while it waits for its place; what is later than that is named after when it is."""
+    """The run is not lost while it waits for its delay. A later run is named after its start time."""
     schema = f"place{time.monotonic_ns()}-%s"
     task = store(scene, schedule={"minute": "0"}, jitter=900, naming_schema=schema)
     due = int(time.time() // 3600 + 1) * 3600
@@ -123,7 +123,7 @@ def test_a_place_within_the_jitter_changes_no_name(scene: Scene, monkeypatch: py
 
 
 def test_a_name_that_is_taken_costs_no_snapshot(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when clocks go back: the minute comes again, and somebody may even have used the name."""
+    """For example, if the clock is set back: the minute is repeated, and the name may already be in use."""
     task = store(scene, naming_schema=f"again{time.monotonic_ns()}-{SCHEMA}")
     now = time.time() // 60 * 60 + 120
     names = []
@@ -153,7 +153,7 @@ def test_what_is_not_complete_is_taken_again_although_nothing_changed(scene: Sce
 
 @pytest.fixture
 def cluttered(scene: Scene) -> Iterator[str]:
-    """A dataset on which snapshots may be held, cloned and sent; other tests take the same tree."""
+    """A separate dataset for held, cloned and sent snapshots, because other tests use the same tree."""
     dataset = scene.tree + "/ds1"
     yield dataset
     zfs = scene.engine.zfs
@@ -172,7 +172,7 @@ def test_a_task_in_waves_is_as_good_as_the_worst_of_them(scene: Scene, start_vce
     task = store(scene, vmware_sync=True, recursive=True, allow_empty=False, wave_size=1)
     shown = []
     for _unused in range(2):
-        assert turn(scene, task)["snapshot"]["created"]  # the second time because the first was not complete
+        assert turn(scene, task)["snapshot"]["created"]  # also the second time, because the first one was not complete
         last = turns.overview(scene.engine, task)["last_run"]
         assert last["zfs_snapshot"].startswith(f"{scene.tree}@") and last["hold_window_seconds"] > 0
         shown.append((last["consistency"], last["complete"], last["state"]))
@@ -189,9 +189,9 @@ def test_retention_takes_only_what_it_may(
     make(scene, task, name + "old", name + "held", name + "cloned", name + "received")
     make(scene, task, name + "good", complete=True)
     make(scene, task, name + "newest")
-    zfs.run("snapshot", name + "persons")  # fits no task, and is older than anything that may go
+    zfs.run("snapshot", name + "persons")  # matches no task and is older than all expired snapshots
     zfs.run("snapshot", "-o", f"{TASK}=another", name + "others")
-    zfs.run("set", f"{TASK}={task.key}", cluttered)  # its snapshots inherit it: that is not theirs
+    zfs.run("set", f"{TASK}={task.key}", cluttered)  # its snapshots only inherit it
     zfs.run("hold", "keep", name + "held")
     zfs.run("clone", name + "cloned", scene.tree + "/clone")
     storage_host.ssh(["sh", "-ec", f"zfs send -p {name}received | zfs receive -u {scene.tree}/copy"])
@@ -218,7 +218,7 @@ def test_retention_takes_only_what_it_may(
 def test_received_snapshots_go_only_when_they_were_claimed_and_in_scope(
     scene: Scene, storage_host: StorageHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A replica below the task's dataset has its key; after a failback an administrator claims what came back."""
+    """A replica below the dataset of the task has its key. After a failback, an administrator claims the snapshots."""
     task = store(scene, recursive=True)
     make(scene, task, scene.tree + "/nested@r1", scene.tree + "/nested@r2")
     restored = f"{scene.tree}/restored"
@@ -263,7 +263,7 @@ def test_many_go_in_few_processes(scene: Scene, storage_host: StorageHost, monke
     later(monkeypatch, 2)
     before = scene.engine.zfs.processes
     assert len(retention(scene, task)["destroyed"]) == 149
-    assert scene.engine.zfs.processes - before == 3  # one look, two programs
+    assert scene.engine.zfs.processes - before == 3  # one query, two channel programs
 
 
 def test_the_command_runs_and_lists_tasks(
@@ -288,9 +288,7 @@ def test_the_command_runs_and_lists_tasks(
 
 @pytest.fixture
 def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for unit files and a systemctl that only writes down what it was told; the real one is in the role's
-    scenario.
-    """
+    """A folder for unit files and a systemctl that only records its arguments. Molecule uses the real one."""
     from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
 
     folder = tmp_path / "system"

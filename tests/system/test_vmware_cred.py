@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vmware_cred tries the login where it matters: against a server, with real datasets."""
+"""Test the login of vmware_cred with a server and real datasets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server(request: pytest.FixtureRequest, start_vcenter: StartVcenter) -> Simul
 def run(
     server: Simulator, tree: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Runs vmware_cred for the server and the session's dataset; returns its result."""
+    """Run vmware_cred for the server and the dataset of the session. Return its result."""
     monkeypatch.setenv("VMWARE_ZFS_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("VMWARE_ZFS_KEY_FILE", str(tmp_path / "secret" / "key"))
     usual = {
@@ -92,7 +92,7 @@ def test_a_pin_or_no_verification_does_without_the_authority(run: Run, server: S
 
 
 def test_a_datastore_that_the_server_does_not_have_is_warned_of(run: Run, server: Simulator) -> None:
-    """It may be mounted later, so it is stored; until then every run has a problem with it."""
+    """It may be mounted later, so the credential is stored. Until then, each run reports a problem."""
     warned = run(datastores=["nowhere"])
     assert warned["changed"] and "datastores has 'nowhere', which" in json.dumps(warned["warnings"])
 
