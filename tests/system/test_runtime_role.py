@@ -23,10 +23,11 @@ from tests.lab.push import push
 from tests.lab.simulator import PASSWORD, USER, Simulator
 from tests.lab.storage_host import StorageHost
 
+from . import release_1_0_0
 from .conftest import StartVcenter
 from .scene import ended, nfs, nodes
 
-CA_PATH = "/etc/ssl/certs/lab-vcenter.pem"
+ASIDE = "/root/vmware-zfs"
 TIMER, SERVICE = "vmware-zfs-recover.timer", "vmware-zfs-recover.service"
 
 ROLE = [
@@ -60,10 +61,10 @@ zfs get -H -o value lab:a,lab:c tank/other@probe
 
 @pytest.fixture
 def host() -> Iterator[StorageHost]:
-    """A storage host in its initial state, without the virtual environment in the image of the lab."""
+    """A storage host in its initial state. The virtual environment in the image of the lab is moved aside."""
     host = StorageHost("runtime")
     host.reset()
-    host.ssh(["rm", "-rf", "/opt/vmware-zfs"])
+    host.ssh(["mv", "/opt/vmware-zfs", ASIDE])
     yield host
     host.down()
 
@@ -94,13 +95,35 @@ def apply(folder: Path, host: StorageHost, *options: str, entry: str = "main") -
     return int(recap.group(1))
 
 
+def credential_of(vcenter: Simulator, host: StorageHost, filesystem: str) -> dict[str, Any]:
+    """Push the vCenter's authority to the host; return the credential's options."""
+    ca_path = f"/etc/ssl/certs/{filesystem.replace('/', '-')}.pem"
+    push(host, {ca_path: vcenter.ca_path})
+    return {
+        "hostname": "10.0.2.2", "port": vcenter.port, "username": USER, "password": PASSWORD,
+        "filesystem": filesystem, "ca_path": ca_path,
+    }  # fmt: skip
+
+
+def leave_a_run_of_1_0_0(host: StorageHost, vcenter: Simulator) -> None:
+    """Set the host up with release 1.0.0, and kill a run of it while one VM is held and the next is awaited."""
+    host.ssh(["mv", ASIDE, "/opt/vmware-zfs"])
+    task = release_1_0_0.set_up(host, credential_of(vcenter, host, "tank/other"))
+    vcenter.rule(method="CreateSnapshot.*", vm="late", effect="task_hang")
+    command = ["ssh", "-F", str(host.ssh_config), "storage", f"vmware-zfs run {task}"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for_tasks(vcenter, "CreateSnapshot", "started", "late", by=run)
+    wait_for_tasks(vcenter, "CreateSnapshot", "finished", "held", by=run)
+    host.ssh(["pkill", "-KILL", "-f", f"[v]mware-zfs run {task}"])
+    assert run.communicate(timeout=60) and run.returncode != 0
+    vcenter.release()
+    wait_for_tasks(vcenter, "CreateSnapshot", "finished", "late")
+    assert ours(vcenter) == ["held", "late"]
+
+
 def start_run(folder: Path, host: StorageHost, vcenter: Simulator) -> "subprocess.Popen[str]":
     """Start a coordinated snapshot of tank/vmware from the controller."""
-    push(host, {CA_PATH: vcenter.ca_path})
-    credential = {
-        "hostname": "10.0.2.2", "port": vcenter.port, "username": USER, "password": PASSWORD,
-        "filesystem": "tank/vmware", "ca_path": CA_PATH,
-    }  # fmt: skip
+    credential = credential_of(vcenter, host, "tank/vmware")
     snapshot = {"dataset": "tank/vmware", "name": "cut"}
     tasks = [
         {"name": "Store how to log in", "quiesce.vmware_zfs.vmware_cred": credential},
@@ -155,10 +178,18 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     # First use check mode on an empty host: it predicts the changes and makes none.
     assert apply(tmp_path, host, "--check") == 2
     assert host.ssh(["ls", "/opt/vmware-zfs", f"/etc/systemd/system/{TIMER}"], check=False).stdout == ""
-    assert apply(tmp_path, host) == 3
-    assert apply(tmp_path, host) == 0
 
-    assert status(host) == (0, {"alive": [], "problems": [], "watched": [], "left": [], "runs": []})
+    # Set the host up with release 1.0.0 and kill a run. The role then upgrades the engine, units, database and journal.
+    old = start_vcenter(nfs("other", "tank/other", {"name": "held"}, {"name": "late"}))
+    leave_a_run_of_1_0_0(host, old)
+    assert apply(tmp_path, host) == 3
+    assert "systemd-run" in host.ssh(["systemctl", "cat", "vmware-zfs-task@1.service"]).stdout
+    host.ssh(["systemctl", "start", SERVICE], check=False)  # waits for a recovery that the timer started
+    assert ours(old) == [], host.ssh(["journalctl", "--unit", SERVICE, "--output=cat"]).stdout
+    assert apply(tmp_path, host) == 0
+    code, found = status(host)
+    assert code == 0 and found["left"] == found["alive"] == found["problems"] == []
+    assert [one["zfs_snapshot"].partition("@")[0] for one in found["runs"]] == ["tank/other"]
     assert shown(host, TIMER, "ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
     assert shown(host, SERVICE, "LimitCORE") == {"LimitCORE": "0"}
     exposure = host.ssh(["systemd-analyze", "security", "--no-pager", SERVICE]).stdout.splitlines()[-1]
@@ -189,9 +220,9 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     assert len(re.findall(r"^removed 'vmware-zfs \S+' of the VM '(?:app|db|web)'", said, re.MULTILINE)) == 3, said
     assert shown(host, TIMER, "ActiveState") == {"ActiveState": "active"}
     code, found = status(host)
-    assert [one["zfs_snapshot"] for one in found["runs"]] == ["tank/vmware@cut"]
+    assert found["runs"][0]["zfs_snapshot"] == "tank/vmware@cut"
     # The response for app was lost with the power, so it may be watched for some time although it does not exist.
-    assert {one["vm"] for one in found["watched"]} <= {"app"} and found["left"] == [] and code == 0
+    assert {one["vm"] for one in found["watched"]} <= {"app", "late"} and found["left"] == [] and code == 0
 
     # After the removal, the host keeps its state.
     assert apply(tmp_path, host, "--extra-vars=runtime_force=true", entry="remove") > 0
