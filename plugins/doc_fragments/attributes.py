@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every module says about check mode, diff mode, platform and repeated runs."""
+"""Attributes of all modules: check mode, diff mode, platform and idempotence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ attributes:
     support: full
 """
 
-    # For modules that only read
+    # For modules that only read.
     INFO = r"""
 options: {}
 attributes:
@@ -39,7 +39,7 @@ attributes:
     details: This module changes nothing.
 """
 
-    # For modules that take the connection options
+    # For modules with connection options.
     ACTION_GROUP = r"""
 options: {}
 attributes:

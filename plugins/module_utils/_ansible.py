@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Between Ansible and the engine: argument specs, a Python that has the libraries, errors that fail the module."""
+"""The interface between Ansible and the engine: argument specs, choice of the Python interpreter, error handling."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ._engine.state.database import Paths
 from ._engine.text import printable
 from ._engine.vsphere.session import Endpoint, Timeouts
 
-RUNTIME_PYTHON = "/opt/vmware-zfs/venv/bin/python"  # what the runtime role installs; VMWARE_ZFS_PYTHON names another
-LIBRARIES = {"pyVmomi": "pyvmomi", "cryptography": "cryptography"}  # module to import: name on the package index
+RUNTIME_PYTHON = "/opt/vmware-zfs/venv/bin/python"  # installed by the runtime role; VMWARE_ZFS_PYTHON overrides it
+LIBRARIES = {"pyVmomi": "pyvmomi", "cryptography": "cryptography"}  # import name: name on the package index
 
 
 @dataclass(frozen=True)
 class ArgumentSpec:
-    """Options of a module with the rules between them. `+` merges two; a later option replaces an earlier one."""
+    """The options of a module and the rules between them. `+` merges two; a later option replaces an earlier one."""
 
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mutually_exclusive: Sequence[Sequence[str]] = ()
@@ -49,7 +49,7 @@ class ArgumentSpec:
         )
 
     def module(self) -> Any:
-        """The AnsibleModule; it exits by itself when the parameters do not fit."""
+        """Create the AnsibleModule. It exits if the parameters are invalid."""
         return AnsibleModule(
             argument_spec=dict(self.options),
             mutually_exclusive=self.mutually_exclusive,
@@ -61,7 +61,7 @@ class ArgumentSpec:
         )
 
 
-# What AWX's credential type for vCenter injects.
+# The environment variables that AWX's credential type for vCenter sets.
 ENVIRONMENT = {
     "hostname": "VMWARE_HOST",
     "username": "VMWARE_USER",
@@ -84,12 +84,12 @@ TIMEOUTS = ArgumentSpec(
     {"connect_timeout": {"type": "float", "default": 15.0}, "call_timeout": {"type": "float", "default": 60.0}}
 )
 
-# For modules that change a stored credential: with an id what is left out stays as it is. So there are no defaults, and
-# the environment is read by read_environment(), only where no stored credential is named: a task that changes the
-# password of credential 3 must not rename it to the server whose name its job happens to carry.
+# For modules that change a stored credential. With an id, options that are not set keep their stored values, so there
+# are no defaults. read_environment() reads the environment, and is called only without an id. Otherwise a task that
+# changes the password of credential 3 could also change its host name to the one in the environment.
 STORED_CONNECTION = ArgumentSpec(_CONNECTION) + TIMEOUTS
 
-# For modules that log in: documentation fragment `connection`.
+# For modules that log in. The documentation fragment is `connection`.
 CONNECTION = (
     ArgumentSpec(
         {
@@ -104,21 +104,22 @@ CONNECTION = (
     + TIMEOUTS
 )
 
-# The same for modules that take a stored credential as well, see login(): documentation fragment `connection.login`.
+# For modules that can also log in with a stored credential, see login(). The documentation fragment is
+# `connection.login`.
 LOGIN = CONNECTION + ArgumentSpec({"id": {"type": "int"}, "filesystem": {"type": "str"}})
 
 
 def login(module: Any) -> tuple[Endpoint, str, Secret]:
-    """Server, user and password for a module with LOGIN: the options' own, or a stored credential's that they name."""
+    """Return server, user and password for a module with LOGIN, from its options or from a stored credential."""
     parameters = module.params
     if parameters["id"] is None and not (parameters["hostname"] and parameters["username"]):
         raise InputError(
-            "It is not said where to log in", "Give id, or hostname and username with password or filesystem"
+            "No server was given", "Set id, or set hostname and username together with password or filesystem"
         )
     if parameters["id"] is None and parameters["password"]:
         return endpoint(parameters), parameters["username"], Secret(parameters["password"])
     if parameters["id"] is None and not parameters["filesystem"]:
-        raise InputError("There is no password", "Give password, or the filesystem of a stored credential")
+        raise InputError("No password was given", "Set password, or set filesystem to use a stored credential")
     require_libraries(["cryptography"])
     with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
         stored = _look_up(credentials, parameters)
@@ -132,13 +133,13 @@ def _look_up(credentials: Credentials, parameters: Mapping[str, Any]) -> Credent
     stored = credentials.find(meant)
     if stored is None:
         raise CredentialNotFound(
-            f"There is no credential of {meant}", "List them with vmware_cred_info, or give a password"
+            f"No stored credential matches {meant}", "List the credentials with vmware_cred_info, or set password"
         )
     return stored
 
 
 def read_environment(module: Any) -> None:
-    """Fill the options of STORED_CONNECTION that the task left out from the variables of ENVIRONMENT."""
+    """Set the options of STORED_CONNECTION that the task did not set from the variables of ENVIRONMENT."""
     for name, variable in ENVIRONMENT.items():
         value = os.environ.get(variable)
         if value and module.params[name] is None:
@@ -148,7 +149,7 @@ def read_environment(module: Any) -> None:
 
 
 def endpoint(parameters: Mapping[str, Any]) -> Endpoint:
-    """The server that connection options, or a stored credential's settings, name."""
+    """Return the server that connection options or the settings of a stored credential name."""
     return Endpoint(
         parameters["hostname"],
         parameters["port"],
@@ -159,22 +160,22 @@ def endpoint(parameters: Mapping[str, Any]) -> Endpoint:
 
 
 def timeouts(parameters: Mapping[str, Any]) -> Timeouts:
-    """The time limits that a module's options set. Raises InputError for one that no connection can have."""
+    """Return the time limits that a module's options set. Raises InputError for an invalid one."""
     limits = Timeouts(parameters["connect_timeout"], parameters["call_timeout"])
     limits.check()
     return limits
 
 
 def conceal(module: Any, secret: Secret) -> Secret:
-    """Have Ansible mask `secret` in whatever the module returns, although it came from no option with no_log."""
+    """Make Ansible mask `secret` in the module's result. Use this for secrets that are not options with no_log."""
     module.no_log_values.add(secret.reveal())
     return secret
 
 
 def require_libraries(libraries: Iterable[str]) -> None:
-    """Go on only in a Python that has `libraries` (keys of LIBRARIES), in the runtime role's if this one has not.
+    """Require `libraries` (keys of LIBRARIES). If this Python lacks one, run the module in the runtime role's Python.
 
-    Raises DependencyError when neither has them.
+    Raises DependencyError if neither has them.
     """
     missing = [name for name in libraries if importlib.util.find_spec(name) is None]
     if not missing:
@@ -184,39 +185,39 @@ def require_libraries(libraries: Iterable[str]) -> None:
         _start_again_in(runtime, missing)
     raise DependencyError(
         f"{sys.executable} on this host lacks the Python library {' and '.join(LIBRARIES[name] for name in missing)}",
-        f"Apply the role quiesce.vmware_zfs.runtime, which brings it in {runtime}, or install it for this Python",
+        f"Apply the role quiesce.vmware_zfs.runtime, which installs it for {runtime}, or install it for this Python",
     )
 
 
 def _start_again_in(python: str, missing: Sequence[str]) -> None:
-    """Does not return. Raises DependencyError under a strategy that does not start modules as Ansible's own do."""
+    """Run the module in `python` and exit. Raises DependencyError if the strategy plugin does not support this."""
     try:
         if "mitogen" in sys.modules:
-            raise RuntimeError("Mitogen runs modules in a process of its own")
+            raise RuntimeError("Mitogen runs modules in its worker process")
         respawn_module(python)
     except Exception as error:
         raise DependencyError(
             f"{sys.executable} lacks the Python library {' and '.join(LIBRARIES[name] for name in missing)}, and the"
-            f" module cannot start again in {python}, which has it ({type(error).__name__}: {printable(error, 200)})",
-            "If the play uses Mitogen, set 'strategy: linear' in it, or"
+            f" module cannot be restarted in {python}, which has it ({type(error).__name__}: {printable(error, 200)})",
+            "If the play uses Mitogen, set 'strategy: linear' in the play, or"
             f" 'ansible_python_interpreter: {python}' for this host",
         ) from error
 
 
 def _unexpected(error: Exception) -> str:
-    """The sentence for an error that nobody has foreseen."""
+    """Return the message for an error that the engine does not handle."""
     what = f"({type(error).__name__}: {printable(error)})"
     if "mitogen" in sys.modules:
-        return f"The module does not work under Mitogen {what}; set 'strategy: linear' in the play."
-    return f"This should not happen {what}; please report it with the traceback that -vvv shows."
+        return f"The module does not work with Mitogen {what}; set 'strategy: linear' in the play."
+    return f"Unexpected error {what}. This is a bug; please report it with the traceback from -vvv."
 
 
 def run_module(
     spec: ArgumentSpec, main: Callable[[Any], Mapping[str, Any]], libraries: Sequence[str] = ("pyVmomi", "cryptography")
 ) -> None:
-    """Run a module: `main` gets the AnsibleModule and returns the result; whatever it raises becomes one sentence.
+    """Run a module. `main` gets the AnsibleModule and returns the result. An exception fails the module with a message.
 
-    When this Python lacks one of `libraries` (keys of LIBRARIES) the module starts again in the runtime role's Python.
+    If this Python lacks one of `libraries` (keys of LIBRARIES), the module restarts in the runtime role's Python.
     """
     leave_no_core_dump()
     module = spec.module()
@@ -230,4 +231,4 @@ def run_module(
         failure = {"msg": _unexpected(error), "exception": traceback.format_exc()}
     else:
         module.exit_json(**result)
-    module.fail_json(**failure)  # outside of the except block: Ansible would add a traceback to a plain sentence
+    module.fail_json(**failure)  # outside the except block, where Ansible would add a traceback to every message

@@ -10,15 +10,15 @@ module: vmware_coordinated_snapshot
 short_description: Take a ZFS snapshot of a dataset while the VMs on it are quiesced
 version_added: 1.0.0
 description:
-  - Takes a VMware snapshot of every running VM that has files on the dataset, then one atomic ZFS snapshot, then
-    removes the VMware snapshots again, whatever happened in between.
-  - How consistent each VM is in the ZFS snapshot is read from vSphere, before and after the ZFS snapshot is taken.
-    It is recorded on the ZFS snapshot of each dataset, in user properties that begin with C(quiesce.vmware_zfs:).
-    Until both are done, and after an interrupted run, the record says V(crash).
-  - VMware snapshots are removed by managed object ID and without their children, so a snapshot that an administrator or
-    a backup product takes in the meantime stays. They never include memory.
-  - The servers to talk to are those of the stored credentials whose O(ignore:filesystem) concerns the dataset. Only
-    stored credentials are used, because only they are there after a crash, when the host cleans up by itself.
+  - Takes a VMware snapshot of every running VM that has files on the dataset, takes one atomic ZFS snapshot, and
+    removes the VMware snapshots. The VMware snapshots are removed even if a step fails.
+  - The module reads from vSphere how consistent each VM is, before and after it takes the ZFS snapshot. It records the
+    result on the ZFS snapshot of each dataset, in user properties that start with C(quiesce.vmware_zfs:). The record
+    is V(crash) until both checks are complete, and after an interrupted run.
+  - VMware snapshots are removed by managed object ID and without their children. A snapshot that an administrator or a
+    backup product takes in the meantime is kept. The VMware snapshots never include memory.
+  - The module uses the stored credentials whose O(ignore:filesystem) covers the dataset. It does not accept other
+    credentials, because the storage host needs a stored one to clean up after a crash.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.runtime
@@ -28,108 +28,116 @@ author:
 attributes:
   check_mode:
     support: full
-    details: Logs in, plans, and returns the plan. Nothing is snapshotted.
+    details: The module logs in and returns the plan. It takes no snapshots.
   diff_mode:
     support: full
-    details: Shows the ZFS snapshots that come to be.
+    details: The diff shows the new ZFS snapshots.
   idempotent:
     support: partial
-    details: A snapshot that O(name) names is taken once. With O(naming_schema) a run takes one, at most one a minute.
+    details: With O(name), the snapshot is taken once. With O(naming_schema), at most one snapshot is taken per minute.
 options:
   dataset:
-    description: The dataset to snapshot, as C(zfs list) shows it.
+    description: The name of the dataset to snapshot, as shown by C(zfs list).
     type: str
     required: true
   recursive:
-    description: Whether the datasets below O(dataset) are snapshotted too, in the same atomic step.
+    description: Whether to also snapshot the child datasets of O(dataset), in the same atomic step.
     type: bool
     default: false
   exclude:
     description:
-      - Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
-      - Exclude volumes that no VM uses, such as swap. The record of a volume that no datastore of a stored credential
-        accounts for is V(crash) and not complete.
+      - The child datasets of O(dataset) to exclude, with their own child datasets. Used with O(recursive=true).
+      - Exclude volumes that no VM uses, such as swap. If no datastore of a stored credential accounts for a volume, its
+        record is V(crash) and not complete.
     type: list
     elements: str
     default: []
   name:
     description:
-      - Name of the ZFS snapshot, the part behind the C(@).
-      - When a coordinated snapshot of this name exists already, nothing is done and its record is returned. The module
+      - The name of the ZFS snapshot, without the dataset and the C(@).
+      - If a coordinated snapshot with this name exists, the module changes nothing and returns its record. The module
         fails if O(on_vm_failure) or O(on_quiesce_failure) does not allow that record.
     type: str
   naming_schema:
     description:
-      - Name of the ZFS snapshot with the parts of a date as C(strftime) knows them, in the storage host's time.
-      - Must hold C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s).
-      - If neither this nor O(name) is given it is V(auto-%Y-%m-%d_%H-%M).
-      - When a snapshot has this name already it is returned, as with O(name), but only if it is of now. A name that is
-        taken because clocks went back gets the seconds since 1970 behind it.
+      - The name of the ZFS snapshot with C(strftime) date codes, in the storage host's local time.
+      - It must contain C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s).
+      - If neither this nor O(name) is set, V(auto-%Y-%m-%d_%H-%M) is used.
+      - If a snapshot with this name exists and was taken within the last two minutes, the module returns it as with
+        O(name). If the name is used by another snapshot, for example because the clock was set back, the seconds since
+        1970 are appended to the name.
     type: str
   on_quiesce_failure:
     description:
       - What to do with a VM that cannot be quiesced.
-      - V(crash_consistent) takes its VMware snapshot without quiescing.
-      - V(skip) takes no VMware snapshot of it; the ZFS snapshot holds it as after a power cut.
-      - V(fail) fails the run and leaves no ZFS snapshot. One that turns out to hold less after it was taken is
-        destroyed again, together with those of earlier waves. One that exists already with such a record is refused.
+      - V(crash_consistent) takes the VMware snapshot without quiescing.
+      - V(skip) takes no VMware snapshot of the VM. In the ZFS snapshot, the VM is in the state of a power failure.
+      - V(fail) fails the run without a ZFS snapshot. If the problem is found after the ZFS snapshot was taken, the
+        module destroys it, together with the snapshots of earlier waves. The module also fails if a snapshot that
+        already exists has such a record.
     type: str
     choices: [crash_consistent, skip, fail]
     default: crash_consistent
   on_vm_failure:
     description:
-      - What to do when no VMware snapshot can be taken of a VM, or when a server or datastore cannot be asked.
-      - V(continue) takes the ZFS snapshot all the same, with a record that says so.
-      - V(fail) fails the run and leaves no ZFS snapshot, as with O(on_quiesce_failure).
+      - What to do if the VMware snapshot of a VM fails, or if a server or datastore cannot be queried.
+      - V(continue) takes the ZFS snapshot anyway and notes the failure in the record.
+      - V(fail) fails the run without a ZFS snapshot, as with O(on_quiesce_failure=fail).
     type: str
     choices: [continue, fail]
     default: continue
   exclude_vms:
     description:
-      - VMs to leave alone, each by name (shell patterns allowed), instance UUID or managed object ID.
-      - An excluded VM that runs counts as V(crash) in the consistency of the whole.
-      - A VM that the account may not read can be excluded by its managed object ID only.
+      - The VMs to exclude from quiescing, by name (shell patterns are allowed), instance UUID or managed object ID.
+      - A running VM that is excluded counts as V(crash) in the consistency of the whole snapshot.
+      - A VM that the account cannot read can only be excluded by its managed object ID.
     type: list
     elements: str
     default: []
   vm_timeout:
-    description: Seconds within which the VMware snapshot of one VM must be ready; the VM is left behind otherwise.
+    description:
+      - The maximum time in seconds to create the VMware snapshot of one VM. After this time, the run continues without
+        the VM.
     type: float
     default: 300.0
   max_hold:
     description:
-      - Seconds after which the VMs are released, whether the ZFS snapshot has been taken by then or not.
-      - Once the ZFS snapshot was taken, the VMs of a server are held until it has shown what became of them, 10 seconds
-        at most, or 2 when O(max_hold) is over.
-      - Removing the VMware snapshots may take as long again before the run ends and leaves the rest to the recovery.
+      - The maximum time in seconds to hold the VMs. After this time, the VMs are released even if the ZFS snapshot has
+        not been taken.
+      - After the ZFS snapshot is taken, the VMs of a server are held until the server has reported their state. This
+        takes at most 10 seconds, or 2 seconds if O(max_hold) has expired.
+      - The removal of the VMware snapshots has the same time limit. After that, the run ends and recovery removes the
+        remaining VMware snapshots.
     type: float
     default: 900.0
   wave_size:
     description:
-      - Take O(dataset) and those below it in waves of at most so many VMs, one after the other. The VMs of a wave are
-        released before the next wave holds any, so that a slow VM holds up those of its wave alone.
-      - The snapshots of different waves show different instants, so no dataset is ever cut, and datasets that share a
-        VM are never parted; a wave is larger than this where they carry more VMs. Every wave is a run of its own in the
-        journal, with O(max_hold).
-      - With V(0) all VMs are held at the same time and one atomic ZFS snapshot shows a single instant.
+      - Snapshot O(dataset) and its child datasets in waves of at most this many VMs, one after the other. The VMs of a
+        wave are released before the next wave starts, so a slow VM delays only the VMs of the same wave.
+      - The ZFS snapshots of different waves are taken at different times. A dataset always belongs to one wave, and so
+        do datasets that share a VM. A wave can contain more VMs than this if such datasets contain more. Each wave is a
+        separate run in the journal, and O(max_hold) applies to each wave.
+      - With V(0), all VMs are held at the same time, and one atomic ZFS snapshot is taken.
     type: int
     default: 0
   limit_per_vcenter:
-    description: VMware snapshots that one vCenter or ESXi host creates or removes at the same time, at most.
+    description: The maximum number of VMware snapshots to create or remove at the same time on a vCenter or ESXi host.
     type: int
     default: 32
   limit_per_host:
-    description: VMware snapshots that are created or removed at the same time on one ESXi host of a vCenter, at most.
+    description:
+      - The maximum number of VMware snapshots to create or remove at the same time on each ESXi host of a vCenter.
     type: int
     default: 8
   lock_timeout:
-    description: Seconds to wait for another run over the same, an upper or a lower dataset.
+    description: The maximum time in seconds to wait for another run on the same dataset, a parent or a child dataset.
     type: float
     default: 60.0
   aliases:
     description:
-      - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
-        example behind NAT, or a virtual address that another node holds at the moment.
+      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
+        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
+        another cluster node.
     type: list
     elements: str
     default: []
@@ -140,17 +148,17 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Snapshot the VMs' dataset and what lies below it
+- name: Take a coordinated snapshot of a dataset and its child datasets
   quiesce.vmware_zfs.vmware_coordinated_snapshot:
     dataset: tank/vmware
     recursive: true
   register: taken
 
-- name: Show how consistent it is
+- name: Show the consistency of the snapshot
   ansible.builtin.debug:
     msg: "{{ taken.zfs_snapshot }} is {{ taken.consistency }}"
 
-- name: Before an upgrade, all or nothing
+- name: Take a snapshot before an upgrade, and fail if a VM cannot be quiesced
   quiesce.vmware_zfs.vmware_coordinated_snapshot:
     dataset: tank/vmware
     name: before-upgrade
@@ -159,7 +167,7 @@ EXAMPLES = r"""
     exclude_vms:
       - "scratch-*"
 
-- name: Show what would happen, without doing it
+- name: Show the plan without taking a snapshot
   quiesce.vmware_zfs.vmware_coordinated_snapshot:
     dataset: tank/vmware
   check_mode: true
@@ -178,161 +186,167 @@ zfs_snapshots:
   elements: str
   sample: [tank/vmware@auto-2026-01-31_02-00]
 created:
-  description: Whether this run took them, and they are still there.
+  description: Whether this run took the ZFS snapshots and they still exist.
   returned: success, or failure after the plan was made
   type: bool
   sample: true
 run_id:
-  description: The run that took them, empty in check mode and when the run was refused.
+  description: The ID of the run that took the ZFS snapshots. Empty in check mode and if the run was refused.
   returned: success, or failure after the plan was made
   type: str
   sample: 20260131T020000-1f2e3d4c
 consistency:
   description:
-    - How consistent the VMs are in the ZFS snapshot, as much as the worst of them is. V(crash) is as after a power
-      cut, V(filesystem) with file systems that were flushed and frozen as VMware Tools report, V(application) with
-      prepared applications (those with a writer of Windows VSS), V(still) when nothing ran.
-    - In check mode the best that can be reached.
-    - V(null) when no ZFS snapshot was taken, or it was destroyed again.
+    - The consistency level of the ZFS snapshot, which is the lowest level of its VMs.
+    - V(crash) is the state after a power failure.
+    - V(filesystem) means that VMware Tools reported flushed and frozen file systems.
+    - V(application) means that applications with a Windows VSS writer were prepared too.
+    - V(still) means that no VM was running.
+    - In check mode, the best level that the run can reach.
+    - V(null) if no ZFS snapshot was taken, or if it was destroyed again.
   returned: success, or failure after the plan was made
   type: str
   sample: filesystem
 complete:
-  description: Whether every VM that was to be quiesced was.
+  description:
+    - Whether every VM that should be quiesced was quiesced. Excluded VMs and VMs that are not running do not count.
   returned: success, or failure after the plan was made
   type: bool
   sample: true
 problems:
-  description: What lowers the consistency of the whole beside the VMs themselves, one sentence each.
+  description: The problems outside the VMs that reduce the consistency of the snapshot, one sentence each.
   returned: success, or failure after the plan was made
   type: list
   elements: str
   sample: []
 refusals:
-  description: Why O(on_quiesce_failure) and O(on_vm_failure) forbid the run, in check mode.
+  description: The reasons why O(on_quiesce_failure) or O(on_vm_failure) does not allow the run.
   returned: in check mode, or when the run was refused
   type: list
   elements: str
   sample: []
 hold_window_seconds:
   description:
-    - Seconds from the first request for a VMware snapshot to the end of the last removal.
-    - V(null) in check mode, when the run was refused, and for a snapshot that was there already.
+    - The time in seconds from the first request for a VMware snapshot to the end of the last removal.
+    - V(null) in check mode, if the run was refused, and for a snapshot that already existed.
   returned: success, or failure after the plan was made
   type: float
   sample: 4.2
 waves:
   description:
-    - What each wave did, in their order. The values beside are those of all waves together, the consistency of the
-      worst and the hold window of the longest.
+    - The result of each wave, in order. The other return values combine all waves. The consistency is the lowest of all
+      waves, and the hold window is the longest.
   returned: when the snapshot is, or was, taken in waves
   type: list
   elements: dict
   contains:
     run_id:
-      description: The run of the wave, empty in check mode.
+      description: The ID of the wave's run. Empty in check mode.
       type: str
       sample: 20260131T020000-1f2e3d4c-2
     zfs_snapshots:
-      description: The ZFS snapshots of the wave, of one instant.
+      description: The ZFS snapshots of the wave, all taken at the same instant.
       type: list
       elements: str
       sample: [tank/vmware/win@auto-2026-01-31_02-00]
     created:
-      description: Whether the wave took them.
+      description: Whether the wave took the ZFS snapshots.
       type: bool
       sample: true
     consistency:
-      description: How consistent the VMs of the wave are, as in RV(consistency).
+      description: The consistency level of the wave, as in RV(consistency).
       type: str
       sample: application
     complete:
-      description: Whether every VM of the wave that was to be quiesced was.
+      description: Whether the wave is complete, as in RV(complete).
       type: bool
       sample: true
     hold_window_seconds:
-      description: How long the wave held its VMs, as in RV(hold_window_seconds).
+      description: The hold window of the wave, as in RV(hold_window_seconds).
       type: float
       sample: 4.2
 vmware_snapshots_left:
-  description: How many VMware snapshots could not be removed. The module fails unless it is 0.
+  description: The number of VMware snapshots that could not be removed. The module fails if this is not V(0).
   returned: success, or failure after the plan was made
   type: int
   sample: 0
 left:
-  description: Those VMware snapshots, each with the reason.
+  description: The VMware snapshots that could not be removed, each with the reason.
   returned: success, or failure after the plan was made
   type: list
   elements: str
   sample: []
 recovery:
   description:
-    - What was found of earlier runs that had been interrupted, as M(quiesce.vmware_zfs.vmware_snapshot_recover)
-      returns it.
+    - The result of the recovery of earlier, interrupted runs, as returned by
+      M(quiesce.vmware_zfs.vmware_snapshot_recover).
   returned: when a ZFS snapshot was taken
   type: dict
   sample: {removed: [], left: [], watched: [], sealed: [], lowered: [], problems: []}
 vms:
-  description: Every VM with files on the datasets, which are its configuration, disks, deltas, snapshots and swap file.
+  description:
+    - Every VM with files on the datasets. The files of a VM are its configuration, disks, delta disks, snapshots and
+      swap file.
   returned: success, or failure after the plan was made
   type: list
   elements: dict
   contains:
     name:
-      description: Name of the VM; its managed object ID where the name cannot be read.
+      description: The name of the VM, or its managed object ID if the account cannot read the name.
       type: str
       sample: mail
     moid:
-      description: Managed object ID.
+      description: The managed object ID of the VM.
       type: str
       sample: vm-61
     instance_uuid:
-      description: Instance UUID, which stays when the VM moves or is renamed.
+      description: The instance UUID of the VM. It does not change if the VM is moved or renamed.
       type: str
       sample: 5029440e-c62e-30b0-2d0c-9a2b6a1b0f1e
     server:
-      description: The vCenter or ESXi host that runs it.
+      description: The vCenter or ESXi host that manages the VM.
       type: str
       sample: vcenter.example.com
     vmx_path:
-      description: Its configuration file.
+      description: The path of the VM's configuration file.
       type: str
       sample: "[vmware] mail/mail.vmx"
     vmware_snapshot_moid:
       description:
-        - Managed object ID of the VMware snapshot that was taken of it, to which a restored VM has to be reverted.
-        - Empty when there was none, as in check mode.
+        - The managed object ID of the VMware snapshot. Revert a restored VM to this snapshot.
+        - Empty if no VMware snapshot was taken, for example in check mode.
       type: str
       sample: snapshot-214
     power:
-      description: V(poweredOn), V(poweredOff) or V(suspended); V(null) for a snapshot that was there already.
+      description: V(poweredOn), V(poweredOff) or V(suspended). V(null) for a snapshot that already existed.
       type: str
       sample: poweredOn
     action:
       description:
-        - What was planned, V(quiesce), V(snapshot) (without quiescing) or V(nothing); V(null) for a snapshot that was
-          there already.
+        - The planned action, V(quiesce), V(snapshot) (without quiescing) or V(nothing).
+        - V(null) for a snapshot that already existed.
       type: str
       sample: quiesce
     level:
-      description: How consistent it is in the ZFS snapshot, as in RV(consistency).
+      description: The consistency level of the VM in the ZFS snapshot, as in RV(consistency).
       type: str
       sample: filesystem
     reason:
-      description: Why no more.
+      description: The reason why the level is not higher.
       type: str
       sample: ""
     spans:
       description:
-        - Other datasets and datastores that hold files of it, which this snapshot does not.
-        - Empty for a snapshot that release 1.0.0 took.
+        - Other datasets and datastores with files of the VM. This ZFS snapshot does not include them.
+        - Empty for a snapshot taken by release 1.0.0.
       type: list
       elements: str
       sample: []
     hold_seconds:
       description:
-        - Seconds from the request for its VMware snapshot to its removal.
-        - V(null) if there was none or it is left, in check mode, and for a snapshot that was there already.
+        - The time in seconds from the request for the VMware snapshot to its removal.
+        - V(null) if there was no VMware snapshot or it could not be removed, in check mode, and for a snapshot that
+          already existed.
       type: float
       sample: 3.9
 """

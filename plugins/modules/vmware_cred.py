@@ -10,13 +10,14 @@ module: vmware_cred
 short_description: Create, change or remove the credential of a vCenter or ESXi host
 version_added: 1.0.0
 description:
-  - A credential says which vCenter or ESXi host runs the VMs whose disks lie on a dataset, and how to log in there.
-    Coordinated snapshots of the dataset use it.
-  - It is stored on the storage host, the password encrypted with a key that only root can read.
-  - The options are the whole credential. One that is left out takes its default, also when another value is stored;
-    only the password stays. Only with O(id) every option that is left out stays as it is.
-  - Nothing is stored before a login with it succeeded and showed that the account may do what is needed, unless
-    O(verify_login=false).
+  - A credential names the vCenter or ESXi host that runs the VMs on a dataset, and contains the login data for it.
+    Coordinated snapshots of the dataset use the credential.
+  - The credential is stored on the storage host. The password is encrypted with a key that only root can read.
+  - The options describe the complete credential. An option that is not set returns to its default, even if another
+    value is stored. Only the stored password is kept. If O(id) is set, every option that is not set keeps its stored
+    value.
+  - Before the module stores a credential, it logs in with it and checks that the account has the required privileges,
+    unless O(verify_login=false).
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.action_group
@@ -27,133 +28,138 @@ author:
 attributes:
   check_mode:
     support: full
-    details: The login is tried in check mode too.
+    details: The module logs in to verify the credential in check mode too.
   diff_mode:
     support: full
-    details: A password is never shown, only that it changes.
+    details: The diff shows that the password changes, but never the password.
   idempotent:
     support: full
 options:
   state:
     description:
-      - V(present) creates the credential, or changes it where it differs from the options.
-      - V(absent) removes it. The last credential of a server is kept while VMware snapshots may be left there, because
-        only with it can they be removed, see O(force).
+      - V(present) creates the credential, or changes it if it differs from the options.
+      - V(absent) removes the credential. The module fails if this is the last credential of a server that may still
+        have leftover VMware snapshots, because they cannot be removed without a credential. See O(force).
     type: str
     choices: [present, absent]
     default: present
   force:
-    description: Whether to remove it also while VMware snapshots may be left, for a server that is gone for good.
+    description:
+      - Whether to remove the credential even if leftover VMware snapshots may exist. Use this for a server that no
+        longer exists.
     type: bool
     default: false
     version_added: 1.1.0
   also_removed:
     description:
-      - With O(state=absent), other credentials that are to be removed as well, by tasks of their own. As they go too,
-        none of them counts as one that could still remove the VMware snapshots of a server.
-      - This one may be among them, and one that is not stored does not matter.
+      - Other credentials that separate tasks also remove. Used with O(state=absent).
+      - The module assumes that the credentials in this list cannot remove leftover VMware snapshots.
+      - The list may contain this credential and credentials that are not stored.
     type: list
     elements: dict
     default: []
     version_added: 1.1.0
     suboptions:
       id:
-        description: Its id; or its other four values.
+        description: The ID of the credential. If not set, set the other four suboptions.
         type: int
       hostname:
-        description: Name or address of its server.
+        description: The host name or IP address of the server.
         type: str
       port:
-        description: TCP port of the server's API. V(443) by default.
+        description: The TCP port of the server's API. The default is V(443).
         type: int
       username:
-        description: Its user.
+        description: The user of the credential.
         type: str
       filesystem:
-        description: Name of its dataset.
+        description: The name of the dataset.
         type: str
   id:
     description:
-      - The credential to change or remove, as M(quiesce.vmware_zfs.vmware_cred_info) lists it. The other options are
-        then what is to change, and may rename it.
-      - Without it, O(hostname), O(port), O(username) and O(filesystem) together say which credential is meant.
-      - With it the environment variables for the other options are not read.
+      - The ID of the credential to change or remove. M(quiesce.vmware_zfs.vmware_cred_info) lists the IDs.
+      - If set, only the options that are set change. They can also change O(hostname), O(port), O(username) and
+        O(filesystem). The environment variables for the other options are not read.
+      - If not set, O(hostname), O(port), O(username) and O(filesystem) identify the credential.
     type: int
   hostname:
     description:
-      - Name or address of the vCenter or ESXi host.
+      - The host name or IP address of the vCenter or ESXi host.
       - If neither this nor O(id) is set, the environment variable E(VMWARE_HOST) is used.
     type: str
   port:
-    description: TCP port of its API. V(443) by default.
+    description: The TCP port of the server's API. The default is V(443).
     type: int
   username:
     description:
-      - User to log in as.
+      - The user to log in as.
       - If neither this nor O(id) is set, the environment variable E(VMWARE_USER) is used.
     type: str
   password:
     description:
-      - Password of O(username). A new credential needs one. When it is left out the stored one stays.
+      - The password of O(username). It is required for a new credential. If not set, the stored password is kept.
       - If neither this nor O(id) is set, the environment variable E(VMWARE_PASSWORD) is used.
     type: str
   update_password:
     description:
-      - V(always) replaces the stored password when it differs from O(password).
-      - V(on_create) uses O(password) for a new credential only.
+      - V(always) replaces the stored password if it differs from O(password).
+      - V(on_create) uses O(password) only for a new credential.
     type: str
     choices: [always, on_create]
     default: always
   filesystem:
     description:
-      - Name of the dataset whose VMs this server runs, for example V(tank/vmware). It must exist on the storage host.
-      - Datasets below it are covered too.
-      - It can be a volume when O(datastores) names the datastore on it.
+      - The name of the dataset that contains the VMs of this server, for example V(tank/vmware). The dataset must exist
+        on the storage host.
+      - The credential also applies to its child datasets.
+      - The dataset can be a volume if O(datastores) names the datastore on it.
     type: str
   datastores:
     description:
-      - Names of the datastores that lie on O(filesystem). The VMs of such a datastore count as lying on every dataset
-        that is mounted below it as well, because which folder lies on which is not known.
-      - A datastore that is no NFS, such as VMFS, may lie on any volume at or below O(filesystem). These volumes count
-        as known when there are as many such datastores in the list. To be exact, use the volume as O(filesystem) and
-        name its datastore.
-      - When left out, or an empty list, the datastores are found anew at each run, so that renaming one loses nothing.
+      - The names of the datastores on O(filesystem).
+      - The VMs of these datastores are treated as if they had files on O(filesystem) and on every dataset that is
+        mounted below it, because it is not known which directory belongs to which dataset.
+      - A datastore that is not NFS, such as VMFS, can be on any volume at or below O(filesystem). These volumes are
+        accounted for if the list contains as many such datastores as there are volumes. For an exact match, set
+        O(filesystem) to the volume and name its datastore here.
+      - If not set or empty, each run discovers the datastores. Renaming a datastore then has no effect.
     type: list
     elements: str
   validate_certs:
     description:
-      - Whether the server's certificate must be signed by a known authority and issued for O(hostname). V(true) by
-        default.
+      - Whether the server's certificate must be signed by a trusted certificate authority and issued for O(hostname).
+        The default is V(true).
       - If neither this nor O(id) is set, the environment variable E(VMWARE_VALIDATE_CERTS) is used.
-      - A O(thumbprint) decides alone and makes this option irrelevant.
+      - This option is ignored if O(thumbprint) is set.
     type: bool
   ca_path:
     description:
-      - Absolute path, on the storage host, of the authorities to trust, a PEM file or a folder prepared with
-        C(openssl rehash).
-      - When left out the authorities that the storage host trusts are used. With O(id) an empty string removes a stored
-        path.
+      - The absolute path, on the storage host, of the certificate authorities to trust. This is a PEM file, or a
+        directory prepared with C(openssl rehash).
+      - If not set, the certificate authorities of the storage host are used. If O(id) is set, an empty string removes
+        the stored path.
     type: path
   thumbprint:
     description:
-      - SHA-256 thumbprint of the server's certificate, which is then the only certificate that is accepted.
-      - Colons, spaces and case do not matter. Read it with C(openssl x509 -noout -fingerprint -sha256).
-      - When left out none is pinned. With O(id) an empty string removes a stored thumbprint.
+      - The SHA-256 thumbprint of the server's certificate. If set, only the certificate with this thumbprint is
+        accepted.
+      - Colons, spaces and case are ignored. C(openssl x509 -noout -fingerprint -sha256) shows the thumbprint.
+      - If not set, no certificate is pinned. If O(id) is set, an empty string removes the stored thumbprint.
     type: str
   verify_login:
     description:
-      - Whether a login is tried before anything is stored.
-      - Turn it off to mend a credential while its server is down.
+      - Whether to log in before the credential is stored.
+      - Set this to V(false) to correct a credential while its server is down.
     type: bool
     default: true
   verify_privileges:
     description:
-      - Whether, after that login, the account must have the privileges C(VirtualMachine.State.CreateSnapshot) and
-        C(VirtualMachine.State.RemoveSnapshot) on each VM that lies on O(filesystem). The playbook
-        C(quiesce.vmware_zfs.vsphere_role) makes a role that has no others.
-      - Only VMs that the account can see, on datastores that are mounted already, can be looked at. An ESXi host cannot
-        be asked.
-      - Turn it off for an account that is not to touch some of the VMs; runs then take those for V(crash).
+      - Whether to check, after the login, that the account has the privileges C(VirtualMachine.State.CreateSnapshot)
+        and C(VirtualMachine.State.RemoveSnapshot) on each VM on O(filesystem). The playbook
+        C(quiesce.vmware_zfs.vsphere_role) creates a role with only these privileges.
+      - The check covers only VMs that the account can see, on datastores that are already mounted. An ESXi host does
+        not support this check.
+      - Set this to V(false) for an account that must not snapshot some of the VMs. Runs record these VMs as V(crash).
     type: bool
     default: true
 seealso:
@@ -162,14 +168,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let snapshots of tank/vmware quiesce the VMs of a vCenter
+- name: Store the credential of a vCenter for the VMs on tank/vmware
   quiesce.vmware_zfs.vmware_cred:
     hostname: vcenter.example.com
     username: administrator@vsphere.local
     password: "{{ vcenter_password }}"
     filesystem: tank/vmware
 
-- name: The same for a single ESXi host, whose self-signed certificate is pinned
+- name: Store the credential of an ESXi host and pin its self-signed certificate
   quiesce.vmware_zfs.vmware_cred:
     hostname: esxi01.example.com
     username: root
@@ -182,7 +188,7 @@ EXAMPLES = r"""
     id: 1
     password: "{{ new_password }}"
 
-- name: Follow a vCenter to its new name while it is still down
+- name: Change the host name of a vCenter while it is down
   quiesce.vmware_zfs.vmware_cred:
     id: 1
     hostname: vcenter2.example.com
@@ -199,33 +205,34 @@ EXAMPLES = r"""
 RETURN = r"""
 credential:
   description:
-    - The credential as it is now, or as it would be in check mode. With O(state=absent) the one that was removed.
-    - V(null) when there was nothing to remove.
+    - The credential after the change, or as it would be after the change in check mode. With O(state=absent), the
+      credential that was removed.
+    - V(null) if there was nothing to remove.
   returned: success
   type: dict
   contains:
     id:
-      description: Its id; V(null) when check mode would create it.
+      description: The ID of the credential. V(null) if check mode would create it.
       type: int
       sample: 1
     hostname:
-      description: Name (in lower case) or address of the server.
+      description: The host name (in lower case) or IP address of the server.
       type: str
       sample: vcenter.example.com
     port:
-      description: TCP port of its API.
+      description: The TCP port of the server's API.
       type: int
       sample: 443
     username:
-      description: User to log in as.
+      description: The user to log in as.
       type: str
       sample: administrator@vsphere.local
     filesystem:
-      description: Name of the dataset.
+      description: The name of the dataset.
       type: str
       sample: tank/vmware
     datastores:
-      description: Names of the datastores, sorted; empty when they are found anew at each run.
+      description: The names of the datastores, sorted. Empty if each run discovers them.
       type: list
       elements: str
       sample: []
@@ -234,19 +241,19 @@ credential:
       type: bool
       sample: true
     ca_path:
-      description: Path of the trusted authorities; V(null) for those that the storage host trusts.
+      description: The path of the trusted certificate authorities. V(null) for those of the storage host.
       type: str
       sample: null
     thumbprint:
-      description: SHA-256 thumbprint that the server's certificate must have; V(null) when none is pinned.
+      description: The SHA-256 thumbprint of the pinned certificate. V(null) if no certificate is pinned.
       type: str
       sample: null
     created:
-      description: When it was stored first, in UTC; V(null) when check mode would create it.
+      description: The time of its creation in UTC. V(null) if check mode would create it.
       type: str
       sample: "2026-01-31T08:15:00Z"
     updated:
-      description: When it was changed last, in UTC; V(null) when check mode would create it.
+      description: The time of its last change in UTC. V(null) if check mode would create it.
       type: str
       sample: "2026-01-31T08:15:00Z"
 """
@@ -355,7 +362,7 @@ def run(module):
 
 
 def look_up(credentials, parameters):
-    """The stored credential that is meant, or None. An id to change must exist; one to remove may be gone already."""
+    """Return the stored credential that the options identify, or None. Raises if an id to change does not exist."""
     if parameters["id"] is not None:
         if parameters["state"] == "present":
             return credentials.get(parameters["id"])
@@ -363,14 +370,14 @@ def look_up(credentials, parameters):
     missing = [name for name in IDENTITY if not parameters[name]]
     if missing:
         raise InputError(
-            f"Which credential is meant is not clear without {' and '.join(missing)}",
-            f"Give id, or {', '.join(IDENTITY)}",
+            f"The credential cannot be identified without {' and '.join(missing)}",
+            f"Set id, or set {', '.join(IDENTITY)}",
         )
     return credentials.find(Credential("", "", "").merged(parameters))
 
 
 def wanted_credential(existing, parameters):
-    """With id only what is given changes; without it the options are the whole credential, but for the password."""
+    """Return the requested credential. Without id, options that are not set take their defaults."""
     if parameters["id"] is not None:
         return existing.merged(parameters)
     return (existing or Credential("", "", "")).declared(parameters)
@@ -380,28 +387,28 @@ def check_filesystem(filesystem, datastores):
     if list_datasets(Zfs(), filesystem)[0].kind == "volume" and not datastores:
         raise InputError(
             f"'{filesystem}' is a volume",
-            "Name the file system that the NFS datastore lies on, or name the volume's own datastore in datastores",
+            "Set filesystem to the file system of the NFS datastore, or name the datastore on the volume in datastores",
         )
 
 
 def new_password(module, credentials, existing):
-    """The password to store, or None to leave the stored one alone."""
+    """Return the password to store, or None to keep the stored one."""
     given = Secret(module.params["password"]) if module.params["password"] else None
     if given is not None and any(unicodedata.category(character) in ("Cc", "Cs") for character in given.reveal()):
         raise InputError(
-            "The password holds a line break or another control character, which no login takes",
-            "Give it without; a text block of YAML ends with a line break unless it begins with '|-'",
+            "The password contains a line break or another control character, which vSphere does not accept",
+            "Remove it; a YAML block scalar ends with a line break unless it starts with '|-'",
         )
     if existing is None:
         if given is None:
-            raise InputError("A new credential needs a password", "Give password, or id to change a stored one")
+            raise InputError("A new credential needs a password", "Set password, or set id to change a stored one")
         return given
     if given is None or module.params["update_password"] == "on_create":
         return None
     try:
         stored = conceal(module, credentials.password(existing))
     except RegistryError:
-        return given  # what cannot be decrypted any more is mended by giving the password again
+        return given  # the stored password cannot be decrypted; the given one replaces it
     return None if given == stored else given
 
 
@@ -415,7 +422,7 @@ def try_login(module, wanted, password):
 
 
 def main():
-    run_module(SPEC, run, libraries=[])  # what is left on a host without the runtime can be removed
+    run_module(SPEC, run, libraries=[])  # a credential can be removed without the libraries of the runtime
 
 
 if __name__ == "__main__":

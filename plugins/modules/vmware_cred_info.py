@@ -10,7 +10,7 @@ module: vmware_cred_info
 short_description: List the credentials of vCenters and ESXi hosts
 version_added: 1.0.0
 description:
-  - Lists the credentials that are stored on the storage host. A password is never returned.
+  - Lists the credentials that are stored on the storage host. Passwords are never returned.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
@@ -19,7 +19,7 @@ author:
   - The quiesce.vmware_zfs authors (@quiesce)
 options:
   id:
-    description: List only the credential with this id.
+    description: List only the credential with this ID.
     type: int
   hostname:
     description: List only the credentials of this vCenter or ESXi host.
@@ -43,33 +43,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 credentials:
-  description: The credentials that were asked for, oldest first; empty when there are none.
+  description: The credentials that match the options, oldest first. Empty if there are none.
   returned: success
   type: list
   elements: dict
   contains:
     id:
-      description: Its id.
+      description: The ID of the credential.
       type: int
       sample: 1
     hostname:
-      description: Name (in lower case) or address of the server.
+      description: The host name (in lower case) or IP address of the server.
       type: str
       sample: vcenter.example.com
     port:
-      description: TCP port of its API.
+      description: The TCP port of the server's API.
       type: int
       sample: 443
     username:
-      description: User to log in as.
+      description: The user to log in as.
       type: str
       sample: administrator@vsphere.local
     filesystem:
-      description: Name of the dataset.
+      description: The name of the dataset.
       type: str
       sample: tank/vmware
     datastores:
-      description: Names of the datastores, sorted; empty when they are found anew at each run.
+      description: The names of the datastores, sorted. Empty if each run discovers them.
       type: list
       elements: str
       sample: []
@@ -78,19 +78,19 @@ credentials:
       type: bool
       sample: true
     ca_path:
-      description: Path of the trusted authorities; V(null) for those that the storage host trusts.
+      description: The path of the trusted certificate authorities. V(null) for those of the storage host.
       type: str
       sample: null
     thumbprint:
-      description: SHA-256 thumbprint that the server's certificate must have; V(null) when none is pinned.
+      description: The SHA-256 thumbprint of the pinned certificate. V(null) if no certificate is pinned.
       type: str
       sample: null
     created:
-      description: When it was stored first, in UTC.
+      description: The time of its creation in UTC.
       type: str
       sample: "2026-01-31T08:15:00Z"
     updated:
-      description: When it was changed last, in UTC.
+      description: The time of its last change in UTC.
       type: str
       sample: "2026-01-31T08:15:00Z"
 """

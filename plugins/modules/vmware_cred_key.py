@@ -10,12 +10,12 @@ module: vmware_cred_key
 short_description: Replace the key that encrypts the stored passwords
 version_added: 1.0.0
 description:
-  - Makes a new key, encrypts every stored password with it and removes the old key.
-  - A kill or a power cut at any instant leaves every password readable, and the next call ends what was interrupted.
-    Runs that are alive and snapshot tasks whose time comes are not disturbed.
-  - It helps when the key may have been read, in a backup say, and the database has not. Who has read both knows the
-    passwords; then change those.
-  - Nothing is changed while a stored password cannot be read, because it would be lost for good.
+  - Creates a new key, encrypts every stored password with it and removes the old key.
+  - If the module is killed or the host loses power, every password remains readable. The next call completes the
+    interrupted replacement. The replacement does not affect active runs or scheduled snapshot tasks.
+  - Replace the key if someone may have read the key but not the database, for example in a backup. If someone may have
+    read both, change the passwords too.
+  - The module fails without a change if it cannot decrypt a stored password, because that password would be lost.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
 author:
@@ -23,26 +23,26 @@ author:
 requirements:
   - cryptography 3.4 or later
 notes:
-  - The module runs on the storage host, as root.
-  - A backup of the database from before can only be read with a backup of the key from before. Back up both together.
-  - The key lies in C(/etc/vmware-zfs/secret.key) and the state in C(/var/lib/vmware-zfs). The environment variables
-    E(VMWARE_ZFS_KEY_FILE) and E(VMWARE_ZFS_STATE_DIR) name other places.
+  - The module must run on the storage host as root.
+  - A backup of the database can only be used with the key of the same time. Back up both together.
+  - The key is in C(/etc/vmware-zfs/secret.key). The state is stored in C(/var/lib/vmware-zfs). Set the environment
+    variables E(VMWARE_ZFS_KEY_FILE) and E(VMWARE_ZFS_STATE_DIR) to use other locations.
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: full
-    details: Keys are told by their ids alone.
+    details: The diff shows only the IDs of the keys.
   idempotent:
     support: partial
-    details: With O(max_age=0) every call replaces the key.
+    details: With O(max_age=0), every call replaces the key.
 options:
   max_age:
     description:
-      - Replace the key only when it is this many days old, by the time at which its file was written.
-      - A key file that is dated in the future, because a clock was wrong, is replaced as well.
-      - With V(0) it is replaced in any case.
-      - An interrupted replacement is ended whatever its age, and nothing else is done in that call.
+      - The minimum age of the key in days. A newer key is not replaced. The age is that of the key file.
+      - A key file with a modification time in the future, for example because the clock was wrong, is also replaced.
+      - V(0) always replaces the key.
+      - If a replacement was interrupted, the call completes it and does nothing else, whatever the age of the key.
     type: float
     default: 0
 seealso:
@@ -53,25 +53,27 @@ EXAMPLES = r"""
 - name: Replace the key
   quiesce.vmware_zfs.vmware_cred_key:
 
-- name: Replace it once a year, in a play that runs every night
+- name: Replace the key once a year, in a play that runs every night
   quiesce.vmware_zfs.vmware_cred_key:
     max_age: 365
 """
 
 RETURN = r"""
 new_key:
-  description: Whether a key was made, or would be in check mode; V(false) too when an interrupted call was ended.
+  description:
+    - Whether a key was created, or would be created in check mode.
+    - V(false) if the call only completed an interrupted replacement.
   returned: success
   type: bool
   sample: true
 encrypted_anew:
-  description: The ids of the credentials whose password was encrypted anew, or would be in check mode.
+  description: The IDs of the credentials whose password was encrypted again, or would be encrypted again in check mode.
   returned: success
   type: list
   elements: int
   sample: [1, 2]
 removed_keys:
-  description: The ids of the keys that were removed, or would be in check mode. They are no secret.
+  description: The IDs of the keys that were removed, or would be removed in check mode. An ID is not a secret.
   returned: success
   type: list
   elements: str
@@ -89,7 +91,7 @@ SPEC = ArgumentSpec({"max_age": {"type": "float", "default": 0}})
 def run(module):
     max_age = module.params["max_age"]
     if not max_age >= 0:
-        raise InputError(f"max_age is {max_age:g}", "Give a number of days, or 0")
+        raise InputError(f"max_age is {max_age:g}", "Set max_age to a number of days, or to 0")
     carry_out = rotation.plan if module.check_mode else rotation.rotate
     done = carry_out(Paths.from_environment(), max_age)
     before = {"removed_keys": [], "encrypted_anew": [], "new_key": False}

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_dataset_vms_info
-short_description: Tell which VMs a dataset carries, and whether each can be snapshotted
+short_description: List the VMs on a dataset and whether each can be snapshotted
 version_added: 1.0.0
 description:
-  - Asks vSphere whether VMs have files on a dataset of this storage host, and returns each one with its power state,
-    VMware Tools, disks, and whether a VMware snapshot can be taken of it, with the reasons where it cannot.
-  - A VM counts when its configuration file, a disk or a parent of one, a delta, a snapshot or its swap file is on the
-    dataset. A CD image does not count.
-  - A VM that the account may not read is returned as well, with the reason, because its files may be on the dataset.
-  - The module warns of a volume that no datastore of a credential accounts for, because VMs may use it as a LUN.
+  - Lists the VMs that have files on a dataset of this storage host. For each VM, the module returns the power state,
+    the state of VMware Tools, the disks, and whether a VMware snapshot can be taken, with the reasons if it cannot.
+  - A VM is on the dataset if its configuration file, a disk, the parent of a disk, a delta disk, a snapshot or its swap
+    file is there. A CD image does not count.
+  - A VM that the account cannot read is also listed, with the reason, because its files may be on the dataset.
+  - The module warns about a volume that no datastore of a credential accounts for, because VMs may use it as a LUN.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
@@ -27,22 +27,23 @@ author:
   - The quiesce.vmware_zfs authors (@quiesce)
 options:
   dataset:
-    description: The dataset, as C(zfs list) shows it.
+    description: The name of the dataset, as shown by C(zfs list).
     type: str
     required: true
   recursive:
-    description: Whether the datasets below O(dataset) count as well.
+    description: Whether to include the child datasets of O(dataset).
     type: bool
     default: true
   hostname:
     description:
-      - Name or address of the vCenter or ESXi host to ask, together with O(username) and O(password).
-      - When O(password) is left out all servers are asked whose stored credentials concern O(dataset).
+      - The host name or IP address of the vCenter or ESXi host to query. Set O(username) and O(password) too.
+      - If O(password) is not set, the module queries every server that has a stored credential for O(dataset).
       - If not set, the environment variable E(VMWARE_HOST) is used.
   aliases:
     description:
-      - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
-        example behind NAT, or a virtual address that another node holds at the moment.
+      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
+        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
+        another cluster node.
     type: list
     elements: str
     default: []
@@ -52,19 +53,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Does tank/vmware carry VMs?
+- name: List the VMs on tank/vmware
   quiesce.vmware_zfs.vmware_dataset_vms_info:
     dataset: tank/vmware
-  register: carried
+  register: result
 
-- name: Name the running VMs that cannot be quiesced, and why
+- name: Show the running VMs that cannot be quiesced, with the reasons
   ansible.builtin.debug:
     msg: "{{ item.name }}: {{ item.reasons | join('; ') }}"
-  loop: "{{ carried.vms | selectattr('power', 'eq', 'poweredOn') | rejectattr('can_quiesce') }}"
+  loop: "{{ result.vms | selectattr('power', 'eq', 'poweredOn') | rejectattr('can_quiesce') }}"
   loop_control:
     label: "{{ item.moid }}"
 
-- name: Ask a vCenter that is not stored yet
+- name: Query a vCenter that has no stored credential
   quiesce.vmware_zfs.vmware_dataset_vms_info:
     dataset: tank/vmware
     recursive: false
@@ -75,7 +76,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 has_vms:
-  description: Whether any VM, running or not, has files on the dataset.
+  description: Whether at least one VM, running or not, has files on the dataset.
   returned: success
   type: bool
   sample: true
@@ -86,27 +87,27 @@ vms:
   elements: dict
   contains:
     name:
-      description: Name of the VM; its managed object ID where the name cannot be read.
+      description: The name of the VM, or its managed object ID if the account cannot read the name.
       type: str
       sample: mail
     moid:
-      description: Managed object ID of the VM.
+      description: The managed object ID of the VM.
       type: str
       sample: vm-61
     instance_uuid:
-      description: Instance UUID, which stays when the VM moves or is renamed.
+      description: The instance UUID of the VM. It does not change if the VM is moved or renamed.
       type: str
       sample: 5029440e-c62e-30b0-2d0c-9a2b6a1b0f1e
     server:
-      description: The vCenter or ESXi host that runs it.
+      description: The vCenter or ESXi host that manages the VM.
       type: str
       sample: vcenter.example.com
     vmx_path:
-      description: Its configuration file.
+      description: The path of the VM's configuration file.
       type: str
       sample: "[vmware] mail/mail.vmx"
     template:
-      description: Whether it is a template.
+      description: Whether the VM is a template.
       type: bool
       sample: false
     power:
@@ -114,61 +115,63 @@ vms:
       type: str
       sample: poweredOn
     guest:
-      description: V(windows server), V(windows), V(linux) or V(other); decides what quiescing can reach.
+      description: >-
+        V(windows server), V(windows), V(linux) or V(other). The type of guest limits the level that quiescing can
+        reach.
       type: str
       sample: linux
     tools:
-      description: VMware Tools are V(running), V(not running) or V(not installed).
+      description: The state of VMware Tools, V(running), V(not running) or V(not installed).
       type: str
       sample: running
     disks:
-      description: Its virtual disks.
+      description: The virtual disks of the VM.
       type: list
       elements: dict
       contains:
         label:
-          description: Name of the device.
+          description: The name of the device.
           type: str
           sample: Hard disk 1
         file:
-          description: Path within its datastore.
+          description: The path of the disk in its datastore.
           type: str
           sample: mail/mail.vmdk
         lies_on:
-          description: The datasets, or foreign datastores, on which it or a parent of it lies.
+          description: The datasets, or datastores outside this storage host, that contain the disk or a parent of it.
           type: list
           elements: str
           sample: [tank/vmware]
         independent:
-          description: Whether VMware snapshots leave it out.
+          description: Whether the disk is independent. VMware snapshots do not include independent disks.
           type: bool
           sample: false
     can_snapshot:
-      description: Whether a VMware snapshot can be taken of it.
+      description: Whether a VMware snapshot of the VM can be taken.
       type: bool
       sample: true
     can_quiesce:
       description: >-
-        Whether it runs and a VMware snapshot can quiesce it. V(false) for a guest of the kind V(other), which
-        quiescing is not known to freeze.
+        Whether the VM is running and a VMware snapshot can quiesce it. V(false) for a guest of the type V(other),
+        because quiescing is not known to freeze its file systems.
       type: bool
       sample: true
     reasons:
-      description: Why no snapshot can be taken, or what lowers the consistency that one can reach.
+      description: The reasons why no snapshot can be taken, or why it cannot reach a higher consistency level.
       type: list
       elements: str
       sample: []
     consolidation_needed:
-      description: Whether vSphere says that its disks need consolidation.
+      description: Whether vSphere reports that the disks of the VM need consolidation.
       type: bool
       sample: false
     datasets:
-      description: The datasets asked about that hold files of it.
+      description: The requested datasets that contain files of the VM.
       type: list
       elements: str
       sample: [tank/vmware]
     spans:
-      description: The other datasets and datastores that hold files of it.
+      description: The other datasets and datastores that contain files of the VM.
       type: list
       elements: str
       sample: []
@@ -236,10 +239,13 @@ def run(module):
 
 
 def accounts(options, names, stack):
-    """The credentials to log in with and how to get their passwords: the options' own, or the stored ones."""
+    """Return the credentials to log in with and a function that returns their passwords.
+
+    The credentials are the one in the options, or the stored ones.
+    """
     if options["password"]:
         if not (options["hostname"] and options["username"]):
-            raise InputError("password is given without hostname and username", "Give all three, or none of them")
+            raise InputError("password is set without hostname and username", "Set all three, or none of them")
         inline = Credential("", "", options["dataset"]).merged(options)
         return [inline], lambda credential: Secret(options["password"])
     credentials = stack.enter_context(Credentials.open(Paths.from_environment(), read_only=True))
@@ -247,7 +253,7 @@ def accounts(options, names, stack):
     if not stored:
         raise InputError(
             f"No credential is stored for {options['dataset']}",
-            "Store one with vmware_cred, or give hostname, username and password",
+            "Store one with vmware_cred, or set hostname, username and password",
         )
     return stored, credentials.password
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_datastore_match
-short_description: Tell which datastores lie on which datasets, and why not
+short_description: Match datastores to ZFS datasets and explain every mismatch
 version_added: 1.0.0
 description:
-  - Asks a vCenter or ESXi host for its datastores, and tells for each one on which datasets of this storage host it
-    lies. For those that lie on none it says why, in words.
-  - A datastore matches when one of its NFS servers is this storage host and the path that it mounts leads into a
-    mounted dataset. The path may be the dataset's mountpoint, a directory below it, a bind mount, a symbolic link, or
-    an NFS version 4 path that begins at an export with C(fsid=0).
-  - The server is recognised by host name, by every address of this storage host in any spelling, and by O(aliases).
+  - Lists the datastores of a vCenter or ESXi host and, for each one, the datasets of this storage host that it is on.
+    If a datastore is on no dataset, the module returns the reason.
+  - A datastore matches if one of its NFS servers is this storage host and the mounted path is in a mounted dataset. The
+    path can be the mountpoint of the dataset, a directory below it, a bind mount, a symbolic link, or an NFS version 4
+    path relative to an export with C(fsid=0).
+  - The module recognizes this storage host by its host name, by all of its IP addresses in any notation, and by
+    O(aliases).
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
@@ -29,14 +30,15 @@ author:
 options:
   aliases:
     description:
-      - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
-        example behind NAT, or a virtual address that another node holds at the moment.
-      - A name also stands for the addresses that it resolves to.
+      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
+        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
+        another cluster node.
+      - A host name also includes the addresses that it resolves to.
     type: list
     elements: str
     default: []
   dataset:
-    description: Return only the datastores that lie on this dataset or on one below it.
+    description: Return only the datastores on this dataset or on its child datasets.
     type: str
 seealso:
   - module: quiesce.vmware_zfs.vmware_cred
@@ -44,19 +46,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Match the datastores that a stored credential sees
+- name: Match the datastores that a stored credential can see
   quiesce.vmware_zfs.vmware_datastore_match:
     id: 1
   register: matched
 
-- name: Show the datastores that lie on none of the datasets, and why
+- name: Show the datastores that are on no dataset, with the reason
   ansible.builtin.debug:
     msg: "{{ item.name }}: {{ item.reason }}"
   loop: "{{ matched.datastores | rejectattr('datasets') }}"
   loop_control:
     label: "{{ item.moid }}"
 
-- name: Look before a credential is stored, with ESXi hosts that reach this storage host through NAT
+- name: Match datastores without a stored credential, for ESXi hosts that reach this storage host through NAT
   quiesce.vmware_zfs.vmware_datastore_match:
     hostname: vcenter.example.com
     username: administrator@vsphere.local
@@ -65,7 +67,7 @@ EXAMPLES = r"""
       - 203.0.113.5
       - nfs.example.com
 
-- name: Which datastores does a snapshot of tank/vmware concern?
+- name: List the datastores that a snapshot of tank/vmware includes
   quiesce.vmware_zfs.vmware_datastore_match:
     hostname: vcenter.example.com
     username: administrator@vsphere.local
@@ -75,66 +77,68 @@ EXAMPLES = r"""
 
 RETURN = r"""
 datastores:
-  description: The verdict on every datastore, sorted by datacenter and name.
+  description: The result for each datastore, sorted by datacenter and name.
   returned: success
   type: list
   elements: dict
   contains:
     moid:
-      description: Managed object ID, which tells apart datastores of the same name in two datacenters.
+      description: >-
+        The managed object ID of the datastore. Two datastores with the same name in two datacenters have different IDs.
       type: str
       sample: datastore-52
     name:
-      description: Name of the datastore.
+      description: The name of the datastore.
       type: str
       sample: vmware
     datacenter:
-      description: Name of its datacenter.
+      description: The name of its datacenter.
       type: str
       sample: DC0
     type:
-      description: Type as vSphere has it; V(NFS) is NFS version 3, V(NFS41) version 4.1.
+      description: The datastore type as reported by vSphere. V(NFS) is NFS version 3, V(NFS41) is NFS version 4.1.
       type: str
       sample: NFS
     accessible:
-      description: Whether vSphere can reach it at the moment.
+      description: Whether vSphere can currently access the datastore.
       type: bool
       sample: true
     remote_hosts:
-      description: The NFS servers as the ESXi hosts mount them; empty for what is no NFS datastore.
+      description: The NFS servers in the mount of the ESXi hosts. Empty if this is not an NFS datastore.
       type: list
       elements: str
       sample: [10.0.2.15]
     remote_path:
-      description: The path as the ESXi hosts mount it; empty for what is no NFS datastore.
+      description: The path in the mount of the ESXi hosts. Empty if this is not an NFS datastore.
       type: str
       sample: /tank/vmware
     datasets:
-      description: The dataset that the datastore lies on, then those that are mounted below it; empty if there is none.
+      description: The dataset of the datastore, followed by the datasets mounted below it. Empty if there is none.
       type: list
       elements: str
       sample: [tank/vmware, tank/vmware/nested]
     relation:
       description:
-        - What the mounted path is. V(root) is the dataset's mountpoint, V(subdirectory) a directory below it, V(bind) a
-          bind mount, V(symlink) a path through a symbolic link. V(null) when the datastore lies on no dataset.
+        - The type of the mounted path. V(root) is the mountpoint of the dataset, V(subdirectory) is a directory below
+          it, V(bind) is a bind mount, V(symlink) is a path with a symbolic link.
+        - V(null) if the datastore is on no dataset.
       type: str
       sample: root
     path:
-      description: The mounted directory within the dataset; empty for the dataset's root.
+      description: The mounted directory, relative to the dataset's mountpoint. Empty for the mountpoint.
       type: str
       sample: ""
     reason:
-      description: Why the verdict is as it is, in one sentence.
+      description: The reason for the result, in one sentence.
       type: str
       sample: /tank/vmware is the mountpoint of tank/vmware
     warnings:
-      description: What deserves a look although the datastore matches, a sentence each.
+      description: Possible problems with a datastore that matches, one sentence each.
       type: list
       elements: str
       sample: []
 datasets:
-  description: The same by dataset. The name of every dataset that carries datastores, with those datastores.
+  description: The matches by dataset. Each key is the name of a dataset, each value is the list of its datastores.
   returned: success
   type: dict
   sample:
@@ -177,7 +181,7 @@ def run(module: Any) -> dict[str, Any]:
     if wanted is None:
         datasets = list_datasets(Zfs())
     else:
-        list_datasets(Zfs(), wanted)  # raises where there is no such dataset
+        list_datasets(Zfs(), wanted)  # raises if the dataset does not exist
         datasets = datasets_around(Zfs(), pool_of(wanted))
     server, username, password = login(module)
     with connect(server, username, password, timeouts(module.params)) as session:

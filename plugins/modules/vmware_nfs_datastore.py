@@ -7,25 +7,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_nfs_datastore
-short_description: Mount an NFS export as a datastore on ESXi hosts, and detect drift
+short_description: Mount an NFS export as a datastore on ESXi hosts and detect drift
 version_added: 1.0.0
 description:
-  - Has every ESXi host of a cluster, of a datacenter or of a list mount an NFS export as a datastore, or none of them.
-  - Compares the servers, the path, the NFS version, the access mode and the name on every host. What differs is told
-    host by host as drift, and never mended in silence, see O(on_drift).
-  - A datastore with registered VMs, templates included, is never unmounted, on whichever host the VMs are.
-  - The same name in another datacenter is another datastore, which is not looked at.
-  - Servers and paths are compared by what they mean. The case of a host name, the spelling of an IPv6 address, doubled
-    and trailing slashes make no difference. A host that joins others is given their spelling, because vCenter takes an
-    NFS 3 export with another spelling for another datastore.
-  - What vSphere would refuse halfway is seen before the first change. That is an export that a host, or its
-    datacenter, mounts under another name already, a name that stands for another datastore of the datacenter, and an
-    export that other hosts of the datacenter mount with the other NFS version.
-  - A host that is not connected to vCenter is skipped with a warning, and the others are done. It is an error when none
-    is left, and when O(state=absent) and the host is known to mount the datastore, because then something may still use
-    what is about to be destroyed. Maintenance mode is no obstacle, for datastores are mounted before a host is used.
-  - A host that fails does not keep the others from being done. The module then fails in the end, names the hosts, and
-    tells in RV(ignore:hosts) what was done on each.
+  - Mounts an NFS export as a datastore on all ESXi hosts of a cluster, a datacenter or a list, or unmounts it.
+  - Compares the servers, the path, the NFS version, the access mode and the name on every host. Differences are
+    reported as drift for each host. O(on_drift) controls what the module does about them.
+  - A datastore with registered VMs or templates is never unmounted, even if the VMs are on another host.
+  - A datastore of the same name in another datacenter is a different datastore and is ignored.
+  - The comparison of servers and paths ignores the case of host names, the notation of IPv6 addresses, repeated slashes
+    and trailing slashes. If other hosts already mount the export, the module uses their notation, because vCenter
+    treats an NFS 3 export in another notation as a different datastore.
+  - Before the first change, the module checks for conflicts that vSphere would refuse. The conflicts are an export that
+    the host or its datacenter already mounts under another name, a name that another datastore of the datacenter uses,
+    and an export that other hosts of the datacenter mount with the other NFS version.
+  - A host that is not connected to vCenter is skipped with a warning. The module fails if no connected host remains. It
+    also fails if O(state=absent) and a disconnected host is known to mount the datastore, because VMs on that host may
+    still use it. Hosts in maintenance mode are included.
+  - If a host fails, the module continues with the other hosts. It then fails at the end, names the failed hosts, and
+    returns in RV(ignore:hosts) what was done on each host.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.action_group
@@ -36,7 +36,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Drift that would make the module fail is a warning in check mode, so that all of it is seen.
+    details: In check mode, drift that would make the module fail is a warning, so that all drift is reported.
   diff_mode:
     support: full
   idempotent:
@@ -46,82 +46,88 @@ author:
 options:
   state:
     description:
-      - V(present) has the datastore mounted on every host in scope, V(absent) on none.
-      - V(purged) unmounts every NFS datastore that lies on this storage host, except those in O(keep). A datastore lies
-        on this storage host when every one of its servers is a name or an address of it, or one of O(aliases). Those
-        with registered VMs stay, with a warning.
+      - V(present) mounts the datastore on every selected host. V(absent) unmounts it from every selected host.
+      - V(purged) unmounts every NFS datastore of this storage host, except those in O(keep). A datastore belongs to
+        this storage host if each of its servers is a name or address of this storage host, or is in O(aliases). A
+        datastore with registered VMs is not unmounted, and the module warns about it.
     type: str
     choices: [present, absent, purged]
     default: present
   name:
-    description: Name of the datastore. Required unless O(state=purged).
+    description: The name of the datastore. Required unless O(state=purged).
     type: str
   servers:
     description:
-      - Names or addresses by which the ESXi hosts reach the storage host. Several of them only with O(version=4.1).
-      - Required with O(state=present). With O(state=absent), O(servers) and O(path) make sure that the datastore of
-        that name is the one that is meant.
+      - The host names or IP addresses that the ESXi hosts use to reach the storage host. More than one is allowed only
+        with O(version=4.1).
+      - Required with O(state=present). With O(state=absent), set O(servers) and O(path) to unmount the datastore only
+        if it is this export.
     type: list
     elements: str
   path:
-    description: The exported directory, as an absolute path.
+    description: The absolute path of the exported directory.
     type: str
   version:
-    description: The NFS version to mount with. V(4.1) logs in with AUTH_SYS.
+    description: The NFS version. V(4.1) uses AUTH_SYS for authentication.
     type: str
     choices: ["3", "4.1"]
     default: "3"
   access_mode:
-    description: Whether the hosts may write, as vSphere calls it.
+    description: The vSphere access mode, which controls whether the hosts can write to the datastore.
     type: str
     choices: [readWrite, readOnly]
     default: readWrite
   cluster:
-    description: Name of the cluster whose hosts are meant.
+    description: The name of a cluster. Selects all hosts of the cluster.
     type: str
   hosts:
-    description: Names of the hosts that are meant, as vCenter lists them. They must be in one datacenter.
+    description: The names of the hosts to select, as shown in vCenter. All of them must be in one datacenter.
     type: list
     elements: str
   datacenter:
     description:
-      - Name of the datacenter. Alone it means all of its hosts, with O(cluster) or O(hosts) it tells equal names apart.
-      - With a single ESXi host O(cluster), O(hosts) and O(datacenter) are not needed.
+      - The name of a datacenter. Selects all hosts of the datacenter.
+      - With O(cluster) or O(hosts), this option restricts the selection to the datacenter. Use it if the same name
+        exists in several datacenters.
+      - A connection to a single ESXi host does not need O(cluster), O(hosts) or O(datacenter).
     type: str
   on_drift:
     description:
-      - What becomes of hosts that mount the datastore otherwise than it is asked for.
-      - V(fail) fails before anything is changed on any host.
-      - V(report) leaves them as they are, with a warning, and does the others.
-      - V(remount) unmounts on them and mounts again, which is how vSphere can change a server, a path, a version or an
-        access mode. It fails before anything is changed when a datastore to unmount carries registered VMs.
-        With O(state=absent) it is the same as V(fail).
+      - What to do with hosts whose mount differs from the requested one.
+      - V(fail) fails before the first change on any host.
+      - V(report) warns about these hosts, does not change them, and continues with the other hosts.
+      - V(remount) unmounts the datastore and mounts it again. vSphere has no other way to change a server, a path, a
+        version or an access mode. The module fails before the first change if a datastore to unmount has registered
+        VMs. With O(state=absent), V(remount) is the same as V(fail).
     type: str
     choices: [fail, report, remount]
     default: fail
   keep:
-    description: Names of the datastores that O(state=purged) leaves alone. Required with it; may be empty.
+    description:
+      - The names of the datastores that O(state=purged) does not unmount. Required with O(state=purged). The list can
+        be empty.
     type: list
     elements: str
   aliases:
     description:
-      - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
-        example behind NAT, or a virtual address that another node holds at the moment. Used by O(state=purged).
+      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
+        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
+        another cluster node. Used by O(state=purged).
     type: list
     elements: str
     default: []
 notes:
   - The account needs the privilege Host > Configuration > Storage partition configuration (C(Host.Config.Storage)) on
-    the hosts, and read access to their datacenter and to the VMs on it.
-  - A host gives up on a server that does not answer only after half a minute or more, so O(call_timeout) should not be
-    lowered.
+    the hosts, and read access to their datacenter and to its VMs.
+  - Do not reduce O(call_timeout). If an NFS server does not respond, an ESXi host waits for 30 seconds or more before
+    it reports the failure.
 seealso:
   - module: quiesce.vmware_zfs.vmware_datastore_match
   - module: quiesce.vmware_zfs.vmware_cred
 """
 
 EXAMPLES = r"""
-- name: Mount the share on every host of a cluster
+- name: Mount a datastore on every host of a cluster
   quiesce.vmware_zfs.vmware_nfs_datastore:
     hostname: vcenter.example.com
     username: storage@vsphere.local
@@ -131,7 +137,7 @@ EXAMPLES = r"""
     servers: [nfs.example.com]
     path: /tank/vmware
 
-- name: Mount with NFS 4.1 over two networks on two hosts, logging in with a stored credential
+- name: Mount a datastore with NFS 4.1 over two networks on two hosts, with a stored credential
   quiesce.vmware_zfs.vmware_nfs_datastore:
     id: 1
     hosts: [esx1.example.com, esx2.example.com]
@@ -140,7 +146,7 @@ EXAMPLES = r"""
     path: /tank/vmware
     version: "4.1"
 
-- name: Look for drift on all hosts of a datacenter, changing nothing
+- name: Check all hosts of a datacenter for drift without a change
   quiesce.vmware_zfs.vmware_nfs_datastore:
     id: 1
     datacenter: DC0
@@ -151,7 +157,7 @@ EXAMPLES = r"""
   check_mode: true
   register: images
 
-- name: Unmount it, if it still is that export, from a single ESXi host
+- name: Unmount a datastore from a single ESXi host if it is this export
   quiesce.vmware_zfs.vmware_nfs_datastore:
     hostname: esx1.example.com
     username: root
@@ -161,7 +167,7 @@ EXAMPLES = r"""
     path: /tank/images
     state: absent
 
-- name: Have the cluster mount nothing from this storage host but one datastore
+- name: Unmount all datastores of this storage host from a cluster, except one
   quiesce.vmware_zfs.vmware_nfs_datastore:
     id: 1
     cluster: production
@@ -173,72 +179,73 @@ EXAMPLES = r"""
 RETURN = r"""
 datastore:
   description:
-    - The datastore as vSphere knows it in the end; V(null) when there is none (yet), and with O(state=purged).
+    - The datastore as reported by vSphere after the change.
+    - V(null) if it does not exist, and with O(state=purged).
   returned: success, and when a host failed
   type: dict
   contains:
     moid:
-      description: Managed object ID.
+      description: The managed object ID of the datastore.
       type: str
       sample: datastore-52
     name:
-      description: Name of the datastore.
+      description: The name of the datastore.
       type: str
       sample: vmware
     datacenter:
-      description: Name of its datacenter.
+      description: The name of its datacenter.
       type: str
       sample: DC0
     type:
-      description: Type as vSphere has it; V(NFS) is NFS version 3, V(NFS41) version 4.1.
+      description: The datastore type as reported by vSphere. V(NFS) is NFS version 3, V(NFS41) is NFS version 4.1.
       type: str
       sample: NFS
     servers:
-      description: The NFS servers. With NFS 4.1 vSphere adds further addresses that the server told it of.
+      description: The NFS servers. With NFS 4.1, vSphere adds further addresses that the server reports.
       type: list
       elements: str
       sample: [nfs.example.com]
     path:
-      description: The exported directory as it is mounted.
+      description: The mounted path of the exported directory.
       type: str
       sample: /tank/vmware
     accessible:
-      description: Whether vSphere can reach it at the moment.
+      description: Whether vSphere can currently access the datastore.
       type: bool
       sample: true
 hosts:
   description:
-    - What was done on each host in scope, or in check mode would be, sorted by name. With O(state=purged) there is one
-      entry for each datastore and host that it is about.
+    - What was done on each selected host, or would be done in check mode, sorted by name.
+    - With O(state=purged), there is one entry for each datastore on each host.
   returned: success, when a host failed, and when drift made the module fail
   type: list
   elements: dict
   contains:
     name:
-      description: Name of the host.
+      description: The name of the host.
       type: str
       sample: esx1.example.com
     moid:
-      description: Managed object ID of the host.
+      description: The managed object ID of the host.
       type: str
       sample: host-21
     datastore:
-      description: Name of the datastore.
+      description: The name of the datastore.
       type: str
       sample: vmware
     action:
       description:
         - What was done, one of V(mount), V(unmount), V(remount) and V(nothing).
-        - V(drift) stands for a host that mounts it otherwise and was left as it is, V(skipped) for one that is not
-          connected, V(in_use) for a datastore that stays because of its VMs, V(failed) for a host that failed.
+        - V(drift) is a host whose mount differs and was not changed. V(skipped) is a host that is not connected.
+          V(in_use) is a datastore that was not unmounted because it has VMs. V(failed) is a host that failed.
       type: str
       sample: mount
     mounted:
-      description: Whether the host mounts a datastore of this name in the end; in check mode, whether it does now.
+      description: Whether the host mounts a datastore of this name after the change, or currently in check mode.
       type: bool
       sample: true
     drift:
-      description: What differed on the host before anything was done.
+      description: The differences on the host before the change.
       type: list
       elements: dict
       contains:
@@ -247,19 +254,19 @@ hosts:
           type: str
           sample: access_mode
         wanted:
-          description: What is asked for.
+          description: The requested value.
           type: str
           sample: readWrite
         found:
-          description: What is there.
+          description: The value on the host.
           type: str
           sample: readOnly
         message:
-          description: The same in words, to go on after the host's name.
+          description: The difference as text that follows the name of the host.
           type: str
           sample: mounts 'vmware' readOnly, not readWrite
     reason:
-      description: Why it was skipped, kept or failed, or what else is worth knowing; often empty.
+      description: The reason why the host was skipped, kept or failed, or other information. Often empty.
       type: str
       sample: ""
 """

@@ -7,35 +7,36 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_nfs_share
-short_description: Export a dataset to ESXi hosts by NFS
+short_description: Export a ZFS dataset to ESXi hosts through NFS
 version_added: 1.0.0
 description:
-  - Exports a directory of a mounted dataset by the storage host's own NFS server, so that ESXi hosts can mount it as a
-    datastore.
-  - Each share has a file of its own in C(/etc/exports.d). No other file is ever written, and what other entries export
-    stays as it is.
-  - Of what the NFS server exports now only the lines for O(path) and the clients of this share are changed. What is in
-    no file, such as the exports of a Pacemaker cluster, stays.
-  - A share is not withdrawn (O(state=absent), O(enabled=false)) while VMs are registered on a datastore that it serves.
-    Neither is it restricted, which is to take the share from a client that the new O(networks) and O(hosts) do not
-    cover, to make it O(read_only), to take away a flavour of O(security) that ESXi knows, or to map root to another
-    user. Which ESXi host uses which entry is not known, so O(force) is needed also for a client that runs none of the
-    VMs.
-  - The vCenters and ESXi hosts of all stored credentials are asked about VMs. Without a stored credential nobody can be
-    asked.
-  - When C(exportfs) refuses the share, its file and what is exported are what they were.
-  - New clients are exported before old ones are withdrawn. A client that is covered before and after never loses the
-    share.
-  - Shares are always exported with C(sync), because ESXi takes what the server has acknowledged for written, and with
-    C(no_subtree_check).
-  - While the dataset is not mounted nothing is exported under its path, so that ESXi does not take the empty directory
-    below for the datastore.
+  - Exports a directory of a mounted dataset through the NFS server of the storage host, so that ESXi hosts can mount it
+    as a datastore.
+  - The module writes one file per share in C(/etc/exports.d). It does not change other files or the exports of other
+    entries.
+  - In the table of active exports, the module changes only the lines for O(path) and the clients of this share. Exports
+    that are in no file, such as those of a Pacemaker cluster, are kept.
+  - The module does not withdraw a share (O(state=absent) or O(enabled=false)) while VMs are registered on a datastore
+    that the share serves.
+  - The module does not restrict such a share either. A restriction removes a client that the new O(networks) and
+    O(hosts) do not cover, sets O(read_only=true), removes a security flavor of O(security) that ESXi supports, or maps
+    root to another user. The module does not know which ESXi host uses which entry. O(force) is therefore required even
+    if the client runs none of the VMs.
+  - To find these VMs, the module queries the vCenters and ESXi hosts of all stored credentials. Without a stored
+    credential, it cannot check for VMs.
+  - If C(exportfs) refuses the share, the module restores the share's file and the exports.
+  - New clients are exported before old ones are withdrawn. A client that is covered before and after the change never
+    loses access to the share.
+  - Shares are always exported with C(sync) and C(no_subtree_check). C(sync) is required because ESXi treats every
+    acknowledged write as stored.
+  - While the dataset is not mounted, its path is not exported. Otherwise ESXi would mount the empty directory under the
+    mountpoint as the datastore.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
 requirements:
-  - the kernel's NFS server with C(exportfs), on the storage host
+  - the Linux kernel NFS server with C(exportfs), on the storage host
 attributes:
   check_mode:
     support: full
@@ -46,118 +47,123 @@ attributes:
 options:
   state:
     description:
-      - V(present) has the share as the options say; what is left out gets its default, also where the share is there.
-      - V(absent) removes the share of O(path). What other entries export is not touched. It is refused while VMs are
-        registered there, see O(force).
+      - V(present) creates the share, or changes it to match the options. An option that is not set takes its default,
+        even if the share exists.
+      - V(absent) removes the share of O(path). The exports of other entries are not changed. The module fails while VMs
+        are registered on a datastore of the share. See O(force).
     type: str
     choices: [present, absent]
     default: present
   path:
     description:
-      - The directory to export, usually the mountpoint of a dataset. It must lie on a mounted dataset, and no part of
-        it may be a symbolic link.
-      - It is what tells one share from another.
+      - The directory to export, usually the mountpoint of a dataset. It must be on a mounted dataset, and no part of
+        the path can be a symbolic link.
+      - The path identifies the share.
     type: str
     required: true
   networks:
     description:
-      - The networks that may mount it, in their normal form, for example V(192.168.1.0/24) or V(2001:db8::/64).
-      - They must not share addresses with each other, and none may be V(0.0.0.0/0) or V(::/0).
-      - At least one network or one of O(hosts) has to be given.
+      - The networks that can mount the share, in CIDR notation without host bits, for example V(192.168.1.0/24) or
+        V(2001:db8::/64).
+      - The networks must not overlap. V(0.0.0.0/0) and V(::/0) are not allowed.
+      - Set at least one network or one of O(hosts).
     type: list
     elements: str
     default: []
   hosts:
     description:
-      - The hosts that may mount it, by name or address. A name must resolve on the storage host.
+      - The host names or IP addresses of hosts that can mount the share. A name must resolve on the storage host.
     type: list
     elements: str
     default: []
   maproot_user:
     description:
-      - The user as whom root of a client works. ESXi works as root, so V(root) is what datastores need.
-      - When left out root is mapped to the server's user for anonymous clients, and the module warns.
+      - The user that the root user of a client is mapped to. ESXi accesses the share as root, so datastores need
+        V(root).
+      - If not set, root is mapped to the server's anonymous user and the module warns about it.
     type: str
   maproot_group:
     description:
-      - The group that goes with O(maproot_user), by default that user's own.
-      - With the user V(root) both V(wheel) and V(root) mean root's group, as on TrueNAS, whatever C(wheel) is here.
+      - The group that the root user of a client is mapped to. The default is the primary group of O(maproot_user).
+      - With O(maproot_user=root), both V(wheel) and V(root) mean the group with the ID 0, as on TrueNAS. It does not
+        matter whether the storage host has a group C(wheel).
     type: str
   mapall_user:
     description:
-      - The user as whom everybody works, root included. It excludes O(maproot_user).
+      - The user that all users of a client are mapped to, including root. Cannot be used with O(maproot_user).
     type: str
   mapall_group:
     description:
-      - The group that goes with O(mapall_user), by default that user's own.
+      - The group that all users of a client are mapped to. The default is the primary group of O(mapall_user).
     type: str
   read_only:
-    description: Whether clients may only read.
+    description: Whether to export the share read-only.
     type: bool
     default: false
   security:
     description:
-      - The security flavours that clients may use. NFS 3 datastores need V(sys); NFS 4.1 datastores can use V(sys),
-        V(krb5) or V(krb5i). ESXi does not know V(krb5p).
+      - The security flavors that clients can use. NFS 3 datastores need V(sys). NFS 4.1 datastores can use V(sys),
+        V(krb5) or V(krb5i). ESXi does not support V(krb5p).
     type: list
     elements: str
     choices: [sys, krb5, krb5i, krb5p]
     default: [sys]
   enabled:
     description:
-      - Whether it is exported. V(false) keeps the share's file with its entries as comments. It is refused while VMs
-        are registered there, see O(force).
+      - Whether to export the share. V(false) keeps the share's file with its entries as comments. The module fails
+        while VMs are registered on a datastore of the share. See O(force).
     type: bool
     default: true
   force:
     description:
-      - Whether to withdraw or restrict the share also while VMs are registered on a datastore that it serves, and when
-        a server whose credential is for its dataset cannot be asked about that. VMs whose ESXi hosts lose the share
+      - Whether to withdraw or restrict the share even if VMs are registered on a datastore that it serves, or if a
+        server with a credential for its dataset cannot be queried. If an ESXi host loses access to the share, its VMs
         lose their disks.
     type: bool
     default: false
     version_added: 1.1.0
   aliases:
     description:
-      - Names and addresses under which ESXi hosts reach this storage host although it does not know them itself, for
-        example behind NAT. They tell which datastores the share serves before it is withdrawn or restricted.
+      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
+        that are not configured on this storage host, such as NAT addresses. The module uses them to find the datastores
+        that the share serves, before it withdraws or restricts the share.
     type: list
     elements: str
     default: []
     version_added: 1.1.0
 notes:
-  - The module runs on the storage host, as root.
-  - A datastore is one file system for ESXi. Datasets below O(path) are not visible through the share, in whose place
-    ESXi sees empty directories. Share each dataset that is to hold VMs, and mount each as a datastore of its own.
-  - NFS 3 and NFS 4.1 both find the share under O(path). A root of NFS version 4 (C(fsid=0)) is not needed; when another
-    entry sets one elsewhere the module warns, because NFS 4.1 then does not find the share.
+  - The module must run on the storage host as root.
+  - For ESXi, a datastore is one file system. Child datasets below O(path) appear to ESXi as empty directories. Create a
+    separate share and datastore for each dataset that contains VMs.
+  - Both NFS 3 and NFS 4.1 clients use O(path) to mount the share. An NFS version 4 root (C(fsid=0)) is not needed. If
+    another entry sets such a root elsewhere, the module warns that NFS 4.1 clients cannot find the share.
 seealso:
   - module: quiesce.vmware_zfs.vmware_nfs_share_info
 """
 
 EXAMPLES = r"""
-- name: Share tank/vmware with the ESXi hosts
+- name: Export a dataset to the network of the ESXi hosts
   quiesce.vmware_zfs.vmware_nfs_share:
     path: /mnt/tank/vmware
     networks: [192.168.1.0/24]
     maproot_user: root
     maproot_group: wheel
 
-- name: Share templates, for reading only, with two hosts
+- name: Export templates read-only to two hosts
   quiesce.vmware_zfs.vmware_nfs_share:
     path: /mnt/tank/templates
     hosts: [esxi01.example.com, esxi02.example.com]
     maproot_user: root
     read_only: true
 
-- name: Stop exporting it for a while
+- name: Stop the export but keep the share's file
   quiesce.vmware_zfs.vmware_nfs_share:
     path: /mnt/tank/vmware
     networks: [192.168.1.0/24]
     maproot_user: root
     enabled: false
 
-- name: Remove the share; the dataset stays
+- name: Remove the share and keep the dataset
   quiesce.vmware_zfs.vmware_nfs_share:
     path: /mnt/tank/vmware
     state: absent
@@ -165,35 +171,35 @@ EXAMPLES = r"""
 
 RETURN = r"""
 share:
-  description: The share as it is now, or would be in check mode; V(null) with O(state=absent).
+  description: The share after the change, or as it would be in check mode. V(null) with O(state=absent).
   returned: success
   type: dict
   contains:
     path:
-      description: The directory that is exported.
+      description: The exported directory.
       type: str
       sample: /mnt/tank/vmware
     clients:
-      description: The networks and hosts that may mount it.
+      description: The networks and hosts that can mount the share.
       type: list
       elements: str
       sample: [192.168.1.0/24]
     options:
-      description: Their options, as in exports(5).
+      description: The export options of the clients, as in exports(5).
       type: list
       elements: str
       sample: ["sec=sys", "rw", "sync", "no_subtree_check", "mountpoint", "no_root_squash"]
     enabled:
-      description: Whether it is exported.
+      description: Whether the share is exported.
       type: bool
       sample: true
 dataset:
-  description: The dataset that it lies on; empty with O(state=absent).
+  description: The dataset of the share. Empty with O(state=absent).
   returned: success
   type: str
   sample: tank/vmware
 file:
-  description: The share's file.
+  description: The path of the share's file.
   returned: success
   type: str
   sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
@@ -261,7 +267,7 @@ def run(module):
 
 
 def ask_vsphere(module, server):
-    """Refuse to withdraw or restrict a share that VMs live on, as far as there are credentials to know."""
+    """Refuse to withdraw or restrict a share with registered VMs. Checks the servers of all stored credentials."""
     path = module.params["path"]
     with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
         stored = credentials.list_all()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_nfs_share_info
-short_description: List the NFS shares that this collection keeps
+short_description: List the NFS shares that this collection manages
 version_added: 1.0.0
 description:
-  - Lists the shares that M(quiesce.vmware_zfs.vmware_nfs_share) has written on the storage host, from their files in
-    C(/etc/exports.d). What others export is not listed.
+  - Lists the shares that M(quiesce.vmware_zfs.vmware_nfs_share) created on the storage host. The module reads their
+    files in C(/etc/exports.d). Other exports are not listed.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
@@ -24,36 +24,36 @@ seealso:
 EXAMPLES = r"""
 - name: List the shares
   quiesce.vmware_zfs.vmware_nfs_share_info:
-  register: found
+  register: result
 """
 
 RETURN = r"""
 shares:
-  description: The shares, sorted by the names of their files; empty when there are none.
+  description: The shares, sorted by file name. Empty if there are none.
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: The directory that is exported.
+      description: The exported directory.
       type: str
       sample: /mnt/tank/vmware
     clients:
-      description: The networks and hosts that may mount it.
+      description: The networks and hosts that can mount the share.
       type: list
       elements: str
       sample: [192.168.1.0/24]
     options:
-      description: Their options, as in exports(5).
+      description: The export options of the clients, as in exports(5).
       type: list
       elements: str
       sample: ["sec=sys", "rw", "sync", "no_subtree_check", "mountpoint", "no_root_squash"]
     enabled:
-      description: Whether it is exported.
+      description: Whether the share is exported.
       type: bool
       sample: true
     file:
-      description: The share's file.
+      description: The path of the share's file.
       type: str
       sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
 """

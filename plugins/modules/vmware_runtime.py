@@ -7,22 +7,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_runtime
-short_description: Have the storage host's own runtime, which works without a controller
+short_description: Install the runtime that lets a storage host work without a controller
 version_added: 1.0.0
 description:
-  - Keeps on the storage host what it needs to take and to recover coordinated snapshots by itself; a virtual
-    environment with pyVmomi and cryptography in C(/opt/vmware-zfs/venv), a copy of this collection's engine in
-    C(/opt/vmware-zfs/engine), and the command C(/usr/local/bin/vmware-zfs).
-  - The role P(quiesce.vmware_zfs.runtime#role) calls this module, and adds the systemd units that use the command.
-  - A new engine replaces the old one in one step. What runs stays with the engine that it began with, whose copy is
-    kept until nobody uses it.
-  - The state, which is credentials, key and journal, is never touched.
+  - Installs the software that the storage host needs to take and recover coordinated snapshots without a controller. It
+    consists of a virtual environment with pyVmomi and cryptography in C(/opt/vmware-zfs/venv), a copy of this
+    collection's engine in C(/opt/vmware-zfs/engine), and the command C(/usr/local/bin/vmware-zfs).
+  - The role P(quiesce.vmware_zfs.runtime#role) calls this module and adds the systemd units that use the command.
+  - A new engine replaces the old one in one step. A running process continues with the engine that it started with. The
+    copy of that engine is kept until no process uses it.
+  - The module never changes the state, which consists of the credentials, the key and the journal.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
 requirements:
-  - Python 3.9 or later with the module venv, on the storage host
+  - Python 3.9 or later with the C(venv) module, on the storage host
 attributes:
   check_mode:
     support: full
@@ -33,25 +33,27 @@ attributes:
 options:
   state:
     description:
-      - V(present) has the runtime as this collection brings it.
-      - V(absent) removes virtual environment, engine and command. It refuses while a run is alive, and while the
-        journal knows of VMware snapshots that are left or watched, because nobody on this host could remove them any
-        more.
+      - V(present) installs the runtime of this collection, or updates it.
+      - V(absent) removes the virtual environment, the engine and the command. The module fails while a run is active.
+        It also fails while the journal lists VMware snapshots that are left or watched, because this host could no
+        longer remove them.
     type: str
     choices: [present, absent]
     default: present
   python:
-    description: The Python that the virtual environment is made with, where there is none that runs.
+    description: The Python to create the virtual environment with. It is used only if there is no working environment.
     type: path
     default: /usr/bin/python3
   wheels:
     description:
-      - A folder of wheels on the storage host to install the libraries from, for a host that reaches no package index.
-      - When left out they come from the index that pip on that host is configured for.
+      - A directory of wheels on the storage host. Use this to install the libraries on a host without access to a
+        package index.
+      - If not set, pip installs the libraries from the package index that is configured on the host.
     type: path
   force:
     description:
-      - Whether O(state=absent) also removes it while VMware snapshots may be left. While a run is alive it never does.
+      - Whether O(state=absent) removes the runtime even if VMware snapshots may be left. It never removes the runtime
+        while a run is active.
     type: bool
     default: false
 seealso:
@@ -59,10 +61,10 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have the runtime, with libraries from the package index
+- name: Install the runtime with libraries from the package index
   quiesce.vmware_zfs.vmware_runtime:
 
-- name: Have the runtime on a host without a package index
+- name: Install the runtime on a host without a package index
   quiesce.vmware_zfs.vmware_runtime:
     wheels: /var/cache/vmware-zfs-wheels
 
@@ -73,17 +75,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 engine:
-  description: What tells this engine from another one, a hash of its files. Empty when it was removed.
+  description: The hash of the engine's files, which identifies its version. Empty if the engine was removed.
   returned: success
   type: str
   sample: 3f2a9c0d41be77e5
 libraries:
-  description: Versions of the libraries in the virtual environment; in check mode those that are there now.
+  description: The versions of the libraries in the virtual environment. In check mode, the current versions.
   returned: success
   type: dict
   sample: {"pyVmomi": "8.0.3.0.1", "cryptography": "42.0.5"}
 missing:
-  description: The libraries that were missing or too old, each with the oldest version that will do.
+  description: The libraries that were missing or too old, each with the minimum version.
   returned: success
   type: list
   elements: str
@@ -129,7 +131,7 @@ SPEC = ArgumentSpec(
 
 
 def run(module):
-    os.umask(0o022)  # whatever the login's is: for everyone to read, for root to change
+    os.umask(0o022)  # everyone can read the files, only root can change them
     environment = PythonEnvironment(ENVIRONMENT)
     copy = EngineCopy(ENGINE, COMMAND, environment.python)
     change = present if module.params["state"] == "present" else absent
@@ -162,7 +164,7 @@ def present(module, environment, copy):
 
 
 def absent(module, environment, copy):
-    refuse_while_alive(Locks(Paths.from_environment().lock_dir))  # the role asks so before it stops the first timer
+    refuse_while_alive(Locks(Paths.from_environment().lock_dir))  # the role checks this before it stops a timer
     if not module.params["force"]:
         refuse_while_left()
     there = {"environment": ENVIRONMENT.exists(), "engine": ENGINE.exists(), "command": COMMAND.exists()}
@@ -181,7 +183,7 @@ def absent(module, environment, copy):
 
 @contextmanager
 def nobody_at_work():
-    """Change what processes import only while no run is alive, and keep recovery from starting meanwhile."""
+    """Require that no run is active, and hold the recovery lock while the files that processes import change."""
     locks = Locks(Paths.from_environment().lock_dir)
     with locks.recovery(timeout=60.0):
         refuse_while_alive(locks)
@@ -191,8 +193,8 @@ def nobody_at_work():
 def refuse_while_alive(locks):
     for holder in locks.holders():
         raise InputError(
-            f"The run {holder.run} (process {holder.pid}) works on {holder.dataset} since {holder.since}",
-            "Try again when it has ended; 'vmware-zfs status' tells",
+            f"The run {holder.run} (process {holder.pid}) has been active on {holder.dataset} since {holder.since}",
+            "Try again after the run has ended; 'vmware-zfs status' shows active runs",
         )
 
 
@@ -201,10 +203,10 @@ def refuse_while_left():
         left = Journal(database).open_entries()
     if left:
         raise InputError(
-            f"{counted(len(left), 'VMware snapshot')} may be left or still come to be, first '{left[0].name}' of the VM"
-            f" '{printable(left[0].vm_name, 80)}' on {left[0].hostname},"
-            " which only the runtime on this host would remove",
-            "Run 'vmware-zfs recover' until 'vmware-zfs status' tells of none, or set force",
+            f"{counted(len(left), 'VMware snapshot')} may be left or still appear, for example '{left[0].name}' of the"
+            f" VM '{printable(left[0].vm_name, 80)}' on {left[0].hostname}, and only the runtime on this host can"
+            " remove them",
+            "Run 'vmware-zfs recover' until 'vmware-zfs status' lists none, or set force",
         )
 
 

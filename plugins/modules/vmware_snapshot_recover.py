@@ -7,19 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_snapshot_recover
-short_description: Remove VMware snapshots that an interrupted run left behind
+short_description: Remove leftover VMware snapshots of interrupted runs
 version_added: 1.0.0
 description:
-  - Removes the VMware snapshots of coordinated runs that are no longer alive, because they were killed or their host
-    lost power. They are known from the journal on the storage host, and with O(scan=true) from vSphere as well.
-  - Each is removed by managed object ID, without its children, and looked for afterwards. A VM that moved or was
-    renamed is followed, one that is gone is accepted.
-  - A VM that was registered anew and is off may be a restored one, which has to be reverted to the VMware snapshot. It
-    is left alone and listed under RV(left).
-  - It also writes the consistency records that an interrupted run had finished, but not written to its ZFS snapshots.
-  - Nothing else is touched, neither a VMware snapshot of somebody else nor one of a run that is alive.
-  - The module fails when something is left, and says what and why. What is only RV(watched) is no failure. The command
-    C(vmware-zfs status) says the same.
+  - Removes the VMware snapshots of interrupted coordinated runs. A run is interrupted if its process was killed or the
+    host lost power, for example. The module finds the VMware snapshots in the journal on the storage host and, with
+    O(scan=true), in vSphere.
+  - Each VMware snapshot is removed by managed object ID, without its children. The module then verifies that it is
+    gone. VMs that were moved or renamed are found. VMs that no longer exist are ignored.
+  - If a VM was registered again and is powered off, it may be a restored VM that still has to be reverted to the VMware
+    snapshot. The module does not remove this snapshot and lists it in RV(left).
+  - The module also writes the consistency records that an interrupted run completed but did not write to its ZFS
+    snapshots.
+  - The module does not remove other VMware snapshots, nor those of active runs.
+  - The module fails if VMware snapshots remain, and lists them with the reasons. VMware snapshots that are only
+    RV(watched) are not a failure. The command C(vmware-zfs status) shows the same information.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.runtime
@@ -29,7 +31,7 @@ author:
 attributes:
   check_mode:
     support: full
-    details: Logs in and lists what would be removed. Records that would be written are not listed.
+    details: The module logs in and lists the VMware snapshots to remove. It does not list the records to write.
   diff_mode:
     support: none
   idempotent:
@@ -37,14 +39,15 @@ attributes:
 options:
   scan:
     description:
-      - Whether to search every VM of the stored credentials' servers for VMware snapshots that carry this storage
-        host's mark, for after the state database was lost.
-      - One that carries a former identity of this host, of before its disk was cloned or restored elsewhere, is removed
-        only if the journal knows its run. Otherwise a clone may need it, and it is listed under RV(left).
+      - Whether to search every VM on the servers of the stored credentials for VMware snapshots of this storage host.
+        Use this after the state database was lost.
+      - The storage host gets a new identity if its disk is cloned or restored on another machine. A VMware snapshot
+        with a former identity is removed only if its run is in the journal. Otherwise the other machine may still need
+        it, and it is listed in RV(left).
     type: bool
     default: false
   lock_timeout:
-    description: Seconds to wait for another recovery.
+    description: The maximum time in seconds to wait for another recovery.
     type: float
     default: 60.0
 seealso:
@@ -52,23 +55,23 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Remove what interrupted runs left
+- name: Remove the VMware snapshots of interrupted runs
   quiesce.vmware_zfs.vmware_snapshot_recover:
 
-- name: Search vSphere too, after the storage host was restored from a backup
+- name: Also search vSphere after the storage host was restored from a backup
   quiesce.vmware_zfs.vmware_snapshot_recover:
     scan: true
 """
 
 RETURN = r"""
 removed:
-  description: The VMware snapshots that were removed, or would be in check mode.
+  description: The VMware snapshots that were removed, or would be removed in check mode.
   returned: success or failure
   type: list
   elements: dict
   contains: &item
     run_id:
-      description: The run that left it.
+      description: The ID of the run that created the VMware snapshot.
       type: str
       sample: 20260131T020000-1f2e3d4c
     server:
@@ -76,62 +79,62 @@ removed:
       type: str
       sample: vcenter.example.com
     vm:
-      description: Name of the VM, as it was then.
+      description: The name of the VM at the time of the run.
       type: str
       sample: mail
     moid:
-      description: Managed object ID of the VM.
+      description: The managed object ID of the VM.
       type: str
       sample: vm-61
     vmware_snapshot:
-      description: Name of the VMware snapshot.
+      description: The name of the VMware snapshot.
       type: str
       sample: vmware-zfs 20260131T020000-1f2e3d4c
     vmware_snapshot_moid:
-      description: Managed object ID of the VMware snapshot, empty where it was not known.
+      description: The managed object ID of the VMware snapshot. Empty if it is not known.
       type: str
       sample: snapshot-14
     reason:
-      description: What there is to say of it.
+      description: The reason why it remains or is watched, or other information.
       type: str
       sample: ""
 left:
   description:
-    - The VMware snapshots that are still there, or may be, each with the reason.
-    - Also those that were removed, but whose removal left disks that need consolidation.
+    - The VMware snapshots that still exist, or may still exist, each with the reason.
+    - The list also contains VMware snapshots that were removed but whose VM needs disk consolidation.
   returned: success or failure
   type: list
   elements: dict
   contains: *item
 watched:
   description:
-    - The VMware snapshots that are not there, but may come to be because nobody saw their creation end, or come back
-      with their VM, which is not there either.
-    - They are looked for again by each recovery, until they have been absent for half an hour. Nothing has to be done
-      about them.
-    - In check mode those that were watched before and are not there.
+    - The VMware snapshots that do not exist but may still appear. Either the end of their creation is unknown, or their
+      VM is missing and may return.
+    - Each recovery checks for them until they have been absent for half an hour. No action is required.
+    - In check mode, the VMware snapshots that were already watched and do not exist.
   returned: success or failure
   type: list
   elements: dict
   contains: *item
 sealed:
   description:
-    - ZFS snapshots whose consistency record was written now.
-    - The interrupted run had finished the record, and kept it in the journal.
+    - The ZFS snapshots whose consistency record was written by this call.
+    - The interrupted run had completed the record and stored it in the journal.
   returned: success or failure
   type: list
   elements: str
   sample: []
 lowered:
   description:
-    - ZFS snapshots of release 1.0.0 whose consistency record was lowered because it said more than is known.
-    - This release never lowers a record of its own.
+    - The ZFS snapshots of release 1.0.0 whose consistency record was changed to a lower level, because the higher level
+      was not verified.
+    - The current release never reduces the level of a record that it wrote.
   returned: success or failure
   type: list
   elements: str
   sample: []
 problems:
-  description: What else could not be settled, one sentence each.
+  description: Other problems that the recovery could not solve, one sentence each.
   returned: success or failure
   type: list
   elements: str

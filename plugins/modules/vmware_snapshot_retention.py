@@ -7,20 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_snapshot_retention
-short_description: Destroy the ZFS snapshots of snapshot tasks whose lifetime is over
+short_description: Destroy expired ZFS snapshots of snapshot tasks
 version_added: 1.0.0
 description:
-  - Does now what every run of a snapshot task does at its end. In check mode it says what would be destroyed, and why
-    the rest stays.
-  - Only ZFS snapshots that carry the task's own property are destroyed, by exact name, and only when their lifetime is
-    over by their creation time. One that is held, has a clone or is in use stays, and so do, on every dataset, the
-    newest one and the newest one that is complete. Those of a run that has not ended stay, too.
-  - A snapshot stays when its property was received, or when the task does not take its dataset, because that is
-    excluded or below a task that is not recursive.
-  - One that is dated in the future, because a clock was wrong, stays until its time is over. It counts neither as the
-    newest nor as the newest that is complete.
-  - When more than the lifetime has passed by the clock since the task's last turn, and turns were missed, nothing of
-    the task is destroyed this time, because the clock may be wrong. The next call destroys it.
+  - Applies the retention of snapshot tasks now. Every run of a snapshot task does the same at its end. In check mode,
+    the module lists the ZFS snapshots to destroy, and the reason for each one that is kept.
+  - A ZFS snapshot is destroyed only if it has the task's property and its lifetime has expired. The lifetime starts at
+    the creation time. Snapshots are destroyed by exact name.
+  - A ZFS snapshot is kept if it is held, has a clone or is in use. On every dataset, the newest snapshot and the newest
+    complete snapshot are kept. Snapshots of a run that has not ended are also kept.
+  - A ZFS snapshot is kept if its property was received, or if the task does not snapshot its dataset because the
+    dataset is excluded or the task is not recursive.
+  - A ZFS snapshot that is dated in the future, because the clock was wrong, is kept until it expires. It does not count
+    as the newest or the newest complete snapshot.
+  - If more time than the lifetime has passed since the task's last run, and runs were missed, the clock may be wrong.
+    In this case, no ZFS snapshot of the task is destroyed. The next call destroys the expired ones.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.state
@@ -35,44 +36,44 @@ attributes:
     support: full
 options:
   id:
-    description: The snapshot task; all of them when it is left out.
+    description: The ID of the snapshot task. If not set, the module applies the retention of all snapshot tasks.
     type: int
 seealso:
   - module: quiesce.vmware_zfs.vmware_snapshot_task
 """
 
 EXAMPLES = r"""
-- name: See what would go, and why the rest stays
+- name: Show which ZFS snapshots would be destroyed, and why the others are kept
   quiesce.vmware_zfs.vmware_snapshot_retention:
   check_mode: true
-  register: judged
+  register: retention
 
-- name: Make room, now
+- name: Destroy the expired ZFS snapshots of one snapshot task
   quiesce.vmware_zfs.vmware_snapshot_retention:
     id: 1
 """
 
 RETURN = r"""
 destroyed:
-  description: The ZFS snapshots that were destroyed, or would be in check mode.
+  description: The ZFS snapshots that were destroyed, or would be destroyed in check mode.
   returned: success
   type: list
   elements: str
   sample: [tank/vmware@auto-2026-01-31_02-00]
 kept:
-  description: The other ZFS snapshots of the tasks.
+  description: The ZFS snapshots of the tasks that were kept.
   returned: success
   type: list
   elements: dict
   contains:
     name:
-      description: The ZFS snapshot.
+      description: The name of the ZFS snapshot.
       type: str
       sample: tank/vmware@auto-2026-02-07_02-00
     reason:
-      description: Why it stays.
+      description: The reason why it was kept.
       type: str
-      sample: its lifetime is not over
+      sample: its lifetime has not expired
 """
 
 import time

@@ -10,15 +10,16 @@ module: vmware_snapshot_task
 short_description: Create, change or remove a scheduled coordinated snapshot
 version_added: 1.0.0
 description:
-  - A snapshot task takes a coordinated snapshot of a dataset at the times of its schedule, as
-    M(quiesce.vmware_zfs.vmware_coordinated_snapshot) does, and destroys its ZFS snapshots when their time is over. The
-    storage host does so by itself, with a systemd timer; no controller is needed.
-  - Only ZFS snapshots that this very task took are ever destroyed, by exact name, and only when their lifetime is over
-    by their creation time. One that is held or has a clone stays, and so do the newest one and the newest one that is
-    complete. Those of a run that has not ended stay, too. So does what was received, and what lies on a dataset that
-    the task does not take, because it is excluded or below a task that is not recursive.
-  - The options are the whole task. One that is left out takes the default that is named, also when another value is
-    stored. Only with O(id) an option that is left out stays as it is.
+  - A snapshot task takes coordinated snapshots of a dataset on a schedule, as
+    M(quiesce.vmware_zfs.vmware_coordinated_snapshot) does, and destroys its expired ZFS snapshots. It runs on the
+    storage host with a systemd timer and needs no controller.
+  - A task destroys only its own ZFS snapshots, by exact name, and only after their lifetime has expired. The lifetime
+    starts at the creation time. Snapshots that are held or have a clone are kept. The newest snapshot, the newest
+    complete snapshot, and the snapshots of a run that has not ended are also kept.
+  - Received snapshots are kept, and so are snapshots of datasets that the task does not snapshot because they are
+    excluded or the task is not recursive.
+  - The options describe the complete task. An option that is not set returns to its default, even if another value is
+    stored. If O(id) is set, every option that is not set keeps its stored value.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.state
@@ -29,167 +30,181 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Shows the settings and the timer's unit file.
+    details: The diff shows the settings and the unit file of the timer.
   idempotent:
     support: full
 options:
   state:
     description:
-      - V(present) creates the task and its timer, or changes them where they differ from the options.
-      - V(absent) removes both. The ZFS snapshots of the task stay, and are not destroyed by anyone from then on.
+      - V(present) creates the task and its timer, or changes them if they differ from the options.
+      - V(absent) removes both. The ZFS snapshots of the task are kept, and are no longer destroyed automatically.
     type: str
     choices: [present, absent]
     default: present
   id:
     description:
-      - The task to change or remove, as M(quiesce.vmware_zfs.vmware_snapshot_task_info) lists it. Only the options that
-        are given change.
-      - Without it, O(dataset) and O(naming_schema) together say which task is meant.
+      - The ID of the task to change or remove. M(quiesce.vmware_zfs.vmware_snapshot_task_info) lists the IDs. Only the
+        options that are set change.
+      - If not set, O(dataset) and O(naming_schema) identify the task.
     type: int
   dataset:
-    description: The dataset to snapshot, as C(zfs list) shows it.
+    description: The name of the dataset to snapshot, as shown by C(zfs list).
     type: str
   recursive:
-    description: Whether the datasets below O(dataset) are snapshotted too, in the same step. V(false) by default.
+    description:
+      - Whether to also snapshot the child datasets of O(dataset), in the same atomic step. The default is V(false).
     type: bool
   exclude:
     description:
-      - Datasets below O(dataset) to leave out, with what lies below them, when O(recursive=true).
-      - Exclude volumes that no VM uses, such as swap. The record of a volume that no datastore of a stored credential
-        accounts for is V(crash) and not complete.
+      - The child datasets of O(dataset) to exclude, with their own child datasets. Used with O(recursive=true).
+      - Exclude volumes that no VM uses, such as swap. If no datastore of a stored credential accounts for a volume, its
+        record is V(crash) and not complete.
     type: list
     elements: str
   lifetime_value:
-    description: How long the snapshots are kept, in units of O(lifetime_unit). V(2) by default.
+    description: The lifetime of the snapshots, in units of O(lifetime_unit). The default is V(2).
     type: int
   lifetime_unit:
-    description: The unit of O(lifetime_value); a month has 30 days, a year 365. V(WEEK) by default.
+    description:
+      - The unit of O(lifetime_value). A month has 30 days, a year has 365 days. The default is V(WEEK).
     type: str
     choices: [HOUR, DAY, WEEK, MONTH, YEAR]
   naming_schema:
     description:
-      - Names of the snapshots, with the parts of a date as C(strftime) knows them, in the storage host's time.
-      - Must hold C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s). V(auto-%Y-%m-%d_%H-%M) by default.
-      - A name that is taken, as when clocks go back, gets the seconds since 1970 behind it.
-      - Beside the parts of a date it holds letters, digits, blanks and C(_-.:), as ZFS takes no others. So C(%z) is
-        refused, whose C(+) ZFS does not take; leave it out, or use C(%s).
+      - The names of the snapshots with C(strftime) date codes, in the storage host's local time.
+      - It must contain C(%Y), C(%m), C(%d), C(%H) and C(%M), or C(%s). The default is V(auto-%Y-%m-%d_%H-%M).
+      - If a name is already in use, for example because the clock was set back, the seconds since 1970 are appended to
+        it.
+      - Other allowed characters are letters, digits, spaces and C(_-.:). C(%z) is not allowed, because it produces a
+        C(+), which ZFS does not accept. Use C(%s) instead, or omit the time zone.
     type: str
   schedule:
     description:
-      - When the task runs, in the storage host's local time, as crontab has it (numbers, names, ranges, lists, steps).
-      - When O(schedule.dom) and O(schedule.dow) are both restricted, a day matches if either does.
-      - A run that was missed because the storage host was off is made up for once, after its start.
-      - A schedule is one value. Fields that are left out take their defaults, so O(schedule.hour=2) alone is 02:00
-        every day, whatever was stored before. Without any schedule a task runs every hour.
+      - The times at which the task runs, in the storage host's local time. The syntax is that of crontab (numbers,
+        names, ranges, lists and steps).
+      - If both O(schedule.dom) and O(schedule.dow) are restricted, a day matches if either of them matches.
+      - If the storage host was off when the task was due, the task runs once after the host starts.
+      - The schedule is one value. A suboption that is not set takes its default, so O(schedule.hour=2) alone means
+        02:00 every day, even if another schedule is stored. Without a schedule, the task runs every hour.
     type: dict
     suboptions:
       minute:
-        description: Minutes, 0 to 59.
+        description: The minutes, 0 to 59.
         type: str
         default: "00"
       hour:
-        description: Hours, 0 to 23.
+        description: The hours, 0 to 23.
         type: str
         default: "*"
       dom:
-        description: Days of the month, 1 to 31.
+        description: The days of the month, 1 to 31.
         type: str
         default: "*"
       month:
-        description: Months, 1 to 12 or jan to dec.
+        description: The months, 1 to 12 or jan to dec.
         type: str
         default: "*"
       dow:
-        description: Days of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat.
+        description: The days of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat.
         type: str
         default: "*"
       begin:
-        description: Time of day (HH:MM) before which it does not run.
+        description: The earliest time of day (HH:MM) at which the task runs.
         type: str
         default: "00:00"
       end:
-        description: Time of day (HH:MM) after which it does not run.
+        description: The latest time of day (HH:MM) at which the task runs.
         type: str
         default: "23:59"
   jitter:
     description:
-      - Within how many seconds after its due minute a run begins. V(30) by default, so that storage hosts with equal
-        schedules do not all turn to a vCenter in the same second; V(0) is that second. A fleet needs about 30 seconds
-        for each 1,000 VMs that its hosts snapshot on one vCenter.
-      - Each host has its own place in that time and keeps it, by its machine ID (C(/etc/machine-id)) and the task's id.
-        Hosts cloned with one machine ID would all have the same. Before systemd 247 the place is another for each run.
-      - The snapshot is named after the due minute, however late its place is.
-      - At most V(3600), and at least five seconds less than the time between two runs.
+      - The maximum delay in seconds between the due minute and the start of a run. The default is V(30). The delay
+        keeps storage hosts with the same schedule from connecting to a vCenter in the same second. V(0) means no delay.
+      - If several storage hosts use one vCenter, allow about 30 seconds for each 1,000 VMs that they snapshot on it.
+      - The delay of a task on a host is always the same. It depends on the host's machine ID (C(/etc/machine-id)) and
+        the ID of the task. Hosts that were cloned with the same machine ID have the same delay. Before systemd 247, the
+        delay is different for each run.
+      - The name of the snapshot contains the due minute, whatever the delay.
+      - The maximum is V(3600). The delay must be at least five seconds shorter than the time between two runs.
     type: int
   enabled:
-    description: Whether the task runs by itself. V(true) by default.
+    description: Whether the task runs on its schedule. The default is V(true).
     type: bool
   allow_empty:
-    description: Whether to take a snapshot also when nothing was written since the task's last one. V(true) by default.
+    description:
+      - Whether to take a snapshot even if nothing was written since the task's last snapshot. The default is V(true).
     type: bool
   vmware_sync:
     description:
-      - Whether the VMs on the dataset are quiesced. V(true) by default.
-      - V(false) takes plain ZFS snapshots. They carry the property C(quiesce.vmware_zfs:mode=plain) and are always
-        V(crash).
+      - Whether to quiesce the VMs on the dataset. The default is V(true).
+      - V(false) takes plain ZFS snapshots. They have the property C(quiesce.vmware_zfs:mode=plain) and their level is
+        always V(crash).
     type: bool
   tolerate_incomplete:
     description:
-      - Whether a turn succeeds when a VM of its snapshot was not quiesced, or a server could not take part. V(false) by
-        default.
-      - With V(false) C(vmware-zfs run) takes the snapshot, applies retention, and then ends with the exit status 3. The
-        service of the task fails, and its log has a warning with each VM and the reason.
-      - VMs that are powered off or named in O(exclude_vms) are no reason to fail.
+      - Whether a run succeeds if a VM was not quiesced or a server did not take part. The default is V(false).
+      - If V(false), C(vmware-zfs run) takes the snapshot, applies the retention, and exits with status 3. The systemd
+        service of the task fails. Its log contains a warning for each VM, with the reason.
+      - VMs that are powered off or listed in O(exclude_vms) do not make the run fail.
     type: bool
   on_quiesce_failure:
     description:
-      - What to do with a VM that cannot be quiesced, as in M(quiesce.vmware_zfs.vmware_coordinated_snapshot).
-        V(crash_consistent) by default.
+      - What to do with a VM that cannot be quiesced. See M(quiesce.vmware_zfs.vmware_coordinated_snapshot) for the
+        choices. The default is V(crash_consistent).
     type: str
     choices: [crash_consistent, skip, fail]
   on_vm_failure:
     description:
-      - What to do when no VMware snapshot can be taken of a VM, or when a server or datastore cannot be asked, as in
-        M(quiesce.vmware_zfs.vmware_coordinated_snapshot). V(continue) by default.
+      - What to do if the VMware snapshot of a VM fails, or if a server or datastore cannot be queried. See
+        M(quiesce.vmware_zfs.vmware_coordinated_snapshot) for the choices. The default is V(continue).
     type: str
     choices: [continue, fail]
   exclude_vms:
     description:
-      - VMs to leave alone, each by name (shell patterns allowed), instance UUID or managed object ID.
-      - A VM that the account may not read can be excluded by its managed object ID only.
+      - The VMs to exclude from quiescing, by name (shell patterns are allowed), instance UUID or managed object ID.
+      - A VM that the account cannot read can only be excluded by its managed object ID.
     type: list
     elements: str
   vm_timeout:
-    description: Seconds within which the VMware snapshot of one VM must be ready. V(300) by default.
+    description: The maximum time in seconds to create the VMware snapshot of one VM. The default is V(300).
     type: float
   max_hold:
-    description: Seconds after which the VMs are released, whether the ZFS snapshot was taken or not. V(900) by default.
+    description:
+      - The maximum time in seconds to hold the VMs. After this time, the VMs are released even if the ZFS snapshot has
+        not been taken. The default is V(900).
     type: float
   wave_size:
     description:
-      - Take the datasets in waves of at most so many VMs, each with an instant of its own; no dataset is ever cut. See
-        M(quiesce.vmware_zfs.vmware_coordinated_snapshot). V(0) by default, which means one instant for all.
+      - Snapshot the datasets in waves of at most this many VMs. The ZFS snapshots of different waves are taken at
+        different times. A dataset always belongs to one wave. See M(quiesce.vmware_zfs.vmware_coordinated_snapshot).
+      - The default is V(0), which takes all ZFS snapshots at the same time.
     type: int
   limit_per_vcenter:
-    description: VMware snapshots that one server creates or removes at the same time, at most. V(32) by default.
+    description:
+      - The maximum number of VMware snapshots to create or remove at the same time on a vCenter or ESXi host. The
+        default is V(32).
     type: int
   limit_per_host:
-    description: VMware snapshots that are created or removed at the same time on one ESXi host. V(8) by default.
+    description:
+      - The maximum number of VMware snapshots to create or remove at the same time on each ESXi host of a vCenter. The
+        default is V(8).
     type: int
   lock_timeout:
     description:
-      - Seconds to wait for another run over the same, an upper or a lower dataset. V(3600) by default, so that tasks of
-        the same minute run one after the other.
+      - The maximum time in seconds to wait for another run on the same dataset, a parent or a child dataset. The
+        default is V(3600), so that tasks that are due in the same minute run one after the other.
     type: float
   aliases:
-    description: Names and addresses by which ESXi hosts know this storage host although it does not know them itself.
+    description:
+      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
+        that are not configured on this storage host, such as NAT addresses.
     type: list
     elements: str
   connect_timeout:
-    description: Seconds that connecting to a server may take. V(15) by default.
+    description: The maximum time in seconds to connect to a server. The default is V(15).
     type: float
   call_timeout:
-    description: Seconds that a server may take to answer any one call. V(60) by default.
+    description: The maximum time in seconds to wait for the response to an API call. The default is V(60).
     type: float
 seealso:
   - module: quiesce.vmware_zfs.vmware_snapshot_task_info
@@ -198,7 +213,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Snapshot the VMs every night, keep a week
+- name: Take a snapshot every night and keep it for a week
   quiesce.vmware_zfs.vmware_snapshot_task:
     dataset: tank/vmware
     recursive: true
@@ -213,7 +228,7 @@ EXAMPLES = r"""
       dow: "*"
     vmware_sync: true
 
-- name: Beside it, one on the first of each month, kept for a year
+- name: Take another snapshot on the first day of each month and keep it for a year
   quiesce.vmware_zfs.vmware_snapshot_task:
     dataset: tank/vmware
     recursive: true
@@ -225,7 +240,7 @@ EXAMPLES = r"""
       hour: "1"
       dom: "1"
 
-- name: In a fleet of hosts with one schedule and 20,000 VMs on one vCenter, begin within the ten minutes from 02:00 on
+- name: Distribute the runs of many hosts with 20,000 VMs on one vCenter over ten minutes
   quiesce.vmware_zfs.vmware_snapshot_task:
     dataset: tank/vmware
     naming_schema: nightly-%Y-%m-%d_%H-%M
@@ -234,7 +249,7 @@ EXAMPLES = r"""
       hour: "2"
     jitter: 600
 
-- name: Stop the first one until it is applied again
+- name: Disable the task with the ID 1
   quiesce.vmware_zfs.vmware_snapshot_task:
     id: 1
     enabled: false
@@ -242,35 +257,35 @@ EXAMPLES = r"""
 
 RETURN = r"""
 task:
-  description: The task, or the one that was removed; V(null) when there was none to remove.
+  description: The task, or the task that was removed. V(null) if there was nothing to remove.
   returned: success
   type: dict
   contains:
     id:
-      description: Its id; V(null) when check mode would create it.
+      description: The ID of the task. V(null) if check mode would create it.
       type: int
       sample: 1
     key:
       description:
-        - What the ZFS snapshots of the task carry in the property C(quiesce.vmware_zfs:task).
-        - V(null) when check mode would create it.
+        - The value of the property C(quiesce.vmware_zfs:task) on the ZFS snapshots of the task.
+        - V(null) if check mode would create it.
       type: str
       sample: 3f0c4e6b9a5d2871
     dataset:
-      description: The dataset.
+      description: The name of the dataset.
       type: str
       sample: tank/vmware
     recursive:
-      description: Whether the datasets below it are snapshotted too.
+      description: Whether the child datasets are also snapshotted.
       type: bool
       sample: true
     exclude:
-      description: Datasets below it that are left out.
+      description: The child datasets that are excluded.
       type: list
       elements: str
       sample: []
     lifetime_value:
-      description: How long its snapshots are kept, in units of RV(task.lifetime_unit).
+      description: The lifetime of its snapshots, in units of RV(task.lifetime_unit).
       type: int
       sample: 1
     lifetime_unit:
@@ -278,23 +293,23 @@ task:
       type: str
       sample: WEEK
     naming_schema:
-      description: How its snapshots are named.
+      description: The naming schema of its snapshots.
       type: str
       sample: auto-%Y-%m-%d_%H-%M
     schedule:
-      description: When it runs.
+      description: The schedule of the task.
       type: dict
       sample: {minute: "0", hour: "0", dom: "*", month: "*", dow: "*", begin: "00:00", end: "23:59"}
     jitter:
-      description: Within how many seconds after its due minute a run begins.
+      description: The maximum delay in seconds between the due minute and the start of a run.
       type: int
       sample: 30
     enabled:
-      description: Whether it runs by itself.
+      description: Whether the task runs on its schedule.
       type: bool
       sample: true
     allow_empty:
-      description: Whether it also takes a snapshot when nothing was written since its last one.
+      description: Whether the task takes a snapshot even if nothing was written since its last snapshot.
       type: bool
       sample: true
     vmware_sync:
@@ -302,65 +317,65 @@ task:
       type: bool
       sample: true
     tolerate_incomplete:
-      description: Whether a turn succeeds also when its snapshot is not complete.
+      description: Whether a run succeeds even if its snapshot is not complete.
       type: bool
       sample: false
     on_quiesce_failure:
-      description: What it does with a VM that cannot be quiesced.
+      description: What the task does with a VM that cannot be quiesced.
       type: str
       sample: crash_consistent
     on_vm_failure:
-      description: What it does when no VMware snapshot can be taken of a VM.
+      description: What the task does if the VMware snapshot of a VM fails.
       type: str
       sample: continue
     exclude_vms:
-      description: VMs that it leaves alone.
+      description: The VMs that are excluded from quiescing.
       type: list
       elements: str
       sample: []
     vm_timeout:
-      description: Seconds within which the VMware snapshot of one VM must be ready.
+      description: The maximum time in seconds to create the VMware snapshot of one VM.
       type: float
       sample: 300.0
     max_hold:
-      description: Seconds after which the VMs are released.
+      description: The maximum time in seconds to hold the VMs.
       type: float
       sample: 900.0
     wave_size:
-      description: VMs that are held at the same time at most, 0 for all.
+      description: The maximum number of VMs in a wave. V(0) means that all VMs are held at the same time.
       type: int
       sample: 0
     limit_per_vcenter:
-      description: VMware snapshots at a time on one vCenter.
+      description: The maximum number of VMware snapshots at the same time on a vCenter.
       type: int
       sample: 32
     limit_per_host:
-      description: VMware snapshots at a time on one ESXi host.
+      description: The maximum number of VMware snapshots at the same time on an ESXi host.
       type: int
       sample: 8
     lock_timeout:
-      description: Seconds that it waits for another run.
+      description: The maximum time in seconds to wait for another run.
       type: float
       sample: 3600.0
     aliases:
-      description: Further names and addresses of the storage host.
+      description: Additional host names and IP addresses of the storage host.
       type: list
       elements: str
       sample: []
     connect_timeout:
-      description: Seconds that connecting to a server may take.
+      description: The maximum time in seconds to connect to a server.
       type: float
       sample: 15.0
     call_timeout:
-      description: Seconds that a server may take to answer a call.
+      description: The maximum time in seconds to wait for the response to an API call.
       type: float
       sample: 60.0
     created:
-      description: When it was stored first, in UTC; V(null) when check mode would create it.
+      description: The time of its creation in UTC. V(null) if check mode would create it.
       type: str
       sample: "2026-01-31T08:15:00Z"
     updated:
-      description: When it was changed last, in UTC; V(null) when check mode would create it.
+      description: The time of its last change in UTC. V(null) if check mode would create it.
       type: str
       sample: "2026-01-31T08:15:00Z"
 """
@@ -461,9 +476,9 @@ def run(module):
 
 
 def look_up(tasks, parameters):
-    """The stored task that is meant, or None. An id to change must exist; one to remove may be gone already."""
+    """Return the stored task that the options identify, or None. Raises if an id to change does not exist."""
     if parameters["id"] is None:
-        schema = parameters["naming_schema"]  # not checked: also a task of an older release can be removed
+        schema = parameters["naming_schema"]  # not checked, so that a task of an older release can be removed
         return tasks.find(
             SnapshotTask(check_dataset(parameters["dataset"]), DEFAULT_SCHEMA if schema is None else schema)
         )
@@ -473,7 +488,7 @@ def look_up(tasks, parameters):
 
 
 def wanted_task(existing, parameters):
-    """With id only what is given changes; without it the options are the whole task."""
+    """Return the requested task. Without id, options that are not set take their defaults."""
     if parameters["id"] is not None:
         return existing.merged(parameters)
     return (existing or SnapshotTask("")).declared(parameters)
@@ -484,12 +499,12 @@ def timer_of(task):
 
 
 def check_datasets(task):
-    """Raise what a run would raise for its dataset and its exclude; return what it would warn of."""
+    """Check the dataset and the excluded datasets as a run does. Return the warnings."""
     found = list_datasets(Zfs(), task.dataset)
     chosen = select(found, task.dataset, task.recursive, task.exclude)
     check_schema(task.naming_schema, max((dataset.name for dataset in chosen), key=len))
     if task.vmware_sync and chosen[0].kind == "volume":
-        raise InputError(f"'{task.dataset}' is a volume", "Name the file system that the NFS datastore lies on")
+        raise InputError(f"'{task.dataset}' is a volume", "Set dataset to the file system of the NFS datastore")
     return not_there(task.exclude, found)
 
 
@@ -498,7 +513,7 @@ def settings(task, timer):
 
 
 def change(paths, systemd, existing, wanted, timer, wanted_timer):
-    """Carry it out. The task is stored before its timer starts and goes after its timer: no timer without a task."""
+    """Carry out the change. A task is stored before its timer starts and deleted after its timer is removed."""
     with SnapshotTasks.open(paths) as tasks:
         if wanted is None:
             systemd.change(existing.id, timer, wanted_timer)

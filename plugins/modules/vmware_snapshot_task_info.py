@@ -10,7 +10,7 @@ module: vmware_snapshot_task_info
 short_description: List scheduled coordinated snapshots
 version_added: 1.0.0
 description:
-  - Lists the snapshot tasks of a storage host, when each runs next, and what its last run came to.
+  - Lists the snapshot tasks of a storage host, with the time of the next run and the result of the last run.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
@@ -19,7 +19,7 @@ author:
   - The quiesce.vmware_zfs authors (@quiesce)
 options:
   id:
-    description: List only the task with this id.
+    description: List only the task with this ID.
     type: int
   dataset:
     description: List only the tasks of this dataset.
@@ -33,41 +33,41 @@ EXAMPLES = r"""
   quiesce.vmware_zfs.vmware_snapshot_task_info:
   register: stored
 
-- name: Show when the VMs are snapshotted next
+- name: Show the time of the next run
   ansible.builtin.debug:
     msg: "{{ stored.tasks | map(attribute='next_run') | select | sort | first }}"
 """
 
 RETURN = r"""
 tasks:
-  description: The tasks that were asked for, oldest first; empty when there are none.
+  description: The tasks that match the options, oldest first. Empty if there are none.
   returned: success
   type: list
   elements: dict
   contains:
     id:
-      description: Its id.
+      description: The ID of the task.
       type: int
       sample: 1
     key:
-      description: What the ZFS snapshots of the task carry in C(quiesce.vmware_zfs:task).
+      description: The value of the property C(quiesce.vmware_zfs:task) on the ZFS snapshots of the task.
       type: str
       sample: 3f0c4e6b9a5d2871
     dataset:
-      description: The dataset.
+      description: The name of the dataset.
       type: str
       sample: tank/vmware
     recursive:
-      description: Whether the datasets below it are snapshotted too.
+      description: Whether the child datasets are also snapshotted.
       type: bool
       sample: true
     exclude:
-      description: Datasets below it that are left out.
+      description: The child datasets that are excluded.
       type: list
       elements: str
       sample: []
     lifetime_value:
-      description: How long its snapshots are kept, in units of RV(tasks[].lifetime_unit).
+      description: The lifetime of its snapshots, in units of RV(tasks[].lifetime_unit).
       type: int
       sample: 1
     lifetime_unit:
@@ -75,23 +75,23 @@ tasks:
       type: str
       sample: WEEK
     naming_schema:
-      description: How its snapshots are named.
+      description: The naming schema of its snapshots.
       type: str
       sample: auto-%Y-%m-%d_%H-%M
     schedule:
-      description: When it runs.
+      description: The schedule of the task.
       type: dict
       sample: {minute: "0", hour: "0", dom: "*", month: "*", dow: "*", begin: "00:00", end: "23:59"}
     jitter:
-      description: Within how many seconds after its due minute a run begins.
+      description: The maximum delay in seconds between the due minute and the start of a run.
       type: int
       sample: 30
     enabled:
-      description: Whether it runs by itself.
+      description: Whether the task runs on its schedule.
       type: bool
       sample: true
     allow_empty:
-      description: Whether it also takes a snapshot when nothing was written since its last one.
+      description: Whether the task takes a snapshot even if nothing was written since its last snapshot.
       type: bool
       sample: true
     vmware_sync:
@@ -99,115 +99,115 @@ tasks:
       type: bool
       sample: true
     tolerate_incomplete:
-      description: Whether a turn succeeds also when its snapshot is not complete.
+      description: Whether a run succeeds even if its snapshot is not complete.
       type: bool
       sample: false
     on_quiesce_failure:
-      description: What it does with a VM that cannot be quiesced.
+      description: What the task does with a VM that cannot be quiesced.
       type: str
       sample: crash_consistent
     on_vm_failure:
-      description: What it does when no VMware snapshot can be taken of a VM.
+      description: What the task does if the VMware snapshot of a VM fails.
       type: str
       sample: continue
     exclude_vms:
-      description: VMs that it leaves alone.
+      description: The VMs that are excluded from quiescing.
       type: list
       elements: str
       sample: []
     vm_timeout:
-      description: Seconds within which the VMware snapshot of one VM must be ready.
+      description: The maximum time in seconds to create the VMware snapshot of one VM.
       type: float
       sample: 300.0
     max_hold:
-      description: Seconds after which the VMs are released.
+      description: The maximum time in seconds to hold the VMs.
       type: float
       sample: 900.0
     wave_size:
-      description: VMs that are held at the same time at most, 0 for all.
+      description: The maximum number of VMs in a wave. V(0) means that all VMs are held at the same time.
       type: int
       sample: 0
     limit_per_vcenter:
-      description: VMware snapshots at a time on one vCenter.
+      description: The maximum number of VMware snapshots at the same time on a vCenter.
       type: int
       sample: 32
     limit_per_host:
-      description: VMware snapshots at a time on one ESXi host.
+      description: The maximum number of VMware snapshots at the same time on an ESXi host.
       type: int
       sample: 8
     lock_timeout:
-      description: Seconds that it waits for another run.
+      description: The maximum time in seconds to wait for another run.
       type: float
       sample: 3600.0
     aliases:
-      description: Further names and addresses of the storage host.
+      description: Additional host names and IP addresses of the storage host.
       type: list
       elements: str
       sample: []
     connect_timeout:
-      description: Seconds that connecting to a server may take.
+      description: The maximum time in seconds to connect to a server.
       type: float
       sample: 15.0
     call_timeout:
-      description: Seconds that a server may take to answer a call.
+      description: The maximum time in seconds to wait for the response to an API call.
       type: float
       sample: 60.0
     created:
-      description: When it was stored first, in UTC.
+      description: The time of its creation in UTC.
       type: str
       sample: "2026-01-31T08:15:00Z"
     updated:
-      description: When it was changed last, in UTC.
+      description: The time of its last change in UTC.
       type: str
       sample: "2026-01-31T08:15:00Z"
     next_run:
       description:
-        - When it is due next, in the storage host's local time; V(null) when it is disabled.
-        - It begins within RV(tasks[].jitter) seconds from then on.
+        - The time at which the task is due next, in the storage host's local time. V(null) if the task is disabled.
+        - The run starts up to RV(tasks[].jitter) seconds later.
       type: str
       sample: "2026-02-01T00:00+01:00"
     last_run:
-      description: Its newest run, V(null) when there was none.
+      description: The most recent run of the task. V(null) if it has not run.
       type: dict
       contains:
         run_id:
-          description: The run.
+          description: The ID of the run.
           type: str
           sample: 20260131T020000-1f2e3d4c
         started:
-          description: When it began, in UTC.
+          description: The start time of the run in UTC.
           type: str
           sample: "2026-01-31T02:00:00.412+00:00"
         state:
           description:
-            - How far it came. V(ended) when it did all it could.
-            - V(quiescing) and V(releasing) while it is under way, or when it was interrupted there and no recovery has
-              ended it yet.
+            - The state of the run. V(ended) if the run is finished.
+            - V(quiescing) or V(releasing) if the run is active, or if it was interrupted in this state and no recovery
+              has ended it yet.
           type: str
           sample: ended
         zfs_snapshot:
-          description: Its ZFS snapshot.
+          description: The ZFS snapshot of the run.
           type: str
           sample: tank/vmware@auto-2026-01-31_02-00
         created:
-          description: Whether it was taken.
+          description: Whether the ZFS snapshot was taken.
           type: bool
           sample: true
         consistency:
           description:
-            - How consistent it was when the run ended. If its record could not be written then, a recovery may have
-              written it since.
-            - V(null) when no ZFS snapshot was taken, and as long as the run has not ended.
+            - The consistency level at the end of the run. If the run could not write its record, a recovery may have
+              written it later.
+            - V(null) if no ZFS snapshot was taken, or if the run has not ended.
           type: str
           sample: filesystem
         complete:
-          description: Whether every VM that was to be quiesced was; V(null) as long as the run has not ended.
+          description: Whether every VM that should be quiesced was quiesced. V(null) if the run has not ended.
           type: bool
           sample: true
         hold_window_seconds:
           description:
-            - Seconds from the first request for a VMware snapshot to the end of the last removal.
-            - V(null) with RV(tasks[].vmware_sync=false), and as long as the run has not ended.
+            - The time in seconds from the first request for a VMware snapshot to the end of the last removal.
+            - V(null) with RV(tasks[].vmware_sync=false), or if the run has not ended.
           type: float
           sample: 4.2
 """

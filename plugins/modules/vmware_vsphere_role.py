@@ -7,15 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_vsphere_role
-short_description: Have a vSphere role with the few privileges that coordinated snapshots need
+short_description: Create or remove a vSphere role with the privileges for coordinated snapshots
 version_added: 1.0.0
 description:
-  - Has a role in vCenter or on an ESXi host with exactly these privileges, and gives it to a user or group on an object
-    of the inventory.
-  - By default the role is what coordinated snapshots need and no more, C(VirtualMachine.State.CreateSnapshot) and
-    C(VirtualMachine.State.RemoveSnapshot). To mount datastores the account needs C(Host.Config.Storage) on the hosts as
-    well, which covers all of their storage; take it away again when they are mounted.
-  - Reading (C(System.Anonymous), C(System.View), C(System.Read)) is in every role.
+  - Creates a role with exactly the specified privileges in vCenter or on an ESXi host, and assigns it to a user or
+    group on an inventory object.
+  - By default, the role has only the privileges that coordinated snapshots need, which are
+    C(VirtualMachine.State.CreateSnapshot) and C(VirtualMachine.State.RemoveSnapshot).
+  - To mount datastores, the account also needs C(Host.Config.Storage) on the hosts. This privilege covers all storage
+    of the hosts. Remove it after the datastores are mounted.
+  - Every role includes the privileges to read (C(System.Anonymous), C(System.View), C(System.Read)).
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.action_group
@@ -26,8 +27,8 @@ author:
 requirements:
   - pyVmomi 8.0.3 or later
 notes:
-  - The module runs wherever there is pyVmomi and the server can be reached; the controller will do. The storage host
-    need not learn the administrator's password.
+  - The module can run on any host that has pyVmomi and can reach the server, for example the controller. The password
+    of the administrator is then not sent to the storage host.
   - The account that logs in needs C(Authorization.ModifyRoles), and C(Authorization.ModifyPermissions) on the object.
 attributes:
   check_mode:
@@ -39,25 +40,26 @@ attributes:
 options:
   state:
     description:
-      - V(present) has the role, and gives it to O(principal).
-      - V(absent) takes it from O(principal) and removes it. It refuses while others have it.
+      - V(present) creates or changes the role and assigns it to O(principal).
+      - V(absent) removes the role from O(principal) and deletes the role. The module fails while the role is assigned
+        to other users or groups.
     type: str
     choices: [present, absent]
     default: present
   name:
-    description: Name of the role. A role of this name that is there already gets exactly O(privileges).
+    description: The name of the role. If the role exists, its privileges are replaced with O(privileges).
     type: str
     default: vmware-zfs
   privileges:
-    description: Identifiers of the privileges, beside those for reading.
+    description: The IDs of the privileges, in addition to the privileges to read.
     type: list
     elements: str
     default: [VirtualMachine.State.CreateSnapshot, VirtualMachine.State.RemoveSnapshot]
   principal:
     description:
-      - The user or group who gets the role, for example V(snapshots@vsphere.local). The account must be there already.
-      - A user or group has one role on an object; another one that it has there is replaced.
-      - When left out nobody gets it.
+      - The user or group to assign the role to, for example V(snapshots@vsphere.local). The account must exist.
+      - A user or group can have only one role on an object. The module replaces a different role.
+      - If not set, the role is not assigned.
     type: str
   group:
     description: Whether O(principal) is a group.
@@ -65,13 +67,14 @@ options:
     default: false
   path:
     description:
-      - Where O(principal) gets the role, as a path in the inventory, V(DC0/vm/production) say, with V(/) for all of it.
-      - The account has to see the VMs, their datastores and their datacenter. A role that is given on a folder of VMs
-        alone needs one for reading on the datastores beside it.
+      - The inventory path of the object on which the role is assigned, for example V(DC0/vm/production). V(/) is the
+        root of the inventory.
+      - The account must be able to see the VMs, their datastores and their datacenter. If the role is assigned only on
+        a VM folder, also assign a role with read access on the datastores.
     type: str
     default: /
   propagate:
-    description: Whether the role is given on everything below O(path) too.
+    description: Whether the assignment also applies to all objects below O(path).
     type: bool
     default: true
 seealso:
@@ -79,7 +82,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let an account of its own take the snapshots of all VMs
+- name: Create a role for snapshots of all VMs and assign it to a dedicated account
   quiesce.vmware_zfs.vmware_vsphere_role:
     hostname: vcenter.example.com
     username: administrator@vsphere.local
@@ -87,7 +90,7 @@ EXAMPLES = r"""
     principal: snapshots@vsphere.local
   delegate_to: localhost
 
-- name: Another one that also mounts datastores, in one datacenter
+- name: Create a role for snapshots and datastores in one datacenter
   quiesce.vmware_zfs.vmware_vsphere_role:
     hostname: vcenter.example.com
     username: administrator@vsphere.local
@@ -104,16 +107,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 role:
-  description: The role as it is now, or as it would be in check mode.
+  description: The role after the change, or as it would be in check mode.
   returned: success
   type: dict
   contains:
     name:
-      description: Its name.
+      description: The name of the role.
       type: str
       sample: vmware-zfs
     privileges:
-      description: Its privileges, those for reading too; V(null) when there is no such role.
+      description: The privileges of the role, including the privileges to read. V(null) if the role does not exist.
       type: list
       elements: str
       sample:
@@ -123,15 +126,15 @@ role:
         - VirtualMachine.State.CreateSnapshot
         - VirtualMachine.State.RemoveSnapshot
     permission:
-      description: What O(principal) has on the object at O(path); V(null) when nothing.
+      description: The permission of O(principal) on the object at O(path). V(null) if there is none.
       type: dict
       contains:
         role:
-          description: Name of the role that it has there.
+          description: The name of the assigned role.
           type: str
           sample: vmware-zfs
         propagate:
-          description: Whether it has that on everything below too.
+          description: Whether the permission also applies to all objects below.
           type: bool
           sample: true
 """
@@ -169,8 +172,8 @@ def run(module):
     if missing:
         variables = " and ".join(ENVIRONMENT[name] for name in missing)
         raise InputError(
-            f"Where to log in is not clear without {' and '.join(missing)}",
-            f"Give {'it' if len(missing) == 1 else 'them'}, or set {variables} in the module's environment",
+            f"The login data is incomplete: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
+            f"Set {'it' if len(missing) == 1 else 'them'}, or set {variables} in the environment of the task",
         )
     grant = None
     if parameters["principal"]:

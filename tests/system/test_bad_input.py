@@ -70,7 +70,7 @@ def sentence(result: dict[str, Any]) -> str:
         ({"name": "a@b"}, "'a@b' cannot be a snapshot's name"),
         ({"name": ""}, "cannot be a snapshot's name: it is empty"),
         ({"name": "a" * 250}, "characters and ZFS takes 255"),
-        ({"naming_schema": "auto-%Y-%m-%d"}, "lacks %H %M: two snapshots could get one name; add them"),
+        ({"naming_schema": "auto-%Y-%m-%d"}, "lacks %H %M, so two snapshots could get the same name; add them"),
         ({"naming_schema": "nightly"}, "lacks %Y %m %d %H %M"),
         ({"naming_schema": "-%Y-%m-%d_%H-%M"}, "it begins with a dash"),
         ({"naming_schema": "%Y-%m-%d_%H-%M-%Q"}, "holds %Q"),

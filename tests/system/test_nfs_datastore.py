@@ -176,7 +176,7 @@ def test_every_kind_of_drift_stops_before_the_first_change(
     shown = succeeds(run(check=True, apart=True), False)
     assert drift(shown) == found and actions(shown)["DC0_C0_H0"] == "drift"
     assert any(warning.startswith(f"DC0_C0_H0 {sentence}") for warning in warnings(shown))
-    assert any("Outside of check mode this fails" in warning for warning in warnings(shown))
+    assert any("Outside check mode, this fails" in warning for warning in warnings(shown))
     assert vcenter.hosts() == before and changing_calls(vcenter) == 0
 
     mended = succeeds(run(on_drift="remount"), True)
@@ -200,14 +200,14 @@ def test_drift_can_be_reported_and_the_other_hosts_done(run: Run, vcenter: Simul
 def test_what_other_hosts_of_the_datacenter_mount_is_seen_before(run: Run, vcenter: Simulator) -> None:
     succeeds(run(hosts=["DC0_H0"], path="/tank/other"), True)  # outside the cluster
     taken = fails(run())
-    assert "because in the datacenter DC0 that name is 10.0.2.15:/tank/other (NFS 3) on other hosts" in taken
+    assert "because in the datacenter DC0 this name is 10.0.2.15:/tank/other (NFS 3) on other hosts" in taken
     assert "2 more hosts (DC0_C0_H1, DC0_C0_H2) differ too" in taken
     assert "other hosts mount it as 'vmware'" in fails(run(name="second", path="/tank/other"))
     mixed = fails(run(name="second", path="/tank/other", version="4.1"))
-    assert "other hosts mount it with NFS 3 as 'vmware', and the two versions do not see each other's locks" in mixed
+    assert "other hosts mount it with NFS 3 as 'vmware', and NFS 3 and NFS 4.1 do not share locks" in mixed
     for options in ({}, {"state": "absent"}, {"state": "absent", "servers": None, "path": None}):
-        assert "of the type VMFS, which stays as it is" in fails(run(name="local", on_drift="remount", **options))
-    assert "nor can remounting mend it" in fails(run(on_drift="remount"))
+        assert "of type VMFS, which is not changed" in fails(run(name="local", on_drift="remount", **options))
+    assert "remounting cannot fix this" in fails(run(on_drift="remount"))
     assert len(mounts(vcenter)) == 1
 
 
@@ -269,7 +269,7 @@ def test_the_same_name_in_two_datacenters(run: Run, vcenter: Simulator) -> None:
 
 def test_nfs_4_1_with_two_servers(run: Run, vcenter: Simulator) -> None:
     both = {"version": "4.1", "servers": [GUEST, "10.0.3.15"]}
-    assert "NFS 3 knows one server" in fails(run(servers=both["servers"]))
+    assert "NFS 3 supports only one server" in fails(run(servers=both["servers"]))
     succeeds(run(**both), True)
     assert mounts(vcenter) == dict.fromkeys(CLUSTER, ([GUEST, "10.0.3.15"], PATH, "NFS41", "readWrite"))
     created = [entry["args"] for entry in vcenter.trace() if entry.get("method") == "CreateNasDatastore"]
@@ -330,7 +330,7 @@ def test_a_vcenter_that_goes_away_ends_it(run: Run, vcenter: Simulator) -> None:
     vcenter.rule(method="RetrievePropertiesEx|Login", effect="drop_before", skip=calls_until_mount(run, vcenter))
     result = run(connect_timeout=2)
     assert "to mount the datastore on DC0_C0_H1" in fails(result) and "1 more host (DC0_C0_H2)" in result["msg"]
-    assert result["hosts"][2]["reason"].startswith("It was not tried, because")
+    assert result["hosts"][2]["reason"].startswith("Not tried, because")
     assert actions(result) == {"DC0_C0_H0": "mount", "DC0_C0_H1": "failed", "DC0_C0_H2": "failed"}
 
 
@@ -353,18 +353,18 @@ def test_hosts_that_are_not_connected(run: Run, vcenter: Simulator) -> None:
     vcenter.change_host("DC0_C0_H2", maintenance=True)
     result = succeeds(run(apart=True), True)
     assert actions(result) == {"DC0_C0_H0": "mount", "DC0_C0_H1": "skipped", "DC0_C0_H2": "mount"}
-    assert warnings(result) == ["DC0_C0_H1 was left alone: it does not respond to vCenter."]
+    assert warnings(result) == ["DC0_C0_H1 was skipped: it does not respond to vCenter."]
     assert actions(succeeds(run(state="absent"), True))["DC0_C0_H1"] == "skipped"
 
     vcenter.change_host(".*", connection="connected")
     succeeds(run(), True)
     vcenter.change_host("DC0_C0_H1", connection="disconnected")
     said = fails(run(state="absent"))
-    assert "DC0_C0_H1: it is disconnected from vCenter; by what vCenter knows it mounts the datastore" in said
+    assert "DC0_C0_H1: it is disconnected from vCenter; according to vCenter, it mounts the datastore" in said
     assert len(mounts(vcenter)) == 3
 
     vcenter.change_host(".*", connection="disconnected")
-    assert fails(run()).startswith("No host can mount anything: DC0_C0_H0: it is disconnected from vCenter")
+    assert fails(run()).startswith("No host can mount the datastore: DC0_C0_H0: it is disconnected from vCenter")
 
 
 @pytest.mark.parametrize(
@@ -377,13 +377,13 @@ def test_hosts_that_are_not_connected(run: Run, vcenter: Simulator) -> None:
         ({"hosts": ["DC0_H0", "none"]}, "has no host 'none'"),
         ({"hosts": []}, "The list of hosts is empty"),
         ({"hosts": ["DC0_H0", "DC1_H0"]}, "are in several datacenters ('DC0' and 'DC1')"),
-        ({"path": "tank/vmware"}, "is not the absolute path of an export"),
-        ({"servers": ["localhost"]}, "would be each ESXi host itself"),
-        ({"servers": ["127.0.0.1"]}, "would be each ESXi host itself"),
-        ({"servers": ["10.0.2.300"]}, "is neither a host name nor an address"),
-        ({"servers": []}, "one of them is missing"),
-        ({"name": "x" * 43}, "cannot be the name of a datastore"),
-        ({"state": "absent", "path": None}, "one of them is missing"),
+        ({"path": "tank/vmware"}, "is not an absolute path"),
+        ({"servers": ["localhost"]}, "refers to the ESXi host itself"),
+        ({"servers": ["127.0.0.1"]}, "refers to the ESXi host itself"),
+        ({"servers": ["10.0.2.300"]}, "is neither a host name nor an IP address"),
+        ({"servers": []}, "one of them is not set"),
+        ({"name": "x" * 43}, "not a valid datastore name"),
+        ({"state": "absent", "path": None}, "one of them is not set"),
         ({"password": "canary-4711"}, "refused the login"),
     ],
 )

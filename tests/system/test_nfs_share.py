@@ -202,7 +202,7 @@ def test_when_exportfs_refuses_the_exports_are_what_they_were(host: StorageHost,
         ["sh", "-c", f"mkdir {PLACE}/bin; cat >{PLACE}/bin/exportfs; chmod 755 {PLACE}/bin/exportfs"], input=refusing
     )
     said = share(f"{PLACE}/bin:", networks=["10.99.7.0/24", "10.99.1.0/24"], security=["krb5p"])["refused"]
-    assert said == "exportfs refuses the share: exportfs: no; fix what it names; the exports are what they were."
+    assert said == "exportfs refused the share: exportfs: no; fix the cause; the exports are unchanged."
     assert host.ssh(["cat", before["file"]]).stdout == before["text"]
     assert exported(host, PATH) == was
 

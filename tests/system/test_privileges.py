@@ -127,7 +127,7 @@ def test_the_role_is_what_it_is_to_be(server: Simulator) -> None:
         ({"name": "ReadOnly"}, "The role 'ReadOnly' belongs to the server itself"),
         ({"principal": ACCOUNT, "path": "DC0/none"}, "Nothing is at 'DC0/none'"),
         ({"password": "canary-4711"}, "refused the login"),
-        ({"password": None}, "not clear without password"),
+        ({"password": None}, "password is not set"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(server: Simulator, options: dict[str, Any], sentence: str) -> None:

@@ -217,7 +217,8 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     wait_for_recovery(host)
     said = host.ssh(["journalctl", "--boot", "--unit", SERVICE, "--output=cat"]).stdout
     assert shown(host, SERVICE, "Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}, said
-    assert len(re.findall(r"^removed 'vmware-zfs \S+' of the VM '(?:app|db|web)'", said, re.MULTILINE)) == 3, said
+    removed = r"^removed VMware snapshot 'vmware-zfs \S+' of the VM '(?:app|db|web)'"
+    assert len(re.findall(removed, said, re.MULTILINE)) == 3, said
     assert shown(host, TIMER, "ActiveState") == {"ActiveState": "active"}
     code, found = status(host)
     assert found["runs"][0]["zfs_snapshot"] == "tank/vmware@cut"

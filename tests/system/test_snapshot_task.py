@@ -74,7 +74,7 @@ def test_a_turn_quiesces_the_vms_and_marks_what_it_took(scene: Scene, vcenter: S
     assert len(ended(vcenter, "CreateSnapshot")) == 3
     scene.assert_released(vcenter)
     assert scene.record(taken["zfs_snapshot"]).task == task.key
-    assert [kept["reason"] for kept in done["retired"]["kept"]] == ["its lifetime is not over"] * 3
+    assert [kept["reason"] for kept in done["retired"]["kept"]] == ["its lifetime has not expired"] * 3
     overview = turns.overview(scene.engine, task)
     assert overview["last_run"]["zfs_snapshot"] == taken["zfs_snapshot"] and overview["next_run"]
 
@@ -347,7 +347,7 @@ def test_the_module_has_task_and_timer_and_changes_nothing_twice(scene: Scene, u
         ({"exclude": ["tank/other"], "recursive": True}, "exclude names 'tank/other'"),
         ({"vm_timeout": 999}, "longer than max_hold"),
         ({"naming_schema": "daily"}, "lacks %Y"),
-        ({"schedule": {"month": "2", "dom": "30"}}, "never fires"),
+        ({"schedule": {"month": "2", "dom": "30"}}, "never runs"),
         ({"schedule": {"minute": "*/15"}, "jitter": 900}, "runs of this schedule are 900 s apart"),
     ],
 )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `vmware-zfs run` says of a turn of a snapshot task, and with which exit status it ends."""
+"""The output and the exit status of `vmware-zfs run`, from the result of a snapshot task's turn."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..tasks.retire import OUTSIDE, RECEIVED, SPARED
 from ..text import counted, vm_on
 
 DONE, FAILED, INCOMPLETE, AGAIN = 0, 1, 3, 75  # exit status; 75 is EX_TEMPFAIL of sysexits(3)
-_TOLD_TOGETHER = (OUTSIDE, RECEIVED, SPARED)  # may be thousands
+_SUMMARIZED = (OUTSIDE, RECEIVED, SPARED)  # reasons that can apply to thousands of ZFS snapshots
 _WARNINGS = (FUTURE, SPARED)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line, and whether whoever reads a log for warnings has to see it."""
+    """A line of output. A `warning` has the priority of a warning in the systemd journal."""
 
     text: str
     warning: bool = False
 
 
 def status(turn: Mapping[str, Any]) -> int:
-    """The exit status of a turn that did not fail."""
+    """Return the exit status of a turn that did not fail."""
     taken = turn["snapshot"] or {}
     if turn.get("incomplete"):
         return DONE if turn["tolerated"] else INCOMPLETE
@@ -34,7 +34,7 @@ def status(turn: Mapping[str, Any]) -> int:
 
 
 def lines(turn: Mapping[str, Any], dry: bool) -> Iterator[Line]:
-    """What is wrong comes last, as the command's help says."""
+    """Yield the output of a turn. Problems come last, as described in the command's help."""
     taken, retired = turn["snapshot"] or {}, turn["retired"] or {"destroyed": [], "kept": []}
     refusals, incomplete = taken.get("refusals", []) if dry else [], turn.get("incomplete", [])
     if turn["skipped"]:
@@ -42,9 +42,10 @@ def lines(turn: Mapping[str, Any], dry: bool) -> Iterator[Line]:
     for warning in taken.get("warnings", ()):
         yield Line(f"warning: {warning}", warning=True)
     for vm in taken.get("vms", ()):
-        yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']} {vm['reason']}".rstrip())
+        reason = f" ({vm['reason']})" if vm["reason"] else ""
+        yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']}{reason}")
     for name, consistency in () if refusals else _taken(taken, dry):
-        yield Line(f"would take {name}" if dry else f"took {name}, which is {consistency}")
+        yield Line(f"would take {name}" if dry else f"took {name} (level {consistency})")
     for name in retired["destroyed"]:
         yield Line(f"{'would destroy' if dry else 'destroyed'} {name}")
     yield from _kept(retired["kept"], dry)
@@ -55,19 +56,19 @@ def lines(turn: Mapping[str, Any], dry: bool) -> Iterator[Line]:
         yield Line(f"not complete: {reason}", warning=True)
     if incomplete and not turn["tolerated"]:
         yield Line(
-            "the snapshot was taken, but it is not complete; fix that, exclude the VM with exclude_vms, or set"
+            "the snapshot was taken, but it is not complete; fix the cause, exclude the VM with exclude_vms, or set"
             " tolerate_incomplete",
             warning=True,
         )
     if refusals:
         yield Line(
-            "no snapshot would be taken: the policy does not allow it; mend that, exclude the VM with exclude_vms, or"
-            " relax on_vm_failure or on_quiesce_failure"
+            "no snapshot would be taken, because the policy does not allow it; fix the cause, exclude the VM with"
+            " exclude_vms, or relax on_vm_failure or on_quiesce_failure"
         )
 
 
 def _taken(taken: Mapping[str, Any], dry: bool) -> Iterator[tuple[str, str]]:
-    """The ZFS snapshots that the turn took, or would take, each with its consistency."""
+    """Yield the ZFS snapshots that the turn took, or would take, each with its consistency level."""
     for wave in taken.get("waves") or [taken]:
         if dry or wave.get("created", True):
             for name in wave.get("zfs_snapshots", ()):
@@ -78,12 +79,12 @@ def _kept(kept: list[dict[str, str]], dry: bool) -> Iterator[Line]:
     keep = "would keep" if dry else "kept"
     alive = sum(one["reason"] == ALIVE for one in kept)
     if dry and alive:
-        yield Line(f"would keep {counted(alive, 'ZFS snapshot')} whose lifetime is not over")
-    for reason in _TOLD_TOGETHER:
+        yield Line(f"would keep {counted(alive, 'ZFS snapshot')} whose lifetime has not expired")
+    for reason in _SUMMARIZED:
         names = [one["name"] for one in kept if one["reason"] == reason]
         if names:
-            text = f"{keep} {counted(len(names), 'ZFS snapshot')}, first {names[0]}: {reason}"
+            text = f"{keep} {counted(len(names), 'ZFS snapshot')}, for example {names[0]}: {reason}"
             yield Line(text, warning=reason in _WARNINGS)
     for one in kept:
-        if one["reason"] not in (ALIVE, *_TOLD_TOGETHER):
+        if one["reason"] not in (ALIVE, *_SUMMARIZED):
             yield Line(f"{keep} {one['name']}: {one['reason']}", warning=one["reason"] in _WARNINGS)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom an export is for: networks and hosts as a user gives them, and clients as exports(5) writes them."""
+"""The clients of an export: networks and hosts from the options, and clients in the notation of exports(5)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Resolved = Mapping[str, frozenset[Address]]  # see resolve_clients
 
 
 def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
-    """The networks in the order in which they are written down.
+    """Return the networks in the order in which they are written to the file.
 
-    Raises InputError for one that is not normalised, that means everybody, or that shares addresses with another.
+    Raises InputError for a network that is not in canonical form, includes every address, or overlaps another network.
     """
     checked = [_network(text) for text in networks]
     for one, other in combinations(checked, 2):
         if _overlap(one, other):
-            both = "is given twice" if one == other else f"shares addresses with {other}"
-            raise InputError(f"The network {one} {both}", "Give each address once")
+            both = "is listed twice" if one == other else f"overlaps {other}"
+            raise InputError(f"The network {one} {both}", "List each address only once")
     return tuple(str(network) for network in sorted(checked, key=lambda network: (network.version, network)))
 
 
@@ -35,19 +35,21 @@ def _network(text: str) -> Network:
         network = ip_network(text, strict=False)
     except ValueError:
         raise InputError(
-            f"'{printable(text)}' is no network", "Give it as 192.168.1.0/24, and host names in hosts"
+            f"'{printable(text)}' is not a network", "Use a network such as 192.168.1.0/24, and hosts for host names"
         ) from None
     if str(network) != text:
-        raise InputError(f"The network '{printable(text)}' is not in its normal form", f"Give {network}")
+        raise InputError(f"The network '{printable(text)}' is not in canonical form", f"Use {network}")
     if network.prefixlen == 0:
-        raise InputError(f"The network {network} is everybody", "Give the networks of the ESXi hosts")
+        raise InputError(
+            f"The network {network} would export the share to everyone", "Use the networks of the ESXi hosts"
+        )
     return network
 
 
 def check_hosts(hosts: Sequence[str], resolved: Resolved) -> tuple[str, ...]:
-    """The hosts in the order in which they are written down, addresses in their normal form.
+    """Return the hosts in the order in which they are written to the file, with addresses in canonical form.
 
-    Raises InputError for one that is neither an address nor a name that resolves, or that is given twice.
+    Raises InputError for a host that is neither an address nor a name that resolves, or that is listed twice.
     """
     seen: dict[Address, str] = {}
     checked = []
@@ -55,29 +57,33 @@ def check_hosts(hosts: Sequence[str], resolved: Resolved) -> tuple[str, ...]:
         bare = address(text)
         name = str(bare) if bare else host_name(text)
         if bare is None and not is_host_name(text):
-            raise InputError(f"'{printable(text)}' is neither a host name nor an address", "Give networks in networks")
+            raise InputError(
+                f"'{printable(text)}' is neither a host name nor an IP address", "Use networks for networks"
+            )
         found = frozenset([bare]) if bare else resolved.get(name, frozenset())
         if not found:
             raise InputError(
-                f"The host '{name}' does not resolve on this storage host",
-                "Correct the name, or see that the storage host's resolver knows it",
+                f"The host name '{name}' does not resolve on this storage host",
+                "Correct the name, or add it to DNS or to /etc/hosts on the storage host",
             )
         for each in found:
             if each in seen:
-                raise InputError(f"The hosts '{seen[each]}' and '{name}' are both {each}", "Give each host once")
+                raise InputError(
+                    f"The hosts '{seen[each]}' and '{name}' both have the address {each}", "List each host only once"
+                )
         seen.update(dict.fromkeys(found, name))
         checked.append(name)
     return tuple(sorted(checked))
 
 
 def names(clients: Iterable[str]) -> set[str]:
-    """The clients that have to be resolved before it can be told whether they overlap."""
+    """Return the host names among the clients. They must be resolved before the clients can be compared."""
     return {host_name(client) for client in clients if address(client) is None and is_host_name(client)}
 
 
 def resolve_clients(clients: Iterable[str]) -> Resolved:
-    """The addresses of the host names among clients, and of their canonical names. A name that does not exist has none,
-    and one of which the resolver could not say in time is left out.
+    """Return the addresses of the host names among the clients, and of their canonical names. A name that does not
+    exist has no addresses. A name that the resolver did not resolve in time is missing from the result.
     """
     found: dict[str, frozenset[Address]] = {}
     for answer in ask_all(resolve, names(clients), LOOKUP_SECONDS).values():
@@ -87,10 +93,11 @@ def resolve_clients(clients: Iterable[str]) -> Resolved:
 
 
 def same_client(one: str, other: str, resolved: Resolved) -> bool:
-    """Whether exportfs takes both for one client, of which a path has one entry: the same text in any case, the same
-    network, or host names and addresses that have an address in common.
+    """Return whether exportfs treats both as one client, with one entry per path: the same text in any case, the same
+    network, or host names and addresses with a common address.
 
-    Of names that do not resolve a short one stands for the full one: the table in force has only the latter.
+    For names that do not resolve, a short name matches the full name, because the table of active exports has only full
+    names.
     """
     if host_name(one) == host_name(other):
         return True
@@ -106,9 +113,9 @@ def same_client(one: str, other: str, resolved: Resolved) -> bool:
 
 
 def overlap(one: str, other: str, resolved: Resolved) -> bool:
-    """Whether a machine can be meant by both clients, as far as that is known.
+    """Return whether a machine can match both clients, as far as is known.
 
-    Wildcards and netgroups may mean anybody; a name that does not resolve means nobody but itself.
+    Wildcards and netgroups can match any machine. A name that does not resolve matches only itself.
     """
     if host_name(one) == host_name(other):
         return True
@@ -119,7 +126,7 @@ def overlap(one: str, other: str, resolved: Resolved) -> bool:
 
 
 def covers(one: str, other: str, resolved: Resolved) -> bool:
-    """Whether an entry for `one` in the table in force is that of `other`, with every address that `other` has."""
+    """Return whether an active entry for `one` is the entry of `other` and includes all addresses of `other`."""
     if not same_client(one, other, resolved):
         return False
     return host_name(one) == host_name(other) or set(_networks(other, resolved) or ()) <= set(
@@ -128,7 +135,7 @@ def covers(one: str, other: str, resolved: Resolved) -> bool:
 
 
 def within(one: str, others: Iterable[str], resolved: Resolved) -> bool:
-    """Whether whoever is meant by `one` is meant by others too, by one or by several together, as far as is known."""
+    """Return whether the others, together, include every machine that `one` includes, as far as is known."""
     given = list(others)
     if any(host_name(one) == host_name(other) for other in given):
         return True
@@ -148,12 +155,12 @@ def _lies_in(one: Network, wider: Network) -> bool:
 
 
 def _is_host(client: str) -> bool:
-    """Whether a client is one host, by name or address; networks, wildcards and netgroups are not."""
+    """Return whether a client is one host, by name or address. Networks, wildcards and netgroups are not."""
     return address(client) is not None or is_host_name(client)
 
 
 def _networks(client: str, resolved: Resolved) -> Sequence[Network] | None:
-    """The networks that a client is, None where that is not to be told."""
+    """Return the networks of a client, or None if they cannot be determined."""
     bare = address(client)
     if bare is not None:
         return [ip_network(bare)]

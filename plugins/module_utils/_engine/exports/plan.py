@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be done about one share, as plain data."""
+"""The plan for one share, as plain data."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .table import Entry, escaped
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done about one share. `before` and `after` are its file's text, "" where there is no file."""
+    """The plan for one share. `before` and `after` are the text of its file, "" if there is no file."""
 
     path: str
     file: Path
     before: str
     after: str
-    share: Share | None = None  # None: to be removed
+    share: Share | None = None  # None: the share is removed
     dataset: str = ""
-    wanted: tuple[Entry, ...] = ()  # what has to be in force in the end
-    former: tuple[Entry, ...] = ()  # the entries that the file has, or had before it was disabled
-    exported: tuple[Entry, ...] = ()  # what it exports now, or would at the next start of the NFS server
+    wanted: tuple[Entry, ...] = ()  # the entries that must be active after the change
+    former: tuple[Entry, ...] = ()  # the entries of the current file, including disabled ones
+    exported: tuple[Entry, ...] = ()  # the active entries, and those that the NFS server would export when it restarts
     steps: Steps = field(default_factory=Steps)
     resolved: Resolved = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -37,20 +37,20 @@ class Plan:
 
     @property
     def withdraws(self) -> bool:
-        """Whether an ESXi host may lose the share, or may do less there: VMs could lose their disks."""
+        """Whether an ESXi host may lose access to the share, or have fewer rights. VMs could lose their disks."""
         return not all(keeps(entry, self.wanted, self.resolved) for entry in self.exported)
 
     @property
     def between(self) -> str:
-        """The file's text while what is new is exported and what is old is not yet withdrawn: both are in it."""
+        """The text of the file while new entries are already exported and old ones not yet withdrawn. It has both."""
         text = (self.share or Share(self.path, (), ())).text
         going = [entry for entry in self.former if is_among(entry, self.steps.unexport, self.resolved)]
         lines = [f"{escaped(entry.path)} {entry.client}({','.join(entry.options)})\n" for entry in going]
         return text + "".join(lines)
 
     def diff(self) -> dict[str, str]:
-        """For Ansible's diff mode: the file; when it is as it has to be, what else there is to do."""
+        """Return the diff of the file for Ansible. If only the active exports change, return a text that says so."""
         if self.before == self.after and self.changed:
-            return {"prepared": f"{self.file} stays as it is; the NFS server, which does not work by it, is told to.\n"}
+            return {"prepared": f"{self.file} does not change. The NFS server's active exports are updated to match.\n"}
         heads = {"before_header": str(self.file), "after_header": str(self.file)}
         return {"before": self.before, "after": self.after, **heads}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The NFS server of this machine: its files of exports, exportfs, and a share brought from plan to force."""
+"""The NFS server of this machine: its exports files, exportfs, and how the plan for a share is made and carried out."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from .steps import Steps, argument, back, in_force, is_among, steps, unresolved
 from .table import Entry, parse
 
 EXPORTFS_SECONDS = 60.0  # it resolves the names of all clients
-ZFS_FILE = "zfs.exports"  # what the property sharenfs writes
+ZFS_FILE = "zfs.exports"  # written by ZFS for the property sharenfs
 
 
 class NfsServer:
-    """`etc` holds exports and exports.d; `etab` is the table of what is exported now, which exportfs keeps.
+    """The NFS server. `etc` contains exports and exports.d. `etab` is the table of active exports of exportfs.
 
-    Of that table only the lines for a share's own path and clients are changed; see steps.py.
+    Only the lines for a share's path and clients are changed in this table. See steps.py.
     """
 
     def __init__(
@@ -50,22 +50,22 @@ class NfsServer:
         self._exports, self._folder, self._etab, self._zfs = etc / "exports", etc / "exports.d", etab, zfs or Zfs()
 
     def shares(self) -> dict[Path, Share]:
-        """The shares that have files of ours."""
+        """Return the shares that this collection manages, by file."""
         found = {file: Share.read(_read(file)) for file in sorted(self._folder.glob(f"{PREFIX}*.exports"))}
         return {file: share for file, share in found.items() if share is not None}
 
     def exported(self) -> set[str]:
-        """The paths that are exported now."""
+        """Return the paths that are currently exported."""
         return {entry.path for entry in self._entries(self._etab)}
 
     def dataset_of(self, path: str) -> str:
-        """The dataset that a path lies on, "" where it lies on none now, such as while its pool is not imported."""
+        """Return the dataset of a path, or "" if it is on none, for example because the pool is not imported."""
         visible = {mount.mountpoint: mount for mount in mount_table() if mount.visible}
         mount = next((visible[step] for step in ancestors(path) if step in visible), None)
         return mount.source if mount and mount.fstype == "zfs" and mount.mountpoint != "/" else ""
 
     def plan(self, parameters: Mapping[str, Any]) -> Plan:
-        """What the options of vmware_nfs_share ask for, checked against this machine. Raises QuiesceError."""
+        """Plan the share that the options of vmware_nfs_share request. Raises QuiesceError."""
         path, file = parameters["path"], self._file(parameters["path"])
         before = self._own_text(file)
         mount = dataset_at(path, mount_table())
@@ -80,8 +80,8 @@ class NfsServer:
         if pair:
             own, other = pair
             raise InputError(
-                f"{other.place} says '{printable(other)}', which {'contradicts' if differ(own, other) else 'repeats'} "
-                f"'{printable(own)}' of {own.place}",
+                f"{other.place} has '{printable(other)}', which"
+                f" {'conflicts with' if differ(own, other) else 'repeats'} '{printable(own)}' in {own.place}",
                 self._remedy(other, mount.source),
             )
         if mine and mount.mountpoint == path:
@@ -98,7 +98,7 @@ class NfsServer:
         return self._with_steps(plan, mine, former, here, table, resolved)
 
     def plan_removal(self, path: str) -> Plan:
-        """To have no share of a path. Raises QuiesceError."""
+        """Plan the removal of the share of a path. Raises QuiesceError."""
         file = self._file(path)
         here = [entry for entry in self._others(file) if os.path.realpath(entry.path) == path]
         former, table = self._former(file), self._entries(self._etab)
@@ -106,9 +106,9 @@ class NfsServer:
         return self._with_steps(plan, [], former, here, table, _resolve([], here, former, table))
 
     def carry_out(self, plan: Plan) -> None:
-        """Write the file and have the server work by it. Raises ExportRefused; then all is what it was.
+        """Write the file and update the active exports. If this raises ExportRefused, the old state is restored.
 
-        Whatever interrupts this, the file names every client that may be exported, and the next time ends it.
+        If it is interrupted, the file names every client that may be exported, and the next call completes the change.
         """
         was = self._in_force(plan.path)
         try:
@@ -120,8 +120,8 @@ class NfsServer:
             raise
 
     def _tell(self, plan: Plan, todo: Steps, text: str) -> None:
-        """Have the server export first and withdraw then, so that whoever is covered before and after is so throughout.
-        The file gets `text`, which is what it is to hold in the end, only when it names all who are exported by then.
+        """Export new entries first, then withdraw old ones, so that a client in both never loses access. While both are
+        exported, the file contains both. `text` is the final text of the file.
         """
         if todo.export:
             self._write(plan.file, plan.between if todo.unexport else text)
@@ -129,9 +129,9 @@ class NfsServer:
         self._unexport(todo.unexport)
 
     def _check(self, plan: Plan) -> None:
-        """Raise ExportRefused unless the table in force is what the plan wants it to be."""
+        """Raise ExportRefused unless the active exports match the plan."""
         now = self._in_force(plan.path)
-        # A client may have got a name that nobody knew before: that of another entry for one of its addresses.
+        # exportfs may have written another name of a client, which is not in the plan: resolve the names again.
         resolved = {**resolve_clients(line.client for line in now), **plan.resolved}
         missing = [entry.client for entry in plan.wanted if not in_force([entry], now, resolved)]
         left = [line.client for line in steps(plan.former, plan.wanted, now, resolved).unexport]
@@ -142,16 +142,16 @@ class NfsServer:
             raise _refused({f"nothing, but the NFS server {said}"})
 
     def _put_back(self, plan: Plan, was: Sequence[Entry], error: BaseException) -> None:
-        """Have the file and the table in force be what they were. Raises ExportRefused where that cannot be."""
+        """Restore the file and the active exports. Raises ExportRefused if this fails."""
         try:
             own = [*plan.former, *plan.wanted]
             self._tell(plan, back(was, own, self._in_force(plan.path), plan.resolved), plan.before)
             self._write(plan.file, plan.before)
         except ExportRefused as second:
             raise ExportRefused(
-                f"{getattr(error, 'problem', error)}, and the share of {plan.path} could not be put back:"
+                f"{getattr(error, 'problem', error)}, and the former share of {plan.path} could not be restored:"
                 f" {second.problem}",
-                "Look with 'exportfs -v', and apply the share again",
+                "Check the exports with 'exportfs -v', and apply the share again",
             ) from error
 
     def _with_steps(
@@ -163,8 +163,8 @@ class NfsServer:
         table: Sequence[Entry],
         resolved: Resolved,
     ) -> Plan:
-        """The plan with what exportfs has to be told. Raises ExportRefused where it would drop what is others'."""
-        # What another file says of a client of ours counts again when we let go of it.
+        """Add the steps for exportfs to the plan. Raises ExportRefused if exportfs would drop an export of others."""
+        # If another file has an entry for a client of this share, it applies again when the share no longer has one.
         wanted = [*mine, *(one for one in here if one.path == plan.path and is_among(one, former, resolved))]
         lines = [line for line in table if line.path == plan.path]
         todo = steps(former, wanted, lines, resolved)
@@ -174,12 +174,12 @@ class NfsServer:
         for line in lost:
             if host_name(line.client) not in resolved:
                 raise ExportRefused(
-                    f"The NFS server exports {printable(line.path)} to '{printable(line.client)}', a name that cannot"
-                    " be resolved at the moment, so exportfs would drop that export",
-                    "See why this storage host's resolver does not answer, and try again",
+                    f"The NFS server exports {printable(line.path)} to '{printable(line.client)}', a host name that"
+                    " currently cannot be resolved, so exportfs would drop that export",
+                    "Check why the resolver of this storage host does not answer, and try again",
                 )
         dropped = [
-            f"exportfs drops {printable(line.path)} for '{printable(line.client)}', which is no name any more"
+            f"exportfs drops {printable(line.path)} for '{printable(line.client)}', because this name no longer exists"
             for line in lost
         ]
         return replace(
@@ -201,7 +201,7 @@ class NfsServer:
     def _own_text(self, file: Path) -> str:
         text = _read(file)
         if text and Share.read(text) is None:
-            raise InputError(f"{file} was not written by vmware_nfs_share", "Move it away")
+            raise InputError(f"{file} was not written by vmware_nfs_share", "Move the file to another directory")
         return text
 
     def _others(self, own: Path) -> list[Entry]:
@@ -215,26 +215,26 @@ class NfsServer:
         return parse(_read(file), str(file))
 
     def _refuse_sharenfs(self, dataset: str, path: str, here: list[Entry]) -> None:
-        """Refuse a dataset that ZFS exports as well, unless what it exports can be read and says the same."""
+        """Raise InputError if ZFS also exports the dataset, unless its entries are in the file of ZFS."""
         value = self._zfs.run("get", "-H", "-p", "-o", "value", "sharenfs", dataset).strip()
         if value not in ("off", "-") and not any(Path(entry.file).name == ZFS_FILE for entry in here):
             raise InputError(
-                f"The property sharenfs of {dataset} is '{printable(value)}', which exports {path} in a way of its own",
+                f"The property sharenfs of {dataset} is '{printable(value)}', which also exports {path}",
                 f"Run 'zfs set sharenfs=off {dataset}'",
             )
 
     def _unexport(self, lines: Sequence[Entry]) -> None:
-        """Withdraw lines of the table. That one is not there is no failure: _check looks at what is left."""
+        """Withdraw lines of the table. Errors are ignored, because _check verifies the result."""
         if lines:
             _exportfs("-u", *map(argument, lines))
 
     def _export(self, entries: Sequence[Entry]) -> None:
-        """Have the server work by the entries. Raises ExportRefused with what exportfs said."""
+        """Export the entries. Raises ExportRefused with the output of exportfs."""
         by_options: dict[tuple[str, ...], list[str]] = {}
         for entry in entries:
             by_options.setdefault(entry.options, []).append(argument(entry))
         for options, arguments in by_options.items():
-            # -i: by these options alone, whatever the files say
+            # -i: use only these options and ignore the exports files
             done = _exportfs("-i", "-o", ",".join(options), *arguments)
             if done.returncode:
                 said = {line.strip() for line in (done.stdout + done.stderr).splitlines()} - {""}
@@ -242,13 +242,13 @@ class NfsServer:
 
     def _remedy(self, other: Entry, dataset: str) -> str:
         if Path(other.file).name == ZFS_FILE:
-            return f"Run 'zfs set sharenfs=off {dataset}', whose property it comes from, or ask for the same options"
+            return f"Run 'zfs set sharenfs=off {dataset}' to remove the entry, or request the same options"
         if other.file == str(self._etab):
-            return f"It is in no file: leave out that client, or run 'exportfs -u {argument(other)}' if nobody needs it"
-        return "Remove that entry, or ask for the same options"
+            return f"The entry is in no file: remove the client here, or run 'exportfs -u {argument(other)}' if unused"
+        return "Remove that entry, or request the same options"
 
     def _write(self, file: Path, text: str) -> None:
-        """Have the file hold this text, or not be there; on disk, and never half of it."""
+        """Write the file atomically and sync it to disk, or remove it if `text` is empty."""
         if _read(file) == text:
             return
         try:
@@ -259,7 +259,8 @@ class NfsServer:
                 remove_file(file)
         except OSError as error:
             raise ExportRefused(
-                f"{file} cannot be written: {error.strerror}", "Run as root (become: true), and look for room with 'df'"
+                f"{file} cannot be written: {error.strerror}",
+                "Run as root (become: true), and check the free space with 'df'",
             ) from error
 
 
@@ -268,12 +269,12 @@ def _resolve(hosts: Iterable[str], *entries: Iterable[Entry]) -> Resolved:
 
 
 def _exportfs(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run exportfs. Raises DependencyError where there is none, ExportRefused where it does not end."""
+    """Run exportfs. Raises DependencyError if it is not installed, and ExportRefused if it does not finish."""
     command = find("exportfs")
     if command is None:
         raise DependencyError(
-            "This storage host has no command exportfs",
-            "Install its NFS server, which is the package nfs-kernel-server or nfs-utils",
+            "The command exportfs is not installed on this storage host",
+            "Install the NFS server, which is in the package nfs-kernel-server or nfs-utils",
         )
     try:
         return run([command, *arguments], EXPORTFS_SECONDS)
@@ -282,8 +283,8 @@ def _exportfs(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _refused(said: Iterable[str]) -> ExportRefused:
-    told = printable(" | ".join(sorted(said)), 600)
-    return ExportRefused(f"exportfs refuses the share: {told}", "Fix what it names; the exports are what they were")
+    output = printable(" | ".join(sorted(said)), 600)
+    return ExportRefused(f"exportfs refused the share: {output}", "Fix the cause; the exports are unchanged")
 
 
 def _read(file: Path) -> str:

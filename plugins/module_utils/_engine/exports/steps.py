@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What exportfs has to be told so that one share is in force, and nothing else: as plain data, line by line.
+"""The steps for exportfs that make one share active and change no other export, as plain data.
 
-`exportfs -ra` makes the table in force what the files say, and so drops what a cluster's resource or an administrator
-exports without a file. Hence exportfs is told of our own path and clients alone.
+`exportfs -ra` replaces the active exports with those in the files. It would drop the exports of a cluster resource or
+an administrator that are in no file. So the steps name only the path and the clients of the share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .table import Entry
 
 @dataclass(frozen=True)
 class Steps:
-    """Entries that have to come, or to get other options, and then lines of the table in force that have to go."""
+    """Entries to export or to change, and lines of the table of active exports to withdraw after that."""
 
     unexport: tuple[Entry, ...] = ()
     export: tuple[Entry, ...] = ()
@@ -30,8 +30,8 @@ class Steps:
 
 
 def steps(former: Sequence[Entry], wanted: Sequence[Entry], table: Sequence[Entry], resolved: Resolved) -> Steps:
-    """From the table's lines for a path to `wanted`. Of lines that are not wanted only those of `former` go, which are
-    the entries that the share's file had, whether they were exported or not.
+    """Return the steps from the table's lines for a path to `wanted`. `former` are the entries in the share's file,
+    exported or not. Only lines for their clients are withdrawn.
     """
     return Steps(
         tuple(line for line in table if is_among(line, former, resolved) and not is_among(line, wanted, resolved)),
@@ -40,7 +40,7 @@ def steps(former: Sequence[Entry], wanted: Sequence[Entry], table: Sequence[Entr
 
 
 def back(was: Sequence[Entry], former: Sequence[Entry], table: Sequence[Entry], resolved: Resolved) -> Steps:
-    """From the table's lines for a path back to the lines `was`, as far as they are those of `former` entries."""
+    """Return the steps from the table's lines for a path back to the lines `was`, for the clients of `former` only."""
     mine = [line for line in was if is_among(line, former, resolved)]
     now = [line for line in table if is_among(line, former, resolved)]
     return Steps(
@@ -52,12 +52,12 @@ def back(was: Sequence[Entry], former: Sequence[Entry], table: Sequence[Entry], 
 
 
 def is_among(line: Entry, entries: Iterable[Entry], resolved: Resolved) -> bool:
-    """Whether one of the entries is for the client of the line."""
+    """Return whether one of the entries is for the client of the line."""
     return any(same_client(line.client, entry.client, resolved) for entry in entries)
 
 
 def in_force(wanted: Iterable[Entry], table: Iterable[Entry], resolved: Resolved) -> bool:
-    """Whether each entry has a line of its own among those for its path in the table that the NFS server works by."""
+    """Return whether each entry has its own line among the lines for its path in the table of active exports."""
     now = list(table)
     return all(
         any(not differ(entry, line) and covers(line.client, entry.client, resolved) for line in now) for entry in wanted
@@ -65,14 +65,14 @@ def in_force(wanted: Iterable[Entry], table: Iterable[Entry], resolved: Resolved
 
 
 def unresolved(table: Iterable[Entry], resolved: Resolved) -> list[Entry]:
-    """The lines for host names of which the resolver cannot say now, or which do not exist: exportfs drops them when it
-    writes the table.
+    """Return the lines for host names that do not exist or currently cannot be resolved. exportfs drops these lines
+    when it writes the table.
     """
     return [line for line in table if any(not resolved.get(name) for name in names([line.client]))]
 
 
 def argument(entry: Entry) -> str:
-    """An entry as exportfs takes it for an argument, `client:path`; an IPv6 address stands in brackets."""
+    """Return an entry as an argument for exportfs, `client:path`. An IPv6 address is in brackets."""
     bare, slash, length = entry.client.partition("/")
     found = address(bare)
     client = f"[{bare}]{slash}{length}" if found is not None and ":" in bare else entry.client

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The language of exports(5): the entries in a text, and what the options of one come to."""
+"""The syntax of exports(5): the entries in a text, and the effect of their options."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._:@%+=,~-]")
 
 @dataclass(frozen=True)
 class Entry:
-    """A path exported to one client, and where that is written."""
+    """A path that is exported to one client, with the location of the entry."""
 
     path: str
-    client: str  # as it is written; "*" where none is, which means everybody
+    client: str  # as written in the file; "*" (everyone) if there is none
     options: tuple[str, ...]
     file: str
     line: int
@@ -39,9 +39,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Effect:
-    """What options come to for a client. Two entries for the same path and client must not differ in it.
+    """The effect of options for a client. Two entries for the same path and client must have the same effect.
 
-    `access` has one (flavour, "ro" or "rw", squashing with the ids it maps to) for each security flavour.
+    `access` has one tuple for each security flavor: (flavor, "ro" or "rw", squashing with the IDs it maps to).
     """
 
     access: frozenset[tuple[str, str, str]]
@@ -52,7 +52,7 @@ class Effect:
 
 
 def parse(text: str, file: str) -> list[Entry]:
-    """The entries of an exports file, or of the table in force (/var/lib/nfs/etab)."""
+    """Return the entries of an exports file, or of the table of active exports (/var/lib/nfs/etab)."""
     entries = []
     for number, line in _logical_lines(text):
         path, *clients = _tokens(line) or [""]
@@ -71,9 +71,9 @@ def parse(text: str, file: str) -> list[Entry]:
 
 
 def effect(options: Iterable[str]) -> Effect:
-    """What options come to, with the defaults of exports(5).
+    """Return the effect of options, with the defaults of exports(5).
 
-    What stands after sec= is meant for its flavours, and for those that a later sec= adds.
+    Options after sec= apply to its flavors, and to flavors that a later sec= adds.
     """
     common: dict[str, Any] = {
         "access": "ro", "root": True, "all": False, "uid": NOBODY, "gid": NOBODY,
@@ -97,7 +97,7 @@ def effect(options: Iterable[str]) -> Effect:
 
 
 def escaped(path: str) -> str:
-    """A path as it is written into an exports file; storage_host.unescaped undoes it."""
+    """Escape a path for an exports file. storage_host.unescaped reverses this."""
     return "".join(
         character if _PLAIN.match(character) else "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
         for character in path
@@ -122,7 +122,7 @@ def _squash(settings: dict[str, Any], ids: str) -> str:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines with the number of the first of each; a line that ends with a backslash goes on in the next."""
+    """Yield the logical lines with the number of their first line. A backslash at the end of a line continues it."""
     number = 1
     for line in _CONTINUED.sub("\0", text).split("\n"):
         yield number, line.replace("\0", " ")
@@ -130,7 +130,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _tokens(line: str) -> list[str]:
-    """The words of a line without quotes and escapes, up to a comment."""
+    """Return the words of a line up to a comment, without quotes and escapes."""
     words = []
     for match in _TOKEN.finditer(line):
         if match.group().startswith("#"):

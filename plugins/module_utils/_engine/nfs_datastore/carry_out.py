@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Do what a plan says, host after host, and tell what became of each."""
+"""Carry out a plan, one host after the other, and return the outcome of each step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .plan import Step
 
 @dataclass
 class Done:
-    """What became of a step. One that failed may have changed something before."""
+    """The outcome of a step. A step that failed may have changed something before."""
 
     step: Step
     changed: bool = False
@@ -25,9 +25,9 @@ class Done:
 
 
 def carry_out(session: Session, steps: Sequence[Step], access_mode: str) -> list[Done]:
-    """Carry out the steps: first everything that is to be unmounted, which may make way for a mount on another host.
+    """Carry out the steps. All unmounts come first, because they may be a condition for a mount on another host.
 
-    A host that fails keeps no other from being done. When the server itself is gone the rest is not tried.
+    If a host fails, the others are still processed. If the server itself fails, the remaining steps are not tried.
     """
     done = [Done(step, complete=not step.changes) for step in steps]
     doing = [one for one in done if not one.complete]
@@ -42,7 +42,7 @@ def carry_out(session: Session, steps: Sequence[Step], access_mode: str) -> list
     except VSphereError as error:
         for one in doing:
             if not one.complete and one.error is None:
-                one.error = VSphereError(f"It was not tried, because {error.problem}", error.remedy)
+                one.error = VSphereError(f"Not tried, because {error.problem}", error.remedy)
     return done
 
 
@@ -57,7 +57,7 @@ def _unmount(session: Session, one: Done, datastore: str) -> None:
 def _mount(session: Session, one: Done, access_mode: str) -> None:
     step, export = one.step, one.step.export
     if export is None:
-        raise ValueError("a step that mounts says what")
+        raise ValueError("a step that mounts needs an export")
 
     def there(seen: Sequence[MountedDatastore]) -> bool:
         return any(each.name == step.datastore and each.on(step.host.moid) for each in seen)
@@ -68,9 +68,9 @@ def _mount(session: Session, one: Done, access_mode: str) -> None:
 def _call(
     session: Session, one: Done, call: Callable[[], None], reached: Callable[[Sequence[MountedDatastore]], bool]
 ) -> None:
-    """Make a call and note what became of it; where its answer was lost, look whether it took effect.
+    """Make a call and record its outcome. If the response was lost, check whether the call took effect.
 
-    Raises VSphereError when the server cannot be asked for that either.
+    Raises VSphereError if the server cannot be queried for this check either.
     """
     try:
         call()

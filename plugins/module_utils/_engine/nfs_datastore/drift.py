@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a mount differs from what is wanted, and what stands in the way of a new one, each with its sentence."""
+"""Differences between a mount and the requested one, and conflicts that prevent a new mount, each with a sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .request import Wanted, export_of, overlaps, same_path, same_servers
 
 @dataclass(frozen=True)
 class Difference:
-    """One property that is not as it should be. `sentence` goes on after the host's name."""
+    """A property that differs from the requested value. `sentence` follows the name of the host."""
 
     property: str  # name, servers, path, version, access_mode, type
     wanted: str
@@ -25,7 +25,7 @@ class Difference:
 
 
 def differences(wanted: Wanted, datastore: MountedDatastore, mount: Mount) -> Iterable[Difference]:
-    """How a mount differs from what is wanted, the name aside."""
+    """Yield the differences between a mount and the requested one, except for the name."""
     asked, found = export_of(wanted), mount.export
     name = f"'{printable(datastore.name, 80)}'"
     if found is None:
@@ -51,7 +51,7 @@ def differences(wanted: Wanted, datastore: MountedDatastore, mount: Mount) -> It
 
 def no_nfs(datastore: MountedDatastore) -> Difference:
     kind = datastore.type or "unknown"
-    sentence = f"has a datastore '{printable(datastore.name, 80)}' of the type {printable(kind)}, which stays as it is"
+    sentence = f"has a datastore '{printable(datastore.name, 80)}' of type {printable(kind)}, which is not changed"
     return Difference("type", "NFS", kind, sentence)
 
 
@@ -64,14 +64,14 @@ def other_name(wanted: Wanted, datastore: MountedDatastore, mount: Mount) -> Dif
 def conflicts(
     wanted: Wanted, host: Host, named: MountedDatastore | None, datastores: Iterable[MountedDatastore]
 ) -> Iterable[Difference]:
-    """Why a host that mounts neither name nor export cannot do so: what other hosts of the datacenter mount."""
+    """Yield the conflicts with other hosts of the datacenter that prevent a new mount of name and export on a host."""
     asked, name = export_of(wanted), f"'{printable(wanted.name, 80)}'"
     place = f"in the datacenter {printable(host.datacenter, 80)}"
     if named is not None:
         found = named.export
         if found is None or found.version != asked.version or not overlaps(asked, found):
             shown = printable(found or f"a {named.type} datastore")
-            sentence = f"cannot mount {asked} as {name}, because {place} that name is {shown} on other hosts"
+            sentence = f"cannot mount {asked} as {name}, because {place} this name is {shown} on other hosts"
             yield Difference("name", wanted.name, shown, sentence)
             return
     for each in datastores:
@@ -82,7 +82,7 @@ def conflicts(
         if found.version != asked.version:
             sentence = (
                 f"cannot mount {asked}, because {place} other hosts mount it with NFS {found.version} as {other}, "
-                "and the two versions do not see each other's locks"
+                "and NFS 3 and NFS 4.1 do not share locks"
             )
             yield Difference("version", asked.version, found.version, sentence)
         elif (found.servers[:1], found.path) == (asked.servers[:1], asked.path):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be done on which host so that a datastore is mounted, or is not: a pure function of what was seen."""
+"""The steps on each host to mount or unmount a datastore. Planning is a pure function of the current state."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _SHOWN = 5  # VMs in a message
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be done on one host. An action other than mount, unmount and remount changes nothing.
+    """A step on one host. Only the actions mount, unmount and remount change something.
 
-    `drift` stays in a remount, as its reason. `before` and `after` are the mounts that the step is about, in words.
+    In a remount, `drift` is the reason. `before` and `after` are the mounts that the step affects, as text.
     """
 
     host: Host
     datastore: str  # its name
     action: str  # mount, unmount, remount, nothing, drift, skipped, in_use
-    mounted: bool  # whether the host mounts a datastore of this name, before the step
+    mounted: bool  # whether the host mounts a datastore of this name before the step
     drift: tuple[Difference, ...] = ()
     reason: str = ""
-    unmount: tuple[str, ...] = ()  # managed object IDs, before anything is mounted
-    export: Export | None = None  # to mount, spelled so that vCenter takes it for the same datastore on all hosts
+    unmount: tuple[str, ...] = ()  # managed object IDs of the datastores to unmount first
+    export: Export | None = None  # the export to mount, in the notation of the other hosts
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 
@@ -41,7 +41,7 @@ class Step:
         return self.action in ("mount", "unmount", "remount")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for results."""
+        """Return the step as plain data for results."""
         return {
             "name": self.host.name,
             "moid": self.host.moid,
@@ -59,9 +59,9 @@ class Step:
 def plan_present(
     wanted: Wanted, hosts: Sequence[Host], datastores: Sequence[MountedDatastore], remount: bool = False
 ) -> list[Step]:
-    """A step for each host so that all of them mount the datastore. `datastores` are all of the datacenter.
+    """Return a step for each host so that all hosts mount the datastore. `datastores` are those of the datacenter.
 
-    With `remount` a host that mounts it otherwise unmounts first, where that makes the way free.
+    With `remount`, a host whose mount differs unmounts it first, if it can then mount the requested one.
     """
     steps = [_present(wanted, host, datastores) for host in hosts]
     if not remount or not any(step.action == "drift" for step in steps):
@@ -72,7 +72,7 @@ def plan_present(
 
 
 def plan_absent(wanted: Wanted, hosts: Sequence[Host], datastores: Sequence[MountedDatastore]) -> list[Step]:
-    """A step for each host so that none of them mounts the datastore; it must be the export, where one is given."""
+    """Return a step for each host so that no host mounts the datastore. If an export is given, it must match."""
     return [_absent(wanted, host, datastores) for host in hosts]
 
 
@@ -82,7 +82,7 @@ def plan_purge(
     hosts: Sequence[Host],
     datastores: Sequence[MountedDatastore],
 ) -> list[Step]:
-    """Steps that unmount every NFS datastore whose servers are all ours, except those whose names are in `keep`."""
+    """Return steps to unmount every NFS datastore whose servers are all ours, except those named in `keep`."""
     return [
         _absent(Wanted(datastore.name), host, [datastore])
         for datastore in datastores
@@ -96,23 +96,23 @@ def plan_purge(
 
 
 def users(steps: Iterable[Step], vms: Mapping[str, Sequence[RegisteredVm]]) -> list[RegisteredVm]:
-    """The VMs on the datastores that the steps unmount."""
+    """Return the VMs on the datastores that the steps unmount."""
     unmounted = dict.fromkeys(moid for step in steps if step.changes for moid in step.unmount)
     return [vm for moid in unmounted for vm in vms.get(moid, ())]
 
 
 def refuse_in_use(steps: Sequence[Step], vms: Mapping[str, Sequence[RegisteredVm]]) -> None:
-    """Raise DatastoreInUse when a step would unmount a datastore with registered VMs, on whichever host they are.
+    """Raise DatastoreInUse if a step would unmount a datastore with registered VMs.
 
-    A VM on another host counts too: it could be moved or restarted here no longer.
+    VMs on other hosts count too, because they could no longer be moved to this host or restarted on it.
     """
     found = users(steps, vms)
     if found:
         names = {step.host.moid: step.host.name for step in steps}
         name = next(step.datastore for step in steps if step.changes and step.unmount)
         raise DatastoreInUse(
-            f"The datastore '{printable(name, 80)}' {carries(found, names)}, so it is unmounted from no host",
-            "Move or unregister them first",
+            f"The datastore '{printable(name, 80)}' {carries(found, names)}, so it was not unmounted from any host",
+            "Move or unregister the VMs first",
             vms=[
                 {"name": vm.name, "host": names.get(vm.host_moid, vm.host_moid), "template": vm.template}
                 for vm in found
@@ -121,7 +121,7 @@ def refuse_in_use(steps: Sequence[Step], vms: Mapping[str, Sequence[RegisteredVm
 
 
 def spare_in_use(steps: Sequence[Step], vms: Mapping[str, Sequence[RegisteredVm]]) -> list[Step]:
-    """The steps, with those that would unmount a datastore with registered VMs doing nothing and saying so."""
+    """Replace each step that would unmount a datastore with registered VMs with one that only reports this."""
     names = {step.host.moid: step.host.name for step in steps}
     return [
         replace(step, action="in_use", reason=f"it {carries(found, names)}", unmount=(), after=step.before)
@@ -132,14 +132,17 @@ def spare_in_use(steps: Sequence[Step], vms: Mapping[str, Sequence[RegisteredVm]
 
 
 def carries(vms: Sequence[RegisteredVm], hosts: Mapping[str, str]) -> str:
-    """`carries 2 VMs ('web' on esx1, the template 'golden')`, with host names by managed object ID."""
+    """Return a text such as `has 2 registered VMs ('web' on esx1, the template 'golden')`.
+
+    `hosts` are the host names by managed object ID.
+    """
 
     def shown(vm: RegisteredVm) -> str:
         place = f" on {printable(hosts[vm.host_moid], 80)}" if vm.host_moid in hosts else ""
         return f"{'the template ' if vm.template else ''}'{printable(vm.name, 80)}'{place}"
 
     more = f" and {len(vms) - _SHOWN} more" if len(vms) > _SHOWN else ""
-    return f"carries {counted(len(vms), 'registered VM')} ({', '.join(map(shown, vms[:_SHOWN]))}{more})"
+    return f"has {counted(len(vms), 'registered VM')} ({', '.join(map(shown, vms[:_SHOWN]))}{more})"
 
 
 def _present(wanted: Wanted, host: Host, datastores: Sequence[MountedDatastore]) -> Step:
@@ -154,8 +157,8 @@ def _present(wanted: Wanted, host: Host, datastores: Sequence[MountedDatastore])
     drift = list(differences(wanted, named, here)) if named and here else []
     if named and here and not drift:
         also = ", ".join(f"'{printable(other.name, 80)}'" for other, _unused in others)
-        return replace(step, reason=f"it mounts the same export as {also} too" if also else "")
-    unmount = [named.moid] if named and here and here.export else []  # unmounting what is no NFS would destroy it
+        return replace(step, reason=f"it also mounts the same export as {also}" if also else "")
+    unmount = [named.moid] if named and here and here.export else []  # only NFS: unmounting VMFS would destroy it
     for other, mount in others:
         drift.append(other_name(wanted, other, mount))
         drift.extend(each for each in differences(wanted, other, mount) if each.property != "servers")
@@ -175,7 +178,7 @@ def _absent(wanted: Wanted, host: Host, datastores: Sequence[MountedDatastore]) 
     step = Step(host, wanted.name, "nothing", here is not None, before=_before(named, here, others))
     step = replace(step, after=step.before)
     if host.unreachable:
-        known = "; by what vCenter knows it mounts the datastore" if here else ""
+        known = "; according to vCenter, it mounts the datastore" if here else ""
         return replace(step, action="skipped", reason=f"it {host.unreachable}{known}")
     drift = [other_name(wanted, other, mount) for other, mount in others]
     if named and here and not here.export:
@@ -190,7 +193,7 @@ def _absent(wanted: Wanted, host: Host, datastores: Sequence[MountedDatastore]) 
 
 
 def _again(step: Step, after: Step) -> Step:
-    """A step with drift, once whatever can be unmounted is."""
+    """Return the step for a host with drift, given the step `after` everything that can be unmounted is unmounted."""
     if step.action == "drift" and after.action == "mount" and step.unmount:
         return replace(after, action="remount", drift=step.drift, unmount=step.unmount, before=step.before)
     if step.action in ("drift", "mount"):
@@ -199,7 +202,7 @@ def _again(step: Step, after: Step) -> Step:
 
 
 def _without(datastores: Iterable[MountedDatastore], freed: Collection[tuple[str, str]]) -> list[MountedDatastore]:
-    """The datastores once the mounts (datastore, host) are gone: vCenter forgets one that nobody mounts."""
+    """Return the datastores without the mounts (datastore, host). vCenter removes a datastore without mounts."""
     left = [
         replace(each, mounts=tuple(mount for mount in each.mounts if (each.moid, mount.host_moid) not in freed))
         for each in datastores
@@ -208,14 +211,14 @@ def _without(datastores: Iterable[MountedDatastore], freed: Collection[tuple[str
 
 
 def _spelled(asked: Export, known: Export) -> Export:
-    """An export as vCenter knows it. With NFS 4.1 that is the path; each host may have servers of its own."""
+    """Return an export in vCenter's notation. With NFS 4.1, only the path, because each host may use other servers."""
     return known if asked.version == "3" else replace(asked, path=known.path)
 
 
 def _under_other_names(
     wanted: Wanted, host: Host, datastores: Iterable[MountedDatastore]
 ) -> list[tuple[MountedDatastore, Mount]]:
-    """What else of this host is the wanted export: ESXi refuses to mount one twice."""
+    """Return the mounts of the requested export under other names on this host. ESXi does not mount an export twice."""
     return [
         (each, mount)
         for each in datastores
@@ -229,7 +232,7 @@ def _under_other_names(
 def _before(
     named: MountedDatastore | None, here: Mount | None, others: Iterable[tuple[MountedDatastore, Mount]]
 ) -> tuple[str, ...]:
-    """The mounts of one host that a step is about."""
+    """Return the mounts of one host that a step affects, as text."""
     mounts = [*([(named, here)] if named and here else []), *others]
     return tuple(_words(each.name, mount.export or each.type, mount.access_mode) for each, mount in mounts)
 

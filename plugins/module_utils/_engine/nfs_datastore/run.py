@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what is wanted to the result: read, plan, refuse what would do harm, carry out, read again."""
+"""Mount and unmount datastores: read the state, plan, refuse unsafe changes, carry out, read the state again."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from .request import Wanted
 
 
 def present(session: Session, wanted: Wanted, scope: Scope, on_drift: str, check: bool) -> dict[str, Any]:
-    """Have the hosts in scope mount the datastore; returns the module's result and `warnings`.
+    """Mount the datastore on the hosts in scope. Return the module's result with `warnings`.
 
-    `on_drift` says what becomes of hosts that mount it otherwise: `fail`, `report` or `remount`. Hosts that are not
-    connected are skipped with a warning: one that is down for repair shall not keep the others from working.
-    Raises InputError, DatastoreDrift or DatastoreInUse before anything is changed, MountFailed after the last host.
+    `on_drift` is `fail`, `report` or `remount`, and applies to hosts whose mount differs. Hosts that are not connected
+    are skipped with a warning, so that a host under repair does not block the others. Raises InputError, DatastoreDrift
+    or DatastoreInUse before the first change, and MountFailed after the last host.
     """
     hosts = hosts_in_scope(session, scope)
     seen = read_datastores(session, hosts)
     steps = plan_present(wanted, hosts, seen, remount=on_drift == "remount")
     if all(step.action == "skipped" for step in steps):
-        raise VSphereError(f"No host can mount anything: {_listed(steps)}", "Reconnect one and try again")
+        raise VSphereError(f"No host can mount the datastore: {_listed(steps)}", "Reconnect a host and try again")
     return _finish(session, wanted, steps, seen, on_drift, check)
 
 
 def absent(session: Session, wanted: Wanted, scope: Scope, on_drift: str, check: bool) -> dict[str, Any]:
-    """Have no host in scope mount the datastore; returns and raises as `present` does.
+    """Unmount the datastore from the hosts in scope. Returns and raises as `present` does.
 
-    A host that is not connected but is known to mount it is an error: who unmounts a datastore may be about to destroy
-    what it lies on.
+    It is an error if a host that is not connected is known to mount the datastore. The caller may want to destroy the
+    dataset next.
     """
     hosts = hosts_in_scope(session, scope)
     seen = read_datastores(session, hosts)
@@ -46,17 +46,17 @@ def absent(session: Session, wanted: Wanted, scope: Scope, on_drift: str, check:
     unreachable = [step for step in steps if step.action == "skipped" and step.mounted]
     if unreachable:
         raise VSphereError(
-            f"The datastore '{printable(wanted.name, 80)}' cannot be unmounted everywhere: {_listed(unreachable)}",
-            "Nothing was changed; reconnect the host, or name the others in hosts",
+            f"The datastore '{printable(wanted.name, 80)}' cannot be unmounted from all hosts: {_listed(unreachable)}",
+            "Nothing was changed; reconnect the host, or list the other hosts in hosts",
         )
     return _finish(session, wanted, steps, seen, on_drift, check)
 
 
 def purge(session: Session, keep: Collection[str], aliases: Sequence[str], scope: Scope, check: bool) -> dict[str, Any]:
-    """Have the hosts in scope mount no NFS datastore of this storage host but those named in `keep`.
+    """Unmount all NFS datastores of this storage host from the hosts in scope, except those named in `keep`.
 
-    What has a server that is not known to be this storage host is left alone, and so is, with a warning, what carries
-    registered VMs. Returns and raises as `present` does.
+    Datastores with a server that is not known to be this storage host are not changed. Datastores with registered VMs
+    are not changed either, with a warning. Returns and raises as `present` does.
     """
     hosts = hosts_in_scope(session, scope)
     seen = read_datastores(session, hosts)
@@ -77,7 +77,7 @@ def _finish(
     on_drift: str,
     check: bool,
 ) -> dict[str, Any]:
-    """Refuse, or carry out and tell."""
+    """Refuse the change, or carry it out and return the result."""
     refuse_in_use(steps, _vms(session, steps))
     refusal = _refusal(wanted, steps, on_drift)
     if refusal is not None and not check:
@@ -87,7 +87,7 @@ def _finish(
     if refusal is not None:
         result["changed"] = False
         result["diff"]["after"] = result["diff"]["before"]
-        result["warnings"].append(f"Outside of check mode this fails: {refusal}")
+        result["warnings"].append(f"Outside check mode, this fails: {refusal}")
     return result
 
 
@@ -97,15 +97,19 @@ def _vms(session: Session, steps: Sequence[Step]) -> dict[str, list[RegisteredVm
 
 
 def _refusal(wanted: Wanted, steps: Sequence[Step], on_drift: str) -> DatastoreDrift | None:
-    """The error for hosts that mount it otherwise, or None where there is none or it is only to be reported."""
+    """Return the error for hosts whose mount differs, or None if there are none or drift is only reported."""
     differing = [step for step in steps if step.action == "drift"]
     if not differing or on_drift == "report":
         return None
     others = f", and {_hosts(differing[1:])} differ too" if len(differing) > 1 else ""
-    can = "nor can remounting mend it" if on_drift == "remount" else "or set on_drift to remount or report"
+    remedy = "unmount it in vSphere, or change the options to match"
+    if on_drift == "remount":
+        remedy += "; remounting cannot fix this"
+    else:
+        remedy += ", or set on_drift to remount or report"
     return DatastoreDrift(
         f"{_sentence(differing[0])}{others}",
-        f"Nothing was changed; unmount it in vSphere or ask for what is there, {can}",
+        f"Nothing was changed; {remedy}",
         hosts=[step.as_dict() for step in steps],
     )
 
@@ -113,7 +117,7 @@ def _refusal(wanted: Wanted, steps: Sequence[Step], on_drift: str) -> DatastoreD
 def _result(
     session: Session, wanted: Wanted | None, done: Sequence[Done], seen: Sequence[MountedDatastore], check: bool
 ) -> dict[str, Any]:
-    """The module's result. Raises MountFailed with it when a host failed."""
+    """Return the module's result. Raises MountFailed with the result if a host failed."""
     changed = any(one.step.changes if check else one.changed for one in done)
     now = seen
     if changed and not check:
@@ -121,7 +125,7 @@ def _result(
         try:
             now = read_datastores(session, list(hosts.values()))
         except VSphereError:
-            pass  # what is told of the datastore is older then; what was done is told all the same
+            pass  # the result then has the earlier state of the datastore, and still what was done on each host
     failed = [one for one in done if one.error is not None]
     result = {
         "changed": changed,
@@ -140,7 +144,7 @@ def _result(
         others = f", and {_hosts([one.step for one in failed[1:]])} failed too" if len(failed) > 1 else ""
         raise MountFailed(
             f"{_why(first)}{others}",
-            "What was done on the other hosts stays; mend the cause and run it again",
+            "The changes on the other hosts are kept; fix the cause and run the module again",
             **result,
         )
     noteworthy = [one.step for one in done if one.step.reason or one.step.action == "drift"]
@@ -148,7 +152,7 @@ def _result(
 
 
 def _facts(wanted: Wanted | None, done: Sequence[Done], now: Sequence[MountedDatastore]) -> dict[str, Any] | None:
-    """What is known of the datastore itself, None where there is none (yet)."""
+    """Return the datastore as plain data, or None if it does not exist."""
     named = next((each for each in now if wanted is not None and each.name == wanted.name), None)
     if named is None:
         return None
@@ -165,16 +169,16 @@ def _facts(wanted: Wanted | None, done: Sequence[Done], now: Sequence[MountedDat
 
 def _host(one: Done, now: Sequence[MountedDatastore]) -> dict[str, Any]:
     step = one.step
-    told = {**step.as_dict(), "mounted": any(each.name == step.datastore and each.on(step.host.moid) for each in now)}
+    host = {**step.as_dict(), "mounted": any(each.name == step.datastore and each.on(step.host.moid) for each in now)}
     if one.error is not None:
-        told.update(action="failed", reason=_why(one))
-    return told
+        host.update(action="failed", reason=_why(one))
+    return host
 
 
 def _why(one: Done) -> str:
-    """Why a step failed."""
+    """Return why a step failed."""
     problem = one.error.problem if one.error is not None else ""
-    return f"{problem} (the old mount is gone already)" if one.changed else problem
+    return f"{problem} (the old mount was already removed)" if one.changed else problem
 
 
 def _diff(mounts: Any) -> dict[str, list[str]]:
@@ -185,13 +189,13 @@ def _diff(mounts: Any) -> dict[str, list[str]]:
 
 
 def _sentence(step: Step) -> str:
-    """What is to be said of a host, without a full stop."""
+    """Return the message for a host, without a full stop."""
     name = printable(step.host.name, 80)
     if step.drift:
         return f"{name} {' and '.join(each.sentence for each in step.drift)}"
     if step.action == "in_use":
         return f"{name} keeps the datastore '{printable(step.datastore, 80)}': {step.reason}"
-    return f"{name} was left alone: {step.reason}" if step.action == "skipped" else f"{name}: {step.reason}"
+    return f"{name} was skipped: {step.reason}" if step.action == "skipped" else f"{name}: {step.reason}"
 
 
 def _listed(steps: Sequence[Step]) -> str:

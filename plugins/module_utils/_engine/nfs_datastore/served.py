@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether VMs live on what a share of this storage host serves, as far as the stored credentials let us know."""
+"""Find out whether VMs are registered on datastores of a share, with the stored credentials."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Connect = Callable[[Endpoint, str, Secret], Session]
 
 @dataclass(frozen=True)
 class Served:
-    """A share: its path and its dataset, "" where that is not known. `exported` are the paths of all exports, because
-    what lies below another one is served by that; `aliases` are further names and addresses of this storage host.
+    """A share with its path and its dataset, "" if not known. `exported` are the paths of all exports, because the
+    nearest export above a path serves it. `aliases` are additional names and addresses of this storage host.
     """
 
     path: str
@@ -38,11 +38,11 @@ class Served:
 def refuse_in_use(
     share: Served, credentials: Sequence[Credential], password: Callable[[Credential], Secret], connect: Connect
 ) -> None:
-    """Raise DatastoreInUse when VMs, templates included, are registered on a datastore that the share serves.
+    """Raise DatastoreInUse if VMs or templates are registered on a datastore that the share serves.
 
-    Raises VSphereError when a server cannot be asked that has a credential for the share's dataset: to withdraw the
-    share then could stop VMs. Its detail `login_refused` is true when nothing but logins failed. A server of other
-    datasets that cannot be asked is passed over.
+    Raises VSphereError if a server with a credential for the share's dataset cannot be queried, because the withdrawal
+    of the share could stop VMs. The detail `login_refused` is true if only logins failed. A server that has only
+    credentials for other datasets is ignored if it cannot be queried.
     """
     accounts: dict[tuple[str, int, str], list[Credential]] = {}
     for credential in credentials:
@@ -58,8 +58,8 @@ def refuse_in_use(
                 unknown.append(error)
     if unknown:
         raise VSphereError(
-            f"Whether VMs are registered on a datastore of {share.path} is not known: {unknown[0].problem}",
-            "Nothing was changed; see that the server can be asked, remove its credential if it is gone for good, or"
+            f"It is not known whether VMs are registered on a datastore of {share.path}: {unknown[0].problem}",
+            "Nothing was changed; make the server available, remove its credential if the server no longer exists, or"
             " set force",
             login_refused=all(isinstance(error, LoginRefused) for error in unknown),
         ) from unknown[0]
@@ -68,7 +68,7 @@ def refuse_in_use(
 def _ask(
     share: Served, group: Sequence[Credential], password: Callable[[Credential], Secret], connect: Connect
 ) -> None:
-    """Ask one server by one account. Raises DatastoreInUse, and QuiesceError where it does not answer."""
+    """Query one server with one account. Raises DatastoreInUse, and QuiesceError if the server does not respond."""
     first = group[0]
     with connect(endpoint_of(first), first.username, password(first)) as session:
         datastores = [one for one in list_datastores(session) if one.type in NFS_TYPES]
@@ -80,15 +80,15 @@ def _ask(
             if vms:
                 raise DatastoreInUse(
                     f"The datastore '{printable(served[moid].name, 80)}' of {session.endpoint} {carries(vms, {})},"
-                    f" so its share {share.path} is neither withdrawn nor restricted",
-                    "Move or unregister them first and unmount the datastore, or set force when their ESXi hosts lose"
-                    " nothing",
+                    f" so its share {share.path} was not withdrawn or restricted",
+                    "Move or unregister the VMs and unmount the datastore first, or set force if their ESXi hosts do"
+                    " not lose access",
                     vms=[{"name": vm.name, "server": str(session.endpoint), "template": vm.template} for vm in vms],
                 )
 
 
 def is_served(datastore: Datastore, share: Served, view: StorageHostView, named: bool = False) -> bool:
-    """Whether a datastore is mounted from the share, or may be. `named`: a credential says that it lies here."""
+    """Return whether a datastore is, or may be, mounted from the share. `named`: a credential names it."""
     here = named or any(not objection(server, view) or uncertainty(server, view) for server in datastore.remote_hosts)
     exported = clean_path(datastore.remote_path)
     roots = view.pseudo_roots if datastore.type == "NFS41" else ()
@@ -98,11 +98,11 @@ def is_served(datastore: Datastore, share: Served, view: StorageHostView, named:
 
 
 def _nearest(path: str, exported: Collection[str]) -> str:
-    """The export that a path is mounted from, "" where there is none."""
+    """Return the export that a path is mounted from, or "" if there is none."""
     return next((step for step in ancestors(path) if step in exported), "")
 
 
 def _concerns(credential: Credential, dataset: str) -> bool:
-    """Whether a credential is for the VMs of a dataset; of a dataset that is not known each may be."""
+    """Return whether a credential covers a dataset. If the dataset is not known, every credential may cover it."""
     filesystem = credential.filesystem
     return not dataset or is_within(dataset, filesystem) or is_within(filesystem, dataset)

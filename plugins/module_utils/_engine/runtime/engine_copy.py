@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The storage host's own copy of the engine, so that it works without any controller.
+"""The copy of the engine on the storage host, which works without a controller.
 
-Each copy is a folder of its own, which is never changed; the link `current` is replaced in one step to name another
-one. A process that runs from a copy holds its folder's lock, which the kernel drops with the process: a copy goes only
-when nobody uses it.
+Each copy is in a separate directory that never changes. The symbolic link `current` is replaced atomically to switch to
+another copy. A process that runs from a copy locks its directory, and the kernel releases the lock with the process. A
+copy is removed only if no process uses it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ..process import run
 from ..text import printable
 
 if TYPE_CHECKING:
-    # Ansible sends along what is imported anywhere, carried out or not: this brings all of the engine.
+    # Ansible packs every imported file, even if the import does not run. This import packs the complete engine.
     from ..cli import main  # noqa: F401
 
-PACKAGE = "vmware_zfs_engine"  # the engine's name in the copy; it imports relatively, so any name will do
-_LEFT_OUT = ("runtime", "__pycache__")  # what only Ansible's modules need
+PACKAGE = "vmware_zfs_engine"  # the engine's name in the copy; its imports are relative, so any name works
+_LEFT_OUT = ("runtime", "__pycache__")  # only used by the Ansible modules
 _COMPILE_SECONDS = 600.0
 
-# The folder that `current` names is looked up once: a process stays with the copy that it began with. -I keeps
-# PYTHONPATH and the like from putting other code into root's hands; -u keeps the lines of a service's log in order.
+# The command resolves `current` once, so that a process continues with the copy that it started with. -I ignores
+# PYTHONPATH and similar variables, so that root runs no other code. -u keeps the lines of a service's log in order.
 _COMMAND = """\
 #!{python} -Iu
 # Written by the role quiesce.vmware_zfs.runtime.
@@ -53,19 +53,19 @@ sys.exit(main())
 
 
 def sources() -> dict[str, bytes]:
-    """The engine's files by their path below the package, from wherever this is running: a folder or Ansible's zip.
+    """Return the engine's files by their path in the package, from a directory or from Ansible's zip file.
 
-    Raises DependencyError when they cannot be read, as where another program than Ansible has brought the module.
+    Raises DependencyError if they cannot be read, for example because another program than Ansible runs the module.
     """
     try:
         found = dict(_read(importlib.resources.files(__package__.rpartition(".")[0]), ""))
     except Exception as error:
         raise DependencyError(
-            f"The engine that came with this module cannot be read ({type(error).__name__}: {printable(error, 200)})",
-            "If the play uses Mitogen, set 'strategy: linear' in it",
+            f"The engine of this module cannot be read ({type(error).__name__}: {printable(error, 200)})",
+            "If the play uses Mitogen, set 'strategy: linear' in the play",
         ) from error
     if "cli/main.py" not in found:
-        raise DependencyError("The engine that came with this module is not complete", "Install the collection again")
+        raise DependencyError("The engine of this module is not complete", "Reinstall the collection")
     return found
 
 
@@ -80,7 +80,7 @@ def _read(folder: Any, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """What tells one engine from another: a hash of names and contents."""
+    """Return a hash of names and contents, which identifies a version of the engine."""
     summary = hashlib.sha256()
     for name, content in sorted(files.items()):
         summary.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -88,32 +88,32 @@ def digest(files: Mapping[str, bytes]) -> str:
 
 
 class EngineCopy:
-    """The copies below `folder`, and the `command` that runs the current one with `python`."""
+    """The copies in `folder`, and the `command` that runs the current copy with `python`."""
 
     def __init__(self, folder: Path, command: Path, python: Path) -> None:
         self._folder, self._command, self._python = folder, command, python
         self._current = folder / "current"
 
     def digest(self) -> str | None:
-        """The digest of the current copy as it is on disk, None when there is none."""
+        """Return the digest of the current copy on disk, or None if there is none."""
         package = self._current / PACKAGE
         return digest(dict(_read(package, ""))) if package.is_dir() else None
 
     def command_text(self) -> str:
-        """What the command has to be."""
+        """Return the required text of the command."""
         return _COMMAND.format(python=self._python, current=self._current, package=PACKAGE)
 
     def has_command(self) -> bool:
-        """Whether the command is there, as it has to be."""
+        """Return whether the command exists with the required text."""
         try:
             return self._command.read_text() == self.command_text() and os.access(self._command, os.X_OK)
         except (OSError, UnicodeDecodeError):
             return False
 
     def install(self, files: Mapping[str, bytes]) -> None:
-        """Make `files` the current copy; the one before stays, older ones go unless they are in use.
+        """Make `files` the current copy. The previous copy is kept. Older copies are removed unless they are in use.
 
-        Raises DependencyError; then the current copy is what it was.
+        If this raises DependencyError, the current copy has not changed.
         """
         with _sentences(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -133,13 +133,13 @@ class EngineCopy:
                 self._prune(keep=(fresh, before))
 
     def install_command(self) -> None:
-        """Put the command in its place. Raises DependencyError."""
+        """Install the command. Raises DependencyError."""
         with _sentences(self._command):
             self._command.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._command, self.command_text().encode(), 0o755)
 
     def remove(self) -> None:
-        """Remove the command and all copies, used or not. Raises DependencyError."""
+        """Remove the command and all copies, even if they are in use. Raises DependencyError."""
         with _sentences(self._folder):
             self._command.unlink(missing_ok=True)
             if self._folder.exists():
@@ -150,12 +150,12 @@ class EngineCopy:
             path = fresh / PACKAGE / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, content)
-        # Ahead of time: the services that run it may not write here.
+        # Compile now, because the services that run the engine cannot write to this directory.
         compiled = run([str(self._python), "-I", "-m", "compileall", "-q", str(fresh)], _COMPILE_SECONDS)
         if compiled.returncode:
             raise DependencyError(
                 f"{self._python} cannot compile the engine: {compiled.stdout.strip() or compiled.stderr.strip()}",
-                "Make the virtual environment with Python 3.9 or later",
+                "Create the virtual environment with Python 3.9 or later",
             )
         fresh.chmod(0o755)
         for folder, _folders, _files in os.walk(fresh):
@@ -176,5 +176,5 @@ def _sentences(path: Path) -> Iterator[None]:
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "strerror", None) or error
         raise DependencyError(
-            f"{path} cannot be written: {said}", "Run as root (become: true), and look for room with 'df'"
+            f"{path} cannot be written: {said}", "Run as root (become: true), and check the free space with 'df'"
         ) from error

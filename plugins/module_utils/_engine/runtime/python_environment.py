@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The virtual environment with the libraries that the engine needs, apart from the system's Python."""
+"""The virtual environment with the libraries that the engine needs, separate from the system's Python."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..state.cipher import MINIMUM as CRYPTOGRAPHY
 from ..text import printable
 from ..vsphere.sdk import MINIMUM as PYVMOMI
 
-REQUIRED = {"pyVmomi": PYVMOMI, "cryptography": CRYPTOGRAPHY}  # distribution: oldest version that will do
-# pyVmomi 9.1 and later refuse to be imported by Python 3.9, which pip does not know.
+REQUIRED = {"pyVmomi": PYVMOMI, "cryptography": CRYPTOGRAPHY}  # distribution: minimum version
+# pyVmomi 9.1 and later do not support Python 3.9, but pip cannot see that in their metadata.
 _CEILINGS = ("pyVmomi<9.1; python_version < '3.10'",)
 _ASK_SECONDS = 120.0
-_BUILD_SECONDS = 1800.0  # pip has limits of its own for each download
+_BUILD_SECONDS = 1800.0  # pip also has a time limit for each download
 _SYNC_SECONDS = 120.0
 
 _VERSIONS = """\
@@ -38,16 +38,17 @@ print(json.dumps(found))
 
 
 class PythonEnvironment:
-    """The virtual environment in `folder`, which need not exist yet."""
+    """The virtual environment in `folder`, which may not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.python = folder / "bin" / "python"
 
     def versions(self) -> dict[str, str | None] | None:
-        """The version of each library that is needed, None for one that is missing; None when its Python does not run.
+        """Return the version of each required library, with None for a missing one, or None if its Python does not run.
 
-        Its Python itself is asked: after an upgrade of the system's Python the files are there and yet not found.
+        The environment's Python reports the versions, because after an upgrade of the system's Python, it may not find
+        libraries whose files exist.
         """
         try:
             done = _run([str(self.python), "-I", "-c", _VERSIONS, *REQUIRED], _ASK_SECONDS)
@@ -57,13 +58,16 @@ class PythonEnvironment:
         return found
 
     def build(self, base: str, wheels: Path | None) -> None:
-        """Bring in what is missing or too old, with the interpreter `base` where there is no environment that runs.
+        """Install libraries that are missing or too old. Create the environment with `base` if there is no working one.
 
-        Libraries come from the folder `wheels` alone, or from the index that pip is configured for. Raises
-        InputError, DependencyError.
+        The libraries come only from the directory `wheels`, or else from the package index that is configured for pip.
+        Raises InputError and DependencyError.
         """
         if wheels is not None and not wheels.is_dir():
-            raise InputError(f"The folder of wheels {wheels} is not on this host", "Put it there, or name another one")
+            raise InputError(
+                f"The directory of wheels {wheels} does not exist on this host",
+                "Copy it to the host, or set another one",
+            )
         if self.versions() is None:
             _run([base, "-m", "venv", "--clear", str(self.folder)], _BUILD_SECONDS)
         source = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
@@ -74,12 +78,10 @@ class PythonEnvironment:
         missing = lacking(self.versions())
         if missing:
             raise DependencyError(
-                f"{self.folder} still lacks {' and '.join(missing)} after pip brought them in",
-                f"Look with '{self.python} -m pip list', or remove {self.folder} to have it made anew",
+                f"{self.folder} still lacks {' and '.join(missing)} after pip installed the libraries",
+                f"Check with '{self.python} -m pip list', or remove {self.folder} and run this again",
             )
-        _sync(
-            self.folder
-        )  # pip leaves that to the system, and a power cut within half a minute would leave empty files
+        _sync(self.folder)  # pip does not sync, and after a power failure files could be empty
 
     def remove(self) -> None:
         """Remove the environment. Raises DependencyError."""
@@ -92,19 +94,19 @@ class PythonEnvironment:
 
 
 def lacking(versions: Mapping[str, str | None] | None) -> list[str]:
-    """The libraries (with the oldest version that will do) that are missing or too old."""
+    """Return the libraries that are missing or too old, with their minimum versions."""
     found = versions or {}
     return [f"{name}>={oldest}" for name, oldest in REQUIRED.items() if _numbers(found.get(name)) < _numbers(oldest)]
 
 
 def _numbers(version: str | None) -> list[int]:
-    """`8.0.3.0.1` as [8, 0, 3, 0, 1]; what is missing is older than everything."""
+    """Return `8.0.3.0.1` as [8, 0, 3, 0, 1]. A missing version is older than all others."""
     return [int(number) for number in re.findall(r"\d+", version or "")]
 
 
 def _sync(folder: Path) -> None:
-    """Have the file system of `folder` on disk, as well as can be: sync(2) waits for all of them, and for ever where a
-    pool is suspended.
+    """Sync the file system of `folder` to disk if possible. sync(2) would wait for all file systems, and forever for a
+    suspended pool.
     """
     try:
         run(["sync", "-f", str(folder)], _SYNC_SECONDS)
@@ -113,7 +115,7 @@ def _sync(folder: Path) -> None:
 
 
 def _run(command: Sequence[str], seconds: float) -> str:
-    """What a command printed. Raises DependencyError with what it complained of."""
+    """Return the output of a command. Raises DependencyError with its error messages."""
     shown = " ".join(command[:4]) if "-c" not in command else command[0]
     try:
         done = run(command, seconds)
@@ -123,7 +125,7 @@ def _run(command: Sequence[str], seconds: float) -> str:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         errors = [line for line in said if line.startswith(("ERROR", "Error"))] or said[-3:]
         raise DependencyError(
-            f"'{shown}' failed: {printable(' '.join(errors) or 'it said nothing', 600)}",
-            "Mend that; a host without a package index gets its libraries from a folder of wheels (runtime_wheels)",
+            f"'{shown}' failed: {printable(' '.join(errors) or 'it printed nothing', 600)}",
+            "Fix the cause; for a host without a package index, set runtime_wheels to a directory of wheels",
         )
     return done.stdout

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Schedules in cron's five fields, exactly as cron means them, and as systemd's OnCalendar= lines.
+"""Schedules with cron's five fields and semantics, and their translation to OnCalendar= lines of systemd.
 
-Fields hold numbers, names (jan, mon), `*`, ranges, lists and steps (crontab(5)). When day of month and day of week are
-both restricted a day matches if either does; a field that begins with `*` is not a restriction, even with a step.
-`begin` and `end` (HH:MM) bound the time of day, both included.
+Fields contain numbers, names (jan, mon), `*`, ranges, lists and steps (crontab(5)). If both day of month and day of
+week are restricted, a day matches if either of them matches. A field that starts with `*` is not restricted, even with
+a step. `begin` and `end` (HH:MM) limit the time of day and are both included.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 _DAYS = {name: number for number, name in enumerate(_DAY_NAMES)}
 SYSTEMD_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _LONGEST_MONTHS = {month: 29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31 for month in range(1, 13)}
-LONGEST_JITTER = 3600  # seconds: a snapshot is named after its due minute, which it should not be far from
-_WAKING = 5  # seconds: a timer's accuracy, and what the start of a command takes
+LONGEST_JITTER = 3600  # seconds; the name of a snapshot has the due minute, so the delay should be short
+_WAKING = 5  # seconds for the inaccuracy of a timer and the start of a command
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\Z")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a snapshot task runs, in the storage host's local time. Field names are those of the API."""
+    """The schedule of a snapshot task, in the storage host's local time. The field names are those of the options."""
 
     minute: str = "00"
     hour: str = "*"
@@ -43,50 +43,50 @@ class Schedule:
     end: str = "23:59"
 
     def check(self) -> None:
-        """Raise InputError for a field that cron would refuse, and for a schedule that can never fire."""
+        """Raise InputError for a field that cron would refuse, and for a schedule that never runs."""
         if not self.times():
             raise InputError(
-                f"The schedule never fires: no {self.hour}:{self.minute} lies between {self.begin} and {self.end}",
-                "Widen begin and end, or change minute and hour",
+                f"The schedule never runs: no {self.hour}:{self.minute} is between {self.begin} and {self.end}",
+                "Change begin and end, or minute and hour",
             )
-        self._days_of_week()  # raises for what cron does not understand
+        self._days_of_week()  # raises InputError for an invalid field
         if not any(day <= _LONGEST_MONTHS[month] for month in self._months() for day in self._month_days()):
             raise InputError(
-                f"The schedule never fires: month {self.month} has no day {self.dom}", "Change dom or month"
+                f"The schedule never runs: month {self.month} has no day {self.dom}", "Change dom or month"
             )
 
     def check_jitter(self, jitter: int) -> None:
-        """Raise InputError for a delay (seconds) after which the next run would be due already, and lost with it."""
+        """Raise InputError for a delay in seconds that lasts until the next run is due, so that a run would be lost."""
         minutes = [60 * hour + minute for hour, minute in self.times()]
         closest = 60 * min(later - minute for minute, later in zip(minutes, [*minutes[1:], minutes[0] + 24 * 60]))
         most = min(closest - _WAKING, LONGEST_JITTER)
         if not 0 <= jitter <= most:
-            because = f", and runs of this schedule are {closest} s apart" if most < LONGEST_JITTER else ""
-            raise InputError(f"jitter is {jitter} s{because}", f"Give it from 0 to {most} seconds")
+            because = f", but runs of this schedule are {closest} s apart" if most < LONGEST_JITTER else ""
+            raise InputError(f"jitter is {jitter} s{because}", f"Set jitter to 0 to {most} seconds")
 
     def matches(self, day: date) -> bool:
-        """Whether the schedule fires on `day` at all."""
+        """Return whether the schedule runs on `day`."""
         if day.month not in self._months():
             return False
         by_month, by_week = day.day in self._days_of_month(), day.isoweekday() % 7 in self._days_of_week()
         return by_month or by_week if self._either() else by_month and by_week
 
     def times(self) -> list[tuple[int, int]]:
-        """The (hour, minute) at which it fires on a day that matches, in order. Raises InputError."""
+        """Return each (hour, minute) at which it runs on a day that matches, in order. Raises InputError."""
         first, last = _time("begin", self.begin), _time("end", self.end)
         if first > last:
-            raise InputError(f"begin ({self.begin}) is later than end ({self.end})", "Give begin before end")
+            raise InputError(f"begin ({self.begin}) is later than end ({self.end})", "Set begin to a time before end")
         hours, minutes = _field("hour", self.hour, 0, 23), _field("minute", self.minute, 0, 59)
         return [
             (hour, minute) for hour in sorted(hours) for minute in sorted(minutes) if first <= (hour, minute) <= last
         ]
 
     def follows_clock(self) -> bool:
-        """Whether it runs whenever the clock on the wall shows a time, rather than once for each (crontab's rule)."""
+        """Return whether it runs each time the local clock shows a time, not once for each time (crontab's rule)."""
         return self.minute.startswith("*") or self.hour.startswith("*")
 
     def on_calendar(self) -> list[str]:
-        """The schedule as OnCalendar= values; a timer with all of them elapses whenever one does (systemd.timer(5))."""
+        """Return OnCalendar= values. A timer with several values elapses for each of them (systemd.timer(5))."""
         months = numbers(self._months(), 12)
         month_days = f"*-{months}-{numbers(self._days_of_month(), 31)}"
         week = self._days_of_week()
@@ -95,7 +95,7 @@ class Schedule:
         return [f"{day} {clock}:00" for day in days for clock in self._clocks()]
 
     def _clocks(self) -> list[str]:
-        """Hours with the same minutes go together: `begin` and `end` may cut into the first and the last one."""
+        """Group hours with the same minutes. `begin` and `end` may limit the minutes of the first and last hour."""
         minutes_of = {
             hour: tuple(minute for _unused, minute in group) for hour, group in groupby(self.times(), lambda t: t[0])
         }
@@ -117,7 +117,7 @@ class Schedule:
         return {day % 7 for day in _field("dow", self.dow, 0, 7, _DAYS)}
 
     def _month_days(self) -> set[int]:
-        """Days of the month on which it can fire at all: any, when the day of the week alone may decide."""
+        """Return the days of the month on which it can run. If a day of the week is enough, these are all days."""
         return set(range(1, 32)) if self._either() else self._days_of_month()
 
 
@@ -131,7 +131,7 @@ def _field(name: str, text: str, least: int, most: int, names: Mapping[str, int]
         low = least if star else _number(name, text, first, least, most, names)
         high = most if star or (step and not last) else _number(name, text, last or first, least, most, names)
         if star and name == "dow":
-            high = 6  # 7 is a second name of Sunday, which */2 must not count
+            high = 6  # 7 is also Sunday, and */2 must not count it again
         if low > high or step == "0" or (step and int(step) == 0):
             raise _refusal(name, text, least, most)
         values.update(range(low, high + 1, int(step or 1)))
@@ -147,8 +147,8 @@ def _number(name: str, text: str, word: str, least: int, most: int, names: Mappi
 
 def _refusal(name: str, text: str, least: int, most: int) -> InputError:
     return InputError(
-        f"The schedule's {name} '{printable(text, 60)}' is not what cron understands",
-        f"Give numbers from {least} to {most}, *, ranges, lists or steps, e.g. */15",
+        f"The schedule's {name} '{printable(text, 60)}' is not valid in cron syntax",
+        f"Use numbers from {least} to {most}, *, ranges, lists or steps, for example */15",
     )
 
 
@@ -156,12 +156,12 @@ def _time(name: str, text: str) -> tuple[int, int]:
     found = _TIME.match(text)
     if found is None:
         raise InputError(
-            f"The schedule's {name} '{printable(text, 60)}' is no time of day",
-            'Give it as HH:MM in quotes, e.g. "08:30" (without quotes YAML reads 23:59 as the number 1439)',
+            f"The schedule's {name} '{printable(text, 60)}' is not a time of day",
+            'Use HH:MM in quotes, for example "08:30" (without quotes, YAML reads 23:59 as the number 1439)',
         )
     return int(found[1]), int(found[2])
 
 
 def numbers(values: set[int], all_of_them: int) -> str:
-    """Numbers as OnCalendar= has them."""
+    """Return numbers in the notation of OnCalendar=."""
     return "*" if len(values) == all_of_them else ",".join(f"{value:02d}" for value in sorted(values))

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of snapshots from a naming schema: strftime, with the parts that tell two minutes apart."""
+"""Names of snapshots from a naming schema with strftime date codes. Every minute must have a different name."""
 
 from __future__ import annotations
 
@@ -16,48 +16,50 @@ from ..zfs.names import check_snapshot
 
 DEFAULT_SCHEMA = "auto-%Y-%m-%d_%H-%M"
 REQUIRED = ("%Y", "%m", "%d", "%H", "%M")
-_KNOWN = frozenset("YmdHMSsyjUWVGuzZabAB%fIp")  # directives that give the same on every platform
+_KNOWN = frozenset("YmdHMSsyjUWVGuzZabAB%fIp")  # date codes with the same result on every platform
 
 
 def check_schema(schema: str, dataset: str = "") -> str:
-    """Return `schema` if it gives every minute a name of its own, all year, that a snapshot of `dataset` can have.
+    """Return `schema` if it produces a unique and valid snapshot name of `dataset` for every minute of the year.
 
-    It holds %Y %m %d %H %M, or %s. Raises InputError.
+    It must contain %Y %m %d %H %M, or %s. Raises InputError.
     """
     shown = f"The naming schema '{printable(schema, 80)}'"
     directives = re.findall(r"%(.?)", schema)
     unknown = sorted({directive for directive in directives if directive not in _KNOWN or not directive})
     if unknown:
         raise InputError(
-            f"{shown} holds %{unknown[0]}, which is no known part of a date",
-            "Use the parts of strftime, e.g. auto-%Y-%m-%d_%H-%M",
+            f"{shown} contains %{unknown[0]}, which is not a supported date code",
+            "Use date codes of strftime, for example auto-%Y-%m-%d_%H-%M",
         )
     missing = [part for part in REQUIRED if part[1] not in directives]
     if missing and "s" not in directives:
         raise InputError(
-            f"{shown} lacks {' '.join(missing)}: two snapshots could get one name",
-            "Add them, e.g. auto-%Y-%m-%d_%H-%M, or use %s",
+            f"{shown} lacks {' '.join(missing)}, so two snapshots could get the same name",
+            "Add them, for example auto-%Y-%m-%d_%H-%M, or use %s",
         )
-    if "z" in directives:  # also where it is a '-' here: the same schema fails in another time zone
+    if (
+        "z" in directives
+    ):  # also if the offset starts with '-' here, because it may start with '+' in summer or elsewhere
         raise InputError(
-            f"{shown} holds %z, which is written with a '+' at and east of Greenwich, and ZFS takes none in a name",
-            "Leave %z out, as an hour that clocks repeat gets other names anyway, or use %s, the seconds since 1970",
+            f"{shown} contains %z, which produces a '+' at and east of Greenwich, and ZFS does not allow '+' in names",
+            "Remove %z, because names in a repeated hour are unique without it, or use %s, the seconds since 1970",
         )
     try:
         for name in _samples(schema):
             check_snapshot(dataset, name)
     except InputError as error:
         raise InputError(
-            f"{shown} makes names that ZFS refuses: {error.problem}",
-            "Write only letters, digits and '_-.: ' around the parts of a date, e.g. auto-%Y-%m-%d_%H-%M",
+            f"{shown} produces names that ZFS does not accept: {error.problem}",
+            "Use only letters, digits and '_-.: ' around the date codes, for example auto-%Y-%m-%d_%H-%M",
         ) from None
     return schema
 
 
 def _samples(schema: str) -> Iterator[str]:
-    """Names of this year: each month, day of the week, half of the day and time zone of this host is in one of them."""
+    """Yield names of this year that cover each month, day of the week, half of the day and time zone of this host."""
     if not (schema.isascii() and schema.isprintable()):
-        yield schema  # ZFS takes no such name, and strftime may fail on it
+        yield schema  # ZFS does not accept such a name, and strftime may fail
         return
     year = datetime.now().year
     for month in range(1, 13):
@@ -67,14 +69,14 @@ def _samples(schema: str) -> Iterator[str]:
 
 
 def name_at(schema: str, moment: datetime) -> str:
-    """The name that `schema`, which check_schema() has seen, gives a snapshot taken at `moment` (with its zone)."""
-    seconds = str(int(moment.timestamp()))  # %s is not on every platform
+    """Return the name for a snapshot taken at `moment` (with time zone). `schema` must have passed check_schema()."""
+    seconds = str(int(moment.timestamp()))  # strftime does not support %s on every platform
     return moment.strftime(re.sub(r"%%|%s", lambda found: found[0] if found[0] == "%%" else seconds, schema))
 
 
 def unused_name(schema: str, moment: datetime, used: Callable[[str], bool]) -> str:
-    """The name at `moment`; with the seconds since 1970 behind it when that is used, as after clocks went back or by
-    another task, and then with a number as well.
+    """Return the name at `moment`. If it is in use, by another task or because the clock was set back, the seconds
+    since 1970 are appended, and then a number.
     """
     return next(name for name in _names(schema, moment) if not used(name))
 

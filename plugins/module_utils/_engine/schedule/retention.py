@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which ZFS snapshots of a snapshot task have had their time, and why each of the others stays. Destroys nothing."""
+"""Decide which ZFS snapshots of a snapshot task have expired, and why the others are kept. Destroys nothing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ UNITS = {
 }
 
 _LONGEST = timedelta(days=365 * 1000)
-ALIVE = "its lifetime is not over"
+ALIVE = "its lifetime has not expired"
 FUTURE = "it is dated in the future, because a clock was wrong"
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A ZFS snapshot as retention sees it. `creation` in seconds since 1970; `task` is its own property; `born` is its
-    createtxg, which grows whatever the clock says (0 where it is not known).
+    """A ZFS snapshot with the facts for retention. `creation` is in seconds since 1970. `task` is its local property.
+    `born` is its createtxg, which increases even if the clock is set back (0 if it is not known).
     """
 
     name: str
@@ -45,7 +45,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a snapshot of the task: destroyed, or kept for a `reason`."""
+    """The decision for a snapshot of the task: destroyed, or kept for a `reason`."""
 
     snapshot: Taken
     destroy: bool
@@ -53,32 +53,34 @@ class Verdict:
 
 
 def lifetime(value: int, unit: str) -> timedelta:
-    """How long a task keeps its snapshots; a month is 30 days, a year 365. What an older release has stored beyond the
-    longest lifetime counts as that. Raises InputError.
+    """Return the lifetime of a task's snapshots. A month has 30 days, a year 365. A longer lifetime than the maximum,
+    which an older release may have stored, counts as the maximum. Raises InputError.
     """
     return min(value, _most(unit)) * UNITS[unit]
 
 
 def check_lifetime(value: int, unit: str) -> None:
-    """Raises InputError for what no task is to be stored with."""
+    """Raise InputError for a lifetime that a new task cannot have."""
     if value < 1:
-        raise InputError(f"lifetime_value is {value}", "Give at least 1")
+        raise InputError(f"lifetime_value is {value}", "Set lifetime_value to at least 1")
     if value > _most(unit):
-        raise InputError(f"lifetime_value is {value}", f"Give at most {_most(unit)}, which is a thousand years")
+        raise InputError(
+            f"lifetime_value is {value}", f"Set lifetime_value to at most {_most(unit)}, which is a thousand years"
+        )
 
 
 def _most(unit: str) -> int:
     if unit not in UNITS:
-        raise InputError(f"lifetime_unit is '{unit}'", f"Choose one of {', '.join(UNITS)}")
+        raise InputError(f"lifetime_unit is '{unit}'", f"Set lifetime_unit to one of {', '.join(UNITS)}")
     return _LONGEST // UNITS[unit]
 
 
 def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) -> list[Verdict]:
-    """Verdicts on the snapshots that `task` took, by dataset, newest first. Others are not spoken of.
+    """Return verdicts on the snapshots that `task` took, by dataset, newest first. Other snapshots are ignored.
 
-    Each dataset keeps its newest snapshot of the task and its newest complete one, whatever their age: after weeks of
-    failing runs there is still something to restore. One that is dated in the future is neither: it stays until its
-    time is over, and must not be all that is left.
+    Each dataset keeps its newest snapshot of the task and its newest complete one, whatever their age, so that there is
+    a snapshot to restore after weeks of failed runs. A snapshot that is dated in the future does not count as either of
+    them. It is kept until it expires.
     """
     mine: dict[str, list[Taken]] = {}
     for snapshot in snapshots:
@@ -92,7 +94,7 @@ def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) ->
         complete = next((snapshot for snapshot in past if snapshot.complete), None)
         for snapshot in newest_first:
             reason = _why_kept(snapshot, newest, complete, keep, now)
-            verdicts.append(Verdict(snapshot, not reason, reason or "its lifetime is over"))
+            verdicts.append(Verdict(snapshot, not reason, reason or "its lifetime has expired"))
     return verdicts
 
 

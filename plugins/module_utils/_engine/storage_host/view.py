@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the machine that the engine runs on is: its addresses, names, mounts and NFS version 4 root, as plain data.
+"""The storage host's addresses, names, mounts and NFS version 4 roots, as plain data.
 
-Everything that asks the system is here, so that matching is a pure function of what was seen. Nothing here waits longer
-than a time limit: neither a dead DNS server nor a path on a dead network file system can hang a run.
+All queries to the system are here, so that the matching is a pure function. Every query has a time limit: a DNS server
+or a network file system that does not respond cannot block a run.
 """
 
 from __future__ import annotations
@@ -33,45 +33,45 @@ LOOKUP_SECONDS = 5.0  # for all host names together; a healthy resolver needs mi
 LOOKUP_THREADS = 16
 COMMAND_SECONDS = 10.0
 
-# "inet 10.0.2.15/24" of ip and of BSD's ifconfig, "inet addr:10.0.2.15" of the old net-tools
+# "inet 10.0.2.15/24" in the output of ip and BSD's ifconfig, "inet addr:10.0.2.15" in that of the old net-tools
 _INTERFACE_ADDRESS = re.compile(r"^\s*inet6?\s+(?:addr:\s*)?([0-9A-Fa-f.:]+)", re.MULTILINE)
 _OCTAL_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
-# The last label is never a number, so that a mistyped address is not taken for a name
+# The last label is never a number, so that a mistyped address is not accepted as a name
 _HOST_NAME = re.compile(r"(?!(.*\.)?\d+\Z)\w([\w.-]*\w)?")
 
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of the mount table. For ZFS `source` is the dataset's (or snapshot's) name."""
+    """One line of the mount table. For ZFS, `source` is the name of the dataset or snapshot."""
 
     source: str
-    root: str  # the directory inside the file system that is mounted; not "/" for most bind mounts
+    root: str  # the mounted directory of the file system; not "/" for most bind mounts
     mountpoint: str
     fstype: str
-    visible: bool = True  # False: another mount lies on top, or on a directory above, and hides it
+    visible: bool = True  # False: hidden by another mount on the same directory or a parent directory
 
 
 @dataclass(frozen=True)
 class StorageHostView:
-    """What was seen of the storage host. Addresses and names include the aliases; names are in `host_name` form."""
+    """The result of observe(). Addresses and names include the aliases. Names have the form of host_name()."""
 
-    addresses: frozenset[Address]  # without loopback addresses, which mean another machine to everybody else
+    addresses: frozenset[Address]  # without loopback addresses, which are different on every machine
     names: frozenset[str]
     mounts: tuple[Mount, ...] = ()
-    pseudo_roots: tuple[str, ...] = ()  # the paths of NFS version 4 clients begin below these directories
+    pseudo_roots: tuple[str, ...] = ()  # NFS version 4 clients use paths relative to these directories
     resolved: Mapping[str, frozenset[Address]] = field(default_factory=dict)  # absent: no answer in time
-    real_paths: Mapping[str, str] = field(default_factory=dict)  # without symbolic links; absent: not there
-    late_paths: frozenset[str] = frozenset()  # no answer in time: whether they are there is not known
-    late_aliases: frozenset[str] = frozenset()  # names that have not been resolved, and perhaps can be
+    real_paths: Mapping[str, str] = field(default_factory=dict)  # without symbolic links; absent: does not exist
+    late_paths: frozenset[str] = frozenset()  # no answer in time, so it is not known whether they exist
+    late_aliases: frozenset[str] = frozenset()  # aliases that were not resolved in time
 
 
 def observe(
     aliases: Sequence[str] = (), names: Iterable[str] = (), paths: Iterable[str] = (), limit: float = LOOKUP_SECONDS
 ) -> StorageHostView:
-    """Look at this machine; resolve the host `names` and the directory `paths` that the caller has met elsewhere.
+    """Observe this machine. Resolve the host `names` and the directory `paths`, for example those of datastores.
 
-    `aliases` are names and addresses under which others know this machine: behind NAT, virtual addresses, other names.
-    Raises InputError for an alias that is neither, DependencyError where no command lists the addresses.
+    `aliases` are additional names and addresses of this machine, such as NAT or virtual addresses. Raises InputError
+    for an alias that is neither, and DependencyError if no command lists the addresses.
     """
     alias_names, addresses = split_aliases(aliases)
     own_names = _own_names(socket.gethostname())
@@ -84,7 +84,7 @@ def observe(
     asked_paths = {clean_path(path) for path in paths}
     asked_paths |= {clean_path(root + path) for root in roots for path in asked_paths}
     mounts = mount_table()
-    # A mountpoint is its own real path, as the kernel says: a pool that hangs there need not be asked.
+    # The kernel's mount table has real paths. A mountpoint needs no lookup, which could hang with its pool.
     mountpoints = asked_paths.intersection(mount.mountpoint for mount in mounts if mount.visible)
     found_paths = ask_all(_real_path, asked_paths - mountpoints, limit) | {path: path for path in mountpoints}
     return StorageHostView(
@@ -100,7 +100,7 @@ def observe(
 
 
 def address(text: str) -> Address | None:
-    """The address that a text stands for, or None. Without brackets and zone; an IPv4-mapped IPv6 address as IPv4."""
+    """Parse an IP address, or return None. Removes brackets and zone. An IPv4-mapped IPv6 address becomes IPv4."""
     bare = text.strip().partition("%")[0].strip("[]")
     try:
         parsed = ip_address(bare)
@@ -112,28 +112,28 @@ def address(text: str) -> Address | None:
 
 
 def host_name(text: str) -> str:
-    """A host name in the form that can be compared: lower case, without the root's dot."""
+    """Normalize a host name for comparison: lower case, without the final dot."""
     return text.strip().rstrip(".").lower()
 
 
 def is_host_name(text: str) -> bool:
-    """Whether a text can be a host's name; an address is none."""
+    """Return whether a text is a valid host name. An address is not."""
     return _HOST_NAME.fullmatch(host_name(text)) is not None
 
 
 def is_localhost(name: str) -> bool:
-    """Whether a name means the machine that says it (RFC 6761, and what distributions put into /etc/hosts)."""
+    """Return whether a name refers to the local machine (RFC 6761, and names that distributions put in /etc/hosts)."""
     labels = host_name(name).split(".")
     return labels[-1] in ("localhost", "localdomain", "ip6-localhost", "ip6-loopback")
 
 
 def clean_path(path: str) -> str:
-    """An absolute path without doubled or trailing slashes and dots; an NFS path without its first slash gets one."""
+    """Normalize an absolute path: no repeated or trailing slashes, no dots. A missing first slash is added (NFS)."""
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """The path itself, then each directory above it, up to "/"."""
+    """Yield the path, then each parent directory, up to "/"."""
     while path != "/":
         yield path
         path = posixpath.dirname(path)
@@ -141,8 +141,9 @@ def ancestors(path: str) -> Iterator[str]:
 
 
 def resolve(name: str) -> dict[str, frozenset[Address]]:
-    """The addresses of a host name (none when there is no such name) under that name and under its canonical one, which
-    exportfs writes down instead of an alias. Empty where the resolver cannot say for now; it may take its time.
+    """Return the addresses of a host name by that name and by its canonical name, which exportfs writes instead of an
+    alias. A name that does not exist has no addresses. The result is empty if the resolver fails temporarily. This call
+    has no time limit.
     """
     answers = _ask_resolver(name, socket.AI_CANONNAME)
     if answers is None:
@@ -152,18 +153,18 @@ def resolve(name: str) -> dict[str, frozenset[Address]]:
 
 
 def _look_up(name: str) -> frozenset[Address] | None:
-    """The addresses of a host name, None where the resolver cannot say for now."""
+    """Return the addresses of a host name, or None if the resolver fails temporarily."""
     answers = _ask_resolver(name)
     return None if answers is None else _addresses(answers)
 
 
 def _ask_resolver(name: str, flags: int = 0) -> Sequence[tuple[Any, ...]] | None:
-    """What getaddrinfo answers, None where the resolver cannot say for now."""
+    """Return the result of getaddrinfo, or None if the resolver fails temporarily."""
     try:
         return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror as error:
         return None if error.errno == socket.EAI_AGAIN else ()
-    except (OSError, ValueError):  # ValueError: what can be no name, such as an empty label
+    except (OSError, ValueError):  # ValueError: not a valid name, for example with an empty label
         return ()
 
 
@@ -172,9 +173,9 @@ def _addresses(answers: Iterable[tuple[Any, ...]]) -> frozenset[Address]:
 
 
 def ask_all(ask: Callable[[Question], Answer], questions: Iterable[Question], limit: float) -> dict[Question, Answer]:
-    """Ask side by side; the answers that came within `limit` seconds.
+    """Ask all questions in parallel. Return the answers that arrive within `limit` seconds.
 
-    The threads are daemons on purpose: a system call that hangs cannot be stopped, and must not keep the process alive.
+    The threads are daemons, because a system call that hangs cannot be stopped and must not keep the process alive.
     """
     waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
     answered: queue.SimpleQueue[tuple[Question, Answer]] = queue.SimpleQueue()
@@ -204,12 +205,13 @@ def ask_all(ask: Callable[[Question], Answer], questions: Iterable[Question], li
 
 
 def local_addresses() -> frozenset[Address]:
-    """Every address of every interface except loopback addresses; an IPv6 link-local address without its zone."""
+    """Return the addresses of all interfaces, without loopback addresses and without the zones of IPv6 addresses."""
     commands = (["ip", "addr"], ["ifconfig", "-a"])
     command = next((argv for argv in commands if find(argv[0])), None)
     if command is None:
         raise DependencyError(
-            "Neither ip nor ifconfig is on this storage host, so its addresses are not known", "Install iproute2"
+            "The addresses of this storage host are not known, because it has neither 'ip' nor 'ifconfig'",
+            "Install iproute2",
         )
     try:
         ended = run(command, COMMAND_SECONDS)
@@ -217,32 +219,32 @@ def local_addresses() -> frozenset[Address]:
     except (OSError, subprocess.SubprocessError) as error:
         raise DependencyError(
             f"The addresses of this storage host cannot be listed: {printable(error)}",
-            f"See why '{' '.join(command)}' fails",
+            f"Check why '{' '.join(command)}' fails",
         ) from error
     return parse_addresses(ended.stdout)
 
 
 def parse_addresses(text: str) -> frozenset[Address]:
-    """The addresses in the output of `ip addr` or `ifconfig -a`, without loopback addresses."""
+    """Return the addresses in the output of `ip addr` or `ifconfig -a`, without loopback addresses."""
     found = (address(match) for match in _INTERFACE_ADDRESS.findall(text))
     return frozenset(each for each in found if each is not None and not each.is_loopback)
 
 
 def mount_table() -> tuple[Mount, ...]:
-    """The mounts of this machine."""
+    """Return the mounts of this machine."""
     return parse_mountinfo(_read("/proc/self/mountinfo"))
 
 
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
-    """The mounts of a /proc/<pid>/mountinfo (proc(5)), in its order.
+    """Return the mounts of a /proc/<pid>/mountinfo (proc(5)), in the same order.
 
-    A mount that is mounted over, or whose directory lies below a later mount, is still listed by the kernel, but no
-    path leads to it: walking from the root as the kernel does tells which ones those are.
+    The kernel also lists mounts that a later mount on the same directory, or on a parent directory, hides. To find
+    them, this function resolves each mountpoint from the root as the kernel does.
     """
     lines = [line.partition(" - ") for line in text.splitlines() if " - " in line]
     rows = [(left.split(" "), right.split(" ")) for left, _unused, right in lines]
     known = {left[0] for left, _unused in rows}
-    below: dict[tuple[str, str], str] = {}  # (mount, directory) -> the mount on it; "" for what lies above the root
+    below: dict[tuple[str, str], str] = {}  # (mount, directory) -> the mount on it; "" is the parent of the root
     for left, _unused in rows:
         parent = left[1] if left[1] in known and left[1] != left[0] else ""
         below[parent, unescaped(left[4])] = left[0]
@@ -262,9 +264,9 @@ def parse_mountinfo(text: str) -> tuple[Mount, ...]:
 
 
 def pseudo_roots(etab: str) -> tuple[str, ...]:
-    """The paths exported with fsid=0 in the NFS server's table of exports (exportfs(8)), each once.
+    """Return the paths that are exported with fsid=0 in the NFS server's table of exports (exportfs(8)).
 
-    The table in force is read rather than /etc/exports: it also holds what the sharenfs property exports.
+    The table of active exports also contains the exports of the property sharenfs, which /etc/exports does not.
     """
     roots = []
     for line in etab.splitlines():
@@ -276,13 +278,13 @@ def pseudo_roots(etab: str) -> tuple[str, ...]:
 
 
 def unescaped(text: str) -> str:
-    r"""Undo \040 and the like: the kernel and exportfs write blanks, backslashes and more of the bytes of a path so."""
+    r"""Decode octal escapes such as \040. The kernel and exportfs escape spaces, backslashes and other bytes so."""
     raw = _OCTAL_ESCAPE.sub(lambda match: bytes([int(match.group(1), 8)]), os.fsencode(text))
     return os.fsdecode(raw)
 
 
 def split_aliases(aliases: Sequence[str]) -> tuple[set[str], set[Address]]:
-    """The host names and the addresses among the aliases. Raises InputError for one that is neither."""
+    """Split the aliases into host names and addresses. Raises InputError for one that is neither."""
     names: set[str] = set()
     addresses: set[Address] = set()
     for alias in aliases:
@@ -293,14 +295,14 @@ def split_aliases(aliases: Sequence[str]) -> tuple[set[str], set[Address]]:
             names.add(host_name(alias))
         else:
             raise InputError(
-                f"The alias '{printable(alias)}' is neither a host name nor an address",
-                "Give one name or one address each",
+                f"The alias '{printable(alias)}' is neither a host name nor an IP address",
+                "Set each alias to one host name or one IP address",
             )
     return names, addresses
 
 
 def _own_names(machine: str) -> set[str]:
-    """The short and the full name; the resolver knows the full one, so it is asked with a time limit."""
+    """Return the short and the full name. The full name comes from the resolver, with a time limit."""
     canonical = ask_all(socket.getfqdn, [machine], LOOKUP_SECONDS).get(machine, machine)
     full = {host_name(machine), host_name(canonical)}
     return {name for name in full | {name.partition(".")[0] for name in full} if name and not is_localhost(name)}
@@ -315,7 +317,7 @@ def _real_path(path: str) -> str:
 
 
 def _read(path: str) -> str:
-    """The text of a system table, empty where there is none: another operating system, or no NFS server."""
+    """Return the text of a system table, or "" if it does not exist: another operating system, or no NFS server."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as table:
             return table.read()

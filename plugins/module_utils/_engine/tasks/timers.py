@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The systemd timers of snapshot tasks: one unit file for each task, which is written, started and removed with it."""
+"""The systemd timers of snapshot tasks. Each task has a unit file, which is created, started and removed with it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..errors import DependencyError, InputError
 from ..process import run
 from ..text import printable
 
-SERVICE = "vmware-zfs-task@.service"  # the role runtime installs it
+SERVICE = "vmware-zfs-task@.service"  # installed by the runtime role
 _UNIT = "vmware-zfs-task@{id}.timer"
 _SECONDS = 60.0
 
-# It only wakes, and `vmware-zfs run --scheduled` looks whether the task is due (schedule/occurrences.py): therefore it
-# also wakes once after the host's start, for what was missed, and needs no Persistent=. Hosts of a fleet wake apart,
-# each as late as ever; before systemd 247, which knows no FixedRandomDelay=, as late as it happens.
+# The timer only starts `vmware-zfs run --scheduled`, which checks whether the task is due (schedule/occurrences.py).
+# It also elapses once after the host starts, for missed runs, so it does not need Persistent=. The delay is different
+# on each host and always the same on one host. Before systemd 247, which added FixedRandomDelay=, it is random.
 _TEXT = """\
 # Written by quiesce.vmware_zfs.vmware_snapshot_task.
 [Unit]
@@ -41,7 +41,7 @@ WantedBy=timers.target
 
 @dataclass(frozen=True)
 class Timer:
-    """A task's timer as it is, or as it is wanted. `text` is the unit file's, "" where there is none."""
+    """The current or requested timer of a task. `text` is the text of the unit file, "" if there is none."""
 
     text: str = ""
     enabled: bool = False
@@ -55,32 +55,32 @@ NONE = Timer()
 
 
 def wanted(dataset: str, calendar: Sequence[str], jitter: int, enabled: bool) -> Timer:
-    """The timer of a task that is to wake at the OnCalendar= values `calendar`, up to `jitter` seconds later."""
+    """Return the timer for the OnCalendar= values `calendar` with a delay of up to `jitter` seconds."""
     lines = "\n".join(f"OnCalendar={line}" for line in calendar)
     return Timer(_TEXT.format(dataset=dataset, calendar=lines, jitter=jitter), enabled, enabled)
 
 
 class Timers:
-    """The timers on this host. `systemctl` is looked up on PATH."""
+    """The timers on this host. `systemctl` is found in PATH."""
 
     def __init__(self, folder: Path = Path("/etc/systemd/system"), systemctl: str = "systemctl") -> None:
         self._folder = folder
         self._systemctl = systemctl
 
     def has_service(self) -> bool:
-        """Whether the role runtime has brought the unit that runs tasks."""
+        """Return whether the runtime role has installed the unit that runs tasks."""
         return (self._folder / SERVICE).exists()
 
     def require(self) -> None:
-        """Raise InputError unless the runtime's service is there, without which a timer would start nothing."""
+        """Raise InputError if the service of the runtime role is not installed, because a timer would start nothing."""
         if not self.has_service():
             raise InputError(
-                f"The unit {SERVICE} is not on this host, so nothing would run the task",
+                f"The unit {SERVICE} is not installed on this host, so the task would not run",
                 "Apply the role quiesce.vmware_zfs.runtime first, or set enabled to false",
             )
 
     def read(self, task_id: int) -> Timer:
-        """The timer of the task as it is."""
+        """Return the current timer of the task."""
         unit = _UNIT.format(id=task_id)
         try:
             text = (self._folder / unit).read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ class Timers:
         return Timer(text, facts.get("UnitFileState") == "enabled", facts.get("ActiveState") == "active")
 
     def change(self, task_id: int, before: Timer, after: Timer) -> None:
-        """Make the timer what `after` says. Raises DependencyError."""
+        """Change the timer from `before` to `after`. Raises DependencyError."""
         unit = _UNIT.format(id=task_id)
         if not after.active and before.text:
             self._run("disable", "--now", unit)
@@ -120,11 +120,11 @@ class Timers:
         except (OSError, subprocess.SubprocessError) as error:
             raise DependencyError(
                 f"'{' '.join(command)}' cannot be run: {printable(error)}",
-                "Snapshot tasks need systemd; without it have cron call 'vmware-zfs run'",
+                "Snapshot tasks need systemd; on a host without it, run 'vmware-zfs run' from cron",
             ) from error
         if done.returncode:
             raise DependencyError(
-                f"'{' '.join(command)}' failed: {printable(done.stderr.strip() or 'it said nothing', 600)}",
-                "Mend that and apply the task again",
+                f"'{' '.join(command)}' failed: {printable(done.stderr.strip() or 'it printed nothing', 600)}",
+                "Fix the cause and apply the task again",
             )
         return done.stdout

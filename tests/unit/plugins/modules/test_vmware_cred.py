@@ -198,9 +198,7 @@ def test_rename_by_id_logs_in_with_the_stored_password(host: Host) -> None:
 def test_a_volume_keeps_a_datastore(host: Host) -> None:
     """Without one the credential could never match, and is refused by id as well."""
     host.cred(**{**CREATE, "filesystem": "tank/volume"}, datastores=["ds1"])
-    sentence = (
-        "'tank/volume' is a volume; name the file system that the NFS datastore lies on, or name the volume's own"
-    )
+    sentence = "'tank/volume' is a volume; set filesystem to the file system of the NFS datastore, or name the"
     assert host.refuses(id=1, datastores=[]).startswith(sentence)
     assert host.cred(id=1, datastores=["ds2"])["changed"] and not host.cred(id=1, datastores=["ds2"])["changed"]
     assert host.cred(id=1, datastores=[], filesystem="tank/vms")["changed"]
@@ -263,7 +261,7 @@ def test_verify_login_false_mends_while_the_server_is_down(host: Host) -> None:
     [
         ({**CREATE, "filesystem": "tank/none"}, "The dataset 'tank/none' does not exist"),
         ({**CREATE, "filesystem": "-rf"}, "cannot be a dataset's name"),
-        ({**CREATE, "filesystem": "tank/volume"}, "'tank/volume' is a volume; name the file system"),
+        ({**CREATE, "filesystem": "tank/volume"}, "'tank/volume' is a volume; set filesystem to the file system"),
         ({**CREATE, "hostname": "https://vcenter"}, "is no host name"),
         ({**CREATE, "hostname": "10.0.0.300"}, "is no host name and no IP address"),
         ({**CREATE, "hostname": "192.168.1"}, "is no host name and no IP address"),
@@ -273,16 +271,19 @@ def test_verify_login_false_mends_while_the_server_is_down(host: Host) -> None:
         ({**CREATE, "hostname": "ff02::1"}, "is no host name and no IP address"),
         ({**CREATE, "port": 0}, "The port 0 does not exist"),
         ({**CREATE, "username": "  "}, "The username is empty"),
-        ({**CREATE, "password": CANARY + "\n"}, "The password holds a line break"),
-        ({**CREATE, "password": "\x00" + CANARY}, "The password holds a line break or another control character"),
+        ({**CREATE, "password": CANARY + "\n"}, "The password contains a line break"),
+        ({**CREATE, "password": "\x00" + CANARY}, "The password contains a line break or another control character"),
         ({**CREATE, "datastores": ["ds1", ""]}, "datastores has an empty entry"),
         ({**CREATE, "ca_path": "ca.pem"}, "is not absolute"),
         ({**CREATE, "ca_path": "/no/such.pem", "verify_login": False}, "cannot be used as certificate authorities"),
         ({**CREATE, "thumbprint": "AB"}, "is not a SHA-256 thumbprint"),
         ({**CREATE, "connect_timeout": 0}, "connect_timeout is 0; give a number of seconds above zero"),
         (VCENTER, "A new credential needs a password"),
-        ({"password": CANARY, "filesystem": "tank/vmware"}, "not clear without hostname and username; give id, or"),
-        ({"state": "absent", "hostname": "a"}, "not clear without username and filesystem"),
+        (
+            {"password": CANARY, "filesystem": "tank/vmware"},
+            "cannot be identified without hostname and username; set id, or",
+        ),
+        ({"state": "absent", "hostname": "a"}, "cannot be identified without username and filesystem"),
         ({"id": 7, "password": CANARY}, "There is no credential with the id 7; list them with vmware_cred_info"),
     ],
 )
@@ -342,7 +343,7 @@ def test_the_key_is_replaced_and_check_mode_only_says_so(host: Host) -> None:
     for value in (secret, host.paths.key_file.read_text().split()[1]):
         assert value not in json.dumps([predicted, done]), "a key is shown"
     assert not host.run(vmware_cred_key, {"max_age": 30})["changed"]
-    assert "max_age is -1; give a number of days" in host.run(vmware_cred_key, {"max_age": -1})["msg"]
+    assert "max_age is -1; set max_age to a number of days" in host.run(vmware_cred_key, {"max_age": -1})["msg"]
     host.paths.key_file.write_text("damaged")
     assert "is damaged; restore the key file" in host.run(vmware_cred_key, {})["msg"]
 

@@ -166,16 +166,16 @@ def test_the_filesystem_finds_what_is_stored(lab: Lab, stored: Credential) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "It is not said where to log in; give id, or hostname and username with password or filesystem."),
+        ({}, "No server was given; set id, or set hostname and username together with password or filesystem."),
         (
             {"hostname": "vcenter.lab", "username": "admin"},
-            "There is no password; give password, or the filesystem of a stored credential.",
+            "No password was given; set password, or set filesystem to use a stored credential.",
         ),
         ({"id": 7}, "There is no credential with the id 7; list them with vmware_cred_info."),
         (
             {"hostname": "vcenter.lab", "username": "admin", "filesystem": "tank/vmware"},
-            "There is no credential of admin on vcenter.lab for tank/vmware; "
-            "list them with vmware_cred_info, or give a password.",
+            "No stored credential matches admin on vcenter.lab for tank/vmware; "
+            "list the credentials with vmware_cred_info, or set password.",
         ),
         (
             {**INLINE, "dataset": "tank/none"},
@@ -183,7 +183,8 @@ def test_the_filesystem_finds_what_is_stored(lab: Lab, stored: Credential) -> No
         ),
         (
             {**INLINE, "aliases": ["10.0.2.0/24"]},
-            "The alias '10.0.2.0/24' is neither a host name nor an address; give one name or one address each.",
+            "The alias '10.0.2.0/24' is neither a host name nor an IP address; "
+            "set each alias to one host name or one IP address.",
         ),
         ({**INLINE, "call_timeout": 0}, "call_timeout is 0; give a number of seconds above zero."),
     ],

@@ -152,7 +152,8 @@ def test_a_file_that_the_server_does_not_work_by_is_a_change(host: Host) -> None
     host.share()
     (host.folder / "etab").write_text("")
     checked = host.share(check=True)
-    assert checked["changed"] and "does not work by it, is told to" in checked["diff"]["prepared"] and host.calls == 1
+    assert checked["changed"] and host.calls == 1
+    assert "does not change. The NFS server's active exports are updated" in checked["diff"]["prepared"]
     assert host.share()["changed"] and not host.share()["changed"]
 
 
@@ -198,10 +199,9 @@ def test_what_is_in_no_file_stays_whatever_becomes_of_the_share(host: Host, fore
 def test_what_is_in_no_file_may_not_contradict_and_its_client_is_not_taken_over(host: Host, line: str) -> None:
     host.export(f"{host.path}\t{line}")
     said = host.refused()
-    assert said.startswith(f"{host.folder}/etab line 1 says '{host.path} {line}', which ")
-    assert (
-        f"; it is in no file: leave out that client, or run 'exportfs -u {line.partition('(')[0]}:{host.path}'" in said
-    )
+    assert said.startswith(f"{host.folder}/etab line 1 has '{host.path} {line}', which ")
+    command = f"exportfs -u {line.partition('(')[0]}:{host.path}"
+    assert f"; the entry is in no file: remove the client here, or run '{command}' if unused" in said
     assert host.calls == 0
 
 
@@ -213,8 +213,7 @@ def test_when_exportfs_refuses_all_is_what_it_was(host: Host, before: bool) -> N
     table = (host.folder / "etab").read_text()
     said = host.refused(security=["krb5p"])
     assert said == (
-        'exportfs refuses the share: exportfs: unknown keyword "bad"; fix what it names; the exports are what they'
-        " were."
+        'exportfs refused the share: exportfs: unknown keyword "bad"; fix the cause; the exports are unchanged.'
     )
     assert {file.name: file.read_text() for file in host.files.glob("*")} == was
     assert sorted((host.folder / "etab").read_text().splitlines()) == sorted(table.splitlines())
@@ -428,7 +427,7 @@ def test_a_name_of_others_that_cannot_be_resolved_now_stops_what_would_drop_its_
     host.export("/srv/other\tlater.example.com(rw)")
     said = host.refused()
     assert said.startswith(
-        "The NFS server exports /srv/other to 'later.example.com', a name that cannot be resolved at"
+        "The NFS server exports /srv/other to 'later.example.com', a host name that currently cannot"
     )
     assert host.calls == 0 and not host.files.exists()
 
@@ -436,7 +435,7 @@ def test_a_name_of_others_that_cannot_be_resolved_now_stops_what_would_drop_its_
 def test_a_name_of_others_that_is_no_more_is_told(host: Host, resolver: Callable[..., None]) -> None:
     host.export("/srv/other\tgone.example.com(rw)")
     said = str(host.share()["warnings"])
-    assert "exportfs drops /srv/other for 'gone.example.com', which is no name any more" in said
+    assert "exportfs drops /srv/other for 'gone.example.com', because this name no longer exists" in said
 
 
 def test_a_host_whose_name_is_no_more_can_be_taken_out(host: Host, resolver: Callable[..., None]) -> None:
@@ -444,7 +443,7 @@ def test_a_host_whose_name_is_no_more_can_be_taken_out(host: Host, resolver: Cal
     resolver("esx2.example.com", ["10.0.0.2"], "esx2")
     host.share(networks=[], hosts=["esx1", "esx2"])
     resolver("esx2.example.com", [], "esx2")
-    assert "The host 'esx2' does not resolve" in host.refused(networks=[], hosts=["esx1", "esx2"])
+    assert "The host name 'esx2' does not resolve" in host.refused(networks=[], hosts=["esx1", "esx2"])
     assert host.share(networks=[], hosts=["esx1"])["changed"] and host.clients == ["esx1.example.com"]
 
 
@@ -454,17 +453,17 @@ def test_a_contradicting_entry_is_named_with_its_place_and_so_is_the_share(host:
     ours = host.share(check=True)  # the same in check mode
     assert ours["msg"] == said and not host.files.exists() and host.calls == 0
     assert said.startswith(
-        f"{host.folder}/etc/exports line 3 says '{host.path} 10.1.0.0/16(ro,sync)', which contradicts "
-        f"'{host.path} 10.0.0.0/8(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' of {host.files}/quiesce"
+        f"{host.folder}/etc/exports line 3 has '{host.path} 10.1.0.0/16(ro,sync)', which conflicts with "
+        f"'{host.path} 10.0.0.0/8(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' in {host.files}/quiesce"
     )
-    assert said.endswith(".exports line 3; remove that entry, or ask for the same options.")
+    assert said.endswith(".exports line 3; remove that entry, or request the same options.")
     assert host.share(networks=["192.168.0.0/16"])["changed"]
 
 
 def test_an_entry_for_a_link_to_the_path_or_for_the_same_client_counts(host: Host) -> None:
     (host.folder / "link").symlink_to("tank")
     host.write("exports.d/theirs.exports", f"{host.folder}/link *(rw)\n")
-    assert "/exports.d/theirs.exports line 1 says" in host.refused()
+    assert "/exports.d/theirs.exports line 1 has" in host.refused()
     host.write("exports.d/theirs.exports", f"{host.path} 10.0.0.0/8(rw,no_root_squash)\n")
     assert ", which repeats '" in host.refused()
     assert host.share(enabled=False)["changed"], "what is not exported contradicts nothing"
@@ -477,7 +476,7 @@ def test_sharenfs_is_refused(host: Host) -> None:
         "run 'zfs set sharenfs=off tank/vmware'."
     )
     host.write("exports.d/zfs.exports", f"{host.path} *(sec=sys,rw,crossmnt)\n")
-    assert "zfs.exports line 1 says" in host.refused() and "'zfs set sharenfs=off tank/vmware'" in host.refused()
+    assert "zfs.exports line 1 has" in host.refused() and "'zfs set sharenfs=off tank/vmware'" in host.refused()
 
 
 def test_a_file_of_somebody_elses_is_left_alone(host: Host) -> None:
@@ -485,13 +484,15 @@ def test_a_file_of_somebody_elses_is_left_alone(host: Host) -> None:
     (file,) = host.files.iterdir()
     file.write_text("/srv *(rw)\n")
     for options in ({}, {"state": "absent"}):
-        assert host.refused(**options) == f"{file} was not written by vmware_nfs_share; move it away."
+        said = f"{file} was not written by vmware_nfs_share; move the file to another directory."
+        assert host.refused(**options) == said
     assert file.read_text() == "/srv *(rw)\n"
 
 
 def test_a_host_without_an_nfs_server_is_told_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "find", lambda command: None)
-    assert "no command exportfs; install its NFS server" in host.refused() and not list(host.files.iterdir())
+    assert "command exportfs is not installed on this storage host; install the NFS server" in host.refused()
+    assert not list(host.files.iterdir())
 
 
 def test_esxi_cannot_work_without_root(host: Host) -> None:

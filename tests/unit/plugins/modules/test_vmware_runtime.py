@@ -89,9 +89,9 @@ def test_it_stays_while_a_vmware_snapshot_may_be_left(run: Run, paths: Paths, tm
         for check in (True, False):
             refused = run(check=check, state="absent")
             assert refused["failed"] and refused["msg"] == (
-                "1 VMware snapshot may be left or still come to be, first 'vmware-zfs r1' of the VM 'web' on vc.lab, "
-                "which only the runtime on this host would remove; run 'vmware-zfs recover' until 'vmware-zfs status' "
-                "tells of none, or set force."
+                "1 VMware snapshot may be left or still appear, for example 'vmware-zfs r1' of the VM 'web' on vc.lab, "
+                "and only the runtime on this host can remove them; run 'vmware-zfs recover' until 'vmware-zfs status' "
+                "lists none, or set force."
             )
             assert (tmp_path / "bin" / "vmware-zfs").exists()
         assert run(check=True, state="absent", force=True)["changed"]
@@ -105,7 +105,7 @@ def test_it_stays_while_a_run_is_alive(run: Run, paths: Paths, tmp_path: Path) -
     with Locks(paths.lock_dir).run("r1", "tank/a", timeout=0):
         for check in (True, False):  # in check mode the role asks, before it stops the first timer
             refused = run(check=check, state="absent", force=True)
-            assert refused["failed"] and "The run r1" in refused["msg"] and "works on tank/a" in refused["msg"]
+            assert refused["failed"] and "The run r1" in refused["msg"] and "active on tank/a" in refused["msg"]
     assert (tmp_path / "bin" / "vmware-zfs").exists()
     assert run(check=True, state="absent")["changed"]
 
@@ -117,4 +117,4 @@ def test_a_run_that_is_alive_is_told_of_before_what_it_holds(run: Run, paths: Pa
         journal = Journal(database)
         journal.open_run("r1", "", "tank", ["tank@a"])
         journal.intend([Entry("r1", "vc.lab", 443, "vm-1", "uuid", "web", "vmware-zfs r1")])
-        assert "works on tank since" in run(state="absent")["msg"]
+        assert "active on tank since" in run(state="absent")["msg"]

@@ -17,13 +17,13 @@ from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import p
     [
         (
             {},
-            "Where to log in is not clear without hostname and username and password; give them, or set VMWARE_HOST "
-            "and VMWARE_USER and VMWARE_PASSWORD in the module's environment.",
+            "The login data is incomplete: hostname and username and password are not set; set them, or set "
+            "VMWARE_HOST and VMWARE_USER and VMWARE_PASSWORD in the environment of the task.",
         ),
         (
             {"hostname": "vc.lab", "username": "u"},
-            "Where to log in is not clear without password; give it, or set VMWARE_PASSWORD in the module's "
-            "environment.",
+            "The login data is incomplete: password is not set; set it, or set VMWARE_PASSWORD in the environment of "
+            "the task.",
         ),
     ],
 )

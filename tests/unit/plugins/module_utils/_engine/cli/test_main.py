@@ -8,13 +8,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import output
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import ALIVE
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal
@@ -33,8 +36,8 @@ RETIRED = {"destroyed": ["tank/a@0"], "kept": KEPT}
 PROBLEM = "vc2.lab cannot be reached."
 REFUSED = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
 NOT_ALLOWED = (
-    "no snapshot would be taken: the policy does not allow it; mend that, exclude the VM with exclude_vms, or relax "
-    "on_vm_failure or on_quiesce_failure"
+    "no snapshot would be taken, because the policy does not allow it; fix the cause, exclude the VM with exclude_vms, "
+    "or relax on_vm_failure or on_quiesce_failure"
 )
 
 
@@ -75,10 +78,10 @@ def test_a_dry_run_that_nothing_forbids_says_what_it_would_do(run: Command) -> N
     assert run(PLAN, "--dry-run") == (
         0,
         [
-            "the VM 'db' on vc.lab: crash VMware Tools are not running",
+            "the VM 'db' on vc.lab: crash (VMware Tools are not running)",
             "would take tank/a@1",
             "would destroy tank/a@0",
-            "would keep 2 ZFS snapshots whose lifetime is not over",
+            "would keep 2 ZFS snapshots whose lifetime has not expired",
             "would keep tank/a@old: it is held",
         ],
     )
@@ -107,7 +110,7 @@ def test_a_run_that_could_not_release_a_vm_says_first_what_it_took(
     monkeypatch.setattr(cli, "take_turn", fails)
     assert cli.main(["run", "1"]) == 1
     told = capsys.readouterr()
-    assert "took tank/a@1, which is filesystem" in told.out.splitlines()
+    assert "took tank/a@1 (level filesystem)" in told.out.splitlines()
     assert told.err == f"vmware-zfs: {LEFT}; run 'vmware-zfs recover'.\n"
 
 
@@ -130,7 +133,7 @@ def test_show_marks_the_vm_that_was_not_released_and_cuts_nothing(
     monkeypatch.setattr(cli.sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", "60")
     assert cli.main(["show", "r1"]) == 0
-    rows = terminal.getvalue().partition("why no more\n")[2].splitlines()
+    rows = terminal.getvalue().partition("reason\n")[2].splitlines()
     assert len(rows) > 3 and max(map(len, rows)) <= 60
     assert " ".join(row[row.index("filesystem") + 18 :] if "filesystem" in row else row.strip() for row in rows) == why
 
@@ -139,7 +142,7 @@ def test_the_last_lines_of_a_run_with_problems_are_the_problems(run: Command) ->
     taken = {key: value for key, value in PLAN.items() if key != "refusals"}  # which a run raises
     code, said = run({**taken, "problems": [PROBLEM, "Another."]})
     assert code == 1 and said[-2:] == [PROBLEM, "Another."]
-    assert "took tank/a@1, which is crash" in said and "destroyed tank/a@0" in said
+    assert "took tank/a@1 (level crash)" in said and "destroyed tank/a@0" in said
     assert run(taken)[0] == 0
 
 
@@ -150,14 +153,14 @@ def test_what_was_not_created_is_not_called_taken(run: Command) -> None:
     _code, said = run(
         {**PLAN, "run_id": "1", "created": True, "zfs_snapshots": ["tank/a@1", "tank/b@1"], "waves": waves}
     )
-    assert [line for line in said if line.startswith("took")] == ["took tank/a@1, which is crash"]
+    assert [line for line in said if line.startswith("took")] == ["took tank/a@1 (level crash)"]
 
 
 def test_thousands_that_stay_for_one_reason_are_one_line(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     received = [{"name": f"tank/a@{number}", "reason": RECEIVED} for number in range(1000)]
     monkeypatch.setitem(RETIRED, "kept", received)
     _code, said = run(PLAN)
-    assert f"kept 1000 ZFS snapshots, first tank/a@0: {RECEIVED}" in said and len(said) < 9
+    assert f"kept 1000 ZFS snapshots, for example tank/a@0: {RECEIVED}" in said and len(said) < 9
 
 
 @pytest.mark.parametrize("read_by_journal", [True, False])
@@ -168,5 +171,63 @@ def test_priorities_are_for_the_journal_alone(
     with (tmp_path / "log").open("w") as stream:
         inode = os.fstat(stream.fileno()).st_ino + (0 if read_by_journal else 1)
         monkeypatch.setenv("JOURNAL_STREAM", f"{os.fstat(stream.fileno()).st_dev}:{inode}")
-        assert cli._marked(stream, 4) == ("<4>" if read_by_journal else "")
-        assert cli._marked(stream, 0) == ""
+        assert output.marked(stream, 4) == ("<4>" if read_by_journal else "")
+        assert output.marked(stream, 0) == ""
+
+
+RUN = {
+    "started": "2026-01-31T02:00:00.412+00:00", "zfs_snapshot": "tank/a@1", "state": "ended",
+    "consistency": "filesystem", "complete": True, "hold_window_seconds": 4.2, "run_id": "r1", "destroyed": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "state"),
+    [
+        ({}, "filesystem", "complete"),
+        ({"complete": False}, "filesystem", "not complete"),
+        ({"destroyed": ["tank/a@1"]}, "filesystem", "destroyed"),
+        ({"destroyed": None}, "filesystem", "complete"),
+        ({"consistency": None, "complete": False}, "-", "no snapshot"),
+        ({"state": "alive", "consistency": None, "complete": None}, "-", "active"),
+        ({"state": "releasing", "consistency": None, "complete": None}, "-", "interrupted (releasing)"),
+    ],
+)
+@pytest.mark.usefixtures("berlin")
+def test_status_shows_runs_in_local_time_with_a_heading_on_every_column(
+    capsys: pytest.CaptureFixture[str], changes: dict[str, Any], level: str, state: str
+) -> None:
+    cli._print_status({"alive": [], "runs": [{**RUN, **changes}], "left": [], "watched": [], "problems": []})
+    head, row = (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines())
+    assert head == ["started", "ZFS snapshot", "level", "state", "held", "run"]
+    assert row == ["2026-01-31 03:00:00+01:00", "tank/a@1", level, state, "4.2 s", "r1"]
+
+
+TASK = {
+    "id": 1, "dataset": "tank/a", "recursive": True, "next_run": "2026-07-01T00:00+02:00", "vmware_sync": False,
+    "schedule": {"minute": "0", "hour": "0", "dom": "*", "month": "*", "dow": "*"},
+    "lifetime_value": 2, "lifetime_unit": "WEEK",
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("berlin")
+def test_tasks_have_a_heading_on_every_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = SimpleNamespace(tasks=SimpleNamespace(list_all=lambda: [TASK, {**TASK, "next_run": None}]))
+    monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
+    monkeypatch.setattr(cli, "overview", lambda engine, task: task)
+    assert cli.main(["tasks"]) == 0
+    head, row, disabled = (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines())
+    assert head == ["ID", "dataset", "recursive", "min hour dom mon dow", "next run", "lifetime", "VMs"]
+    assert row == ["1", "tank/a", "yes", "0 0 * * *", "2026-07-01 00:00:00+02:00", "2 weeks", "not quiesced"]
+    assert disabled[4] == "disabled"

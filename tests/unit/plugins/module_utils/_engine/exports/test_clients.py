@@ -34,21 +34,24 @@ def test_networks_are_kept_in_one_order() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["192.168.1.5/24"], "The network '192.168.1.5/24' is not in its normal form; give 192.168.1.0/24."),
-        (["192.168.1.5"], "is not in its normal form; give 192.168.1.5/32."),
-        (["10.0.0.0/255.0.0.0"], "is not in its normal form; give 10.0.0.0/8."),
-        (["2001:DB8::1/64"], "is not in its normal form; give 2001:db8::/64."),
-        (["2001:db8:0::/64"], "give 2001:db8::/64."),
-        (["0.0.0.0/0"], "The network 0.0.0.0/0 is everybody; give the networks of the ESXi hosts."),
-        (["::/0"], "The network ::/0 is everybody"),
-        (["10.0.0.0/8", "10.1.0.0/16"], "The network 10.0.0.0/8 shares addresses with 10.1.0.0/16"),
-        (["2001:db8::/32", "2001:db8:1::/48"], "shares addresses with 2001:db8:1::/48"),
-        (["10.0.0.0/8", "10.0.0.0/8"], "The network 10.0.0.0/8 is given twice"),
-        (["esx1"], "'esx1' is no network; give it as 192.168.1.0/24, and host names in hosts."),
-        (["*"], "'*' is no network"),
-        (["10.0.0.0/8 "], "is no network"),
-        (["10.0.0.0/33"], "is no network"),
-        (["10.0.0.0/8(rw)\n/ *(rw)"], r"'10.0.0.0/8(rw)\n/ *(rw)' is no network"),
+        (["192.168.1.5/24"], "The network '192.168.1.5/24' is not in canonical form; use 192.168.1.0/24."),
+        (["192.168.1.5"], "is not in canonical form; use 192.168.1.5/32."),
+        (["10.0.0.0/255.0.0.0"], "is not in canonical form; use 10.0.0.0/8."),
+        (["2001:DB8::1/64"], "is not in canonical form; use 2001:db8::/64."),
+        (["2001:db8:0::/64"], "use 2001:db8::/64."),
+        (
+            ["0.0.0.0/0"],
+            "The network 0.0.0.0/0 would export the share to everyone; use the networks of the ESXi hosts.",
+        ),
+        (["::/0"], "The network ::/0 would export the share to everyone"),
+        (["10.0.0.0/8", "10.1.0.0/16"], "The network 10.0.0.0/8 overlaps 10.1.0.0/16"),
+        (["2001:db8::/32", "2001:db8:1::/48"], "overlaps 2001:db8:1::/48"),
+        (["10.0.0.0/8", "10.0.0.0/8"], "The network 10.0.0.0/8 is listed twice"),
+        (["esx1"], "'esx1' is not a network; use a network such as 192.168.1.0/24, and hosts for host names."),
+        (["*"], "'*' is not a network"),
+        (["10.0.0.0/8 "], "is not a network"),
+        (["10.0.0.0/33"], "is not a network"),
+        (["10.0.0.0/8(rw)\n/ *(rw)"], r"'10.0.0.0/8(rw)\n/ *(rw)' is not a network"),
     ],
 )
 def test_networks_that_are_refused(given: list[str], said: str) -> None:
@@ -64,13 +67,16 @@ def test_hosts_are_kept_in_one_form_and_order() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["nowhere.lab"], "The host 'nowhere.lab' does not resolve on this storage host"),
-        (["10.0.0.0/8"], "'10.0.0.0/8' is neither a host name nor an address; give networks in networks."),
-        (["*.lab"], "is neither a host name nor an address"),
-        (["@esx"], "is neither a host name nor an address"),
-        (["esx1(rw)"], "is neither a host name nor an address"),
-        (["esx2.lab", "alias.lab"], "The hosts 'esx2.lab' and 'alias.lab' are both 10.0.0.2; give each host once."),
-        (["esx1", "2001:db8:0::1"], "The hosts 'esx1' and '2001:db8::1' are both 2001:db8::1"),
+        (["nowhere.lab"], "The host name 'nowhere.lab' does not resolve on this storage host"),
+        (["10.0.0.0/8"], "'10.0.0.0/8' is neither a host name nor an IP address; use networks for networks."),
+        (["*.lab"], "is neither a host name nor an IP address"),
+        (["@esx"], "is neither a host name nor an IP address"),
+        (["esx1(rw)"], "is neither a host name nor an IP address"),
+        (
+            ["esx2.lab", "alias.lab"],
+            "The hosts 'esx2.lab' and 'alias.lab' both have the address 10.0.0.2; list each host only once.",
+        ),
+        (["esx1", "2001:db8:0::1"], "The hosts 'esx1' and '2001:db8::1' both have the address 2001:db8::1"),
     ],
 )
 def test_hosts_that_are_refused(given: list[str], said: str) -> None:

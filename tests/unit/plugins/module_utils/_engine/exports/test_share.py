@@ -105,12 +105,15 @@ def test_whom_clients_work_as(options: dict[str, str], expected: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"networks": []}, "A share of '/tank/vmware' without networks and hosts would be for everybody"),
-        ({"mapall_user": "nobody"}, "maproot and mapall exclude each other"),
-        ({"maproot_user": None, "maproot_group": "wheel"}, "maproot_group needs maproot_user"),
-        ({"maproot_user": None, "mapall_group": "nogroup"}, "mapall_group needs mapall_user"),
-        ({"maproot_user": "no-one"}, "There is no user 'no-one' on this storage host"),
-        ({"maproot_user": "nobody", "maproot_group": "wheel-of-fortune"}, "There is no group 'wheel-of-fortune'"),
+        ({"networks": []}, "Without networks and hosts, the share of '/tank/vmware' would be exported to everyone"),
+        ({"mapall_user": "nobody"}, "maproot and mapall cannot be used together"),
+        ({"maproot_user": None, "maproot_group": "wheel"}, "maproot_group requires maproot_user"),
+        ({"maproot_user": None, "mapall_group": "nogroup"}, "mapall_group requires mapall_user"),
+        ({"maproot_user": "no-one"}, "The user 'no-one' does not exist on this storage host"),
+        (
+            {"maproot_user": "nobody", "maproot_group": "wheel-of-fortune"},
+            "The group 'wheel-of-fortune' does not exist",
+        ),
     ],
 )
 def test_what_is_refused(options: dict[str, Any], said: str) -> None:
@@ -123,7 +126,7 @@ def test_what_is_refused(options: dict[str, Any], said: str) -> None:
     "path", ["tank/vmware", "", "/", "/tank/vmware/", "/tank//vmware", "/tank/../etc", "/tank/a\nb"]
 )
 def test_what_is_no_path(path: str) -> None:
-    with pytest.raises(InputError, match="is not the path of a directory to share; give one such as /"):
+    with pytest.raises(InputError, match="is not a valid path for a share; use a path such as /"):
         shares.check_path(path)
 
 
@@ -158,12 +161,12 @@ def test_the_dataset_of_a_path(tmp_path: Path) -> None:
         "tank/vmware",
     ]
     assert lies_on("tank/vmware/hidden") == "tank/vmware", "what lies below another mount is not there"
-    assert "lies on a tmpfs file system, not in a mounted dataset" in refused("tank/vmware/tmp")
-    assert "lies on the snapshot tank/vmware@a" in refused("tank/vmware/.zfs/snapshot/a")
-    assert "lies on a ext4 file system" in refused("")
-    assert "There is no directory" in refused("tank/none")
+    assert "is on a tmpfs file system, not on a mounted dataset" in refused("tank/vmware/tmp")
+    assert "is on the snapshot tank/vmware@a" in refused("tank/vmware/.zfs/snapshot/a")
+    assert "is on a ext4 file system" in refused("")
+    assert "does not exist on this storage host" in refused("tank/none")
     assert refused("tank/link/win").endswith(
-        f"symbolic link to '{tmp_path}/tank/vmware/win'; give {tmp_path}/tank/vmware/win."
+        f"symbolic link to '{tmp_path}/tank/vmware/win'; use {tmp_path}/tank/vmware/win."
     )
 
 
@@ -191,12 +194,16 @@ def test_what_contradicts_a_share(other: str, contradicts: bool) -> None:
     ("options", "exports", "said"),
     [
         ({}, "/srv/nfs4/x *(ro)", []),
-        ({"maproot_user": None}, "", ["maps to the user id 65534: set maproot_user to root"]),
-        ({"maproot_user": "nobody"}, "", [f"maps to the user id {NOBODY.pw_uid}"]),
-        ({"maproot_user": None, "mapall_user": "nobody"}, "", [f"maps to the user id {NOBODY.pw_uid}"]),
+        (
+            {"maproot_user": None},
+            "",
+            ["maps root to the user ID 65534, and ESXi accesses the share as root: set maproot_user to root"],
+        ),
+        ({"maproot_user": "nobody"}, "", [f"maps root to the user ID {NOBODY.pw_uid}"]),
+        ({"maproot_user": None, "mapall_user": "nobody"}, "", [f"maps root to the user ID {NOBODY.pw_uid}"]),
         ({"maproot_user": None, "mapall_user": "root"}, "", []),
         ({"maproot_user": "root", "maproot_group": "daemon"}, "", []),
-        ({"security": ["krb5p"]}, "", ["ESXi mounts no share that only knows the security krb5p"]),
+        ({"security": ["krb5p"]}, "", ["ESXi cannot mount a share that only allows the security krb5p"]),
         ({"security": ["krb5", "krb5p"], "maproot_user": None}, "", []),
         ({}, "/srv/nfs4 *(ro,fsid=0)", ["/srv/nfs4 is exported with fsid=0"]),
         ({}, "/tank *(ro,fsid=root)", []),

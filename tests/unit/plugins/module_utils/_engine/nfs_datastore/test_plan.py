@@ -161,7 +161,7 @@ def test_hosts_that_are_not_connected_are_skipped_and_maintenance_is_no_obstacle
     skipped, done = plan_present(WANTED, [away, repaired], [])
     assert (skipped.action, skipped.reason, done.action) == ("skipped", "it does not respond to vCenter", "mount")
     (known,) = plan_absent(WANTED, [away], [datastore("vmware", EXPORT, A)])
-    assert known.mounted and known.reason.endswith("by what vCenter knows it mounts the datastore")
+    assert known.mounted and known.reason.endswith("according to vCenter, it mounts the datastore")
 
 
 def test_unmounting_asks_for_the_export_only_where_one_is_given() -> None:
@@ -214,7 +214,7 @@ def test_purging_takes_only_what_is_wholly_ours_and_not_kept() -> None:
     ]  # fmt: skip
     spared = spare_in_use(steps, {"moid-old": [WEB], "moid-both": []})
     assert [(step.action, step.unmount) for step in spared] == [("in_use", ()), ("unmount", ("moid-both",))]
-    assert spared[0].reason == "it carries 1 registered VM ('web' on esx1)" and spared[0].before == spared[0].after
+    assert spared[0].reason == "it has 1 registered VM ('web' on esx1)" and spared[0].before == spared[0].after
 
 
 def test_names_from_outside_are_printed_in_one_line() -> None:
@@ -249,19 +249,19 @@ def test_the_scope_is_one_datacenter() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (("", ["nfs"], "/x", "3"), "name of a datastore"),
-        (("a\nb", ["nfs"], "/x", "3"), "name of a datastore"),
-        (("x" * 43, ["nfs"], "/x", "3"), "name of a datastore"),
-        (("x", ["nfs"], "", "3"), "one of them is missing"),
-        (("x", [], "/x", "3"), "one of them is missing"),
+        (("", ["nfs"], "/x", "3"), "not a valid datastore name"),
+        (("a\nb", ["nfs"], "/x", "3"), "not a valid datastore name"),
+        (("x" * 43, ["nfs"], "/x", "3"), "not a valid datastore name"),
+        (("x", ["nfs"], "", "3"), "one of them is not set"),
+        (("x", [], "/x", "3"), "one of them is not set"),
         (("x", ["nfs"], "x", "3"), "absolute path"),
-        (("x", ["nfs", "nfs2"], "/x", "3"), "NFS 3 knows one server"),
-        (("x", ["::1"], "/x", "3"), "each ESXi host itself"),
-        (("x", ["LocalHost."], "/x", "3"), "each ESXi host itself"),
-        (("x", ["localhost.localdomain"], "/x", "3"), "each ESXi host itself"),
-        (("x", ["0.0.0.0"], "/x", "3"), "each ESXi host itself"),
-        (("x", ["nfs:/x"], "/x", "3"), "neither a host name nor an address"),
-        (("x", [" "], "/x", "3"), "neither a host name nor an address"),
+        (("x", ["nfs", "nfs2"], "/x", "3"), "NFS 3 supports only one server"),
+        (("x", ["::1"], "/x", "3"), "refers to the ESXi host itself"),
+        (("x", ["LocalHost."], "/x", "3"), "refers to the ESXi host itself"),
+        (("x", ["localhost.localdomain"], "/x", "3"), "refers to the ESXi host itself"),
+        (("x", ["0.0.0.0"], "/x", "3"), "refers to the ESXi host itself"),
+        (("x", ["nfs:/x"], "/x", "3"), "neither a host name nor an IP address"),
+        (("x", [" "], "/x", "3"), "neither a host name nor an IP address"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(given: tuple[str, list[str], str, str], sentence: str) -> None:

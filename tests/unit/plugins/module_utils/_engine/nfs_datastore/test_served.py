@@ -86,9 +86,9 @@ def test_registered_vms_keep_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatastoreInUse) as caught:
         Servers(monkeypatch, empty=[], vc=["web", "db"]).refuse()
     assert str(caught.value) == (
-        "The datastore 'ds1' of vc carries 2 registered VMs ('web', 'db'), so its share /tank/vmware is neither"
-        " withdrawn nor restricted; move or unregister them first and unmount the datastore, or set force when their"
-        " ESXi hosts lose nothing."
+        "The datastore 'ds1' of vc has 2 registered VMs ('web', 'db'), so its share /tank/vmware was not"
+        " withdrawn or restricted; move or unregister the VMs and unmount the datastore first, or set force if their"
+        " ESXi hosts do not lose access."
     )
     assert [vm["name"] for vm in caught.value.details["vms"]] == ["web", "db"]
     Servers(monkeypatch, empty=[]).refuse()
@@ -122,7 +122,7 @@ def test_a_server_that_cannot_be_asked_keeps_the_share_of_its_dataset(
     with pytest.raises(VSphereError) as caught:
         servers.refuse(share, away=filesystem)
     assert str(caught.value).startswith(
-        "Whether VMs are registered on a datastore of /tank/vmware is not known: away cannot be reached; nothing was"
+        "It is not known whether VMs are registered on a datastore of /tank/vmware: away cannot be reached; nothing was"
     )
 
 

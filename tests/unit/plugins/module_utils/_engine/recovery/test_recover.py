@@ -91,7 +91,9 @@ class World(Stage):
         """What the command says of the same state, and what it ends with."""
         code = cli.main(arguments)
         told = capsys.readouterr()
-        return code, [line for line in (told.out + told.err).splitlines() if NAME in line or "nothing is left" in line]
+        return code, [
+            line for line in (told.out + told.err).splitlines() if NAME in line or "no interrupted run" in line
+        ]
 
 
 def names(items: list[dict[str, Any]]) -> list[str]:
@@ -184,7 +186,7 @@ def test_a_restored_vm_is_left_with_what_it_has_to_be_reverted_to(
         assert names(done.removed) == ["db"]
     assert world.ours() == ["web"] and names(recover.before_run(world.engine, "tank").left) == ["web"]
     code, (said,) = world.said(capsys, "status")
-    assert code == 1 and said.startswith("left ") and "revert the VM to it" in said
+    assert code == 1 and said.startswith("left: ") and "revert the VM to it" in said
     world.there["web"].snapshots.clear()  # reverted and removed by hand
     assert world.recover() == recover.Recovery() and world.engine.journal.open_entries() == []
 
@@ -278,7 +280,9 @@ def test_what_is_watched_is_neither_left_nor_over(world: World, capsys: pytest.C
     again = world.recover(dry=True)
     assert again.watched == done.watched and again.left == again.removed == []
     told = [world.said(capsys, *command) for command in (("status",), ("recover", "--dry-run"))]
-    sentence = f"watched '{NAME}' of the VM 'web' on {world.vcenter.host}:{world.vcenter.port} (run {RUN}): "
+    sentence = (
+        f"watched: VMware snapshot '{NAME}' of the VM 'web' on {world.vcenter.host}:{world.vcenter.port} (run {RUN}): "
+    )
     assert told[0] == told[1] and told[0][0] == 0
     assert told[0][1] == [sentence + done.watched[0]["reason"]]
 
@@ -295,13 +299,13 @@ def test_what_is_watched_is_left_while_nobody_can_look(world: World, capsys: pyt
     assert names(done.left) == ["web"] and done.watched == []
     told = [world.said(capsys, *command) for command in (("status",), ("recover", "--dry-run"))]
     assert [code for code, _unused in told] == [1, 1]
-    assert told[0][1][0] == told[1][1][0] and told[0][1][0].startswith("left ") and "No credential" in told[0][1][0]
+    assert told[0][1][0] == told[1][1][0] and told[0][1][0].startswith("left: ") and "No credential" in told[0][1][0]
     world.engine.credentials.insert(replace(credential, id=0), password)
     assert names(world.recover().watched) == ["web"] and world.said(capsys, "status")[0] == 0
 
 
 def test_nothing_is_said_of_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert world.said(capsys, "recover") == (0, ["nothing is left of interrupted runs"])
+    assert world.said(capsys, "recover") == (0, ["no interrupted run has left anything"])
     assert world.said(capsys, "status") == (0, [])
     assert cli.main(["status", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -163,6 +163,6 @@ def test_where_the_files_cannot_be_read_the_message_says_what_to_do(monkeypatch:
     """As under Mitogen, whose loader has no files to list."""
     monkeypatch.setattr(importlib.resources, "files", lambda package: Path("/no/such/folder"))
     with pytest.raises(
-        DependencyError, match=r"cannot be read .*; if the play uses Mitogen, set 'strategy: linear' in it"
+        DependencyError, match=r"cannot be read .*; if the play uses Mitogen, set 'strategy: linear' in the play"
     ):
         sources()

@@ -37,7 +37,10 @@ def test_from_nothing_to_an_upgrade(tmp_path: Path) -> None:
 
     wheel(wheels, "pyvmomi", "7.0.3")
     wheel(wheels, "cryptography", "3.4.8")
-    with pytest.raises(DependencyError, match=r"pip' failed: ERROR: .*pyVmomi>=8\.0\.3.* \(runtime_wheels\)\.$"):
+    with pytest.raises(
+        DependencyError,
+        match=r"pip' failed: ERROR: .*pyVmomi>=8\.0\.3.* set runtime_wheels to a directory of wheels\.$",
+    ):
         environment.build(sys.executable, wheels)
     found = environment.versions()
     assert found == {"pyVmomi": None, "cryptography": None}
@@ -68,7 +71,7 @@ def test_versions_are_compared_as_numbers(version: str | None, enough: bool) -> 
 
 def test_a_folder_of_wheels_that_is_not_there_is_named_before_anything_is_made(tmp_path: Path) -> None:
     environment = PythonEnvironment(tmp_path / "venv")
-    with pytest.raises(InputError, match="nowhere is not on this host"):
+    with pytest.raises(InputError, match="nowhere does not exist on this host"):
         environment.build(sys.executable, tmp_path / "nowhere")
     assert not environment.folder.exists()
 

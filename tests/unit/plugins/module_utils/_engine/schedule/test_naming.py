@@ -52,7 +52,7 @@ def test_the_offset_from_utc_is_refused_wherever_the_host_is(
 ) -> None:
     """West of Greenwich it would work, until the host or the playbook moves."""
     zone(place)
-    with pytest.raises(InputError, match=r"holds %z.*; leave %z out, .* or use %s, the seconds since 1970"):
+    with pytest.raises(InputError, match=r"contains %z.*; remove %z, .* or use %s, the seconds since 1970"):
         check_schema(schema)
 
 
@@ -97,9 +97,11 @@ def test_a_zone_whose_name_is_good_in_one_half_of_the_year(zone: Callable[[str],
     ],
 )
 def test_a_name_that_zfs_refuses_is_refused_before_it_is_stored(schema: str) -> None:
-    with pytest.raises(InputError, match=r"makes names that ZFS refuses: .* cannot be a snapshot's name") as caught:
+    with pytest.raises(
+        InputError, match=r"produces names that ZFS does not accept: .* cannot be a snapshot's name"
+    ) as caught:
         check_schema(schema)
-    assert "; write only letters, digits" in str(caught.value) and str(caught.value).isprintable()
+    assert "; use only letters, digits" in str(caught.value) and str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("schema", ["auto-%Y-%m-%d_%H-%M", "a b:%s.c", "%A_%B_%j_%p_%f-%Y%m%d%H%M", "%s"])
@@ -135,9 +137,9 @@ def test_every_schema_is_refused_or_works(before: str, parts: str, behind: str) 
         ("", "lacks"),
         ("%%Y-%m-%d_%H-%M", "lacks %Y"),
         ("%%s", "lacks"),
-        ("%Y-%m-%d_%H-%M%", "holds %,"),
-        ("%Y-%m-%d_%H-%M-%Q", "holds %Q"),
-        ("%-d-%Y-%m-%d_%H-%M", "holds %-"),
+        ("%Y-%m-%d_%H-%M%", "contains %,"),
+        ("%Y-%m-%d_%H-%M-%Q", "contains %Q"),
+        ("%-d-%Y-%m-%d_%H-%M", "contains %-"),
     ],
 )
 def test_schemas_that_could_give_two_minutes_one_name(schema: str, said: str) -> None:

@@ -64,14 +64,14 @@ def test_days(schedule: Schedule, day: date, fires: bool) -> None:
     ("schedule", "said"),
     [
         (Schedule(dom="31", month="2,4"), "month 2,4 has no day 31"),
-        (Schedule(minute="50", hour="17", end="17:45"), "no 17:50 lies between 00:00 and 17:45"),
+        (Schedule(minute="50", hour="17", end="17:45"), "no 17:50 is between 00:00 and 17:45"),
         (Schedule(begin="18:00", end="06:00"), "later than end"),
         (Schedule(minute="60"), "minute '60'"),
         (Schedule(dow="monday"), "dow 'monday'"),
         (Schedule(hour="*/0"), "hour '\\*/0'"),
         (Schedule(hour="9-8"), "hour '9-8'"),
         (Schedule(minute="٣"), "minute"),
-        (Schedule(begin="24:00"), "no time of day"),
+        (Schedule(begin="24:00"), "not a time of day"),
     ],
 )
 def test_what_can_never_fire_is_refused(schedule: Schedule, said: str) -> None:
@@ -100,7 +100,7 @@ def test_on_calendar_lines() -> None:
 def test_a_run_begins_before_the_next_is_due(schedule: Schedule, most: int, apart: int | None) -> None:
     schedule.check_jitter(0)
     schedule.check_jitter(most)
-    said = rf"{most + 1} s, and .* {apart} s apart; .* 0 to {most} s" if apart else rf"{most + 1} s; .* 0 to {most} s"
+    said = rf"{most + 1} s, but .* {apart} s apart; .* 0 to {most} s" if apart else rf"{most + 1} s; .* 0 to {most} s"
     for wrong in (most + 1, -1):
         with pytest.raises(InputError, match=said.replace(str(most + 1), str(wrong), 1)):
             schedule.check_jitter(wrong)
@@ -162,11 +162,11 @@ def test_retention_takes_what_has_had_its_time_and_says_why_the_rest_stays() -> 
         v.snapshot.name.partition("@")[2]: (v.destroy, v.reason) for v in judge(snapshots, "1", lifetime(1, "DAY"), NOW)
     }
     assert verdicts == {
-        "young": (False, "its lifetime is not over"),
-        "newest": (False, "its lifetime is not over"),
+        "young": (False, "its lifetime has not expired"),
+        "newest": (False, "its lifetime has not expired"),
         "complete": (False, "it is the newest that is complete"),
-        "old-complete": (True, "its lifetime is over"),
-        "old": (True, "its lifetime is over"),
+        "old-complete": (True, "its lifetime has expired"),
+        "old": (True, "its lifetime has expired"),
         "held": (False, "it is held (zfs holds)"),
         "cloned": (False, "it has a clone"),
     }

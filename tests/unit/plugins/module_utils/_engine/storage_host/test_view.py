@@ -122,7 +122,7 @@ def test_the_command_is_found_on_a_path_without_the_administrators_folders(
 
 def test_no_command_for_the_addresses_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_unused, **__: None)
-    with pytest.raises(DependencyError, match=r"Neither ip nor ifconfig is on this storage host.*install iproute2"):
+    with pytest.raises(DependencyError, match=r"has neither 'ip' nor 'ifconfig'; install iproute2"):
         storage_host.local_addresses()
 
 
@@ -130,7 +130,7 @@ def test_a_failing_command_for_the_addresses_is_one_sentence(tmp_path: Path, mon
     (tmp_path / "ip").write_text("#!/bin/sh\nexit 3\n")
     (tmp_path / "ip").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(DependencyError, match=r"cannot be listed: .*exit status 3.*see why 'ip addr' fails"):
+    with pytest.raises(DependencyError, match=r"cannot be listed: .*exit status 3.*check why 'ip addr' fails"):
         storage_host.local_addresses()
 
 
@@ -403,5 +403,5 @@ def test_a_machine_that_has_no_name_yet_is_not_called_localhost(
 
 @pytest.mark.parametrize("alias", ["", " ", "10.0.2.300", "10.0.2.0/24", "nas:/tank", "a b", "-x", "a\nb", ".."])
 def test_an_alias_that_is_no_name_and_no_address_is_refused(alias: str) -> None:
-    with pytest.raises(InputError, match="is neither a host name nor an address; give one name or one address each"):
+    with pytest.raises(InputError, match="is neither a host name nor an IP address; set each alias to one"):
         storage_host.observe([alias])

@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import turn_report
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import output, turn_report
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     ConnectionFailed,
     DatasetNotFound,
@@ -414,7 +414,7 @@ def test_a_turn_that_is_not_complete_takes_its_snapshot_and_fails(
     task = store(mute.engine, vmware_sync=True)
     old = take_old(mute.zfs, task, "old", 3 * 86400)
     marks: list[int] = []
-    monkeypatch.setattr(cli, "_marked", lambda stream, priority: marks.append(priority) or f"<{priority}>")
+    monkeypatch.setattr(output, "marked", lambda stream, priority: marks.append(priority) or f"<{priority}>")
     assert cli.main(["run", str(task.id)]) == 3
     said = capsys.readouterr().out.splitlines()
     assert any(line.startswith(f"<0>took {ROOT}@") for line in said) and f"<0>destroyed {old}" in said
@@ -469,11 +469,11 @@ def test_a_snapshot_that_was_destroyed_is_marked(
     zfs.replace(names[1], names[1])  # somebody's, of that name
     assert cli.main(["status"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert ["destroyed since" in next(line for line in said if name in line) for name in names] == [True, True, False]
+    assert ["  destroyed  " in next(line for line in said if name in line) for name in names] == [True, True, False]
     shown = {run.snapshots[0]: run.id for run in engine.journal.runs()}
     for name in names:
         assert cli.main(["show", shown[name]]) == 0
-        assert (f"{name} was destroyed since" in capsys.readouterr().out) is (name != names[2])
+        assert (f"{name} has been destroyed" in capsys.readouterr().out) is (name != names[2])
 
 
 def test_nothing_is_called_destroyed_while_its_pool_is_away(
