@@ -14,8 +14,8 @@ help: ## show these lines
 setup: ## build the lab and the virtual environment (first time: some minutes)
 	@$(LAB) setup
 
-demo: setup ## the main job: one coordinated snapshot, from nothing to its result
-	@$(VENV)/bin/python -m tests.lab.demo
+demo: setup ## show the whole workflow in the lab; ARGS=-v shows all output, ARGS=--keep leaves the lab running
+	@$(VENV)/bin/python -m tests.lab.demo $(ARGS)
 
 test: setup ## every test, in two processes side by side (tests/conftest.py)
 	@$(VENV)/bin/python -m pytest tests -q -n 2 --dist loadgroup --durations=15

@@ -1,60 +1,83 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The charts of docs/benchmarks.md. The same data always gives the same files."""
+"""The charts of docs/benchmarks.md."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.patches import Patch
 
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
-
-from tests.lab.places import ROOT
-
+from . import style
 from .cases import ENGINE, PEERS, SEQUENTIAL
 from .figures import Figures
 
-IMAGES = ROOT / "docs" / "images"
-matplotlib.rcParams["svg.hashsalt"] = "benchmarks"
+_COLOURS = dict(
+    zip((ENGINE, SEQUENTIAL, *PEERS), (style.BLUE, style.GREY, style.AMBER, "#f0c987", style.GREEN, "#9ccc9f"))
+)
 
 
 def limit_chart(held: dict[str, Figures]) -> None:
+    """The hold window of each case as a multiple of its limit."""
     names = list(held)
-    figure, axes = plt.subplots(figsize=(8, 0.35 * len(names) + 1))
-    axes.barh(names, [held[name]["of_limit"] for name in names], color="#3a7ca5")
-    axes.axvline(1.0, color="#444444", linewidth=1)
+    figure, axes = style.new(0.3 * len(names) + 1.4)
+    bars = axes.barh(names, [held[name]["of_limit"] for name in names], height=0.7, color=style.BLUE)
+    axes.bar_label(bars, fmt="%.2f", padding=4, fontsize=9)
+    axes.axvline(1.0, color=style.INK, linewidth=1, linestyle="--")
     axes.invert_yaxis()
-    axes.set_xlabel("hold window / minimum")
-    _save(figure, "benchmarks-limit.svg")
+    axes.grid(visible=False, axis="y")
+    axes.set(
+        title="Hold window and its limit",
+        xlabel="hold window / limit (1.0: the shortest possible)",
+        xlim=(0, max(held[name]["of_limit"] for name in names) * 1.1),
+    )
+    style.save(figure, style.IMAGES / "benchmarks-limit.svg")
 
 
 def peer_chart(results: dict[Any, Any]) -> None:
-    measured = {
-        key: result["figures"]["hold_window_seconds"]
-        for key, result in results.items()
-        if not result["computed"] and "hold_window_seconds" in result["figures"]
-    }
-    names = [name for name, system in measured if system == SEQUENTIAL]
-    systems = [system for system in (ENGINE, SEQUENTIAL, *PEERS) if any((name, system) in measured for name in names)]
-    figure, axes = plt.subplots(figsize=(8, 0.6 * len(names) + 1.5))
-    height = 0.85 / max(1, len(systems))
-    for number, system in enumerate(systems):
-        places = [place for place, name in enumerate(names) if (name, system) in measured]
-        seconds = [measured[names[place], system] for place in places]
-        axes.barh([place + number * height for place in places], seconds, height, label=system)
-    axes.set_yticks([place + 0.4 for place in range(len(names))], names)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_xlabel("hold window in seconds (logarithmic)")
-    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3)
-    _save(figure, "benchmarks-peers.svg")
+    """The hold window of each system in each case. A hatched bar is a lower bound of a system that was not run."""
+    measured = {key: one["figures"]["hold_window_seconds"] for key, one in results.items() if _has_window(one)}
+    cases = [case for case, system in measured if system == SEQUENTIAL]
+    rows: list[tuple[str, str]] = []  # case and system, from top to bottom; without a system it is a note
+    for case in cases:
+        rows += [(case, system) for system in _COLOURS if (case, system) in measured]
+        if not any((case, system) in measured for system in PEERS):
+            rows.append((case, ""))
+    tops = {row: place + cases.index(row[0]) for place, row in enumerate(rows)}  # one free row between two cases
+    shortest = min(measured[row] for row in rows if row[1]) / 2
+    figure, axes = style.new(0.19 * (len(rows) + len(cases)) + 1.8)
+    for row, top in tops.items():
+        text = "Ansible modules: not measured in this case"
+        if row[1]:
+            colour, bound = _COLOURS[row[1]], results[row]["computed"]
+            axes.barh(
+                top, measured[row], 0.85, facecolor="white" if bound else colour, edgecolor=colour, hatch="////" * bound
+            )
+            text = f"{'at least ' * bound}{_seconds(measured[row])}"
+        place = (measured[row] if row[1] else shortest, top)
+        axes.annotate(text, place, (4, 0), textcoords="offset points", va="center", fontsize=8)
+    middles = [
+        sum(each) / len(each) for case in cases if (each := [top for row, top in tops.items() if row[0] == case])
+    ]
+    axes.set_yticks(middles, cases)
+    axes.set(
+        title="Hold window compared with other systems",
+        xlabel="hold window, seconds (logarithmic scale). Hatched: not run, computed lower bound",
+        xscale="log",
+        xlim=(shortest, max(measured[row] for row in rows if row[1]) * 4),
+        ylim=(max(tops.values()) + 0.7, -0.7),
+    )
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.grid(visible=False, axis="y")
+    handles = [Patch(color=colour, label=system) for system, colour in _COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    style.save(figure, style.IMAGES / "benchmarks-peers.svg")
 
 
-def _save(figure: Any, name: str) -> None:
-    figure.tight_layout()
-    figure.savefig(Path(IMAGES, name), metadata={"Date": None})
-    plt.close(figure)
+def _has_window(result: dict[str, Any]) -> bool:
+    return "hold_window_seconds" in result["figures"]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.2g} s"

@@ -37,15 +37,11 @@ def draw(found: Mapping[str, Any], jitters: Sequence[int], path: Path) -> None:
 
     The same data always gives the same file.
     """
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "fleet", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
-    from matplotlib import pyplot
+    from . import style
 
     shown = [one for one in found["simulations"] if one["jitter"] in jitters]
     limits = found["assumptions"]
-    figure, (operations, sessions, windows) = pyplot.subplots(3, 1, figsize=(8, 9.5), layout="constrained")
+    figure, (operations, sessions, windows) = style.new(10.0, 3)
     for simulation, colour in zip(shown, COLOURS):
         label = f"jitter {simulation['jitter']} s" if simulation["jitter"] else "no jitter"
         largest = max(simulation["vcenters"], key=lambda vcenter: int(vcenter["vms"]))
@@ -54,24 +50,27 @@ def draw(found: Mapping[str, Any], jitters: Sequence[int], path: Path) -> None:
         held = simulation["hold_windows"]
         windows.plot(held, [100 * (rank + 1) / len(held) for rank in range(len(held))], color=colour, label=label)
     vms = max(limits["vms"])
-    operations.axhline(limits["operations"], color="black", linestyle="--", linewidth=1)
+    operations.axhline(limits["operations"], color=style.INK, linestyle="--", linewidth=1)
     operations.annotate(
-        f"{limits['operations']}: above this, vCenter queues", (0.99, limits["operations"]),
+        f"above {limits['operations']}, vCenter queues operations", (0.99, limits["operations"]),
         xycoords=("axes fraction", "data"), ha="right", va="bottom",
     )  # fmt: skip
-    operations.set(title=f"Operations in flight on the vCenter with {vms:,} VMs", yscale="symlog", ylim=(0, 20_000))
+    operations.set(
+        title=f"Operations in flight on the largest vCenter ({vms:,} VMs)", ylabel="operations (logarithmic scale)",
+        yscale="symlog", ylim=(0, 20_000),
+    )  # fmt: skip
     operations.set_yticks([0, 1, 10, 100, 1000, 10_000], ["0", "1", "10", "100", "1,000", "10,000"])
-    sessions.set(title="Sessions on this vCenter", xlabel="minutes after the due time")
-    sessions.annotate(f"limit of vCenter: {limits['sessions']:,}", (0.99, 0.9), xycoords="axes fraction", ha="right")
-    hosts = f"{limits['storage_hosts']:,} storage hosts"
+    sessions.set(title="Sessions on the same vCenter", ylabel="sessions")
+    sessions.annotate(f"vCenter allows {limits['sessions']:,}", (0.99, 0.9), xycoords="axes fraction", ha="right")
+    for axes in (operations, sessions):
+        axes.set(xlabel="minutes after the scheduled minute", xlim=(0, None))
     windows.set(
-        title=f"Hold windows of {hosts}, cumulative", xlabel="seconds", ylabel="% of storage hosts", xlim=(0, None)
-    )
-    operations.legend(loc="lower center")
-    windows.legend(loc="center right")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+        title=f"Hold windows of {limits['storage_hosts']:,} storage hosts", xlabel="hold window, seconds",
+        ylabel="hosts with a shorter one, %", xlim=(0, None), ylim=(0, 102),
+    )  # fmt: skip
+    for axes in (operations, sessions, windows):
+        axes.legend(loc="lower center" if axes is operations else "center right")
+    style.save(figure, path)
 
 
 def tables(found: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the commands of the README as they are written, including the demo."""
+"""The commands of the README work exactly as written, and the demo shows what the README shows."""
 
 from __future__ import annotations
 
@@ -15,57 +15,93 @@ from typing import Any
 import pytest
 import yaml
 
+from ..lab import demo
+from ..lab.by_hand import vcenter_folder
 from ..lab.installed import LOWEST_CORE
+from ..lab.role_lines import ROLES
+from ..lab.storage_host import StorageHost
 from .tools import BUILD, ROOT, TOOLS, run
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```shell\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+REPOSITORY = yaml.safe_load((ROOT / "galaxy.yml").read_text())["repository"]
+BLOCKS = re.findall(r"```shell\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 PLAYBOOKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-OTHERS = [command for command in COMMANDS if command not in ("make demo", "make test")]
+(TABLE,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+FIRST = ["git clone https://github.com/quiesce/vmware_zfs", "cd vmware_zfs", "make demo"]
+OTHERS = [command for command in COMMANDS if command not in (*FIRST, "make test")]
 
 
-def test_the_two_commands_are_in_the_readme_and_ci_runs_the_tests_by_one_of_them() -> None:
-    assert "make demo" in COMMANDS and "make test" in COMMANDS
+def test_the_readme_begins_with_the_demo_and_ci_runs_the_tests() -> None:
+    assert COMMANDS[:3] == FIRST and "make test" in COMMANDS
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
+
+
+def test_the_first_commands_lead_to_a_checkout_with_the_demo(tmp_path: Path) -> None:
+    """As written, with this checkout in place of the public repository."""
+    replacement = {"GIT_CONFIG_KEY_0": f"url.file://{ROOT}.insteadOf", "GIT_CONFIG_VALUE_0": REPOSITORY}
+    environment = {**os.environ, "GIT_CONFIG_COUNT": "1", **replacement}
+    script = "\n".join([*FIRST[:2], "make --dry-run demo >/dev/null"])
+    subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, check=True)
 
 
 @pytest.mark.parametrize("command", OTHERS)
 def test_a_command_of_the_readme_works(command: str, tmp_path: Path) -> None:
-    """The commands run in the order of the README and install into a folder of the test."""
+    """In the order of the README. Collections are installed into a folder of the test."""
     path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path)}
     subprocess.run(["bash", "-euc", command], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=True)
 
 
 @pytest.mark.parametrize("text", PLAYBOOKS)
-def test_a_playbook_of_the_readme_is_understood(text: str, tmp_path: Path) -> None:
+def test_ansible_accepts_a_playbook_of_the_readme(text: str, tmp_path: Path) -> None:
     playbook = tmp_path / "playbook.yml"
     playbook.write_text(yaml.safe_dump(yaml.safe_load(text)))
     run("ansible-playbook", "--syntax-check", str(playbook))
 
 
-def test_the_demo_does_the_main_job() -> None:
-    """The demo applies site.yml, and the timer creates a record on real ZFS. The trace must confirm this."""
-    demo = subprocess.run(
+def test_a_link_to_the_repository_works_and_shows_the_path_to_readers_without_network() -> None:
+    links = re.findall(rf"\[`?([^]`]+)`?\]\({REPOSITORY}/(?:blob|tree)/main/([^)#]+)", README)
+    assert len(links) > 15
+    assert [path for _text, path in links if not (ROOT / path).exists()] == []
+    assert [text for text, path in links if text != path] == []
+
+
+def test_the_demo_does_what_the_readme_shows() -> None:
+    """From nothing, with site.yml and the timer of the storage host, to records on real ZFS. The trace confirms it."""
+    done = subprocess.run(
         ["make", "demo"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
-    assert demo.returncode == 0, demo.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((BUILD / "demo.json").read_text())
-    trace = [json.loads(line) for line in (BUILD / "demo" / "vcenter" / "trace.jsonl").read_text().splitlines()]
-    running = [vm for vm in found["vms"] if vm["level"] != "still"]
-    assert len(running) == 7 and all(vm["level"] in ("filesystem", "application") for vm in running)
-    assert {vm["name"] for vm in running} == quiesced(trace)
-    assert found["consistency"] == "filesystem"
+    trace_file = vcenter_folder(StorageHost(demo.NAME)) / "trace.jsonl"
+    trace = [json.loads(line) for line in trace_file.read_text().splitlines()]
+    levels = {vm["name"]: vm["level"] for vm in found["vms"]}
+    assert levels == demo.LEVELS
+    assert {name for name, level in levels.items() if level in ("filesystem", "application")} == quiesced(trace)
+    assert found["consistency"] == "crash" and found["complete"] is False and found["service"] == "failed"
     assert re.fullmatch(rf"ansible-core {LOWEST_CORE}\.\d+, quiesce\.vmware_zfs [\d.]+", found["controller"])
     assert found["site_changed_first"] >= 5 and found["site_changed_second"] == 0
     assert found["taken_by"] == "vmware-zfs-task@1.timer (systemd)"
     assert found["vmware_snapshots_left"] == 0
     assert found["zfs_snapshot"].startswith("tank/vmware@auto-")
     assert found["zfs_version"].startswith("zfs-2.") and "8.0" in found["vcenter"]
-    assert 2.0 <= found["hold_window_seconds"] < 120  # one second each to create and to remove, plus overhead
-    assert f"{found['zfs_snapshot']} was taken by vmware-zfs-task@1.timer (systemd) and is filesystem" in demo.stdout
+    assert 2.0 <= found["hold_window_seconds"] < 120  # one second to create and one to remove, plus the emulation
+    table = "\n".join(demo.table(found["vms"])) + "\n"
+    assert table in done.stdout
+    assert comparable(TABLE) == comparable(table)
+    assert re.search(r"^Apply site\.yml again: changed=0 ", done.stdout, re.MULTILINE)
+    for role in ROLES:
+        assert len(re.findall(rf"^  {role} ", done.stdout, re.MULTILINE)) == 1
+    assert len(done.stdout.splitlines()) < 60  # no output of Ansible
+    assert len(re.findall(r"^  tests/lab/lab ", done.stdout, re.MULTILINE)) == 3
+
+
+def comparable(table: str) -> str:
+    """The demo's table without what differs from run to run: the seconds and the port of the simulator."""
+    return re.sub(r":\d{4,5}\b", ":PORT", re.sub(r" +\d+\.\d s ", " SECONDS ", table))
 
 
 def quiesced(trace: list[dict[str, Any]]) -> set[str]:
-    """Return the VMs for which vSphere finished a quiesced snapshot."""
+    """The VMs for which vSphere finished a quiesced snapshot."""
     return {event["vm_name"] for event in trace if event.get("event") == "finished" and event.get("quiesced")}

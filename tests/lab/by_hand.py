@@ -21,7 +21,7 @@ def folder(lab: StorageHost) -> Path:
     return BUILD / ("lab" if lab.name == default_lab_name() else f"lab-{lab.name}")
 
 
-def _vcenter(lab: StorageHost) -> Path:
+def vcenter_folder(lab: StorageHost) -> Path:
     return BUILD / "vcenter" / lab.name  # not in the folder of the storage hosts, where it would be listed as one
 
 
@@ -31,7 +31,7 @@ def start(lab: StorageHost) -> tuple[Simulator, Path]:
         raise LabError("No storage host runs; start one with `tests/lab/lab up`")
     end(lab)
     simulator = Simulator.start(
-        INVENTORY, directory=_vcenter(lab), create_seconds=1.0, remove_seconds=1.0, detached=True
+        INVENTORY, directory=vcenter_folder(lab), create_seconds=1.0, remove_seconds=1.0, detached=True
     )
     collections_path()
     variables = {
@@ -49,11 +49,11 @@ def start(lab: StorageHost) -> tuple[Simulator, Path]:
 
 def deploy(lab: StorageHost, datastore: str, names: Sequence[str]) -> None:
     """Put running VMs on a datastore."""
-    if not (_vcenter(lab) / RECORD).exists():
+    if not (vcenter_folder(lab) / RECORD).exists():
         raise LabError("No vCenter runs; start one with `tests/lab/lab vcenter`")
-    Simulator.attach(_vcenter(lab)).deploy(datastore, *({"name": name} for name in names))
+    Simulator.attach(vcenter_folder(lab)).deploy(datastore, *({"name": name} for name in names))
 
 
 def end(lab: StorageHost) -> None:
     """Stop the vCenter of the lab if it is running."""
-    end_stray(_vcenter(lab))
+    end_stray(vcenter_folder(lab))

@@ -1,104 +1,156 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole workflow before your eyes: `make demo`.
+"""Show the whole workflow: start the lab, apply site.yml, deploy VMs, and let the storage host take a snapshot of them.
 
-A storage host with real OpenZFS and a simulated vCenter are started, both with nothing set up. The collection is built
-and installed as a user would, with the lowest ansible-core that it supports and without this checkout. Its playbook
-site.yml, over ssh, exports a share, stores a credential, mounts the datastore and stores a snapshot task; VMs are
-deployed on the datastore, as a person would; the playbook runs again and changes nothing. Then the storage host's own
-timer takes the coordinated snapshot, without Ansible. What came of it is read from ZFS, from systemd's journal and from
-the simulator's own inventory, shown as a table and written to build/demo.json.
+The storage host runs real OpenZFS; the vCenter is simulated. The demo builds the collection, installs it as a user
+does, with the oldest supported ansible-core, and applies the playbook site.yml twice over ssh. Then the storage host's
+own timer takes the snapshot, without Ansible. The VMs include one without VMware Tools, one whose quiesce fails and one
+that is excluded. The result is also written to build/demo.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 import time
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Iterator, Sequence, TypeVar
 
+from .by_hand import vcenter_folder
 from .installed import Installed, install
 from .places import BUILD, ROOT
+from .role_lines import RoleLines
 from .simulator import Simulator, end_stray
 from .storage_host import StorageHost
 
 FOLDER = BUILD / "demo"
 RESULT = BUILD / "demo.json"
+NAME = "demo"
 API = "8.0.2.0"
 TIMER, SERVICE = "vmware-zfs-task@1.timer", "vmware-zfs-task@1.service"
 TIMER_SECONDS = 300.0  # the task runs every minute
+WIDTH = 100
 INVENTORY: dict[str, Any] = {
     "datacenters": ["DC0"],
     "datastores": [{"name": "local", "type": "local", "vms": [{"name": "scratch", "count": 2}]}],
 }
 VMS: tuple[dict[str, Any], ...] = (
-    *({"name": f"web-{number}"} for number in (1, 2, 3)),
-    *({"name": f"app-{number}"} for number in (1, 2)),
-    {"name": "db", "guest": "windows"},
-    {"name": "mail", "guest": "windows"},
+    {"name": "app"},
+    {"name": "appliance", "tools": "not_installed"},
     {"name": "archive", "power": "off"},
+    {"name": "ci-runner"},  # excluded in demo.yml
+    {"name": "db", "guest": "windows"},
+    {"name": "erp", "guest": "windows"},  # its quiesce fails
     {"name": "golden-image", "template": True},
+    {"name": "mail", "guest": "windows"},
+    {"name": "web"},
 )
+LEVELS = {
+    "app": "filesystem",
+    "appliance": "crash",
+    "archive": "still",
+    "ci-runner": "crash",
+    "db": "application",
+    "erp": "crash",
+    "golden-image": "still",
+    "mail": "application",
+    "web": "filesystem",
+}
 Result = TypeVar("Result")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
     began = time.monotonic()
-    end_stray(FOLDER / "vcenter")
+    host = StorageHost(NAME)
+    end_stray(vcenter_folder(host))
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    host = StorageHost("demo")
-    try:
-        step("Starting the storage host, pristine", host.reset)
-        with step(
-            "Starting the vCenter, without any NFS datastore",
-            lambda: Simulator.start(
-                INVENTORY, directory=FOLDER / "vcenter", api_version=API, create_seconds=1.0, remove_seconds=1.0
-            ),
-        ) as vcenter:
-            installed = step("Building and installing the collection", lambda: install(FOLDER / "controller"))
-            print(f"\nWith {installed.version()}:")
-            print("site.yml, from nothing (each task takes some seconds on an emulated processor):", flush=True)
-            first = play(installed, host, vcenter)
-            vcenter.deploy("vmware", *VMS)
-            deployed = time.time()
-            print(f"\nVMs are deployed on the new datastore: {', '.join(vm['name'] for vm in VMS)}.")
-            print("site.yml again, which must change nothing:", flush=True)
-            second = play(installed, host, vcenter)
-            taken = step("Waiting for the storage host's timer to take the snapshot", lambda: by_timer(host, deployed))
-            left = [name for name, tree in vcenter.snapshots().items() if ours(tree)]
-            properties = host.ssh(
-                ["zfs", "get", "-H", "-p", "-o", "property,value,source", "all", taken["zfs_snapshot"]]
-            ).stdout.splitlines()
-            demo = summary(taken, len(left), host, vcenter)
-            demo.update(
-                controller=installed.version(),
-                site_changed_first=first,
-                site_changed_second=second,
-                taken_by=taken["taken_by"],
-            )
-    finally:
-        host.down()
+    with ExitStack() as running:
+        running.callback(host.down)
+        step("Start a storage host with nothing configured", host.reset)
+        vcenter = running.enter_context(step("Start a simulated vCenter", lambda: start_vcenter(host, options.keep)))
+        installed = step("Build and install the collection", lambda: install(FOLDER / "controller"))
+        demo = run(host, vcenter, installed, options.verbose)
+        if options.keep:
+            running.pop_all()
     RESULT.write_text(json.dumps(demo, indent=1) + "\n")
-    show(demo, properties, time.monotonic() - began)
-    running = [vm for vm in taken["vms"] if vm["power"] == "poweredOn"]
-    good = running and demo["consistency"] != "crash" and all(vm["level"] != "crash" for vm in running)
-    return 0 if good and not left and not second else 1
+    print("\n".join(["", *report(demo), "", *to_try(demo, options.keep), ""]))
+    print(f"The demo took {time.monotonic() - began:.0f} s. Its result is in {RESULT.relative_to(ROOT)}.", flush=True)
+    expected = {vm["name"]: vm["level"] for vm in demo["vms"]} == LEVELS
+    return 0 if expected and not demo["vmware_snapshots_left"] and not demo["site_changed_second"] else 1
 
 
-def play(installed: Installed, host: StorageHost, vcenter: Simulator) -> int:
-    """Run the playbook as a user would: an inventory, ansible-playbook, ssh. Returns how many tasks changed things."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("make demo ARGS=...", description="Show the whole workflow in the lab.")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the complete output of Ansible")
+    parser.add_argument("--keep", action="store_true", help="leave the lab running; stop it with 'make lab-down'")
+    return parser
+
+
+def start_vcenter(host: StorageHost, keep: bool) -> Simulator:
+    vcenter = Simulator.start(
+        INVENTORY,
+        directory=vcenter_folder(host),
+        api_version=API,
+        create_seconds=1.0,
+        remove_seconds=1.0,
+        detached=keep,
+    )
+    for run_number in range(20):
+        # Each run creates two snapshots of this VM: a quiesced one, which fails, and one without quiescing.
+        fault = {"effect": "task_fault", "fault": "ApplicationQuiesceFault"}
+        vcenter.rule(method="CreateSnapshot.*", vm="erp", skip=run_number, count=1, **fault)
+    return vcenter
+
+
+def run(host: StorageHost, vcenter: Simulator, installed: Installed, verbose: bool) -> dict[str, Any]:
+    """Apply the playbook, deploy the VMs, wait for the snapshot. Returns what is written to build/demo.json."""
+    controller = installed.version()
+    print(f"\nApply site.yml with {controller}:", flush=True)
+    first = play(installed, host, vcenter, verbose)
+    vcenter.deploy("vmware", *VMS)
+    deployed = time.time()
+    print(f"\nDeploy {len(VMS)} VMs on the new datastore: {', '.join(vm['name'] for vm in VMS)}", flush=True)
+    second = step(
+        "Apply site.yml again",
+        lambda: play(installed, host, vcenter, verbose, each_role=False),
+        lambda changed: f"changed={changed}",
+        ticks=not verbose,
+    )
+    taken = step("Wait until the timer of the storage host takes a snapshot", lambda: by_timer(host, deployed))
+    return {
+        "zfs_snapshot": taken["zfs_snapshot"],
+        "consistency": taken["consistency"],
+        "complete": taken["complete"],
+        "vms": [{key: vm[key] for key in ("name", "level", "reason", "hold_seconds")} for vm in taken["vms"]],
+        "hold_window_seconds": taken["hold_window_seconds"],
+        "vmware_snapshots_left": sum(ours(tree) for tree in vcenter.snapshots().values()),
+        "zfs_version": host.ssh(["zfs", "version"]).stdout.splitlines()[0],
+        "vcenter": f"simulated vCenter (govmomi), API {API}",
+        "controller": controller,
+        "site_changed_first": first,
+        "site_changed_second": second,
+        "run": taken["run_id"],
+        "taken_by": f"{TIMER} (systemd)",
+        "service": host.ssh(["systemctl", "is-failed", SERVICE], check=False).stdout.strip(),
+    }
+
+
+def play(installed: Installed, host: StorageHost, vcenter: Simulator, verbose: bool, each_role: bool = True) -> int:
+    """Run demo.yml as a user does: with an inventory, over ssh. Returns the number of tasks that changed something."""
     inventory = FOLDER / "inventory.json"
     inventory.write_text(json.dumps({"all": {"hosts": {"storage": host.inventory()}}}))
     variables = {
-        "vcenter_hostname": "10.0.2.2",  # where the guest finds this machine's loopback
+        "vcenter_hostname": "10.0.2.2",  # the loopback address of this machine, as the guest reaches it
         "vcenter_port": vcenter.port,
         "vcenter_username": vcenter.user,
         "vcenter_ca_path": str(vcenter.ca_path),
@@ -117,40 +169,42 @@ def play(installed: Installed, host: StorageHost, vcenter: Simulator) -> int:
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
     }
-    recap = ""
-    with subprocess.Popen(command, env=environment, cwd=FOLDER, stdout=subprocess.PIPE, text=True) as ansible:
+    output, roles = [], RoleLines()
+    with subprocess.Popen(
+        command, env=environment, cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as ansible:
         assert ansible.stdout is not None
         for line in ansible.stdout:
-            print(line, end="", flush=True)
-            recap = line if line.startswith("storage ") else recap
-    changed = re.search(r" changed=(\d+) ", recap)
-    if ansible.returncode or changed is None:
-        raise SystemExit("The playbook failed; what it said is above.")
-    return int(changed[1])
+            output.append(line)
+            summary = [f"{text}\n" for text in roles.read(line)]
+            print("".join([line] if verbose else summary if each_role else []), end="", flush=True)
+    if ansible.returncode or roles.changed is None:
+        raise SystemExit(f"{'' if verbose else ''.join(output)}\nThe playbook failed; its output is above.")
+    return roles.changed
 
 
 def by_timer(host: StorageHost, since: float) -> dict[str, Any]:
-    """The run that the task's timer began after `since`, when it has ended; then the timer is stopped."""
+    """Wait for a run that the timer starts after `since`, stop the timer, and return the run."""
     deadline = time.monotonic() + TIMER_SECONDS
     while time.monotonic() < deadline:
-        runs = json.loads(host.ssh(["vmware-zfs", "status", "--json", "--last", "3"]).stdout)["runs"]
+        runs = json.loads(host.ssh(["vmware-zfs", "status", "--json", "--last", "3"], check=False).stdout)["runs"]
         done = [run for run in runs if run["state"] == "ended" and started(run) > since]
         if done:
             break
         time.sleep(2.0)
     else:
-        raise SystemExit(f"No run came to its end in {TIMER_SECONDS:g} s; {SERVICE} says:\n{journal(host)}")
+        raise SystemExit(f"No run ended within {TIMER_SECONDS:g} s. The log of {SERVICE}:\n{journal(host)}")
     host.ssh(["systemctl", "stop", TIMER])
     host.ssh(["sh", "-c", f"while systemctl is-active {SERVICE} | grep -q activating; do sleep 0.5; done"])
     taken: dict[str, Any] = json.loads(host.ssh(["vmware-zfs", "show", "--json", done[-1]["run_id"]]).stdout)
-    said = journal(host)
-    if f"took {taken['zfs_snapshot']}," not in said or host.ssh(["pgrep", "-f", "ansible"], check=False).stdout:
-        raise SystemExit(f"{taken['zfs_snapshot']} was not taken by {SERVICE}, whose journal says:\n{said}")
-    return {**taken, "taken_by": f"{TIMER} (systemd)"}
+    log = journal(host)
+    if taken["zfs_snapshot"] not in log or host.ssh(["pgrep", "-f", "ansible"], check=False).stdout:
+        raise SystemExit(f"{SERVICE} did not take {taken['zfs_snapshot']}. Its log:\n{log}")
+    return taken
 
 
 def journal(host: StorageHost) -> str:
-    """What the task's service has said."""
+    """The log of the task's service."""
     return host.ssh(["journalctl", "--unit", SERVICE, "--output=cat"]).stdout
 
 
@@ -159,44 +213,50 @@ def started(run: dict[str, Any]) -> float:
 
 
 def ours(tree: list[dict[str, Any]]) -> bool:
-    """Whether a VMware snapshot of this collection is anywhere in a VM's snapshot tree."""
+    """Whether a VM's snapshot tree has a VMware snapshot of this collection."""
     return any(node["name"].startswith("vmware-zfs ") or ours(node["children"]) for node in tree)
 
 
-def summary(taken: dict[str, Any], left: int, host: StorageHost, vcenter: Simulator) -> dict[str, Any]:
-    return {
-        "zfs_snapshot": taken["zfs_snapshot"],
-        "consistency": taken["consistency"],
-        "vms": [{key: vm[key] for key in ("name", "level", "reason", "hold_seconds")} for vm in taken["vms"]],
-        "hold_window_seconds": taken["hold_window_seconds"],
-        "vmware_snapshots_left": left,
-        "zfs_version": host.ssh(["zfs", "version"]).stdout.splitlines()[0],
-        "vcenter": f"vCenter simulator (govmomi vcsim) on port {vcenter.port}, API {API}",
-    }
+def report(demo: dict[str, Any]) -> Iterator[str]:
+    """The result, for a person."""
+    yield f"{demo['zfs_snapshot']}: {demo['consistency']}, {'complete' if demo['complete'] else 'not complete'}"
+    yield ""
+    yield from table(demo["vms"])
+    yield ""
+    yield f"The timer of the storage host took this ZFS snapshot, without Ansible, on {demo['zfs_version']}."
+    yield f"The VMs were held for {demo['hold_window_seconds']:.1f} s."
+    yield f"VMware snapshots left: {demo['vmware_snapshots_left']}."
+    if demo["service"] == "failed":
+        yield f"{SERVICE} is listed as failed, because VMs that should be quiesced were not."
 
 
-def show(demo: dict[str, Any], properties: list[str], seconds: float) -> None:
-    """The result for a person."""
-    width = max(len(vm["name"]) for vm in demo["vms"])
-    print(f"\n{'VM':{width}}  {'level':11}  {'held':>7}  why no more")
-    for vm in demo["vms"]:
+def table(vms: Sequence[dict[str, Any]]) -> Iterator[str]:
+    width = max(len(vm["name"]) for vm in vms)
+    head = f"{'VM':{width}}  {'level':11}  {'held':>6}  "
+    yield f"{head}reason"
+    for vm in vms:
         held = f"{vm['hold_seconds']:.1f} s" if vm["hold_seconds"] is not None else "-"
-        print(f"{vm['name']:{width}}  {vm['level']:11}  {held:>7}  {vm['reason']}")
-    print(f"\nOn {demo['zfs_version']}, with {demo['vcenter']}:")
-    again = demo["site_changed_second"]
-    print(f"  site.yml changed {demo['site_changed_first']} things from nothing, and {again} when it was run again")
-    print(f"  {demo['zfs_snapshot']} was taken by {demo['taken_by']} and is {demo['consistency']}; it carries")
-    for line in properties:
-        name, value, source = line.split("\t")
-        if name.startswith("quiesce.vmware_zfs:") and source == "local":
-            print(f"    {name} = {value if len(value) < 60 else value[:57] + '...'}")
-    print(f"  VMs were held for {demo['hold_window_seconds']:.1f} s in all")
-    print(f"  VMware snapshots left: {demo['vmware_snapshots_left']}")
-    print(f"\nThe demo took {seconds:.0f} s. The same as data: {RESULT.relative_to(ROOT)}", flush=True)
+        text = textwrap.wrap(vm["reason"], WIDTH - len(head)) or [""]
+        yield f"{vm['name']:{width}}  {vm['level']:11}  {held:>6}  {text[0]}".rstrip()
+        yield from (" " * len(head) + line for line in text[1:])
 
 
-def step(what: str, work: Callable[[], Result]) -> Result:
-    """Do `work` and tell how long it takes; on a terminal the time runs."""
+def to_try(demo: dict[str, Any], kept: bool) -> Iterator[str]:
+    """Three commands for the lab that was left running."""
+    if not kept:
+        yield "'make demo ARGS=--keep' leaves the lab running. Then try:"
+    else:
+        yield "The lab is still running; 'make lab-down' stops it. Try:"
+    ssh = f"  tests/lab/lab --name {NAME} ssh"
+    yield f"{ssh} vmware-zfs status                     # the last runs"
+    yield f"{ssh} vmware-zfs show {demo['run'] if kept else 'RUN':25} # each VM in a run"
+    yield f"{ssh} vmware-zfs run 1 --dry-run            # what the next run would do"
+
+
+def step(
+    what: str, work: Callable[[], Result], outcome: Callable[[Result], str] = lambda result: "", ticks: bool = True
+) -> Result:
+    """Do `work` and print how long it took. A terminal shows the seconds while it runs, if `ticks` is set."""
     began = time.monotonic()
     done = threading.Event()
 
@@ -204,14 +264,19 @@ def step(what: str, work: Callable[[], Result]) -> Result:
         while not done.wait(1.0):
             print(f"\r{what} ... {time.monotonic() - began:.0f} s", end="", flush=True)
 
-    ticker = threading.Thread(target=tick, daemon=True)
-    if sys.stdout.isatty():
-        ticker.start()
+    terminal = ticks and sys.stdout.isatty()
+    if terminal:
+        threading.Thread(target=tick, daemon=True).start()
     try:
-        return work()
+        result = work()
+    except BaseException:
+        print(flush=True)
+        raise
     finally:
         done.set()
-        print(f"{chr(13) if sys.stdout.isatty() else ''}{what}: {time.monotonic() - began:.1f} s", flush=True)
+    said = f"{what}: {outcome(result)}".removesuffix(": ")
+    print(f"{chr(13) if terminal else ''}{said:72} {time.monotonic() - began:8.0f} s", flush=True)
+    return result
 
 
 if __name__ == "__main__":
