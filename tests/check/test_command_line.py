@@ -9,7 +9,8 @@ import argparse
 import re
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import cli, turn_report
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import turn_report
 
 from .tools import ROOT
 
