@@ -113,19 +113,19 @@ def start_vcenter(host: StorageHost, keep: bool) -> Simulator:
 
 
 def run(host: StorageHost, vcenter: Simulator, installed: Installed, verbose: bool) -> dict[str, Any]:
-    """Apply the playbook, deploy the VMs, wait for the snapshot. Returns what is written to build/demo.json."""
+    """Apply the playbook twice, deploy the VMs, wait for the snapshot. Returns what is written to build/demo.json."""
     controller = installed.version()
     print(f"\nApply site.yml with {controller}:", flush=True)
     first = play(installed, host, vcenter, verbose)
-    vcenter.deploy("vmware", *VMS)
-    deployed = time.time()
-    print(f"\nDeploy {len(VMS)} VMs on the new datastore: {', '.join(vm['name'] for vm in VMS)}", flush=True)
     second = step(
         "Apply site.yml again",
         lambda: play(installed, host, vcenter, verbose, each_role=False),
         lambda changed: f"changed={changed}",
         ticks=not verbose,
     )
+    vcenter.deploy("vmware", *VMS)
+    deployed = time.time()
+    print(f"Deploy {len(VMS)} VMs on the new datastore: {', '.join(vm['name'] for vm in VMS)}", flush=True)
     taken = step("Wait until the timer of the storage host takes a snapshot", lambda: by_timer(host, deployed))
     return {
         "zfs_snapshot": taken["zfs_snapshot"],
