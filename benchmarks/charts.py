@@ -19,7 +19,7 @@ _COLOURS = dict(
 
 
 def limit_chart(held: dict[str, Figures]) -> None:
-    """The hold window of each case as a multiple of its limit."""
+    """The hold window of each case as a multiple of its minimum."""
     names = list(held)
     figure, axes = style.new(0.3 * len(names) + 1.4)
     bars = axes.barh(names, [held[name]["of_limit"] for name in names], height=0.7, color=style.BLUE)
@@ -28,8 +28,8 @@ def limit_chart(held: dict[str, Figures]) -> None:
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set(
-        title="Hold window and its limit",
-        xlabel="hold window / limit (1.0: the shortest possible)",
+        title="Hold window and its minimum",
+        xlabel="hold window / minimum (1.0: the shortest possible)",
         xlim=(0, max(held[name]["of_limit"] for name in names) * 1.1),
     )
     style.save(figure, style.IMAGES / "benchmarks-limit.svg")
