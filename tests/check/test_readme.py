@@ -99,7 +99,7 @@ def test_the_demo_does_what_the_readme_shows() -> None:
 
 def comparable(table: str) -> str:
     """The demo's table without what differs from run to run: the seconds and the port of the simulator."""
-    return re.sub(r":\d{4,5}\b", ":PORT", re.sub(r" +\d+\.\d s ", " SECONDS ", table))
+    return re.sub(r":\d{4,5}\b", ":PORT", re.sub(r" +\d+\.\d s\b", " SECONDS", table))
 
 
 def quiesced(trace: list[dict[str, Any]]) -> set[str]:

@@ -247,10 +247,14 @@ def to_try(demo: dict[str, Any], kept: bool) -> Iterator[str]:
         yield "'make demo ARGS=--keep' leaves the lab running. Then try:"
     else:
         yield "The lab is still running; 'make lab-down' stops it. Try:"
-    ssh = f"  tests/lab/lab --name {NAME} ssh"
-    yield f"{ssh} vmware-zfs status                     # the last runs"
-    yield f"{ssh} vmware-zfs show {demo['run'] if kept else 'RUN':25} # each VM in a run"
-    yield f"{ssh} vmware-zfs run 1 --dry-run            # what the next run would do"
+    commands = {
+        "vmware-zfs status": "the last runs",
+        f"vmware-zfs show {demo['run'] if kept else 'RUN'}": "each VM in a run",
+        "vmware-zfs run 1 --dry-run": "what the next run would do",
+    }
+    width = max(map(len, commands))
+    for command, purpose in commands.items():
+        yield f"  tests/lab/lab --name {NAME} ssh {command:{width}}  # {purpose}"
 
 
 def step(
