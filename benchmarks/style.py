@@ -57,7 +57,7 @@ def new(height: float, charts: int = 1) -> tuple[Any, Any]:
 
 
 def save(figure: Any, path: Path) -> None:
-    matplotlib.rcParams["svg.hashsalt"] = path.name
+    matplotlib.rcParams["svg.hashsalt"] = "quiesce.vmware_zfs"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
