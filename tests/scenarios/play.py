@@ -33,7 +33,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapsho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine, open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import ABSENT
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import ABSENT
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import StorageHostView
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import vm_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores

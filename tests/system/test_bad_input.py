@@ -62,14 +62,14 @@ def sentence(result: dict[str, Any]) -> str:
     ("options", "said"),
     [
         ({"dataset": "tank/none"}, "The dataset 'tank/none' does not exist on this storage host; check the name with"),
-        ({"dataset": "-r"}, "'-r' cannot be a dataset's name"),
+        ({"dataset": "-r"}, "'-r' is not a valid dataset name"),
         ({"dataset": "tank/-x"}, "a component begins with a dash"),
-        ({"dataset": "tank@one"}, "'tank@one' cannot be a dataset's name"),
-        ({"dataset": ""}, "'' cannot be a dataset's name"),
-        ({"name": "-r"}, "'-r' cannot be a snapshot's name: it begins with a dash; choose another name."),
-        ({"name": "a@b"}, "'a@b' cannot be a snapshot's name"),
-        ({"name": ""}, "cannot be a snapshot's name: it is empty"),
-        ({"name": "a" * 250}, "characters and ZFS takes 255"),
+        ({"dataset": "tank@one"}, "'tank@one' is not a valid dataset name"),
+        ({"dataset": ""}, "'' is not a valid dataset name"),
+        ({"name": "-r"}, "'-r' is not a valid snapshot name: it begins with a dash; choose another name."),
+        ({"name": "a@b"}, "'a@b' is not a valid snapshot name"),
+        ({"name": ""}, "is not a valid snapshot name: it is empty"),
+        ({"name": "a" * 250}, "characters; the maximum is 255"),
         ({"naming_schema": "auto-%Y-%m-%d"}, "lacks %H %M, so two snapshots could get the same name; add them"),
         ({"naming_schema": "nightly"}, "lacks %Y %m %d %H %M"),
         ({"naming_schema": "-%Y-%m-%d_%H-%M"}, "it begins with a dash"),
@@ -77,7 +77,7 @@ def sentence(result: dict[str, Any]) -> str:
         ({"exclude": ["tank/other"], "recursive": True}, "exclude names 'tank/other', which is not below"),
         ({"exclude": ["{tree}/nested"]}, "(recursive is false)"),
         ({"vm_timeout": 20, "max_hold": 10}, "vm_timeout (20 s) is longer than max_hold (10 s)"),
-        ({"vm_timeout": "nan"}, "vm_timeout is nan; give a number of seconds"),
+        ({"vm_timeout": "nan"}, "vm_timeout is nan; set it to more than zero seconds"),
         ({"limit_per_host": 0}, "A limit of snapshots at a time is below 1"),
         ({"wave_size": -1}, "wave_size is -1"),
         ({"call_timeout": 0}, "call_timeout is 0"),
@@ -126,11 +126,11 @@ def test_a_server_that_cannot_be_logged_in_to(
     }[trouble]
     expected = {
         "password": [f"refused the login of '{vcenter.user}'", "check username and password"],
-        "host": ["no-such-host.invalid", "cannot be reached", "check the name"],
-        "port": [f"127.0.0.2:{closed} cannot be reached", "refused"],
-        "certificate": ["cannot be verified", "give ca_path or thumbprint"],
+        "host": ["no-such-host.invalid", "could not be reached", "check the name"],
+        "port": [f"127.0.0.2:{closed} could not be reached", "refused"],
+        "certificate": ["could not be verified", "set ca_path or thumbprint"],
         "thumbprint": ["AB:" * 31 + "AB", vcenter.thumbprint, "if the certificate was replaced on purpose"],
-        "ca_path": ["'/no/such/file.pem' cannot be used as certificate authorities"],
+        "ca_path": ["'/no/such/file.pem' does not contain usable certificate authorities"],
     }[trouble]
     inline = {
         "dataset": tree, "aliases": [GUEST], "hostname": vcenter.host, "port": vcenter.port, "username": vcenter.user,
@@ -163,7 +163,7 @@ def test_a_changed_certificate_is_refused_with_both_thumbprints(
     assert vcenter.thumbprint != old
     vcenter.clear_trace()
     said = refused("vmware_cred", {"id": pinned.id, "datastores": ["vmware"]})
-    assert old in said and vcenter.thumbprint in said and "find out who answers there" in said
+    assert old in said and vcenter.thumbprint in said and "find out which server responds" in said
     result = scene.take()
     assert result["consistency"] == "crash" and result["vms"] == []
     assert old in result["problems"][0] and vcenter.thumbprint in result["problems"][0]

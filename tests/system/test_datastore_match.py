@@ -109,14 +109,14 @@ def test_every_datastore_of_a_vcenter(run: Run, vcenter: Simulator) -> None:
     said = {one["name"]: (one["reason"], one["warnings"]) for one in result["datastores"]}
     unknown = (
         "the server 192.0.2.77 is not an address of this storage host: "
-        "give it as an alias if it is one (NAT, virtual address)"
+        "add it to aliases if it is one (NAT, virtual address)"
     )
     assert said["foreign"] == (unknown, [])
     assert said["two-ways"][1] == [f"it has several servers, and {unknown}"]
     assert said["vmware10"][0] == (
-        "no mounted dataset contains /tank10/vmware: there is no such directory on this storage host"
+        "no mounted dataset contains /tank10/vmware: the directory does not exist on this storage host"
     )
-    assert said["local"][0] == "it is not an NFS datastore but of the type VMFS"
+    assert said["local"][0] == "it is not an NFS datastore; its type is VMFS"
     assert {name: {one["name"] for one in carried} for name, carried in result["datasets"].items()} == {
         "tank/other": {"vmware", "gold/50%"},
         "tank/vmware": {"vmware", "part", "two-ways"},
@@ -286,23 +286,23 @@ def test_real_mounts_links_and_exports(
 @pytest.mark.parametrize(
     ("stage", "mount", "reason"),
     [
-        (0, f"{GUEST}:/srv", "no mounted dataset contains /srv: it lies on the tmpfs file system mounted at /srv"),
+        (0, f"{GUEST}:/srv", "no mounted dataset contains /srv: it is on the tmpfs file system mounted at /srv"),
         (
             0,
             f"{GUEST}:/no/such",
-            "no mounted dataset contains /no/such: there is no such directory on this storage host",
+            "no mounted dataset contains /no/such: the directory does not exist on this storage host",
         ),
-        (0, "127.0.0.1:/tank/vmware", "the server 127.0.0.1 is each ESXi host itself, not this storage host"),
+        (0, "127.0.0.1:/tank/vmware", "the server 127.0.0.1 is the ESXi host itself, not this storage host"),
         (
             0,
             "unknown.invalid:/tank/vmware",
             "the server unknown.invalid does not resolve on this storage host: "
-            "give unknown.invalid as an alias if it is one of its names",
+            "add unknown.invalid to aliases if it is a name of this storage host",
         ),
         (
             1,
             f"{GUEST}:/tank/other",
-            "no mounted dataset contains /tank/other: it lies on the tmpfs file system mounted at /tank/other",
+            "no mounted dataset contains /tank/other: it is on the tmpfs file system mounted at /tank/other",
         ),
     ],
 )

@@ -24,7 +24,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapsho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import UNCONSOLIDATED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import UNCONSOLIDATED
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk, tls, vm_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_snapshots import (
     start_create,
@@ -381,12 +381,12 @@ def test_a_server_that_is_down_lowers_the_record_or_forbids_the_run(
     away.kill()
     result = scene.take()
     assert levels(result) == BEST and (result["consistency"], result["complete"]) == ("crash", False)
-    assert len(result["problems"]) == 1 and f"{away.host}:{away.port} cannot be reached" in result["problems"][0]
+    assert len(result["problems"]) == 1 and f"{away.host}:{away.port} could not be reached" in result["problems"][0]
     record = scene.record(result["zfs_snapshot"])
     assert (record.consistency, record.complete, record.problems) == ("crash", False, result["problems"])
 
     error = scene.fail(snapshot="one-down", on_vm_failure="fail")
-    assert "cannot be reached" in str(error) and not scene.exists(f"{tree}@one-down")
+    assert "could not be reached" in str(error) and not scene.exists(f"{tree}@one-down")
     scene.assert_released(vcenter)
 
 
@@ -433,7 +433,7 @@ def test_a_server_that_is_away_is_reported_by_the_call_that_needs_it(scene: Scen
     vcenter.kill()
     session.stub.DropConnections()
     session.open_connections(8)
-    with pytest.raises(ConnectionFailed, match="cannot be reached to ask the time"):
+    with pytest.raises(ConnectionFailed, match="could not be reached to ask the time"):
         clock = session.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
         session.call("ask the time", clock.CurrentTime)
     session.close()
@@ -628,7 +628,7 @@ def test_zfs_that_is_killed_may_have_taken_it_and_a_listing_shows_that(
     assert levels(scene.take(snapshot="seen")) == BEST and scene.record(f"{scene.tree}@seen").complete
     before_zfs('[ "$1" = snapshot ] && kill -9 $$\nexec $zfs "$@"')
     error = scene.fail(snapshot="not-taken")
-    assert "No ZFS snapshot was taken: 'zfs snapshot' was ended by signal 9" in str(error)
+    assert "No ZFS snapshot was taken: 'zfs snapshot' was killed by signal 9" in str(error)
     assert not scene.exists(f"{scene.tree}@not-taken")
     scene.assert_released(vcenter)
 

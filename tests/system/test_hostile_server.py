@@ -207,6 +207,10 @@ def test_a_module_says_one_sentence_about_an_answer_that_is_none(
             }  # fmt: skip
             asked = {**login, "dataset": tree} if module == "vmware_dataset_vms_info" else login
             result = run_module(module, asked)
-            assert result["failed"] and "no vSphere answer" in result["msg"] and "\n" not in result["msg"], result
+            assert (
+                result["failed"]
+                and "did not return a valid vSphere response" in result["msg"]
+                and "\n" not in result["msg"]
+            ), result
             assert vcenter.password not in json.dumps(result)
         vcenter.clear_rules()

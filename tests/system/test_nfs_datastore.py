@@ -370,7 +370,7 @@ def test_hosts_that_are_not_connected(run: Run, vcenter: Simulator) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"cluster": None}, "is a vCenter, and it is not said which hosts are meant"),
+        ({"cluster": None}, "is a vCenter, but no hosts were selected"),
         ({"cluster": "none"}, "has no cluster 'none'"),
         ({"datacenter": "none"}, "has no datacenter 'none'"),
         ({"datacenter": "DC1", "cluster": "DC0_C0"}, "has no cluster 'DC0_C0'"),

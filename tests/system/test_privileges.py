@@ -111,7 +111,7 @@ def test_the_role_is_what_it_is_to_be(server: Simulator) -> None:
 
     # Other accounts keep the role.
     said = run_module("vmware_vsphere_role", login(server, state="absent", principal=ACCOUNT))["msg"]
-    assert "is given to 'VSPHERE.LOCAL\\snapshots'; take it from them first" in said
+    assert "is assigned to 'VSPHERE.LOCAL\\snapshots'; remove these permissions first" in said
     assert run_module("vmware_vsphere_role", login(server, state="absent"))["msg"].count("and 1 more time") == 1
     role(server, principal=ACCOUNT, path="DC0", name="another")
     gone = role(server, state="absent", principal=ACCOUNT)
@@ -123,9 +123,9 @@ def test_the_role_is_what_it_is_to_be(server: Simulator) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"privileges": ["VirtualMachine.State.Create"]}, "knows no privilege 'VirtualMachine.State.Create'; give its"),
-        ({"name": "ReadOnly"}, "The role 'ReadOnly' belongs to the server itself"),
-        ({"principal": ACCOUNT, "path": "DC0/none"}, "Nothing is at 'DC0/none'"),
+        ({"privileges": ["VirtualMachine.State.Create"]}, "has no privilege 'VirtualMachine.State.Create'; use the"),
+        ({"name": "ReadOnly"}, "The role 'ReadOnly' is a system role"),
+        ({"principal": ACCOUNT, "path": "DC0/none"}, "has no object at 'DC0/none'"),
         ({"password": "canary-4711"}, "refused the login"),
         ({"password": None}, "password is not set"),
     ],

@@ -145,7 +145,7 @@ def test_an_existing_snapshot_is_judged_by_the_policy(scene: Scene, vcenter: Sim
         )
     scene.engine.zfs.run("snapshot", "-o", f"{PREFIX}run=20260131T020000-1f2e3d4c", f"{scene.tree}@bare")
     assert scene.take(snapshot="bare")["consistency"] == "crash"
-    assert "its record was not finished" in str(scene.fail(snapshot="bare", on_vm_failure="fail"))
+    assert "its record is not complete" in str(scene.fail(snapshot="bare", on_vm_failure="fail"))
 
 
 def test_a_snapshot_without_vmware_says_so_and_takes_the_lock(scene: Scene) -> None:

@@ -16,7 +16,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import endpoint_of
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX, description
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import ABSENT, CREATED, INTENDED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
+    ABSENT,
+    CREATED,
+    INTENDED,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Session
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_snapshots import start_create
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.snapshots import create
@@ -219,8 +223,8 @@ def test_a_server_that_is_away_keeps_its_entries(scene: Scene, vcenter: Simulato
     kill_run(scene, vcenter)
     vcenter.network("reset")
     result = run_module(RECOVER, SOON)
-    assert result["failed"] and "3 VMware snapshots may still be there" in result["msg"]
-    assert "cannot be reached" in result["msg"] and names(result, "left") == ["app", "db", "web"]
+    assert result["failed"] and "3 VMware snapshots may still exist" in result["msg"]
+    assert "could not be reached" in result["msg"] and names(result, "left") == ["app", "db", "web"]
     assert len(scene.engine.journal.open_entries()) == 3
     listed = run_module(RECOVER, SOON, check=True)
     assert listed["failed"] and names(listed, "left") == ["app", "db", "web"]
@@ -267,7 +271,7 @@ def test_one_vm_that_may_not_be_read_keeps_no_other_waiting(scene: Scene, vcente
     result = run_module(RECOVER, SOON)
     assert result["failed"] and names(result, "removed") == ["app", "web"] and names(result, "left") == ["db"]
     scan = run_module(RECOVER, {**SOON, "scan": True}, check=True)
-    assert [problem for problem in scan["problems"] if "No stored account may read the snapshots of" in problem]
+    assert [problem for problem in scan["problems"] if "No stored account can read the snapshots of" in problem]
     let_time_pass(scene)
     assert names(run_module(RECOVER, SOON), "left") == ["db"], "nor is it taken for absent after half an hour"
     vcenter.grant_all()
@@ -475,4 +479,4 @@ def test_nothing_to_do_needs_no_server(scene: Scene, start_vcenter: StartVcenter
     vcenter.stop()
     assert run_module(RECOVER, SOON)["changed"] is False
     scan = run_module(RECOVER, {**SOON, "scan": True})
-    assert scan["changed"] is False and "cannot be reached" in scan["problems"][0]
+    assert scan["changed"] is False and "could not be reached" in scan["problems"][0]

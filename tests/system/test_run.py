@@ -108,7 +108,7 @@ LEVELS: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "virtual-rdm", "disks": [{"kind": "rdm_virtual"}]}, "filesystem", ""),
     ({"name": "cluster", "bus_sharing": "physicalSharing"}, "crash", "shares its SCSI bus"),
     ({"name": "ft", "fault_tolerance": True}, "crash", "fault tolerance is on"),
-    ({"name": "chain", "snapshots": 32}, "crash", "its chain holds 32 snapshots"),
+    ({"name": "chain", "snapshots": 32}, "crash", "its snapshot chain is 32 long"),
     ({"name": "chain-31", "snapshots": 31}, "filesystem", ""),
     (
         {"name": "independent", "disks": [{}, {"kind": "independent_persistent"}]},
@@ -337,7 +337,7 @@ def test_a_second_run_over_a_dataset_within_is_told_who_holds_it(scene: Scene, v
     vcenter.wait_for(lambda entry: entry.get("event") == "started")
     refused = scene.fail(f"{tree}/nested", lock_timeout=0.3)
     assert type(refused).__name__ == "LockTimeout"
-    assert f"(process {holder.pid}) holds {tree} since 20" in str(refused)
+    assert f"(process {holder.pid}) has locked {tree} since 20" in str(refused)
     vcenter.release()
     watcher.join()
     assert done[0]["consistency"] == "filesystem"
@@ -473,7 +473,7 @@ def test_what_is_half_received_and_what_is_destroyed_meanwhile_spoil_nothing(
     vcenter = start_vcenter(nfs("receiving", receiving, {"name": "web"}))
     scene.enrol(vcenter, receiving)
     half = scene.fail(f"{receiving}/half")
-    assert "because a 'zfs receive' into it has not come to its end" in half.problem and not ended(vcenter, "Create")
+    assert "because a 'zfs receive' into it is not complete" in half.problem and not ended(vcenter, "Create")
 
     lun = f"{receiving}/lun"
     planned = scene.plan(receiving, recursive=True)

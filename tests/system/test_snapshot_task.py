@@ -251,7 +251,7 @@ def test_what_is_read_below_dot_zfs_goes_all_the_same(
 def test_another_snapshot_of_the_same_name_is_not_destroyed(scene: Scene) -> None:
     zfs, name = scene.engine.zfs, scene.tree + "@mistaken"
     zfs.run("snapshot", name)
-    assert destroy(zfs, {name: "1"}) == {name: "it is another snapshot of this name"}
+    assert destroy(zfs, {name: "1"}) == {name: "another snapshot has this name now"}
     born = zfs.run("get", "-H", "-p", "-o", "value", "createtxg", name).strip()
     assert destroy(zfs, {name: born, scene.tree + "@never": "7"}) == {} and not scene.exists(name)
 

@@ -71,8 +71,8 @@ def test_what_can_log_in_is_stored(run: Run, server: Simulator) -> None:
         ({"password": "canary-4711"}, "refused"),
         ({"ca_path": ""}, "certificate"),
         ({"ca_path": "", "thumbprint": "AB" * 32}, "AB:AB:AB"),
-        ({"hostname": "no-such-host.invalid"}, "cannot be reached"),
-        ({"port": 1}, "cannot be reached"),
+        ({"hostname": "no-such-host.invalid"}, "could not be reached"),
+        ({"port": 1}, "could not be reached"),
         ({"filesystem": "tank/none"}, "The dataset 'tank/none' does not exist"),
     ],
 )
@@ -100,5 +100,5 @@ def test_a_datastore_that_the_server_does_not_have_is_warned_of(run: Run, server
 def test_a_credential_is_mended_while_its_server_is_down(run: Run, server: Simulator) -> None:
     assert run()["changed"]
     server.kill()
-    assert "cannot be reached" in run(password="canary-4711")["msg"]
+    assert "could not be reached" in run(password="canary-4711")["msg"]
     assert run(password="canary-4711", verify_login=False)["changed"]

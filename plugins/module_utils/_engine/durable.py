@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that survive a power cut: on disk when a function returns, and never half of one. All raise OSError."""
+"""Writes files that survive a power failure: complete, and on disk when the function returns. All raise OSError."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Iterator
 
 @contextmanager
 def lock_folder(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the folder's lock until the block ends, or the process does. Yields False when another process has it and
-    `wait` is false.
+    """Lock the folder until the block or the process ends.
+
+    Yields False if another process holds the lock and `wait` is false.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -28,7 +29,7 @@ def lock_folder(folder: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable: a new file is lost in a power cut while its folder is not on disk."""
+    """Write the names in `folder` to disk. Otherwise a power failure can lose a new file."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -37,9 +38,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write a file's content to disk; its name is durable after `sync_folder`. A new file never has more than `mode`.
+    """Write a file's content to disk. Call `sync_folder` to make its name durable as well.
 
-    Who may not read the finished file could not read it earlier either.
+    A new file is created with `mode`, so it is never readable by more users than the finished file.
     """
     with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode), "wb") as file:
         file.write(content)
@@ -48,8 +49,8 @@ def write_file(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 
 def replace_file(path: Path, content: bytes, mode: int) -> None:
-    """Have the file hold `content`, in one step, whatever it held before."""
-    fresh = path.with_name(f".{path.name}.new")  # neither systemd nor exportfs reads a name that begins with a dot
+    """Replace the file's content atomically."""
+    fresh = path.with_name(f".{path.name}.new")  # systemd and exportfs ignore names that begin with a dot
     write_file(fresh, content, mode)
     fresh.chmod(mode)
     os.replace(fresh, path)
@@ -57,7 +58,7 @@ def replace_file(path: Path, content: bytes, mode: int) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Have no such file; its folder may be missing too."""
+    """Remove the file if it exists. Its folder may be missing."""
     path.unlink(missing_ok=True)
     if path.parent.is_dir():
         sync_folder(path.parent)

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every error that a user can meet: one sentence that says what is wrong and what to do next.
+"""Every error that a user can see: one sentence that states the problem and the next step.
 
-The engine raises these and nothing else on purpose; the front doors (modules, command line) catch QuiesceError once,
-at the end, and show its text. A text never contains a secret.
+The engine deliberately raises only these errors. The modules and the command line catch QuiesceError in one place, at
+the end, and show its text. The text never contains a secret.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from .text import printable
 
 
 class QuiesceError(Exception):
-    """Base of all errors. `problem` says what is wrong, `remedy` what to do next: sentences without their full stop,
-    which the text makes one of.
+    """Base class of all errors.
+
+    `problem` says what is wrong and `remedy` what to do next. Both are sentences without a full stop; the text of the
+    error joins them.
     """
 
     def __init__(self, problem: str, remedy: str = "", **details: Any) -> None:
@@ -27,24 +29,24 @@ class QuiesceError(Exception):
 
     def __str__(self) -> str:
         remedy = f"; {self.remedy[:1].lower()}{self.remedy[1:]}" if self.remedy else ""
-        behind = printable(f"{remedy}.", 1000)  # of a very long sentence the problem is cut, not what to do
-        return printable(self.problem, 4000 - len(behind)) + behind
+        ending = printable(f"{remedy}.", 1000)  # shorten a long problem, never the remedy
+        return printable(self.problem, 4000 - len(ending)) + ending
 
 
 class InputError(QuiesceError):
-    """What the user asked for cannot be meant: refused before anything is changed."""
+    """The request is invalid. Nothing was changed."""
 
 
 class DependencyError(QuiesceError):
-    """A Python library or a command that the engine needs is missing or too old."""
+    """A required Python library or command is missing or too old."""
 
 
 class VSphereError(QuiesceError):
-    """Anything that goes wrong between the engine and a vCenter or ESXi host."""
+    """A call to a vCenter or ESXi host failed."""
 
 
 class ConnectionFailed(VSphereError):
-    """The server cannot be reached, or stopped answering within the time limit."""
+    """The server cannot be reached, or did not respond within the time limit."""
 
 
 class CertificateUntrusted(VSphereError):
@@ -52,11 +54,11 @@ class CertificateUntrusted(VSphereError):
 
 
 class LoginRefused(VSphereError):
-    """The server refused user name and password."""
+    """The server rejected the username and password."""
 
 
 class SessionLost(VSphereError):
-    """The session ended (expired, terminated) while it was in use."""
+    """The session expired or was terminated while it was in use."""
 
 
 class PermissionDenied(VSphereError):
@@ -64,9 +66,11 @@ class PermissionDenied(VSphereError):
 
 
 class VSphereFault(VSphereError):
-    """The server answered with a fault; `kind` is the vSphere fault type's name, e.g. ApplicationQuiesceFault, `said`
-    the server's own words, in its language. `marks` are what tells it apart in every language: the types of the fault
-    and of its causes, and the keys of their messages.
+    """The server returned a fault.
+
+    `kind` is the name of the vSphere fault type, for example ApplicationQuiesceFault. `said` is the server's message in
+    the server's language. `marks` identify the fault in every language: the types of the fault and its causes, and the
+    keys of their messages.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class VSphereFault(VSphereError):
 
 
 class ZfsError(QuiesceError):
-    """A zfs command failed; the text carries what zfs itself said, `output` what it printed before it failed."""
+    """A zfs command failed. The text includes the message from zfs; `output` is what zfs printed before it failed."""
 
     output: str = ""
 
@@ -93,11 +97,11 @@ class DatasetNotFound(ZfsError):
 
 
 class SnapshotExists(ZfsError):
-    """A ZFS snapshot of this name exists already."""
+    """A ZFS snapshot with this name already exists."""
 
 
 class ZfsTimeout(ZfsError):
-    """A zfs command did not end by itself (its time limit, a signal); whether it took effect is not known."""
+    """A zfs command was stopped by the time limit or a signal. It may or may not have taken effect."""
 
 
 class RegistryError(QuiesceError):
@@ -105,36 +109,36 @@ class RegistryError(QuiesceError):
 
 
 class CredentialNotFound(RegistryError):
-    """No stored credential has this id or this (hostname, username, filesystem)."""
+    """No stored credential matches this id or this (hostname, username, filesystem)."""
 
 
 class TaskNotFound(RegistryError):
-    """No stored snapshot task has this id or this (dataset, naming_schema)."""
+    """No stored snapshot task matches this id or this (dataset, naming_schema)."""
 
 
 class LockTimeout(QuiesceError):
-    """Another run holds the datasets; the text says which run, since when."""
+    """Another run has locked the datasets. The text names the run and its start time."""
 
 
 class RunFailed(QuiesceError):
-    """A coordinated run did not reach its end; `details` carries the run's result as far as it came."""
+    """A coordinated run failed. `details` holds its result up to that point."""
 
 
 class PolicyRefused(RunFailed):
-    """A policy of the run (on_vm_failure, on_quiesce_failure) does not allow what it would have recorded."""
+    """A policy of the run (on_vm_failure, on_quiesce_failure) does not allow the level that it would have recorded."""
 
 
 class ExportRefused(QuiesceError):
-    """The NFS server cannot be told to export something, or refuses to; the text carries what exportfs said."""
+    """The NFS server cannot export a path, or refuses to. The text includes the message from exportfs."""
 
 
 class DatastoreDrift(QuiesceError):
-    """A host mounts a datastore otherwise than it should; the text names host and difference."""
+    """A host's mount of a datastore differs from the requested one. The text names the host and the difference."""
 
 
 class DatastoreInUse(QuiesceError):
-    """A datastore carries registered VMs and is therefore not unmounted; the text names them."""
+    """A datastore was not unmounted because VMs are registered on it. The text names them."""
 
 
 class MountFailed(VSphereError):
-    """Hosts could not mount or unmount a datastore; `details` tells what was done on all of them."""
+    """Hosts could not mount or unmount a datastore. `details` holds the result for each host."""

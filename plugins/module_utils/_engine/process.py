@@ -1,8 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the engine runs other programs: without a shell, and found wherever a system keeps them. zfs has a way of its own
-(zfs/command.py), in the same environment.
+"""Runs other programs without a shell and finds them in all system folders.
+
+zfs/command.py runs zfs itself, in the same environment.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def environment() -> dict[str, str]:
-    """The environment for other programs: PATH goes on with the system's folders, and messages are in English.
+    """Return the environment for other programs: the system folders are appended to PATH, and messages are in English.
 
-    cron's PATH is /usr/bin:/bin, and a user's own often has no sbin either.
+    cron sets PATH to /usr/bin:/bin, and the PATH of a user often has no sbin folder.
     """
     path = os.pathsep.join((os.environ.get("PATH") or os.defpath, *SYSTEM_FOLDERS))
     return {**os.environ, "PATH": path, "LC_ALL": "C", "LANG": "C"}
 
 
 def find(command: str) -> str | None:
-    """Where a command is, None where this system has none of that name."""
+    """Return the path of a command, or None if this system does not have it."""
     return shutil.which(command, path=environment()["PATH"])
 
 
 def run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    """What the command did. Raises OSError, and subprocess.TimeoutExpired after `seconds`."""
-    # AnsibleModule.run_command is not there on the storage host's own schedule.
+    """Run a command and return its result. Raises OSError, and subprocess.TimeoutExpired after `seconds`."""
+    # AnsibleModule.run_command is not available when the storage host runs its schedule by itself.
     return subprocess.run(  # pylint: disable=ansible-bad-function
         command,
-        env=environment(),  # the command itself is looked up on this PATH as well
+        env=environment(),  # the command itself is also found on this PATH
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

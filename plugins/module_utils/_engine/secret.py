@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A string that is shown nowhere: not in a repr, a message, a traceback's arguments, a pickle or a core dump."""
+"""A string that is never shown: not in a repr, a message, traceback arguments, a pickle or a core dump."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Wraps a password. `reveal()` is the only way to its text, and greppable for that reason."""
+    """Wraps a password. Only `reveal()` returns the text, so a search for it finds every use."""
 
     __slots__ = ("_text",)
 
@@ -32,9 +32,9 @@ class Secret:
         return hash(self._text)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not pickled")
+        raise TypeError("a Secret cannot be pickled")
 
 
 def leave_no_core_dump() -> None:
-    """Have this process leave no core file, which would hold whatever it had in memory (systemd-coredump obeys too)."""
+    """Disable core dumps of this process, because they contain its memory. systemd-coredump respects this limit."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

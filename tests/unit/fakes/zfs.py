@@ -48,7 +48,7 @@ class Fault:
     def error(self) -> ZfsError:
         if self.timeout:
             return ZfsTimeout(f"'zfs {self.command}' did not end within 1 seconds", "Check with 'zpool status'")
-        return ZfsError(f"'zfs {self.command}' failed: {self.said}", "Fix what it names and try again")
+        return ZfsError(f"'zfs {self.command}' failed: {self.said}", "Fix the cause and try again")
 
 
 class Storage(Zfs):
@@ -165,11 +165,11 @@ class Storage(Zfs):
                 raise _no_such_dataset("snapshot", name.split("@")[0])
             if name.split("@")[0] in self.receiving:
                 said = f"cannot create snapshot '{name}': dataset is busy"
-                raise ZfsError(f"'zfs snapshot' failed: {said}", "Fix what it names and try again")
+                raise ZfsError(f"'zfs snapshot' failed: {said}", "Fix the cause and try again")
             if name in self.snapshots:
                 raise SnapshotExists(
                     f"'zfs snapshot' failed: cannot create snapshot '{name}': dataset already exists",
-                    "Fix what it names and try again",
+                    "Fix the cause and try again",
                 )
         self.take(names, dict(option.split("=", 1) for option in options), int(time.time()))
         return []

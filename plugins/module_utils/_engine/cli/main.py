@@ -13,7 +13,7 @@ from typing import Any, Callable, Sequence
 
 from ..errors import InputError, QuiesceError, RegistryError, TaskNotFound
 from ..observe.destroyed_snapshots import destroyed
-from ..recovery import leftovers
+from ..recovery.leftovers import leftovers
 from ..recovery.recover import recover
 from ..secret import leave_no_core_dump
 from ..state.database import Paths
@@ -102,7 +102,7 @@ def _recover(options: argparse.Namespace) -> int:
         print_json(done.as_dict())
     else:
         verb = "would remove" if options.dry_run else "removed"
-        for item in done.removed:
+        for item in done.as_dict()["removed"]:
             say(f"{verb} {_snapshot(item)}")
         for name in done.sealed:
             say(f"wrote the record of {name}, which an interrupted run had completed")
@@ -215,7 +215,7 @@ def status(engine: Engine, last: int) -> dict[str, Any]:
     gone = destroyed(engine.zfs, runs)
     return {
         "alive": [dict(holder.__dict__) for holder in alive],
-        **leftovers.as_dict(engine),
+        **leftovers(engine).as_dict(),
         "runs": [
             {**summary(run), "state": "alive" if whole_of(run.id) in living else run.state, "destroyed": gone[run.id]}
             for run in runs

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which datastore lies on which datasets, with the reason for each verdict.
+"""Matches datastores to ZFS datasets and explains every result.
 
-`match` is a pure function of plain data. A datastore matches when one of its servers is this storage host and the path
-that it mounts leads into a mounted dataset: its mountpoint, a directory below, a bind mount or a symbolic link.
+`match` is a pure function of plain data. A datastore matches if one of its servers is this storage host and its path
+leads into a mounted dataset: to the mountpoint, to a directory below it, or there by a bind mount or a symbolic link.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from ..vsphere.datastores import Datastore
 from ..vsphere.vms import path_of
 from ..zfs.datasets import Dataset
 
-NFS_TYPES = ("NFS", "NFS41")  # as vSphere names versions 3 and 4.1
+NFS_TYPES = ("NFS", "NFS41")  # NFS 3 and NFS 4.1 in the vSphere API
 
 
 @dataclass(frozen=True)
 class Match:
-    """The verdict on one datastore. Nothing matched if `datasets` is empty; `reason` says why it is as it is.
+    """The result for one datastore. If `datasets` is empty, it did not match. `reason` explains the result.
 
-    `relation` says what the mounted path is: "root" (the dataset's mountpoint), "subdirectory" (a directory below it),
-    "bind" (a bind mount), "symlink" (a path through a symbolic link), or "" where nothing matched.
+    `relation` describes the mounted path: "root" (the dataset's mountpoint), "subdirectory" (a directory below it),
+    "bind" (a bind mount), "symlink" (a path through a symbolic link), or "" if the datastore did not match.
 
-    `unresolved` says what could not be found out and how to fix that, or is "" for a certain verdict. The datastore may
-    then be on any of `possible_datasets`, or on any dataset at all if `possible_datasets` is empty. `ambiguous`: the
-    datastore is on `datasets`, but which of its folders is on which dataset is unknown.
+    `unresolved` explains what could not be determined and how to fix that; "" if the result is certain. If it is not
+    empty, the datastore may be on any of `possible_datasets`, or on any dataset if these are empty. `ambiguous`: the
+    datastore is on `datasets`, but it is unknown which folder is on which dataset.
     """
 
     datastore: Datastore
     reason: str
     relation: str = ""
-    path: str = ""  # the mounted directory within the dataset; "" is its root
-    folders: tuple[tuple[str, str], ...] = ()  # (folder of the datastore, dataset mounted there), "" is its root
+    path: str = ""  # the mounted directory in the dataset; "" is its root
+    folders: tuple[tuple[str, str], ...] = ()  # (folder of the datastore, dataset mounted there); "" is its root
     warnings: tuple[str, ...] = ()
     unresolved: str = ""
     possible_datasets: tuple[str, ...] = ()
     ambiguous: bool = False
 
-    # Asked for every disk, of a datastore that may have a thousand folders.
+    # Cached, because it is used for every disk, and a datastore can have a thousand folders.
     @cached_property
     def datasets(self) -> tuple[str, ...]:
-        """The dataset that the datastore lies on, then those mounted in folders below it."""
+        """The dataset of the datastore, then the datasets mounted in folders below it."""
         return tuple(dict.fromkeys(dataset for _unused, dataset in self.folders))
 
     @cached_property
     def mounted(self) -> dict[str, str]:
-        """The dataset mounted at each folder, by its path from the root "/" of the datastore."""
+        """The dataset mounted at each folder, by the folder's path from the root "/" of the datastore."""
         return {clean_path(folder): dataset for folder, dataset in self.folders}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for results: JSON types; the relation is None where nothing matched."""
+        """Return plain data for results: JSON types. The relation is None if the datastore did not match."""
         return {
             **{name: getattr(self.datastore, name) for name in ("moid", "name", "datacenter", "type", "accessible")},
             "remote_hosts": list(self.datastore.remote_hosts),
@@ -75,20 +75,20 @@ class Match:
 def match_here(
     datastores: Sequence[Datastore], datasets: Iterable[Dataset], aliases: Sequence[str] = ()
 ) -> list[Match]:
-    """Match against the machine that this runs on; see `match` and `observe`, whose errors it raises."""
+    """Match datastores on the local machine. Raises the errors of `observe`; see also `match`."""
     mounts = [datastore for datastore in datastores if datastore.type in NFS_TYPES]
     names = {name for datastore in mounts for name in datastore.remote_hosts}
     return match(datastores, datasets, observe(aliases, names, {datastore.remote_path for datastore in mounts}))
 
 
 def match(datastores: Iterable[Datastore], datasets: Iterable[Dataset], view: StorageHostView) -> list[Match]:
-    """One verdict per datastore, in their order. `datasets` are all of the storage host, or those of interest."""
-    places = PathResolver(datasets, view)
-    return [_verdict(datastore, places, view) for datastore in datastores]
+    """Return one result per datastore, in their order. `datasets` are all on the storage host, or those of interest."""
+    resolver = PathResolver(datasets, view)
+    return [_verdict(datastore, resolver, view) for datastore in datastores]
 
 
 def by_dataset(matches: Iterable[Match]) -> dict[str, list[Match]]:
-    """The matches of each dataset that carries a datastore, by the dataset's name."""
+    """Return the matches by dataset, for each dataset that has a datastore."""
     found: dict[str, list[Match]] = {}
     for each in matches:
         for dataset in each.datasets:
@@ -97,11 +97,12 @@ def by_dataset(matches: Iterable[Match]) -> dict[str, list[Match]]:
 
 
 def disk_datasets(match: Match, file: str) -> tuple[str, ...]:
-    """The datasets on which a file of a matched datastore may lie: "folder/x.vmdk", with or without the "[datastore]".
+    """Return the datasets that may contain a file of a matched datastore ("folder/x.vmdk", with or without
+    "[datastore]").
 
-    That is the dataset of the datastore and each one mounted at a folder on the way: whether a client sees the mounted
-    dataset or the directory underneath depends on how it is exported. A file given by another kind of path may lie on
-    any of them.
+    These are the dataset of the datastore and each dataset mounted at a parent folder of the file, because the export
+    determines whether a client sees the mounted dataset or the directory beneath it. For other forms of paths, all
+    datasets of the datastore are possible.
     """
     within = path_of(file)
     if match.ambiguous or within.startswith(("/", "ds:")):
@@ -112,33 +113,33 @@ def disk_datasets(match: Match, file: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ResolvedPath:
-    """Where a path of the storage host leads. `dataset` is "" where that is no dataset of interest."""
+    """The location of a path on the storage host. `dataset` is "" if it is not on a dataset of interest."""
 
     asked: str
     real: str
     exists: bool
-    late: bool  # it did not answer in time, so that this is what its name alone tells
+    late: bool  # the file system did not respond in time, so only the name of the path was used
     mount: Mount | None
     dataset: str = ""
-    path: str = ""  # within the dataset
+    path: str = ""  # the path in the dataset
 
 
 class PathResolver:
-    """The mounted datasets, and what else is mounted, by mountpoint."""
+    """Finds the dataset of a path by the mounted file systems."""
 
     def __init__(self, datasets: Iterable[Dataset], view: StorageHostView) -> None:
         self._datasets = {dataset.name: dataset for dataset in datasets}
         self._real_paths, self._late = view.real_paths, view.late_paths
         self._known = known = {mount.source for mount in view.mounts if mount.fstype == "zfs"}
-        # The mount table knows best. zfs alone is believed where there is none, or where it speaks for another machine.
-        told = [
+        # Prefer the mount table. Use zfs only for datasets that are not in it, for example if it is of another machine.
+        from_zfs = [
             Mount(dataset.name, "/", dataset.mountpoint, "zfs")
             for dataset in self._datasets.values()
             if dataset.mounted and dataset.mountpoint and dataset.name not in known
         ]
-        self._mounts = {mount.mountpoint: mount for mount in [*view.mounts, *told] if mount.visible}
+        self._mounts = {mount.mountpoint: mount for mount in [*view.mounts, *from_zfs] if mount.visible}
         self._sorted = sorted(self._mounts)
-        self._homes: dict[str, str] = {}  # dataset -> its own mountpoint; any other is a bind mount
+        self._homes: dict[str, str] = {}  # dataset -> its mountpoint; other mounts of it are bind mounts
         for mount in self._mounts.values():
             dataset = self._dataset(mount)
             if dataset is None or mount.root != "/":
@@ -153,7 +154,7 @@ class PathResolver:
         real = self._real_paths.get(path, path)
         exists, late = path in self._real_paths, path in self._late
         mount = next((self._mounts[step] for step in ancestors(real) if step in self._mounts), None)
-        # Everything that does not exist is below "/": that says nothing where a dataset is mounted there.
+        # A path that does not exist always resolves to "/", which means nothing if a dataset is mounted there.
         if mount is None or self._dataset(mount) is None or (mount.mountpoint == "/" and not exists):
             return ResolvedPath(path, real, exists, late, mount)
         within = posixpath.join(mount.root, posixpath.relpath(real, mount.mountpoint))
@@ -163,7 +164,7 @@ class PathResolver:
         return mount is not None and self._homes.get(mount.source) == mount.mountpoint
 
     def below(self, real: str) -> list[tuple[str, str]]:
-        """(path relative to `real`, dataset) of every dataset mounted below it."""
+        """Return (path relative to `real`, dataset) for every dataset mounted below `real`."""
         above = real.rstrip("/") + "/"
         later = self._sorted[bisect_right(self._sorted, above) :]
         return [
@@ -172,87 +173,87 @@ class PathResolver:
             if self._dataset(self._mounts[mountpoint])
         ]
 
-    def folders(self, place: ResolvedPath) -> tuple[tuple[str, str], ...]:
-        """(folder, dataset) of what is mounted at the place, which is "", and below it."""
-        return (("", place.dataset), *self.below(place.real))
+    def folders(self, found: ResolvedPath) -> tuple[tuple[str, str], ...]:
+        """Return (folder, dataset) for the dataset of the path, whose folder is "", and the datasets mounted below."""
+        return (("", found.dataset), *self.below(found.real))
 
-    def possible(self, place: ResolvedPath) -> list[str]:
-        """The datasets that a server which may be this host serves there; none where this host has no such place."""
-        # What does not exist says nothing where zfs speaks for another machine.
-        if not place.dataset or not (place.exists or place.late or place.dataset not in self._known):
+    def possible(self, found: ResolvedPath) -> list[str]:
+        """Return the datasets at the path if the server may be this host; empty if this host does not have the path."""
+        # Whether the path exists does not matter if the datasets are those of another machine.
+        if not found.dataset or not (found.exists or found.late or found.dataset not in self._known):
             return []
-        return [dataset for _unused, dataset in self.folders(place)]
+        return [dataset for _unused, dataset in self.folders(found)]
 
-    def unmounted(self, place: ResolvedPath) -> str:
-        """The dataset that by its name would carry the place if it were mounted, or ""."""
-        expected = f"/{place.dataset}/{place.path}" if place.dataset else place.real
+    def unmounted(self, found: ResolvedPath) -> str:
+        """Return the unmounted dataset that, by its name, would contain the path if it were mounted, or ""."""
+        expected = f"/{found.dataset}/{found.path}" if found.dataset else found.real
         for step in ancestors(clean_path(expected)):
             dataset = self._datasets.get(step.strip("/"))
             if dataset and dataset.kind == "filesystem" and not dataset.mounted:
                 return dataset.name
-            if step.strip("/") == place.dataset:  # what is above need not be mounted
+            if step.strip("/") == found.dataset:  # parents do not have to be mounted
                 break
         return ""
 
 
-def _verdict(datastore: Datastore, places: PathResolver, view: StorageHostView) -> Match:
+def _verdict(datastore: Datastore, resolver: PathResolver, view: StorageHostView) -> Match:
     if datastore.lacking:
-        said = f"the account lacks the privilege {datastore.lacking} on it"
-        return Match(datastore, said, unresolved=f"{said}: grant it")
+        problem = f"the account lacks the privilege {datastore.lacking} on it"
+        return Match(datastore, problem, unresolved=f"{problem}: grant it")
     if datastore.type not in NFS_TYPES:
-        return Match(datastore, f"it is not an NFS datastore but of the type {printable(datastore.type) or 'unknown'}")
+        return Match(datastore, f"it is not an NFS datastore; its type is {printable(datastore.type) or 'unknown'}")
     if not datastore.remote_hosts or not datastore.remote_path:
-        return Match(datastore, "vSphere does not say which server and path it mounts")
-    objections = [said for host in datastore.remote_hosts if (said := objection(host, view))]
-    found = _served_places(datastore, places, view)
-    late = next((_too_late(place) for place in found if place.late), "")
+        return Match(datastore, "vSphere does not show which server and path it mounts")
+    objections = [text for host in datastore.remote_hosts if (text := objection(host, view))]
+    found = _served_paths(datastore, resolver, view)
+    late = next((_too_late(path) for path in found if path.late), "")
     if len(objections) == len(datastore.remote_hosts):
-        unsure = next((said for host in datastore.remote_hosts if (said := uncertainty(host, view))), "")
-        possible_datasets = tuple(dict.fromkeys(name for place in found for name in places.possible(place)))
-        # A path that leads nowhere on this host is not served by it, whatever the server's name means.
-        unresolved = unsure if possible_datasets or late else ""
+        uncertain = next((text for host in datastore.remote_hosts if (text := uncertainty(host, view))), "")
+        possible_datasets = tuple(dict.fromkeys(name for path in found for name in resolver.possible(path)))
+        # If the path does not exist on this host, this host does not serve the datastore, even if the name is unclear.
+        unresolved = uncertain if possible_datasets or late else ""
         return Match(
             datastore,
             "; ".join(objections),
             unresolved=unresolved,
             possible_datasets=possible_datasets if unresolved and not late else (),
         )
-    place = next((place for place in found if place.dataset), found[0])
-    if not place.dataset:
-        return Match(datastore, _why_no_dataset(place, places), unresolved=late)
-    warnings = [f"it has several servers, and {said}" for said in objections]
-    unmounted = places.unmounted(place)
+    path = next((path for path in found if path.dataset), found[0])
+    if not path.dataset:
+        return Match(datastore, _why_no_dataset(path, resolver), unresolved=late)
+    warnings = [f"it has several servers, and {text}" for text in objections]
+    unmounted = resolver.unmounted(path)
     if unmounted:
         warnings.append(
-            f"the dataset {unmounted} is not mounted, so the files lie on {place.dataset}: "
-            f"if that is not meant, mount it with 'zfs mount {unmounted}'"
+            f"the dataset {unmounted} is not mounted, so the files are on {path.dataset}: "
+            f"if this is not intended, mount it with 'zfs mount {unmounted}'"
         )
     if late:
         warnings.append(late)
-    relation, reason = _relation(place, places)
-    return Match(datastore, reason, relation, place.path, places.folders(place), tuple(warnings), unresolved=late)
+    relation, reason = _relation(path, resolver)
+    return Match(datastore, reason, relation, path.path, resolver.folders(path), tuple(warnings), unresolved=late)
 
 
 def objection(server: str, view: StorageHostView) -> str:
-    """Why a server that a datastore names is not this storage host, "" if it is."""
+    """Return why a datastore's server is not this storage host, or "" if it is."""
     shown = printable(server)
     found, name = address(server), host_name(server)
     if name in view.names or found in view.addresses:
         return ""
     if is_localhost(name) or (found is not None and found.is_loopback):
-        return f"the server {shown} is each ESXi host itself, not this storage host"
+        return f"the server {shown} is the ESXi host itself, not this storage host"
     if found is not None:
         return (
             f"the server {shown} is not an address of this storage host: "
-            "give it as an alias if it is one (NAT, virtual address)"
+            "add it to aliases if it is one (NAT, virtual address)"
         )
-    advice = f"give {shown} as an alias if it is one of its names"
+    advice = f"add {shown} to aliases if it is a name of this storage host"
     if name not in view.resolved:
         return f"the server {shown} was not resolved in time: check the name servers of this storage host, or {advice}"
     answers = view.resolved[name]
     if not answers:
         return f"the server {shown} does not resolve on this storage host: {advice}"
-    # A name that this machine itself resolves to loopback is one of its own: Debian writes 127.0.1.1 to /etc/hosts.
+    # A name that this machine resolves to loopback is its own name: Debian writes 127.0.1.1 to /etc/hosts.
     if any(answer in view.addresses or answer.is_loopback for answer in answers):
         return ""
     listed = ", ".join(sorted(map(str, answers)))
@@ -260,64 +261,64 @@ def objection(server: str, view: StorageHostView) -> str:
 
 
 def uncertainty(server: str, view: StorageHostView) -> str:
-    """Why a server that is not known as this storage host may be it all the same, "" if it is another for certain."""
+    """Return why a server that is not known as this storage host may still be it, or "" if it certainly is not."""
     found, name = address(server), host_name(server)
     if is_localhost(name) or (found is not None and found.is_loopback):
         return ""
     if found is None and not view.resolved.get(name):
-        said = objection(server, view)
-        return f"{said}, or have it resolve if it is another server's" if name in view.resolved else said
+        problem = objection(server, view)
+        return f"{problem}, or add it to DNS if it is another server" if name in view.resolved else problem
     late = ", ".join(map(printable, sorted(view.late_aliases)))
-    advice = "check the name servers of this storage host, or give its address as an alias too"
+    advice = "check the name servers of this storage host, or add its address to aliases as well"
     return f"the alias {late} was not resolved in time: {advice}" if late else ""
 
 
-def _too_late(place: ResolvedPath) -> str:
+def _too_late(path: ResolvedPath) -> str:
     return (
-        f"where {printable(place.asked)} leads was not found out in time: "
-        "see which file system on this storage host does not answer there"
+        f"the location of {printable(path.asked)} could not be determined in time: "
+        "check which file system of this storage host does not respond there"
     )
 
 
-def _served_places(datastore: Datastore, places: PathResolver, view: StorageHostView) -> list[ResolvedPath]:
-    """The places that the NFS server may serve under the datastore's path, the likeliest first.
+def _served_paths(datastore: Datastore, resolver: PathResolver, view: StorageHostView) -> list[ResolvedPath]:
+    """Return the paths that the NFS server may serve as the datastore's path, the most likely first.
 
-    Below an fsid=0 export the paths of NFS version 4 begin at that export (exports(5)), but only for the clients that
-    it is exported to; hence both readings are tried, those that exist first.
+    With an fsid=0 export, paths of NFS version 4 are relative to that export (exports(5)), but only for the clients of
+    the export. Therefore both interpretations are tried; existing paths come first.
     """
     exported = clean_path(datastore.remote_path)
     roots = view.pseudo_roots if datastore.type == "NFS41" else ()
-    found = [places.find(path) for path in (*(clean_path(root + exported) for root in roots), exported)]
-    return sorted(found, key=lambda place: not place.exists)
+    found = [resolver.find(path) for path in (*(clean_path(root + exported) for root in roots), exported)]
+    return sorted(found, key=lambda path: not path.exists)
 
 
-def _relation(place: ResolvedPath, places: PathResolver) -> tuple[str, str]:
-    """The relation, and a sentence that says it."""
-    asked, real = printable(place.asked), printable(place.real)
-    part = f"the directory {printable(place.path)} of {place.dataset}" if place.path else place.dataset
-    if place.asked != place.real:
+def _relation(path: ResolvedPath, resolver: PathResolver) -> tuple[str, str]:
+    """Return the relation and a sentence that explains it."""
+    asked, real = printable(path.asked), printable(path.real)
+    part = f"the directory {printable(path.path)} of {path.dataset}" if path.path else path.dataset
+    if path.asked != path.real:
         return "symlink", f"{asked} leads through a symbolic link to {real} on {part}"
-    if not places.is_home(place.mount):
-        return "bind", f"{asked} lies on a bind mount of {part}"
-    if not place.path:
+    if not resolver.is_home(path.mount):
+        return "bind", f"{asked} is on a bind mount of {part}"
+    if not path.path:
         return "root", f"{asked} is the mountpoint of {part}"
     return "subdirectory", f"{asked} is {part}"
 
 
-def _why_no_dataset(place: ResolvedPath, places: PathResolver) -> str:
-    none = f"no mounted dataset contains {printable(place.asked)}"
-    unmounted = places.unmounted(place)
+def _why_no_dataset(path: ResolvedPath, resolver: PathResolver) -> str:
+    none = f"no mounted dataset contains {printable(path.asked)}"
+    unmounted = resolver.unmounted(path)
     if unmounted:
         return f"{none}: the dataset {unmounted} is not mounted, mount it with 'zfs mount {unmounted}'"
-    mount = place.mount
-    if place.late:
-        return f"{none}: {_too_late(place)}"
-    if not place.exists:
-        return f"{none}: there is no such directory on this storage host"
+    mount = path.mount
+    if path.late:
+        return f"{none}: {_too_late(path)}"
+    if not path.exists:
+        return f"{none}: the directory does not exist on this storage host"
     if mount is None:
         return none
     if mount.fstype != "zfs":
-        return f"{none}: it lies on the {mount.fstype} file system mounted at {printable(mount.mountpoint)}"
+        return f"{none}: it is on the {mount.fstype} file system mounted at {printable(mount.mountpoint)}"
     if "@" in mount.source:
-        return f"{none}: it lies in the ZFS snapshot {mount.source}, which never changes"
-    return f"{none}: it lies on {mount.source}, which is not among the datasets looked at"
+        return f"{none}: it is in the ZFS snapshot {mount.source}, which cannot change"
+    return f"{none}: it is on {mount.source}, which is not one of the given datasets"

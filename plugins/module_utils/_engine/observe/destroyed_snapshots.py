@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which ZFS snapshots of earlier runs were destroyed since: the journal only knows that they were taken."""
+"""Finds the ZFS snapshots of earlier runs that no longer exist. The journal only shows that they were taken."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Iterable, Mapping, Sequence
 
 from ..errors import DatasetNotFound, QuiesceError
 from ..records.record import RUN
-from ..state.journal import RunRecord
+from ..state.journal_entries import RunRecord
 from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.datasets import list_datasets
 from ..zfs.names import pool_of
 
-_SECONDS = 10.0  # for a pool to answer: whoever looks at night must not wait for one that hangs
+_SECONDS = 10.0  # time limit for a pool that hangs, so that the status is shown soon
 
 
 def destroyed(zfs: Zfs, runs: Iterable[RunRecord]) -> dict[str, list[str] | None]:
-    """By the run's id, those of the ZFS snapshots that it took that are not there any more, or not under their names.
+    """Return for each run ID the run's ZFS snapshots that were destroyed or renamed.
 
-    None where that is not known, because the pool is not imported or does not answer. A few processes for each pool.
+    The value is None if the pool is not imported or does not respond. Starts a few processes for each pool.
     """
     by_pool: dict[str, list[RunRecord]] = {}
     found: dict[str, list[str] | None] = {}
@@ -44,18 +44,18 @@ def _missing(run: RunRecord, owners: Mapping[str, str | None]) -> list[str]:
 
 
 def _owners(zfs: Zfs, pool: str, runs: Sequence[RunRecord]) -> dict[str, str | None]:
-    """The run of each of the runs' snapshots that is there, None where it cannot be read."""
+    """Return the run of each existing snapshot of the runs, or None if its properties cannot be read."""
     names = list(dict.fromkeys(name for run in runs for name in run.snapshots))
-    there = snapshots.existing(zfs, names, _SECONDS)
-    if not there:
+    present = snapshots.existing(zfs, names, _SECONDS)
+    if not present:
         _require_pool(zfs, [*dict.fromkeys(run.dataset for run in runs), pool])
         return {}
-    said = snapshots.own_of_each(zfs, there, (RUN,))
-    return {name: said[name].get(RUN, "") if name in said else None for name in there}
+    own = snapshots.own_of_each(zfs, present, (RUN,))
+    return {name: own[name].get(RUN, "") if name in own else None for name in present}
 
 
 def _require_pool(zfs: Zfs, datasets: Sequence[str]) -> None:
-    """Raise DatasetNotFound unless one of the datasets is there: all of a pool that is not imported seems destroyed."""
+    """Raise DatasetNotFound unless one of the datasets exists. Otherwise the pool is not imported."""
     for name in datasets:
         try:
             list_datasets(zfs, name)

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..secret import Secret
+from ..state.engine import Engine
 from ..vsphere.refusals import Refusals
 from ..vsphere.session import Connect, Endpoint, Session
 
@@ -24,3 +27,8 @@ class Connector:
         )
         session.refusals = self._refusals
         return session
+
+
+def with_connector(engine: Engine, connect: Connect | None = None) -> Engine:
+    """Return the engine for one run or recovery: its logins share one Connector, over `connect` if given."""
+    return replace(engine, connect=Connector(connect or engine.connect))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..state.engine import Engine
 from ..state.identity import NAME_PREFIX, Origin, origin_of
-from ..state.journal import Entry
+from ..state.journal_entries import Entry
 from ..vsphere.vms import Vm
 from .server_logins import ServerLogin
 

@@ -1,31 +1,31 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The consistency record: what a ZFS snapshot reports of itself, in user properties.
+"""The consistency record of a ZFS snapshot, stored in its user properties.
 
-Set by the `zfs snapshot` command, equal on all datasets:
+The `zfs snapshot` command sets these properties, with the same values on all datasets:
 
     quiesce.vmware_zfs:run              the run (or the wave of a run) that took it
-    quiesce.vmware_zfs:host             the storage host, by its id
-    quiesce.vmware_zfs:task             the snapshot task that asked for it, absent when a person did
-    quiesce.vmware_zfs:mode             plain, when it was taken without VMware; otherwise absent
+    quiesce.vmware_zfs:host             the ID of the storage host
+    quiesce.vmware_zfs:task             the snapshot task that took it; absent if a user took it
+    quiesce.vmware_zfs:mode             plain if it was taken without VMware; otherwise absent
     quiesce.vmware_zfs:consistency      crash
     quiesce.vmware_zfs:complete         no
 
-Raised by the seal, once all of it is proven, in this order:
+After the facts are verified, the seal sets these properties, in this order:
 
-    quiesce.vmware_zfs:manifest.0 ...   the manifest (manifest.py), in as many parts as it takes
+    quiesce.vmware_zfs:manifest.0 ...   the parts of the manifest (manifest.py)
     quiesce.vmware_zfs:run_consistency  the level of all datasets of the run
-    quiesce.vmware_zfs:run_complete     yes when every VM of the run that was to be quiesced was, otherwise no
-    quiesce.vmware_zfs:consistency      the level that every VM with files on this dataset reached
-    quiesce.vmware_zfs:complete         yes when each of those that was to be quiesced was, otherwise no
+    quiesce.vmware_zfs:run_complete     yes if all VMs of the run that had to be quiesced were quiesced, otherwise no
+    quiesce.vmware_zfs:consistency      the lowest level of the VMs with files on this dataset
+    quiesce.vmware_zfs:complete         yes if all of these that had to be quiesced were quiesced, otherwise no
     quiesce.vmware_zfs:sealed           2:<parts>:<digest of the manifest>:<digest of the others and of that digest>
 
-A record without a seal that matches it reads as crash and not complete. Nothing lowers a record.
+A record without a matching seal is read as crash and not complete. The level of a record never becomes lower.
 
-The manifest lists the VMs with files on the dataset, and what a restore has to know of each. A restored VM must be
-reverted to `vmware_snapshot` before it is powered on, because the ZFS snapshot holds the delta files that were open
-(Broadcom KB 2147276). The records of release 1.0.0 are version 1: see record_v1.py.
+The manifest lists the VMs with files on the dataset and the data that a restore of each VM needs. A restored VM must be
+reverted to `vmware_snapshot` before it is powered on, because the ZFS snapshot contains open delta files (Broadcom KB
+2147276). The records of release 1.0.0 are version 1: see record_v1.py.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _SEALED = PREFIX + "sealed"
 _VERSION = 2
 _SEAL = re.compile(r"2:([1-9][0-9]{0,2}):([0-9a-f]{64}):([0-9a-f]{64})\Z")
 _SHORT = ("run", "host", "task", "consistency", "complete", "run_consistency", "run_complete")
-# What tells whether a snapshot is complete, and of which run and task it is.
+# The properties that show whether a snapshot is complete, and its run and task.
 KEYS = (*(PREFIX + name for name in _SHORT), _SEALED, record_v1.HELD_UNTIL)
-_UNSEALED = "its record was not finished: the run ended early, or the record could not be written"
+_UNSEALED = "its record is not complete: the run ended early, or the record could not be written"
 _DAMAGED = "the record of the snapshot is damaged"
 _PLAIN = "taken without VMware (vmware_sync is false)"
 
 
 @dataclass
 class Record:
-    """A consistency record. `vms` are plain data (result.manifest_entry); `sealed`: it is finished and undamaged."""
+    """A consistency record. `vms` is plain data (result.manifest_entry). `sealed`: it is complete and not damaged."""
 
     run: str
     host: str
@@ -73,13 +73,13 @@ class Record:
     version: int = _VERSION
 
     def first(self, plain: bool = False) -> dict[str, str]:
-        """The properties to set when the snapshot is taken: they claim nothing."""
+        """Return the properties to set when the snapshot is taken: consistency crash, not complete."""
         values = {"run": self.run, "host": self.host, "task": self.task, "mode": PLAIN if plain else ""}
         values.update(consistency=CRASH, complete="no")
         return {PREFIX + name: value for name, value in values.items() if value}
 
     def seal(self) -> tuple[tuple[str, str], ...]:
-        """The properties that raise the record, in the order in which they have to be set."""
+        """Return the properties that complete the record, in the order in which they must be set."""
         manifest = {"version": _VERSION, "vmware_snapshot": self.vmware_snapshot}
         parts = encode({**manifest, "vms": self.vms, "problems": self.problems})
         raised = {
@@ -99,11 +99,11 @@ class Record:
 
 
 def read(zfs: Zfs, names: Sequence[str]) -> dict[str, Record]:
-    """The records of those of the snapshots `names` that carry one. Two processes, or a few more where somebody's
-    property has line breaks or where records are of version 1.
+    """Read the records of the snapshots in `names` that have one.
 
-    What cannot be understood reads as crash: a damaged record must not look better than none. Raises DatasetNotFound
-    when one of the snapshots is not there.
+    Starts two processes, or a few more if properties contain line breaks or if there are records of version 1. A
+    damaged record is read as crash, because it must not look better than no record. Raises DatasetNotFound if one of
+    the snapshots does not exist.
     """
     found = {name: values for name, values in snapshots.own_of_each(zfs, names, (*KEYS, MODE)).items() if RUN in values}
     records = {name: _unsealed(values) for name, values in found.items()}
@@ -113,12 +113,12 @@ def read(zfs: Zfs, names: Sequence[str]) -> dict[str, Record]:
     manifests = snapshots.own_of_each(zfs, list(sealed), keys) if sealed else {}
     for name, parts in manifests.items():
         records[name] = _whole(found[name], parts, sealed[name])
-    records.update(_read_v1(zfs, {name: said for name, said in found.items() if record_v1.HELD_UNTIL in said}))
+    records.update(_read_v1(zfs, {name: values for name, values in found.items() if record_v1.HELD_UNTIL in values}))
     return records
 
 
 def is_complete(values: Mapping[str, str]) -> bool:
-    """Whether a snapshot's own properties (KEYS and `creation`) are a record that may say complete, and does."""
+    """Return whether a snapshot's own properties (KEYS and `creation`) are a valid record with complete: yes."""
     if record_v1.HELD_UNTIL in values:
         sound = values.get(PREFIX + "consistency") in LEVELS and record_v1.was_held(values)
         return sound and values.get(PREFIX + "complete") == "yes"
@@ -132,7 +132,7 @@ class _Seal:
 
 
 def _seal_of(values: Mapping[str, str]) -> _Seal | None:
-    """The seal among the properties, None unless it matches the short ones."""
+    """Return the seal in the properties, or None if it does not match the short properties."""
     match = _SEAL.match(values.get(_SEALED, ""))
     if match is None or match[3] != _digest_of_short(values, f"{match[1]}:{match[2]}"):
         return None
@@ -147,13 +147,13 @@ def _unsealed(values: Mapping[str, str]) -> Record:
 
 
 def _whole(values: Mapping[str, str], parts: Mapping[str, str], seal: _Seal) -> Record:
-    """The record whose seal matches its short properties, if its manifest does so too."""
+    """Return the record, whose seal matches its short properties, if its manifest also matches the seal."""
     record = _frame(values)
     text = "".join(parts_in(parts)[: seal.parts])
     level = values.get(PREFIX + "consistency", "")
     try:
         if _digest(text) != seal.digest or level not in LEVELS:
-            raise ValueError("it does not match its seal")
+            raise ValueError("the record does not match its seal")
         manifest = decode(text, versions=(_VERSION,))
     except DAMAGED:
         record.problems = [_DAMAGED]
@@ -167,8 +167,8 @@ def _whole(values: Mapping[str, str], parts: Mapping[str, str], seal: _Seal) -> 
 
 
 def _read_v1(zfs: Zfs, found: Mapping[str, Mapping[str, str]]) -> dict[str, Record]:
-    """The records of release 1.0.0. Those of a run share one manifest, which is read once: it may be long."""
-    parts: dict[str, dict[str, str]] = {}  # of a run
+    """Read records of release 1.0.0. The records of a run share a manifest, which is read only once."""
+    parts: dict[str, dict[str, str]] = {}  # run -> parts of the manifest
     shared: dict[tuple[str | bool, ...], Record] = {}
     records = {}
     for name, values in found.items():
@@ -176,22 +176,22 @@ def _read_v1(zfs: Zfs, found: Mapping[str, Mapping[str, str]]) -> dict[str, Reco
         if run not in parts:
             whole = snapshots.properties(zfs, name, PREFIX) or {}
             parts[run] = {key: value for key, value in whole.items() if key.startswith(PART)}
-            values = {key: value for key, value in values.items() if key in whole}  # what it contradicts itself is lost
+            values = {key: value for key, value in values.items() if key in whole}  # drop contradictory properties
         level, complete = values.get(PREFIX + "consistency", ""), values.get(PREFIX + "complete", "")
-        said = (run, level, complete, record_v1.was_held(values))
-        if said not in shared:
-            shared[said] = _of_v1({**parts[run], **values})
-        records[name] = shared[said]
+        state = (run, level, complete, record_v1.was_held(values))
+        if state not in shared:
+            shared[state] = _of_v1({**parts[run], **values})
+        records[name] = shared[state]
     return records
 
 
 def _of_v1(values: Mapping[str, str]) -> Record:
     record = _frame(values)
-    said = record_v1.parse(values)
-    record.consistency = record.run_consistency = said.consistency
-    record.complete = record.run_complete = said.complete
-    record.vmware_snapshot, record.vms, record.problems = said.vmware_snapshot, said.vms, said.problems
-    record.sealed, record.version = said.held, 1
+    old = record_v1.parse(values)
+    record.consistency = record.run_consistency = old.consistency
+    record.complete = record.run_complete = old.complete
+    record.vmware_snapshot, record.vms, record.problems = old.vmware_snapshot, old.vms, old.problems
+    record.sealed, record.version = old.held, 1
     return record
 
 
@@ -201,9 +201,9 @@ def _frame(values: Mapping[str, str]) -> Record:
 
 
 def _digest_of_short(values: Mapping[str, str], of_manifest: str) -> str:
-    """Of what was sealed, whether it was set here or received."""
-    said = {name: values.get(PREFIX + name) or values.get(snapshots.RECEIVED + PREFIX + name, "") for name in _SHORT}
-    return _digest(json.dumps({**said, "manifest": of_manifest}, separators=(",", ":"), sort_keys=True))
+    """Return the digest of the short properties, whether they were set here or received."""
+    sealed = {name: values.get(PREFIX + name) or values.get(snapshots.RECEIVED + PREFIX + name, "") for name in _SHORT}
+    return _digest(json.dumps({**sealed, "manifest": of_manifest}, separators=(",", ":"), sort_keys=True))
 
 
 def _digest(text: str) -> str:

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recovery: removes the VMware snapshots that runs left behind which are no longer alive.
+"""Recovery: removes VMware snapshots of runs that are no longer alive.
 
-What may exist is in the journal; with `scan` vSphere is searched as well, for those that only it still knows. Nothing
-else is touched: not a VMware snapshot that is not ours, nor one of a run that lives.
+The journal shows which VMware snapshots may exist. With `scan`, vSphere is searched as well for those that are missing
+in the journal. VMware snapshots of live runs and VMware snapshots that this host did not create are never changed.
 """
 
 from __future__ import annotations
@@ -12,89 +12,62 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
-from ..errors import QuiesceError, RunFailed
-from ..planning.connector import Connector
+from ..errors import QuiesceError
+from ..planning.connector import with_connector
 from ..planning.request import Limits
 from ..planning.server_logins import newest_first
 from ..snapshots.release import UNMERGED, UNSEEN, Release, Removal
 from ..state.creation import Creation
 from ..state.engine import Engine
-from ..state.journal import ABSENT, INTENDED, REMEMBERED, Entry, ignore_registry_errors
-from ..text import counted, printable, vm_on
+from ..state.journal import REMEMBERED, ignore_registry_errors
+from ..state.journal_entries import ABSENT, INTENDED, Entry
+from ..text import counted, printable
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import Search, states
 from ..vsphere.whereabouts import RESTORED, locate
 from . import dead_runs, orphans, runs_v1
-from .leftovers import WATCHED, leftovers, told
+from .leftovers import WATCHED, leftover, open_entries
+from .result import Recovery
 from .server_recovery import Server, ServerRecovery, Work
+from .slow_pools import SlowPools
 
-_BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each try to reach a server that is away
-_PATIENT = 1800.0  # seconds that the removals on one server may take in all: merging a large delta takes its time
-_BRIEF = 120.0  # the same before a run, which is not to be kept waiting by what an earlier one left
-# A VMware snapshot whose creation nobody saw end is looked for so long (seconds): the server may still have the call in
-# hand, or an ESXi host the task, while vCenter knows nothing of it. The same for one whose VM is not there.
+_BACKOFF = (0.0, 2.0, 5.0, 10.0)  # seconds before each attempt to reach a server
+_LIMIT = 1800.0  # seconds for all removals on one server; merging large delta files is slow
+_LIMIT_BEFORE_RUN = 120.0  # the same before a run, so that leftovers of earlier runs do not delay it
+# Seconds to check for a VMware snapshot if the end of its creation was not seen. Until then, the server may still
+# process the call, or an ESXi host may run the task although vCenter does not show it. This also applies if the VM is
+# missing.
 _SETTLED_AFTER = 1800.0
 _INHERITED = (
     "this storage host is a copy of the machine on which its run began, and the run may still be alive there; "
-    "recovery sees to it when the copy has been up for an hour"
+    "recovery handles it when the copy has been up for an hour"
 )
 
 
-@dataclass
-class Recovery:
-    """What a recovery found and did, as plain data. Each item of `left` says in `reason` why it is still there.
-
-    `watched` are not there, but may still come to be: the next recovery looks for them again (leftovers.py).
-    `sealed` are ZFS snapshots whose finished record was set, `lowered` those of release 1.0.0 whose record said more
-    than is known.
-    """
-
-    removed: list[dict[str, Any]] = field(default_factory=list)
-    left: list[dict[str, Any]] = field(default_factory=list)
-    watched: list[dict[str, Any]] = field(default_factory=list)
-    sealed: list[str] = field(default_factory=list)
-    lowered: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def require_clean(self) -> dict[str, Any]:
-        """The same, unless something is left: that is never passed over in silence. Raises RunFailed."""
-        if self.left:
-            first = self.left[0]
-            raise RunFailed(
-                f"{counted(len(self.left), 'VMware snapshot')} may still be there, first '{first['vmware_snapshot']}' "
-                f"of the {vm_on(first['vm'], first['server'])}: {first['reason'].rstrip('.')}",
-                "Fix the cause and recover again; it is tried every hour as well",
-                **self.as_dict(),
-            )
-        return self.as_dict()
-
-
 def before_run(engine: Engine, pool: str) -> Recovery:
-    """What a run of a pool does first: one try at what earlier runs left. A recovery that is under way already is left
-    to it, and so are the records of other pools, which may hang.
+    """Remove leftovers of earlier runs before a run on `pool`, with only one attempt to reach each server.
+
+    Does nothing if another recovery is active. Does not write records on other pools, because these may hang.
     """
     with engine.locks.recovery() as free:
-        return _Recovery(engine, tries=1, limit=_BRIEF, pool=pool).run() if free else Recovery()
+        return _Recovery(engine, tries=1, limit=_LIMIT_BEFORE_RUN, pool=pool).run() if free else Recovery()
 
 
 def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout: float = 60.0) -> Recovery:
-    """Remove what dead runs left; with `dry` only say what would be removed. Servers that are away are tried again.
+    """Remove the leftovers of dead runs, or with `dry` only return what would be removed.
 
-    Also has the journal forget runs that ended long ago. Waits up to `lock_timeout` seconds for another recovery.
-    Raises LockTimeout, RegistryError.
+    Tries several times to reach each server. Waits up to `lock_timeout` seconds for another recovery. Also deletes old
+    runs from the journal. Raises LockTimeout, RegistryError.
     """
-    engine = replace(engine, connect=Connector(engine.connect))
+    engine = with_connector(engine)
     if dry:
-        return _Recovery(engine, tries=1, limit=_BRIEF).look(scan)
+        return _Recovery(engine, tries=1, limit=_LIMIT_BEFORE_RUN).look(scan)
     with engine.locks.recovery(lock_timeout):
-        done = _Recovery(engine, tries=len(_BACKOFF), limit=_PATIENT).run(scan)
+        done = _Recovery(engine, tries=len(_BACKOFF), limit=_LIMIT).run(scan)
         ignore_registry_errors(lambda: engine.journal.forget(before=datetime.now(timezone.utc) - REMEMBERED))
         return done
 
@@ -104,15 +77,15 @@ class _Recovery:
         self._engine, self._tries, self._limit, self._pool = engine, tries, limit, pool
         self._done = Recovery()
         self._dry = False
-        self._settled: set[int] = set()  # entries (ids) that were told of already
-        self._found: set[tuple[str, int, str, str]] = set()  # by a scan: server, VM and VMware snapshot
-        self._searched: dict[str, list[Search]] = {}  # by server, one for each account
-        self._homeless: list[Entry] = []  # whose server no credential names, until a scan finds them
-        self._alone = threading.Lock()  # what stands above is read and changed by one thread at a time
+        self._reported: set[int] = set()  # IDs of entries that are in the result
+        self._found: set[tuple[str, int, str, str]] = set()  # found by a scan: server, VM and VMware snapshot
+        self._searched: dict[str, list[Search]] = {}  # server -> one search for each account
+        self._homeless: list[Entry] = []  # no credential names their server; a scan may find them on another one
+        self._lock = threading.Lock()  # for the attributes above
 
     def run(self, scan: bool = False) -> Recovery:
-        """The VMs first: what becomes of a record changes nothing for them."""
-        slow: set[str] = set()  # pools that do not answer in time
+        """Remove VMware snapshots first, then write records, because VMs do not depend on records."""
+        slow = SlowPools()
         lowered, problems = runs_v1.settle(self._engine, self._pool, slow)
         self._at_each(scan, self._remove)
         ended = dead_runs.end(self._engine, self._pool, slow)
@@ -123,14 +96,14 @@ class _Recovery:
         return self._done
 
     def look(self, scan: bool) -> Recovery:
-        """What `run` would remove: those of the journal's open entries that vSphere still shows."""
+        """Return what `run` would remove: open entries of the journal that still exist in vSphere."""
         self._dry = True
         self._at_each(scan, self._show)
         self._watch()
         return self._done
 
     def _at_each(self, scan: bool, work: Work) -> None:
-        """Do the work on every server with what is to be removed there; with `scan` also with what is found there."""
+        """Do the work for the entries of every server and, with `scan`, for VMware snapshots found there."""
         servers = self._servers(scan)
         if servers:
             with ThreadPoolExecutor(max_workers=len(servers)) as pool:
@@ -159,11 +132,11 @@ class _Recovery:
             self._done.problems += server.failed.values()
 
     def _orphans(self, session: Session) -> list[Entry]:
-        """Those that can go; what a restored VM has to be reverted to is left to people."""
+        """Return the found orphans to remove. Those that may still be needed are left to the user."""
         found, searched = orphans.find(self._engine, session, list(self._homeless))
-        with self._alone:
+        with self._lock:
             self._searched.setdefault(str(session.endpoint), []).append(searched)
-            found = [orphan for orphan in found if _place_of(orphan.entry) not in self._found]  # by another account
+            found = [orphan for orphan in found if _place_of(orphan.entry) not in self._found]  # not by another account
             self._found.update(_place_of(orphan.entry) for orphan in found)
             ids = {orphan.entry.id for orphan in found}
             self._homeless = [entry for entry in self._homeless if entry.id not in ids]
@@ -173,7 +146,7 @@ class _Recovery:
         return [orphan.entry for orphan in found if not orphan.needed]
 
     def _guarded(self, work: Callable[[], None], entries: Sequence[Entry] = ()) -> bool:
-        """Whether the work succeeded; otherwise the entries are left."""
+        """Do the work. Returns whether it succeeded; otherwise the entries are left."""
         try:
             work()
         except QuiesceError as error:
@@ -184,11 +157,11 @@ class _Recovery:
         return True
 
     def _servers(self, scan: bool) -> list[Server]:
-        """The servers to visit. Passwords are read here: the credentials are those of today, not of the dead run."""
+        """Return the servers to handle, with the current credentials and not those of the dead runs."""
         servers: dict[tuple[str, int], Server] = {}
         stored: set[tuple[str, int]] = set()
         alive_elsewhere = self._engine.journal.inherited() if self._engine.host.copied_just_now() else ()
-        for entry in [entry for entries in leftovers(self._engine) for entry in entries]:
+        for entry in [entry for entries in open_entries(self._engine) for entry in entries]:
             if entry.run in alive_elsewhere:
                 self._leave([entry], _INHERITED)
             else:
@@ -205,7 +178,7 @@ class _Recovery:
                 except QuiesceError as error:
                     servers[key].failed[credential.username] = str(error)
                     self._done.problems.append(str(error))
-        if scan:  # the server may have another name today, and be found by that
+        if scan:  # the server may have another name now and be found under that name
             for key in servers.keys() - stored:
                 self._homeless += servers.pop(key).entries
         return list(servers.values())
@@ -217,8 +190,8 @@ class _Recovery:
         entries = [entry for entry in entries if entry.id] + [
             replace(entry, id=number) for entry, number in zip(new, ids)
         ]
-        # Without its managed object ID: what bears it may be another one's by now, if the server was set up anew. The
-        # look at the VM's tree finds the one that bears our name.
+        # Without the managed object ID of the VMware snapshot, which may belong to another one if the server was
+        # reinstalled. Release finds the VMware snapshot by its name in the VM's snapshot tree.
         removals = [
             Removal(
                 entry.id,
@@ -235,7 +208,7 @@ class _Recovery:
             if not removal.gone:
                 self._leave([entry], removal.reason)
             elif removal.existed:
-                self._done.removed.append(told(entry, removal.reason))
+                self._done.removed.append(leftover(entry, removal.reason))
             if removal.unconsolidated:
                 self._leave([entry], removal.reason)
 
@@ -246,8 +219,8 @@ class _Recovery:
             if where is not None and where.restored:
                 self._leave([entry], RESTORED)
             elif where is not None and where.state.named(entry.name):
-                self._done.removed.append(told(entry, ""))
-                self._settled.add(entry.id)
+                self._done.removed.append(leftover(entry, ""))
+                self._reported.add(entry.id)
             elif where is not None and not where.state.seen:
                 self._leave([entry], UNSEEN)
             elif (
@@ -259,18 +232,18 @@ class _Recovery:
                 self._leave([entry], entry.note or UNMERGED)
 
     def _leave(self, entries: Sequence[Entry], reason: str) -> None:
-        """The journal knows the reason as well, so that status says the same."""
-        self._done.left += [told(entry, reason) for entry in entries]
-        self._settled.update(entry.id for entry in entries)
+        """Add the entries to the result, and the reason to the journal, so that `status` shows the same."""
+        self._done.left += [leftover(entry, reason) for entry in entries]
+        self._reported.update(entry.id for entry in entries)
         if not self._dry:
             ignore_registry_errors(
                 lambda: self._engine.journal.note({entry.id: reason for entry in entries if entry.id})
             )
 
     def _watch(self) -> None:
-        """What is open all the same, after all that was done, is watched."""
-        watched = leftovers(self._engine)[1]
-        self._done.watched = [told(entry, WATCHED) for entry in watched if entry.id not in self._settled]
+        """Add the remaining open entries to the result as watched."""
+        watched = open_entries(self._engine)[1]
+        self._done.watched = [leftover(entry, WATCHED) for entry in watched if entry.id not in self._reported]
 
 
 def _place_of(entry: Entry) -> tuple[str, int, str, str]:
@@ -280,26 +253,26 @@ def _place_of(entry: Entry) -> tuple[str, int, str, str]:
 def _unread(place: str, names: Sequence[str]) -> str:
     shown = ", ".join(f"'{printable(name, 80)}'" for name in names[:3]) + (" ..." if len(names) > 3 else "")
     return (
-        f"No stored account may read the snapshots of {counted(len(names), 'VM')} on {place} ({shown}), so the scan "
-        "says nothing of them; give one System.View and System.Read there, or look at them by hand."
+        f"No stored account can read the snapshots of {counted(len(names), 'VM')} on {place} ({shown}), so the "
+        "scan did not include them; grant an account System.View and System.Read on them, or check them manually."
     )
 
 
 def _no_credential(place: Server | Entry) -> str:
     return (
-        f"No credential for {place.hostname}:{place.port} is stored any more; store one with vmware_cred, or run "
-        "'vmware-zfs recover --scan' if the server has another name today."
+        f"No credential for {place.hostname}:{place.port} is stored; store one with vmware_cred or, if the server has "
+        "another name now, run 'vmware-zfs recover --scan'."
     )
 
 
 def _creation_of(entry: Entry) -> Creation:
-    """What to make of the creation; one that was looked for in vain before may come to be, whatever was known of it."""
+    """Return the status of the creation. If the VMware snapshot was not found before, it may still appear."""
     if _is_overdue(entry):
         return Creation.OVERDUE
-    looked_for = entry.state in (INTENDED, ABSENT)
-    return Creation.UNANSWERED if looked_for and entry.creation is Creation.MADE else entry.creation
+    not_found = entry.state in (INTENDED, ABSENT)
+    return Creation.UNANSWERED if not_found and entry.creation is Creation.MADE else entry.creation
 
 
 def _is_overdue(entry: Entry) -> bool:
-    """Whether the VMware snapshot was looked for in vain for so long that it will not come to be any more."""
-    return entry.state == ABSENT and entry.unchanged_for >= _SETTLED_AFTER  # negative once the clock was set back
+    """Return whether the VMware snapshot has been absent for so long that it will not appear."""
+    return entry.state == ABSENT and entry.unchanged_for >= _SETTLED_AFTER  # negative if the clock was set back

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Visits a server on which VMware snapshots may be left, with every account that it takes to see to all of them.
+"""Handles all VMware snapshots that may be left on a server, with as many accounts as necessary.
 
-An account sees what its role lets it see: that it does not see a VM says nothing of the VM.
+An account sees only the VMs that its role allows. A VM that one account cannot see may still exist.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Callable, Iterator, Sequence
 from ..errors import LoginRefused, QuiesceError
 from ..secret import Secret
 from ..state.credentials import Credential, endpoint_of
-from ..state.journal import Entry
+from ..state.journal_entries import Entry
 from ..vsphere.session import Connect, Session
 from ..vsphere.vm_snapshots import states
 from ..vsphere.whereabouts import locate
@@ -28,8 +28,10 @@ Guarded = Callable[[Callable[[], None], Sequence[Entry]], bool]
 
 @dataclass
 class Server:
-    """A server with what has to be removed there. `accounts` are the stored ones by username, with each password that
-    is stored for it; `failed` says which of them cannot log in, and why.
+    """A server and the entries to remove there.
+
+    `accounts` maps usernames to the stored credentials, by password. `failed` maps usernames that cannot log in to the
+    reason.
     """
 
     hostname: str
@@ -42,9 +44,9 @@ class Server:
         self.accounts.setdefault(credential.username, {}).setdefault(password, credential)
 
     def sessions(self, connect: Connect, stack: ExitStack, pauses: tuple[float, ...]) -> Iterator[Session]:
-        """Log in with one account after the other, those first that entries were made by; `stack` logs out.
+        """Log in with each account; those that created entries come first. `stack` logs out.
 
-        An account that cannot log in is tried again after each of the `pauses` (seconds), unless it was refused.
+        If an account cannot log in, try again after each of the `pauses` (seconds), unless its login was refused.
         """
         asked = {entry.username for entry in self.entries}
         waiting = {
@@ -62,7 +64,7 @@ class Server:
                     del waiting[username]
 
     def _log_in(self, connect: Connect, username: str, passwords: dict[Secret, Credential]) -> Session | None:
-        """A session by one of the passwords; those that are refused are taken out, to try again would lock it."""
+        """Log in with one of the passwords. Refused ones are removed, because repeated failures lock the account."""
         for password, credential in list(passwords.items()):
             try:
                 return connect(endpoint_of(credential), username, password)
@@ -74,18 +76,18 @@ class Server:
 
 
 class ServerRecovery:
-    """Has the `work` done on a server for each of its entries: by the entry's own account, or else by any that sees its
-    VM. What none of them sees is absent for all, once all have looked.
+    """Does the `work` for each entry of a server with the account that created it, or another one that sees its VM.
 
-    `guarded` does a work for entries and notes what failed; it returns whether it succeeded. `look_further` is called
-    once with each account. After `run` those are `left` that nobody could see to, because an account cannot log in.
+    A VMware snapshot is absent if no account sees its VM and all accounts have logged in. `guarded` does the work for
+    entries, records failures, and returns whether the work succeeded. `look_further` is called once with each account's
+    session. After `run`, `left` are the entries that could not be handled because an account cannot log in.
     """
 
     def __init__(
         self, server: Server, work: Work, guarded: Guarded, look_further: Callable[[Session], None] | None
     ) -> None:
         self._server, self._work, self._guarded, self._look_further = server, work, guarded, look_further
-        self._unread: dict[Entry, Session] = {}  # who has its VM in the inventory, but does not see what it bears
+        self._unread: dict[Entry, Session] = {}  # a session that sees the VM, but not its VMware snapshots
         self.left = server.entries
 
     def run(self, connect: Connect, pauses: tuple[float, ...]) -> None:
@@ -95,18 +97,18 @@ class ServerRecovery:
                 opened[session.username] = session
                 others = self._server.accounts.keys() - {session.username}
                 own = [one for one in self.left if one.username not in others]
-                self.left = [one for one in self.left if one.username in others] + self._see_to(session, own)
+                self.left = [one for one in self.left if one.username in others] + self._handle(session, own)
                 if self._look_further is not None:
                     self._look_further(session)
                 elif not self.left:
                     return
             for session in opened.values():
-                self.left = self._see_to(session, self.left)
+                self.left = self._handle(session, self.left)
             if opened and not self._server.failed:
-                self._see_to_unseen(opened)
+                self._handle_unseen(opened)
 
-    def _see_to(self, session: Session, entries: Sequence[Entry]) -> list[Entry]:
-        """Do the work for those whose VM the session sees; returns the others."""
+    def _handle(self, session: Session, entries: Sequence[Entry]) -> list[Entry]:
+        """Do the work for the entries whose VM the session sees. Returns the others."""
         seen: dict[Entry, None] = {}
 
         def look_and_work() -> None:
@@ -124,12 +126,12 @@ class ServerRecovery:
             return []
         return [entry for entry in entries if entry not in seen]
 
-    def _see_to_unseen(self, opened: dict[str, Session]) -> None:
-        """Do the work for the rest, each by the session that knows most of it."""
+    def _handle_unseen(self, opened: dict[str, Session]) -> None:
+        """Do the work for the remaining entries, each with the session that can read most of its VM."""
         first = next(iter(opened.values()))
         best = {one: self._unread.get(one) or opened.get(one.username, first) for one in self.left}
         for session in opened.values():
-            mine = [one for one in self.left if best[one] is session]
-            if mine:
-                self._guarded(partial(self._work, session, mine), mine)
+            entries = [one for one in self.left if best[one] is session]
+            if entries:
+                self._guarded(partial(self._work, session, entries), entries)
         self.left = []

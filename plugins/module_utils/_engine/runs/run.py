@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Collection, Iterator, Sequence
 
 from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed, ZfsError
-from ..planning.connector import Connector
+from ..planning.connector import with_connector
 from ..planning.earlier_runs import EarlierRuns
 from ..planning.plan import Plan, make_plan
 from ..planning.problem import Problem
@@ -20,6 +20,7 @@ from ..planning.request import Request
 from ..planning.server_logins import ServerLogin, datasets_around, open_logins, unknown_volumes
 from ..records.record import Record
 from ..recovery import recover
+from ..recovery.result import Recovery
 from ..snapshots import result, waves
 from ..snapshots.hold_run import HoldRun
 from ..snapshots.run_snapshots import RunSnapshots
@@ -27,7 +28,8 @@ from ..snapshots.seal import check_room
 from ..snapshots.stop import Stop, on_signals
 from ..state import identity
 from ..state.engine import Engine
-from ..state.journal import ENDED, ignore_registry_errors
+from ..state.journal import ignore_registry_errors
+from ..state.journal_entries import ENDED
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
 from ..zfs.datasets import left_out, list_datasets, select
@@ -40,13 +42,13 @@ class Begun:
 
     run: str
     stop: Stop
-    recovery: recover.Recovery = field(default_factory=recover.Recovery)
+    recovery: Recovery = field(default_factory=Recovery)
 
 
 def preview(engine: Engine, request: Request) -> dict[str, Any]:
     """What `execute` would do, without doing it: the result of a snapshot that exists already, or the plan."""
     names = _check(engine, request)
-    engine = replace(engine, connect=Connector(engine.connect))
+    engine = with_connector(engine)
     return result.of_existing(engine.zfs, names, request.policy) or foresee(engine, request)
 
 
@@ -65,7 +67,7 @@ def execute(engine: Engine, request: Request) -> dict[str, Any]:
     Raises InputError before anything is changed, LockTimeout, and RunFailed with the result so far in `details`.
     """
     names = _check(engine, request)
-    engine = replace(engine, connect=Connector(engine.connect))
+    engine = with_connector(engine)
     with begin(engine, request, Stop()) as begun:
         return result.of_existing(engine.zfs, names, request.policy) or take(engine, request, begun)
 
@@ -173,7 +175,7 @@ def _plan(
     chosen = select(around, request.dataset, request.recursive, request.exclude)
     if chosen[0].receiving:
         raise ZfsError(
-            f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it has not come to its end",
+            f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it is not complete",
             f"Let it end, or remove what is there with 'zfs receive -A {request.dataset}'",
         )
     chosen = [dataset for dataset in chosen if only is None or dataset.name in only]

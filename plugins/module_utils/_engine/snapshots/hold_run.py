@@ -23,7 +23,8 @@ from ..records.levels import CRASH
 from ..records.record import Record
 from ..state import identity
 from ..state.engine import Engine
-from ..state.journal import ENDED, RELEASING, Entry, ignore_registry_errors
+from ..state.journal import ignore_registry_errors
+from ..state.journal_entries import ENDED, RELEASING, Entry
 from ..text import counted, printable, vm_on
 from ..zfs import snapshots
 from . import result

@@ -1,12 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords at rest: AES-256-GCM with a key that only root can read, kept apart from the database.
+"""Encrypts stored passwords by AES-256-GCM with a key that only root can read, in a file outside the database.
 
-The key file holds a line per key, `<key id> <64 hexadecimal digits>`; the last line's key encrypts, all of them decrypt
-so that a key can be replaced while passwords are encrypted anew (rotation.py). A ciphertext is `v1:<key id>:<base64>`
-(of nonce and data) and is bound to a context, the credential that it belongs to: copied to another row it no longer
-decrypts.
+The key file contains one line per key: `<key id> <64 hexadecimal digits>`. The last key encrypts. All keys decrypt, so
+that a key can be replaced (rotation.py). A ciphertext is `v1:<key id>:<base64 of nonce and data>`. It is bound to a
+context, the credential, and cannot be decrypted if it is copied to another row.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ except ImportError:
 
 _FORMAT = "v1"
 _NONCE_BYTES = 12
-_REMEDY = "Restore the key file from a backup, or give the credential its password again"
+_REMEDY = "Restore the key file from a backup, or set the credential's password again"
 
 
 class KeyMissing(RegistryError):
@@ -50,7 +49,7 @@ class KeyMissing(RegistryError):
 
 
 def require() -> None:
-    """Raise DependencyError unless the library cryptography is there."""
+    """Raise DependencyError unless the library cryptography is installed."""
     if IMPORT_TRACEBACK is not None:
         raise DependencyError(
             "The Python library cryptography is missing on this host",
@@ -60,13 +59,13 @@ def require() -> None:
 
 
 class Cipher:
-    """Encrypts and decrypts with the keys of `key_file`, which is created by the first encryption."""
+    """Encrypts and decrypts with the keys in `key_file`. The first encryption creates the file."""
 
     def __init__(self, key_file: Path) -> None:
         self.key_file = key_file
 
     def encrypt(self, secret: Secret, context: str) -> str:
-        """The ciphertext of `secret`, bound to `context`. Raises DependencyError and RegistryError."""
+        """Return the ciphertext of `secret`, bound to `context`. Raises DependencyError and RegistryError."""
         require()
         with _sentences(self.key_file):
             if not self.key_file.exists():
@@ -77,7 +76,7 @@ class Cipher:
         return f"{_FORMAT}:{key_id}:{base64.b64encode(nonce + data).decode()}"
 
     def decrypt(self, ciphertext: str, context: str) -> Secret:
-        """What `encrypt` was given. Raises RegistryError when the key is gone or the ciphertext belongs elsewhere."""
+        """Decrypt a ciphertext. Raises RegistryError if the key is missing or the ciphertext has another context."""
         require()
         form, _unused, rest = ciphertext.partition(":")
         key_id, _unused, encoded = rest.partition(":")
@@ -86,14 +85,14 @@ class Cipher:
             raise KeyMissing(f"The key that encrypted the password is not in {self.key_file}", _REMEDY)
         try:
             blob = base64.b64decode(encoded, validate=True)
-            if base64.b64encode(blob).decode() != encoded:  # the last character may hold bits that nobody reads
+            if base64.b64encode(blob).decode() != encoded:  # the last character can contain unused bits
                 raise ValueError("not as it was written")
             return Secret(AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], context.encode()).decode())
-        except (InvalidTag, ValueError):  # ValueError: not base64, or too short to hold a nonce
-            raise RegistryError("The stored password was damaged or belongs to another credential", _REMEDY) from None
+        except (InvalidTag, ValueError):  # ValueError: not base64, or shorter than a nonce
+            raise RegistryError("The stored password is damaged or belongs to another credential", _REMEDY) from None
 
     def keys(self) -> dict[str, bytes]:
-        """The keys by their id, oldest first. Raises RegistryError."""
+        """Return the keys by ID, oldest first. Raises RegistryError."""
         with _sentences(self.key_file):
             check_private_file(self.key_file)
             lines = self.key_file.read_text(encoding="ascii").split("\n")
@@ -106,29 +105,29 @@ class Cipher:
         return keys
 
     def replace_keys(self, keys: Mapping[str, bytes]) -> None:
-        """Have these keys in the file and no others: whole or not at all, and durable. One process at a time."""
+        """Replace the keys in the file, atomically and durably. Only one process may do this at a time."""
         with _sentences(self.key_file):
             replace_file(self.key_file, "".join(_line(*key) for key in keys.items()).encode(), 0o600)
 
 
 def key_id_of(ciphertext: str) -> str:
-    """The id of the key that made a ciphertext."""
+    """Return the ID of the key that encrypted a ciphertext."""
     return ciphertext.split(":")[1] if ciphertext.count(":") == 2 else ""
 
 
 def new_key() -> tuple[str, bytes]:
-    """A random id, so that a key is never mistaken for a lost one, and 256 random bits."""
+    """Create a key of 256 random bits and its ID, which is random so that it never equals the ID of a lost key."""
     return secrets.token_hex(4), secrets.token_bytes(32)
 
 
 def _create_key_file(path: Path) -> None:
-    """Whole or not at all, and durable before anything is encrypted; the first of several processes wins."""
+    """Create the key file atomically and durably. If several processes do this, the first one wins."""
     make_private_folder(path.parent)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         write_file(draft, _line(*new_key()).encode(), 0o600)
         try:
-            os.link(draft, path)  # unlike a rename it never replaces a key that is there
+            os.link(draft, path)  # unlike a rename, a link never replaces an existing key file
         except FileExistsError:
             pass
     finally:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credentials: which vCenter or ESXi host serves VMs from which dataset, and how to log in there."""
+"""Stores credentials: which vCenter or ESXi host runs VMs from which dataset, and how to log in."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ from ..zfs.names import check_dataset, upwards
 from .cipher import Cipher, KeyMissing
 from .database import Database, Paths
 
-# Labels as DNS has them. The last one is no number, so that a mistyped address is not taken for a name.
+# DNS labels. The last label must not be a number, so that a mistyped address is not accepted as a name.
 _HOST_NAME = re.compile(r"(?!-)(?!(.*\.)?[0-9]+\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\Z")
 _LONGEST_NAME = 253
 
 
 @dataclasses.dataclass(frozen=True)
 class Credential:
-    """A stored credential, or with id 0 one that is not stored. (hostname, port, username, filesystem) is unique.
+    """A credential. With id 0 it is not stored. (hostname, port, username, filesystem) is unique.
 
-    `filesystem` is the name of the dataset whose VMs the server runs. `datastores` are the names of its datastores;
-    when empty they are matched live at each run. `created` and `updated` are UTC in ISO 8601. The password is not here:
-    ask Credentials.password() for it.
+    `filesystem` is the dataset whose VMs the server runs. `datastores` are the names of its datastores; if empty, each
+    run matches them. `created` and `updated` are UTC in ISO 8601. Credentials.password() returns the password.
     """
 
     hostname: str
@@ -55,7 +54,7 @@ class Credential:
         return f"{self.username} on {server} for {self.filesystem}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for results: JSON types, no password."""
+        """Return plain data for results: JSON types, without the password."""
         values = {name: getattr(self, name) for name in _RESULT}
         return {
             **values,
@@ -66,14 +65,15 @@ class Credential:
         }
 
     def declared(self, options: Mapping[str, Any]) -> "Credential":
-        """What `options` say of this credential: those that are None take their defaults, whatever is stored. Raises
-        InputError.
+        """Return this credential with exactly `options`; those that are None get their defaults, not the stored values.
+
+        Raises InputError.
         """
         given = {name: getattr(self, name) for name in ("id", "created", "updated")}
         return dataclasses.replace(Credential("", "", "").merged(options), **given)
 
     def merged(self, options: Mapping[str, Any]) -> "Credential":
-        """This credential with those `options` that are not None, in canonical form. Raises InputError."""
+        """Return this credential with the `options` that are not None, in canonical form. Raises InputError."""
         given = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
         return _canonical(dataclasses.replace(self, **given))
 
@@ -84,7 +84,7 @@ _RESULT = ("id", *_SETTINGS, "created", "updated")
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """What a change does, as plain data: the settings before and after ({} where there is no credential)."""
+    """A change as plain data: the settings before and after it ({} if there is no credential)."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -95,7 +95,7 @@ class Change:
 
 
 def plan_change(existing: Credential | None, wanted: Credential | None, new_password: bool = False) -> Change:
-    """Compare what is stored with what is wanted; None means absent. Of a password only that it is new is shown."""
+    """Compare the stored with the desired credential (None: absent). Of a password, show only that it is new."""
     change = Change(_settings(existing), _settings(wanted))
     if new_password:
         change.after["password"] = "a new password"
@@ -114,16 +114,16 @@ class Credentials:
     @classmethod
     @contextmanager
     def open(cls, paths: Paths, read_only: bool = False) -> Iterator["Credentials"]:
-        """The credentials in the database of `paths`, which is closed at the end. Raises RegistryError."""
+        """Open the credentials in the database of `paths`, and close it at the end. Raises RegistryError."""
         with Database.open(paths, read_only) as database:
             yield cls(database, Cipher(paths.key_file))
 
     def list_all(self) -> list[Credential]:
-        """All credentials, oldest first."""
+        """List all credentials, oldest first."""
         return [_from_row(row) for row in self._database.rows("SELECT * FROM credential ORDER BY id")]
 
     def get(self, credential_id: int) -> Credential:
-        """Raises CredentialNotFound."""
+        """Return a credential. Raises CredentialNotFound."""
         for credential in self.list_all():
             if credential.id == credential_id:
                 return credential
@@ -132,11 +132,11 @@ class Credentials:
         )
 
     def find(self, wanted: Credential) -> Credential | None:
-        """The stored credential with the same hostname, port, username and filesystem."""
+        """Return the stored credential with the same hostname, port, username and filesystem, or None."""
         return next((credential for credential in self.list_all() if _identity(credential) == _identity(wanted)), None)
 
     def find_for_datasets(self, datasets: Iterable[str]) -> list[Credential]:
-        """The credentials that a snapshot of `datasets` concerns: filesystem is one of them, or above or below one."""
+        """Return the credentials for a snapshot of `datasets`: filesystem is one of these, or a parent or child."""
         names = set(datasets)
         above = {each for name in names for each in upwards(name)}
         return [
@@ -146,7 +146,7 @@ class Credentials:
         ]
 
     def password(self, credential: Credential) -> Secret:
-        """The stored password. Raises CredentialNotFound, DependencyError, RegistryError (key lost, row tampered)."""
+        """Return the password. Raises CredentialNotFound, DependencyError, RegistryError (lost key, changed row)."""
         ciphertext = self.ciphertext(credential)
         while True:
             try:
@@ -155,17 +155,17 @@ class Credentials:
                 again = self.ciphertext(credential)
                 if again == ciphertext:
                     raise
-                ciphertext = again  # the key was replaced between the two reads
+                ciphertext = again  # the key was replaced between the reads
 
     def ciphertext(self, credential: Credential) -> str:
-        """The stored password, encrypted. Raises CredentialNotFound, RegistryError."""
+        """Return the encrypted password. Raises CredentialNotFound, RegistryError."""
         rows = self._database.rows("SELECT password FROM credential WHERE id = ?", (credential.id,))
         if not rows:
             self.get(credential.id)
         return str(rows[0]["password"])
 
     def insert(self, wanted: Credential, password: Secret) -> Credential:
-        """Store a new credential and return it with its id. Raises InputError when there is one like it."""
+        """Store a new credential and return it with its ID. Raises InputError if the same credential exists."""
         now = _now()
         with self._database.transaction() as connection:
             self.refuse_twin(wanted)
@@ -176,13 +176,13 @@ class Credentials:
                 (*settings.values(), now, now),
             )
             stored = dataclasses.replace(wanted, id=cursor.lastrowid or 0, created=now, updated=now)
-            self._store_password(connection, stored, password)  # bound to the id, which is known only now
+            self._store_password(connection, stored, password)  # bound to the ID, which exists only now
         return stored
 
     def update(self, wanted: Credential, password: Secret | None = None) -> Credential:
-        """Replace the credential `wanted.id`, which keeps its password unless one is given.
+        """Replace the credential `wanted.id`. It keeps its password unless a new one is given.
 
-        Raises CredentialNotFound, and InputError when another credential is like it.
+        Raises CredentialNotFound, and InputError if another credential has the same identity.
         """
         stored = dataclasses.replace(wanted, updated=_now())
         with self._database.transaction() as connection:
@@ -194,7 +194,7 @@ class Credentials:
                 f"UPDATE credential SET {', '.join(f'{name} = ?' for name in settings)}, updated = ? WHERE id = ?",
                 (*settings.values(), stored.updated, stored.id),
             )
-            self._store_password(connection, stored, kept)  # again: it is bound to the settings
+            self._store_password(connection, stored, kept)  # encrypt again, because it is bound to the settings
         return stored
 
     def delete(self, credential_id: int) -> None:
@@ -203,8 +203,8 @@ class Credentials:
             self.get(credential_id)
             connection.execute("DELETE FROM credential WHERE id = ?", (credential_id,))
 
-    def encrypt_anew(self, connection: sqlite3.Connection, credential: Credential) -> None:
-        """Encrypt the stored password with the newest key, within a transaction of the database."""
+    def reencrypt(self, connection: sqlite3.Connection, credential: Credential) -> None:
+        """Encrypt the stored password with the newest key, in a transaction of the database."""
         self._store_password(connection, credential, self.password(credential))
 
     def _store_password(self, connection: sqlite3.Connection, credential: Credential, password: Secret) -> None:
@@ -212,12 +212,12 @@ class Credentials:
         connection.execute("UPDATE credential SET password = ? WHERE id = ?", (ciphertext, credential.id))
 
     def refuse_twin(self, wanted: Credential) -> None:
-        """Raise InputError when another credential than `wanted.id` has the identity of `wanted`."""
+        """Raise InputError if a credential other than `wanted.id` has the identity of `wanted`."""
         twin = self.find(wanted)
         if twin is not None and twin.id != wanted.id:
             raise InputError(
-                f"The credential {twin.id} is already the one of {wanted}",
-                f"Change that one (id: {twin.id}) or remove it first",
+                f"The credential {twin.id} already exists for {wanted}",
+                f"Change that credential (id: {twin.id}) or remove it first",
             )
 
 
@@ -226,8 +226,9 @@ def _identity(credential: Credential) -> tuple[str, int, str, str]:
 
 
 def _context(credential: Credential) -> str:
-    """What a ciphertext is bound to: whoever can write the database cannot have the password sent to another server,
-    nor to one that nobody has verified.
+    """Return the context to which a ciphertext is bound.
+
+    A user who can write to the database cannot make the engine send the password to another or an unverified server.
     """
     server = [credential.hostname, credential.port, credential.username]
     trust = [credential.validate_certs, credential.ca_path, credential.thumbprint]
@@ -257,20 +258,22 @@ def _now() -> str:
 
 
 def _canonical(credential: Credential) -> Credential:
-    """One form per meaning, so that a second run with the same options finds nothing to change."""
+    """Normalise the settings, so that a second run with the same options changes nothing."""
     if not 0 < credential.port < 65536:
-        raise InputError(f"The port {credential.port} does not exist", "Give a number from 1 to 65535")
+        raise InputError(f"The port {credential.port} is invalid", "Set a number from 1 to 65535")
     if not credential.username.strip() or not credential.username.isprintable():
-        raise InputError("The username is empty or holds control characters", "Give it as vSphere knows it")
+        raise InputError(
+            "The username is empty or contains control characters", "Set the username of a vSphere account"
+        )
     if credential.ca_path and not os.path.isabs(credential.ca_path):
         raise InputError(
-            f"ca_path '{printable(credential.ca_path, 80)}' is not absolute, so later runs would not find it",
-            "Give the whole path of a PEM file or folder on the storage host",
+            f"ca_path '{printable(credential.ca_path, 80)}' is not an absolute path, so later runs would not find it",
+            "Set the full path of a PEM file or folder on the storage host",
         )
     if not all(name.strip() for name in credential.datastores):
         raise InputError(
-            "datastores has an empty entry, which names no datastore",
-            "Name datastores as vSphere does, or leave datastores out to have them matched",
+            "datastores has an empty entry",
+            "Set the datastores' names in vSphere, or omit datastores to match them automatically",
         )
     return dataclasses.replace(
         credential,
@@ -283,14 +286,14 @@ def _canonical(credential: Credential) -> Credential:
 
 
 def endpoint_of(credential: Credential) -> Endpoint:
-    """Where and how a credential logs in."""
+    """Return the server address and TLS settings of a credential."""
     return Endpoint(
         credential.hostname, credential.port, credential.validate_certs, credential.ca_path, credential.thumbprint
     )
 
 
 def canonical_host(hostname: str) -> str:
-    """A host name in lower case without the final dot, or an IP address in its shortest form. Raises InputError."""
+    """Return a host name in lower case without final dot, or an IP address in its shortest form. Raises InputError."""
     try:
         found = ipaddress.ip_address(hostname.strip("[]"))
     except ValueError:
@@ -301,6 +304,6 @@ def canonical_host(hostname: str) -> str:
         if not (found.is_unspecified or found.is_multicast):
             return str(found)
     raise InputError(
-        f"'{printable(hostname, 80)}' is no host name and no IP address of a server",
-        "Give the name or address alone; a port goes into port",
+        f"'{printable(hostname, 80)}' is not a host name or IP address of a server",
+        "Set only the name or address; use the option port for a port",
     )

@@ -21,12 +21,12 @@ from ..text import printable
 from .schema import MIGRATIONS
 
 BUSY_TIMEOUT = 15.0  # seconds to wait for another process that is writing
-_IMPATIENT = 0.1  # the same after that was in vain
+_SHORT_BUSY_TIMEOUT = 0.1  # seconds to wait after the database was locked for BUSY_TIMEOUT
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a storage host keeps its state. The defaults are for root; tests and other users name their own."""
+    """Where a storage host keeps its state. The defaults are for root; tests and other users set other paths."""
 
     state_dir: Path = Path("/var/lib/vmware-zfs")
     key_file: Path = Path("/etc/vmware-zfs/secret.key")
@@ -34,7 +34,7 @@ class Paths:
 
     @classmethod
     def from_environment(cls) -> "Paths":
-        """The defaults, each overridden by VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE or VMWARE_ZFS_LOCK_DIR."""
+        """Return the defaults, overridden by VMWARE_ZFS_STATE_DIR, VMWARE_ZFS_KEY_FILE and VMWARE_ZFS_LOCK_DIR."""
         return cls(
             Path(os.environ.get("VMWARE_ZFS_STATE_DIR") or cls.state_dir),
             Path(os.environ.get("VMWARE_ZFS_KEY_FILE") or cls.key_file),
@@ -47,7 +47,7 @@ class Paths:
 
 
 class Database:
-    """An open state database. A context manager: leaving it closes the file. For one thread at a time."""
+    """An open state database, for one thread at a time. It is a context manager that closes the file at the end."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.path = path
@@ -57,10 +57,10 @@ class Database:
 
     @classmethod
     def open(cls, paths: Paths, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> "Database":
-        """Open the database of `paths`, which is created or brought to today's schema first.
+        """Open the database in `paths`. Create it or update its schema first.
 
-        With `read_only` nothing is created or changed: an absent database reads as an empty one, and one with an older
-        schema is read from a copy in memory. Raises RegistryError.
+        With `read_only`, nothing is created or changed: a missing database is read as an empty one, and one with an
+        older schema is read from a copy in memory. Raises RegistryError.
         """
         path = paths.database
         with _sentences(path, OSError):
@@ -91,16 +91,16 @@ class Database:
             self._connection.close()
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query. Raises RegistryError."""
+        """Return all rows of a query. Raises RegistryError."""
         with _sentences(self.path):
             return self._connection.execute(statement, parameters).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write under the database's one write lock: on disk when the block ends, undone when it raises.
+        """Write in a transaction: on disk when the block ends, rolled back if the block raises.
 
-        What is read in the block cannot be changed by another process before it ends. Raises RegistryError. A database
-        that was locked too long is not waited for as long again: VMs are on hold while a run writes.
+        Other processes cannot write before the block ends. Raises RegistryError. If the database was locked for too
+        long, the next transaction waits only briefly, because VMs are on hold while a run writes.
         """
         with _sentences(self.path):
             try:
@@ -108,14 +108,14 @@ class Database:
                     yield self._connection
             except sqlite3.OperationalError as error:
                 if "locked" in str(error):
-                    self._wait_for_others(min(_IMPATIENT, self._busy_timeout))
+                    self._wait_for_others(min(_SHORT_BUSY_TIMEOUT, self._busy_timeout))
                 raise
             self._wait_for_others(self._busy_timeout)
 
     def empty_log(self) -> None:
-        """Bring the write-ahead log's changes into the file and empty it: it holds copies of what was there before.
+        """Write the write-ahead log's changes to the database file and empty the log, which contains old content.
 
-        Raises RegistryError. Another process that is just reading keeps the log until its own end; that is no error.
+        Raises RegistryError. It is not an error if the log remains until another process has finished reading.
         """
         with _sentences(self.path):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -125,13 +125,13 @@ class Database:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create `folder` for its owner alone, or refuse one in which others could replace files. Raises OSError too."""
+    """Create a private folder. Raises RegistryError if other users can replace files in it, and OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _refuse_others(folder, 0o022, 0o700)
 
 
 def check_private_file(path: Path) -> None:
-    """Refuse a file that others than this user can read or write. Raises RegistryError or OSError."""
+    """Raise RegistryError if other users can read or write the file. Raises OSError as well."""
     _refuse_others(path, 0o077, 0o600)
 
 
@@ -141,13 +141,13 @@ def _refuse_others(path: Path, forbidden: int, mode: int) -> None:
         raise RegistryError(f"{path} belongs to another user (uid {found.st_uid})", f"Run 'chown root:root {path}'")
     if found.st_mode & forbidden:
         raise RegistryError(
-            f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
-            f"Run 'chmod {mode:04o} {path}', and replace what it held if they may have read it",
+            f"{path} is accessible to other users (mode {stat.S_IMODE(found.st_mode):04o})",
+            f"Run 'chmod {mode:04o} {path}', and replace its secrets if other users may have read them",
         )
 
 
 def _create_private_file(path: Path) -> None:
-    """SQLite would create the file for everyone; it gives its -wal and -shm files the mode that it finds here."""
+    """Create the file as private; SQLite would not. Its -wal and -shm files get the same mode."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
@@ -162,15 +162,15 @@ def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
         uri=True,
         timeout=busy_timeout,
         isolation_level=None,
-        check_same_thread=False,  # the journal is written from a thread per server, one at a time
+        check_same_thread=False,  # a thread for each server writes to the journal, one at a time
     )
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = ON")  # a replaced ciphertext does not stay in a free page
+    connection.execute("PRAGMA secure_delete = ON")  # no replaced ciphertext remains in a free page
     return connection
 
 
 def _keep_a_log(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Switch to write-ahead logging. SQLite does not wait for another process that is just doing the same."""
+    """Switch to write-ahead logging. Retry, because SQLite does not wait for another process that does the same."""
     deadline = time.monotonic() + busy_timeout
     while True:
         try:
@@ -188,7 +188,7 @@ def _open_for_reading(path: Path, busy_timeout: float) -> sqlite3.Connection:
     except FileNotFoundError:
         connection = _in_memory()
     else:
-        # Not mode=ro: SQLite cannot tidy up its -wal and -shm files through a read-only handle and would leave them.
+        # Not mode=ro: SQLite cannot remove its -wal and -shm files through a read-only handle.
         connection.execute("PRAGMA query_only = ON")
     if _version(connection, path) == len(MIGRATIONS):
         return connection
@@ -208,7 +208,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     if version > len(MIGRATIONS):
         raise RegistryError(
             f"The state database {path} was written by a newer release"
-            f" (schema {version}; this one knows up to {len(MIGRATIONS)})",
+            f" (schema {version}; this release supports up to {len(MIGRATIONS)})",
             "Update the collection quiesce.vmware_zfs",
         )
     return version
@@ -218,7 +218,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if _version(connection, path) == len(MIGRATIONS):
         return
     with _transaction(connection):
-        for migration in MIGRATIONS[_version(connection, path) :]:  # read again: another process may have been faster
+        for migration in MIGRATIONS[_version(connection, path) :]:  # read again: another process may have done it
             for statement in migration:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
@@ -231,33 +231,33 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # SQLite rolls back by itself when the disk is full
+        if connection.in_transaction:  # SQLite has rolled back itself if the disk is full
             connection.execute("ROLLBACK")
         raise
 
 
 _MEANINGS = (
-    ("locked", "is locked by another process", "Try again when it has ended; 'fuser -v {path}' names it"),
-    ("full", "cannot be written: there is no room on its file system", "Free some; nothing was changed"),
+    ("locked", "is locked by another process", "Try again after it has ended; 'fuser -v {path}' shows it"),
+    ("full", "cannot be written: its file system is full", "Free some space; nothing was changed"),
     ("readonly", "cannot be written: it is read-only", "Make its file system and the file writable"),
     ("read-only", "cannot be written: it is read-only", "Make its file system and the file writable"),
-    ("not a database", "is not a database", "Restore it from a backup, or move it away to start with an empty one"),
-    ("malformed", "is damaged", "Restore it from a backup, or move it away to start with an empty one"),
-    ("permission denied", "may not be opened by this user", "Run as root (become: true)"),
+    ("not a database", "is not a database", "Restore it from a backup, or remove it to start with an empty one"),
+    ("malformed", "is damaged", "Restore it from a backup, or remove it to start with an empty one"),
+    ("permission denied", "cannot be opened by this user", "Run as root (become: true)"),
 )
 
 
 @contextmanager
 def _sentences(path: Path, *others: type[Exception]) -> Iterator[None]:
-    """Turn what SQLite says, and `others`, into a RegistryError. By text: error codes came with Python 3.11."""
+    """Convert errors of SQLite, and `others`, to RegistryError by their text; Python 3.11 introduced error codes."""
     kinds: tuple[type[Exception], ...] = (sqlite3.Error, *others)
     try:
         yield
     except kinds as error:
-        said = printable(error)
+        message = printable(error)
         for text, problem, remedy in _MEANINGS:
-            if text in said.lower():
+            if text in message.lower():
                 raise RegistryError(f"The state database {path} {problem}", remedy.format(path=path)) from error
         raise RegistryError(
-            f"The state database {path} cannot be used: {said}", "Check its file system with 'df' and the kernel's log"
+            f"The state database {path} cannot be used: {message}", "Check its file system with 'df' and the kernel log"
         ) from error

@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long ago something was written down, by another process perhaps, whatever became of the clock since then.
+"""Measures the time since an instant that was stored, possibly by another process, even if the clock was set.
 
-The clock on the wall is often wrong for some seconds after a power cut, until the host has asked a time server. So
-something is written down with the uptime as well, which nobody sets. Across a restart less time is told than has
-passed: that of the new start alone.
+After a power failure, the system clock is often wrong until a time server has corrected it. Therefore the uptime is
+stored with the instant. After a restart, only the time since the restart counts, which is less than the real time.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): another one after each start
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): changes with each boot
 
 
 def mark(instant: str) -> str:
-    """What to keep beside `instant`, which is now (ISO 8601); "" where the system tells no uptime."""
+    """Return the text to store with `instant`, which is now (ISO 8601); "" if the system has no boot ID."""
     boot = _boot()
     return f"{instant} {boot} {_uptime():.3f}" if boot else ""
 
 
 def seconds_since(instant: str, kept: str) -> float:
-    """The seconds since `instant`, of which `mark` said `kept`. Negative when the clock was set back behind it.
+    """Return the seconds since `instant`, for which `mark` returned `kept`. Negative if the clock was set back.
 
-    Where `kept` says nothing of this very instant, the clock is believed.
+    If `kept` belongs to another instant, only the clock is used.
     """
     by_clock = (datetime.now(timezone.utc) - datetime.fromisoformat(instant)).total_seconds()
     marked, _unused, rest = kept.partition(" ")
@@ -39,10 +38,10 @@ def seconds_since(instant: str, kept: str) -> float:
 def _boot() -> str:
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return ""
 
 
 def _uptime() -> float:
-    """Seconds since the start, those that it was suspended among them."""
+    """Return the seconds since the boot, including suspended time."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

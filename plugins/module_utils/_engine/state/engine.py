@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run or a recovery works with, opened together."""
+"""Opens everything that a run or a recovery needs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .journal import Journal
 from .locks import Locks
 from .snapshot_tasks import SnapshotTasks
 
-_LAST_WORDS = 2.0  # seconds in which the last steps have to be told
+_FLUSH_TIMEOUT = 2.0  # seconds to wait for the last reports
 
 
 @dataclass
 class Engine:
-    """`report` is told of each step in words, for whoever watches."""
+    """The state and the connections of a run or a recovery. `report` receives a text for each step, for display."""
 
     zfs: Zfs
     credentials: Credentials
@@ -42,8 +42,8 @@ class Engine:
 def open_engine(
     paths: Paths, read_only: bool = False, report: Callable[[str], None] = lambda step: None, connect: Connect = connect
 ) -> Iterator[Engine]:
-    """Open the state of `paths`; with `read_only` nothing is created or changed. Raises RegistryError."""
-    with Database.open(paths, read_only=read_only) as database, _unhindered(report) as told:
+    """Open the state in `paths`. With `read_only`, nothing is created or changed. Raises RegistryError."""
+    with Database.open(paths, read_only=read_only) as database, _in_background(report) as queued_report:
         host = StorageHost.here(paths, read_only)
         yield Engine(
             zfs=Zfs(),
@@ -53,28 +53,26 @@ def open_engine(
             locks=Locks(paths.lock_dir),
             host=host,
             connect=connect,
-            report=told,
+            report=queued_report,
         )
 
 
 @contextmanager
-def _unhindered(report: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """`report` in a thread of its own: whoever watches may be gone, or have stopped the terminal, and must not keep VMs
-    on hold by that.
-    """
+def _in_background(report: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Call `report` in a separate thread, so that a closed or stopped terminal does not extend the hold of VMs."""
     steps: SimpleQueue[str | None] = SimpleQueue()
 
-    def tell() -> None:
+    def report_steps() -> None:
         for step in iter(steps.get, None):
             try:
                 report(step)
-            except (OSError, ValueError):  # a broken pipe, a terminal that hung up, a stream that was closed
+            except (OSError, ValueError):  # a broken pipe, or a closed terminal or stream
                 pass
 
-    teller = threading.Thread(target=tell, name="report", daemon=True)
-    teller.start()
+    thread = threading.Thread(target=report_steps, name="report", daemon=True)
+    thread.start()
     try:
         yield steps.put
     finally:
         steps.put(None)
-        teller.join(_LAST_WORDS)
+        thread.join(_FLUSH_TIMEOUT)

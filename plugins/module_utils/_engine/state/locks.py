@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks that the kernel drops with the process: runs over the same or nested datasets exclude each other.
+"""Locks against parallel runs on the same or nested datasets. The kernel releases a lock when its process ends.
 
-A run locks its dataset exclusively and every dataset above it shared, from the pool downwards, so that two runs meet
-on a lock exactly when one's dataset contains the other's. It also locks a file of its own for as long as it lives:
-that is how others know that it is alive, and who it is.
+A run takes an exclusive lock on its dataset and shared locks on all parents, starting with the pool. So two runs
+conflict only if the dataset of one contains that of the other. Each run also locks its own file until it ends, which
+shows other processes that it is alive, and its details.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ..zfs.names import is_within
 from .identity import whole_of
 
 _RUN = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
-_RETRY = 0.2  # seconds between tries
-_FILE = "+lock"  # '+' is in no dataset's name, so this file never meets a child's folder
+_RETRY = 0.2  # seconds between attempts
+_FILE = "+lock"  # dataset names cannot contain '+', so this never conflicts with the folder of a child dataset
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that is alive, as its lock file tells. `since` is local time with its offset to UTC, ISO 8601."""
+    """A live run, as described in its lock file. `since` is local time with UTC offset, ISO 8601."""
 
     run: str
     dataset: str
@@ -41,7 +41,7 @@ class Holder:
 
 
 class Locks:
-    """The locks below one folder. The files are empty or tell who holds them; only the kernel's lock counts."""
+    """The locks in one folder. The files are empty or describe the holder; only the kernel's lock counts."""
 
     def __init__(self, folder: Path) -> None:
         self._datasets = folder / "datasets"
@@ -50,7 +50,7 @@ class Locks:
 
     @contextmanager
     def run(self, run: str, dataset: str, timeout: float) -> Iterator[None]:
-        """Hold the dataset tree for a run, waiting at most `timeout` seconds. Raises LockTimeout, RegistryError."""
+        """Lock the dataset tree for a run. Waits at most `timeout` seconds. Raises LockTimeout, RegistryError."""
         deadline = time.monotonic() + timeout
         components = dataset.split("/")
         with ExitStack() as stack:
@@ -68,9 +68,9 @@ class Locks:
 
     @contextmanager
     def recovery(self, timeout: float | None = None) -> Iterator[bool]:
-        """Hold the one lock of recovery until the block ends; yields whether it was free.
+        """Hold the recovery lock until the block ends. Yields whether the lock was free.
 
-        With a `timeout` (seconds) it is waited for and LockTimeout raised when it does not become free.
+        With a `timeout` (seconds), wait for the lock and raise LockTimeout if it is not free in time.
         """
         path = self._folder / "recovery+lock"
         deadline = time.monotonic() + (timeout or 0.0)
@@ -79,7 +79,7 @@ class Locks:
             time.sleep(_RETRY)
             lock = _try_lock(path, shared=False)
         if lock is None and timeout is not None:
-            raise LockTimeout(f"Another recovery did not end within {timeout:g} seconds", "Wait for its end")
+            raise LockTimeout(f"Another recovery did not end within {timeout:g} seconds", "Wait until it ends")
         try:
             yield lock is not None
         finally:
@@ -87,10 +87,10 @@ class Locks:
                 os.close(lock)
 
     def is_alive(self, run: str) -> bool:
-        """Whether the run's process still lives; never what is no id of a run, as anybody can set it on a snapshot.
+        """Return whether the run's process is alive; False for an invalid run ID, which may come from a snapshot.
 
-        A wave lives as long as its whole run, which has one lock however many waves there are. Those of release 1.0.0
-        have a lock each.
+        A wave is alive as long as its whole run, because all waves share one lock. In release 1.0.0, each wave has its
+        own lock.
         """
         return bool(_RUN.match(run)) and any(self._is_held(self._runs / one) for one in (run, whole_of(run)))
 
@@ -104,14 +104,15 @@ class Locks:
         return False
 
     def living(self) -> Callable[[str], bool]:
-        """Tells of a run (or a wave) whether it is alive, or was when this was called: what has been read meanwhile may
-        be older than the end of the run.
+        """Return a function that returns whether a run or wave is alive or was alive at the time of this call.
+
+        Data that was read since this call may be older than the end of a run.
         """
         before = {holder.run for holder in self.holders()}
         return lambda run: whole_of(run) in before or self.is_alive(run)
 
     def holders(self) -> list[Holder]:
-        """The runs that are alive."""
+        """Return the live runs."""
         found = []
         for path in sorted(self._runs.glob("*")):
             if self._is_held(path):
@@ -123,7 +124,7 @@ class Locks:
 
     @contextmanager
     def alive(self, run: str, dataset: str) -> Iterator[None]:
-        """Have the run known as alive until the block ends. Waits, because a look at the lock takes it for a moment.
+        """Mark the run as alive until the block ends. Waits for other processes that briefly hold the lock to check it.
 
         Raises RegistryError.
         """
@@ -137,7 +138,7 @@ class Locks:
             _write(path, json.dumps(asdict(holder)))
             yield
         finally:
-            with suppress(OSError):  # the file says nothing without its lock
+            with suppress(OSError):  # without its lock, the file has no meaning
                 path.unlink()
             os.close(lock)
 
@@ -145,22 +146,22 @@ class Locks:
         for holder in self.holders():
             if is_within(holder.dataset, dataset) or is_within(dataset, holder.dataset):
                 return LockTimeout(
-                    f"The run {holder.run} (process {holder.pid}) holds {holder.dataset} since {holder.since}"
+                    f"The run {holder.run} (process {holder.pid}) has locked {holder.dataset} since {holder.since}"
                     f" and did not end within {timeout:g} seconds",
-                    "Wait for its end, or raise lock_timeout",
+                    "Wait until it ends, or increase lock_timeout",
                 )
-        return LockTimeout(f"Another process holds {dataset}", "Try again when it has ended")
+        return LockTimeout(f"Another process has locked {dataset}", "Try again after it has ended")
 
 
 def _try_lock(path: Path, shared: bool) -> int | None:
-    """The descriptor that holds the file's lock, or None when another process has it. Closing it unlocks."""
+    """Return a descriptor that holds the file's lock until it is closed, or None if another process holds the lock."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise RegistryError(
             f"The lock file {path} cannot be opened: {error.strerror}",
-            "Run as root (become: true), or name another lock folder",
+            "Run as root (become: true), or set another lock folder",
         ) from error
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -170,7 +171,7 @@ def _try_lock(path: Path, shared: bool) -> int | None:
     except OSError as error:
         os.close(descriptor)
         raise RegistryError(
-            f"The lock file {path} cannot be locked: {error.strerror}", "Name a lock folder on a local file system"
+            f"The lock file {path} cannot be locked: {error.strerror}", "Set a lock folder on a local file system"
         ) from error
     return descriptor
 
@@ -181,5 +182,5 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         raise RegistryError(
             f"The lock file {path} cannot be written: {error.strerror}",
-            "Make room on its file system, or name another lock folder",
+            "Free space on its file system, or set another lock folder",
         ) from error

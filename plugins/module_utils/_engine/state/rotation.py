@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Replacing the key that encrypts stored passwords, such that a kill at any instant leaves every password readable.
+"""Replaces the key that encrypts stored passwords. All passwords stay readable even if the process is killed.
 
-The new key is in the key file, beside the old one, before the first password is encrypted with it; the old one goes
-when no password needs it any more. Whatever is left half done the next rotation ends. The database's write lock, under
-which everybody encrypts, is held while the key file changes; who only reads meanwhile reads again (Credentials).
+The new key is added to the key file before the first password is encrypted with it. The old key is removed when no
+password uses it. The next rotation completes an interrupted one. The database's write lock, which every encryption
+needs, is held while the key file changes. A process that reads at that time reads again (Credentials.password).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _DAY = 86400.0
 
 @dataclass(frozen=True)
 class Rotation:
-    """What a rotation does, or did. `encrypted_anew` are ids of credentials; keys are told by their ids alone.
+    """A planned or completed rotation. `encrypted_anew` are IDs of credentials, `removed_keys` are IDs of keys.
 
-    `new_key` says whether a key is made; without one a rotation that was interrupted is ended.
+    `new_key`: a new key is created. If false, an interrupted rotation is completed.
     """
 
     new_key: bool
@@ -38,21 +38,21 @@ class Rotation:
         return self.new_key or bool(self.encrypted_anew or self.removed_keys)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for results: JSON types."""
+        """Return plain data for results: JSON types."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 def plan(paths: Paths, max_age: float) -> Rotation:
-    """What `rotate` would do now. `max_age` in days: a younger key stays; by the time at which the file was written.
+    """Return what `rotate` would do now. A key that is younger than `max_age` days stays; the file's mtime counts.
 
-    Raises RegistryError for a password that cannot be read, which a rotation would lose for good.
+    Raises RegistryError if a password cannot be read, because a rotation would lose it.
     """
     with Database.open(paths, read_only=True) as database:
         return _plan(database, Cipher(paths.key_file), max_age)
 
 
 def rotate(paths: Paths, max_age: float) -> Rotation:
-    """Replace the key, or end a rotation that was interrupted. Raises RegistryError before anything is changed."""
+    """Replace the key, or complete an interrupted rotation. Raises RegistryError before anything is changed."""
     cipher = Cipher(paths.key_file)
     with Database.open(paths) as database:
         credentials = Credentials(database, cipher)
@@ -61,9 +61,9 @@ def rotate(paths: Paths, max_age: float) -> Rotation:
             if planned.new_key:
                 cipher.replace_keys({**cipher.keys(), **dict([new_key()])})
             for credential in _not_under_the_newest(credentials, cipher):
-                credentials.encrypt_anew(connection, credential)
+                credentials.reencrypt(connection, credential)
         if planned.changed:
-            database.empty_log()  # what the old key opens goes from the disk before the key does
+            database.empty_log()  # remove ciphertexts of the old key from the disk before the key itself
             with database.transaction():
                 keys = cipher.keys()
                 needed = {list(keys)[-1], *(key_id_of(credentials.ciphertext(one)) for one in credentials.list_all())}
@@ -76,14 +76,14 @@ def _plan(database: Database, cipher: Cipher, max_age: float) -> Rotation:
     credentials = Credentials(database, cipher)
     stored = credentials.list_all()
     if not stored and not cipher.key_file.exists():
-        return Rotation(False, (), ())  # the first password makes the key
+        return Rotation(False, (), ())  # the first password creates the key
     keys = list(cipher.keys())
     _require_readable(credentials, stored)
     if len(keys) > 1:  # interrupted: the last key is the new one
         pending = _not_under_the_newest(credentials, cipher)
         return Rotation(False, tuple(one.id for one in pending), tuple(keys[:-1]))
     age = (time.time() - cipher.key_file.stat().st_mtime) / _DAY
-    if -1 < age < max_age:  # in days; one of tomorrow or later is of a clock that was wrong, and of no known age
+    if -1 < age < max_age:  # in days; if the time is in the future, the clock was wrong and the age is unknown
         return Rotation(False, (), ())
     return Rotation(True, tuple(one.id for one in stored), tuple(keys))
 
@@ -101,7 +101,7 @@ def _require_readable(credentials: Credentials, stored: list[Credential]) -> Non
             credentials.password(credential)
         except RegistryError as error:
             raise RegistryError(
-                f"The key stays as it is, because the password of credential {credential.id} ({credential}) would be"
+                f"The key was not replaced, because the password of credential {credential.id} ({credential}) would be"
                 f" lost: {error.problem}",
-                f"Give vmware_cred its password again (id: {credential.id}), or remove that credential",
+                f"Set the password again with vmware_cred (id: {credential.id}), or remove the credential",
             ) from error

@@ -1,16 +1,16 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The schema of the state database: forward only, each entry of MIGRATIONS leads from one version to the next.
+"""The schema of the state database. Each entry of MIGRATIONS upgrades it from one version to the next.
 
-To change the schema append a tuple of statements and touch nothing above it. The version (`PRAGMA user_version`) is the
-number of entries that were applied; all that are missing are applied in one transaction.
+To change the schema, append a tuple of statements and do not change existing ones. The version (`PRAGMA user_version`)
+is the number of applied entries. All missing entries are applied in one transaction.
 """
 
 from __future__ import annotations
 
 CREDENTIALS = (
-    # datastores: a JSON list of names, [] when they are matched live; password: ciphertext (cipher.py);
+    # datastores: a JSON list of names, [] if each run matches them; password: ciphertext (cipher.py);
     # created, updated: UTC, ISO 8601
     """
     CREATE TABLE credential (
@@ -46,8 +46,8 @@ JOURNAL = (
         result TEXT NOT NULL DEFAULT '{}'
     )
     """,
-    # One row per VMware snapshot; vm, snapshot: managed object IDs; name: the VMware snapshot's. No foreign key to run:
-    # recovery also enters what it finds in vSphere after a database was lost.
+    # One row per VMware snapshot; vm, snapshot: managed object IDs; name: the name of the VMware snapshot. No foreign
+    # key to run, because recovery also adds VMware snapshots that it finds after the database was lost.
     """
     CREATE TABLE vm_snapshot (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -69,9 +69,9 @@ JOURNAL = (
 )
 
 TASKS = (
-    # key: what its ZFS snapshots carry; random, because an id comes again when a database was lost. settings: JSON, see
-    # state/snapshot_tasks.py. handled: seconds since 1970, up to when its schedule has been seen to; begun: the
-    # instant of the schedule that a run is about, tries: how many runs were.
+    # key: identifies the task in its ZFS snapshots; random, because IDs can repeat after the database was lost.
+    # settings: JSON, see state/snapshot_tasks.py. handled: seconds since 1970, up to which the schedule is done.
+    # begun: the instant of the schedule for which a run began; tries: the number of runs for it.
     """
     CREATE TABLE task (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -90,23 +90,23 @@ TASKS = (
 )
 
 TWICE = (
-    # 1 when its creation was asked for again, because nobody saw how the first one ended
+    # 1 if the creation was requested again because the end of the first request was not seen
     "ALTER TABLE vm_snapshot ADD COLUMN twice INTEGER NOT NULL DEFAULT 0",
 )
 
 BY_TASK_AND_STATE = (
-    # what a task did last, and which runs are not settled, are asked every minute, however many runs there were
+    # the last run of a task and the unfinished runs are queried every minute, among many runs
     "CREATE INDEX run_task ON run (task, started)",
     "CREATE INDEX run_state ON run (state, started)",
 )
 
 ACCOUNT = (
-    # the account that it was asked for with, '' where that is not known: another may not see the VM
+    # the account that requested it, '' if unknown; another account may not see the VM
     "ALTER TABLE vm_snapshot ADD COLUMN username TEXT NOT NULL DEFAULT ''",
 )
 
 CREATION = (
-    # what is known of the creation (state/creation.py); it takes the place of `twice`, which nothing reads
+    # the status of the creation (state/creation.py); replaces `twice`, which is no longer read
     "ALTER TABLE vm_snapshot ADD COLUMN creation TEXT NOT NULL DEFAULT 'asked'",
     """
     UPDATE vm_snapshot SET creation = CASE
@@ -116,8 +116,8 @@ CREATION = (
 )
 
 SEALS = (
-    # One row per ZFS snapshot whose finished record is not known to be set on it. createtxg: '' where it is not known;
-    # properties: JSON list of [name, value], in the order in which they are set
+    # One row per ZFS snapshot whose complete record may not be set on it yet. createtxg: '' if unknown; properties:
+    # JSON list of [name, value], in the order in which they are set
     """
     CREATE TABLE seal (
         run TEXT NOT NULL,
@@ -130,25 +130,25 @@ SEALS = (
 )
 
 HOST = (
-    # the identity of the host that the run was on (state/host_identity.py), '' where that is not known: a journal is
-    # copied with its disk, and then another machine may be at work on the run
+    # the identity of the host of the run (state/host_identity.py), '' if unknown: the journal may have been copied with
+    # its disk, and then the run may be alive on another machine
     "ALTER TABLE run ADD COLUMN host TEXT NOT NULL DEFAULT ''",
 )
 
 TURNS = (
-    # turned: seconds since 1970 by this host's clock, when the task's last turn ended, 0 where that is not known;
-    # spared: 1 when that turn destroyed nothing because it doubted the clock
+    # turned: seconds since 1970 by this host's clock, when the task was last processed, 0 if unknown;
+    # spared: 1 if nothing was destroyed then because the clock may have been wrong
     "ALTER TABLE task ADD COLUMN turned REAL NOT NULL DEFAULT 0",
     "ALTER TABLE task ADD COLUMN spared INTEGER NOT NULL DEFAULT 0",
-    # the last run of a task is the one that was written last, whatever the clock said
+    # the last run of a task is the one that was written last, regardless of the clock
     "DROP INDEX run_task",
     "CREATE INDEX run_of_task ON run (task)",
 )
 
 CONSOLIDATION = (
-    # 1 when the VM's disks needed consolidation before we caused it: that is not for us to do
+    # 1 if the VM's disks needed consolidation before; then the engine did not cause it and leaves it alone
     "ALTER TABLE vm_snapshot ADD COLUMN needed_consolidation INTEGER NOT NULL DEFAULT 0",
-    # 1.0.0 closed what it could not consolidate, and tried again with the next removal: each VM's last one tells
+    # release 1.0.0 closed such rows and tried again with the next removal, so only the last row of each VM counts
     """
     UPDATE vm_snapshot SET state = 'unconsolidated'
     WHERE note LIKE 'its disks need consolidation%' AND id IN (
@@ -159,7 +159,7 @@ CONSOLIDATION = (
 )
 
 UPTIME = (
-    # beside `changed` of an entry that is absent: the same instant by what nobody sets (state/elapsed.py)
+    # the uptime at the instant `changed` of an absent entry (state/elapsed.py)
     "ALTER TABLE vm_snapshot ADD COLUMN uptime TEXT NOT NULL DEFAULT ''",
 )
 

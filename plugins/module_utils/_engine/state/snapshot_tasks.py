@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Snapshot tasks: which dataset is snapshotted when, how, and for how long its snapshots are kept."""
+"""Stores snapshot tasks: which dataset to snapshot, when, how, and how long to keep its ZFS snapshots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..schedule.retention import check_lifetime
 from ..zfs.names import check_dataset
 from .database import Database, Paths
 
-_MOST_TRIES = 2  # a run that did not come to its end (the power failed) is tried once more, not for ever
+_MOST_TRIES = 2  # a run that did not finish (for example after a power failure) is tried once more
 _CLOCK_SLACK = 60.0  # seconds
 
 
@@ -66,24 +66,26 @@ class SnapshotTask:
         return f"{self.id} ({self.dataset}, {self.naming_schema})"
 
     def settings(self) -> dict[str, Any]:
-        """What a user sets, as plain data."""
+        """Return the user's settings as plain data."""
         return {name: value for name, value in self.as_dict().items() if name not in _GIVEN}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for results: JSON types."""
+        """Return plain data for results: JSON types."""
         values = json.loads(json.dumps(dataclasses.asdict(self)))
         return {**values, **{name: values[name] or None for name in _GIVEN}}
 
     def declared(self, options: Mapping[str, Any]) -> "SnapshotTask":
-        """What `options` say of this task: those that are None take their defaults, whatever is stored. Raises
-        InputError.
+        """Return this task with exactly `options`; those that are None get their defaults, not the stored values.
+
+        Raises InputError.
         """
         given = {name: getattr(self, name) for name in _GIVEN}
         return dataclasses.replace(SnapshotTask("").merged(options), **given)
 
     def merged(self, options: Mapping[str, Any]) -> "SnapshotTask":
-        """This task with those `options` that are not None. A schedule is one value: its fields that are None take
-        their defaults. Raises InputError.
+        """Return this task with the `options` that are not None. Raises InputError.
+
+        A schedule is replaced as a whole: fields of it that are None get their defaults.
         """
         given = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
         if "schedule" in given:
@@ -105,36 +107,36 @@ class SnapshotTasks:
     @classmethod
     @contextmanager
     def open(cls, paths: Paths, read_only: bool = False) -> Iterator["SnapshotTasks"]:
-        """The tasks in the database of `paths`, which is closed at the end. Raises RegistryError."""
+        """Open the tasks in the database of `paths`, and close it at the end. Raises RegistryError."""
         with Database.open(paths, read_only) as database:
             yield cls(database)
 
     def list_all(self) -> list[SnapshotTask]:
-        """All tasks, oldest first."""
+        """List all tasks, oldest first."""
         return [_from_row(row) for row in self._database.rows("SELECT * FROM task ORDER BY id")]
 
     def get(self, task_id: int) -> SnapshotTask:
-        """Raises TaskNotFound."""
+        """Return a task. Raises TaskNotFound."""
         for task in self.list_all():
             if task.id == task_id:
                 return task
         raise TaskNotFound(f"There is no snapshot task with the id {task_id}", "List them with 'vmware-zfs tasks'")
 
     def find(self, wanted: SnapshotTask) -> SnapshotTask | None:
-        """The stored task with the same dataset and naming schema."""
+        """Return the stored task with the same dataset and naming schema, or None."""
         return next((task for task in self.list_all() if _identity(task) == _identity(wanted)), None)
 
     def refuse_twin(self, wanted: SnapshotTask) -> None:
-        """Raise InputError when another task than `wanted.id` has the identity of `wanted`."""
+        """Raise InputError if a task other than `wanted.id` has the identity of `wanted`."""
         twin = self.find(wanted)
         if twin is not None and twin.id != wanted.id:
             raise InputError(
-                f"The snapshot task {twin.id} snapshots {twin.dataset} as {twin.naming_schema} already",
-                "Change that one, or choose another naming_schema, so that no two snapshots want one name",
+                f"The snapshot task {twin.id} already snapshots {twin.dataset} as {twin.naming_schema}",
+                "Change that task, or choose another naming_schema, because snapshot names must be unique",
             )
 
     def insert(self, wanted: SnapshotTask) -> SnapshotTask:
-        """Store a new task and return it with its id. Its schedule counts from now on. Raises InputError."""
+        """Store a new task and return it with its ID. Its schedule starts now. Raises InputError."""
         now = _now()
         key = secrets.token_hex(8)
         with self._database.transaction() as connection:
@@ -147,8 +149,9 @@ class SnapshotTasks:
         return dataclasses.replace(wanted, id=cursor.lastrowid or 0, key=key, created=now, updated=now)
 
     def update(self, wanted: SnapshotTask) -> SnapshotTask:
-        """Replace the settings of the task `wanted.id`. A new schedule, and one that is enabled again, counts from now
-        on: what it would have done before is not caught up. Raises TaskNotFound, InputError.
+        """Replace the settings of the task `wanted.id`. Raises TaskNotFound, InputError.
+
+        A changed or re-enabled schedule starts now. Earlier instants of it are not caught up.
         """
         stored = dataclasses.replace(wanted, updated=_now())
         with self._database.transaction() as connection:
@@ -163,16 +166,16 @@ class SnapshotTasks:
         return stored
 
     def delete(self, task_id: int) -> None:
-        """Remove the task; its ZFS snapshots stay. Raises TaskNotFound."""
+        """Remove the task but keep its ZFS snapshots. Raises TaskNotFound."""
         with self._database.transaction() as connection:
             self.get(task_id)
             connection.execute("DELETE FROM task WHERE id = ?", (task_id,))
 
     def begin(self, task_id: int, now: float, due: Callable[[float, float], float | None]) -> float | None:
-        """Take on the instant that `due(after, now)` names, and return it; None when there is nothing to do.
+        """Begin a run for the instant that `due(after, now)` returns, and return the instant; None if none is due.
 
-        It is seen to when `end` is called. Until then it is due again, but only once more. A clock that was set back
-        must not silence a task until its old time comes again.
+        The instant is done when `end` is called. Until then it is due again, but only once more. If the clock was set
+        back, the task does not pause until the old time is reached again.
         """
         with self._database.transaction() as connection:
             rows = self._database.rows("SELECT handled, begun, tries FROM task WHERE id = ?", (task_id,))
@@ -190,27 +193,27 @@ class SnapshotTasks:
             return instant
 
     def end(self, task_id: int, instant: float) -> None:
-        """The instant of the schedule has been seen to, well or not."""
+        """Mark the instant of the schedule as done, whether or not the run succeeded."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE task SET handled = ? WHERE id = ? AND begun = ?", (instant, task_id, instant))
 
     def again(self, task_id: int, instant: float) -> None:
-        """The run about this instant could not begin: it stays due, and does not count as a try."""
+        """Keep the instant due without counting an attempt, because its run could not begin."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE task SET tries = 0 WHERE id = ? AND begun = ?", (task_id, instant))
 
     def turned(self, task_id: int, now: float, spared: bool) -> None:
-        """A turn has applied retention, or `spared` what was old by a clock that may be wrong."""
+        """Record that a task was processed. `spared`: retention kept old snapshots because the clock may be wrong."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE task SET turned = ?, spared = ? WHERE id = ?", (now, spared, task_id))
 
     def last_turn(self, task_id: int) -> tuple[float, bool]:
-        """When (seconds since 1970, 0 where not known) the last turn was, and whether it spared what was old."""
+        """Return when the task was last processed (seconds since 1970, 0 if unknown), and `spared` (see `turned`)."""
         rows = self._database.rows("SELECT turned, spared FROM task WHERE id = ?", (task_id,))
         return (float(rows[0][0]), bool(rows[0][1])) if rows else (0.0, False)
 
     def handled(self, task_id: int) -> float:
-        """Up to when (seconds since 1970) the schedule of a stored task has been seen to."""
+        """Return up to which instant (seconds since 1970) the schedule of a stored task is done."""
         rows = self._database.rows("SELECT handled FROM task WHERE id = ?", (task_id,))
         return float(rows[0][0])
 
@@ -234,7 +237,7 @@ def _now() -> str:
 
 
 def _canonical(task: SnapshotTask) -> SnapshotTask:
-    """One form per meaning, so that a second run with the same options finds nothing to change."""
+    """Normalise the settings, so that a second run with the same options changes nothing."""
     task.schedule.check()
     task.schedule.check_jitter(task.jitter)
     check_schema(task.naming_schema, check_dataset(task.dataset))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Iterator, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError, RunFailed
-from ..planning.connector import Connector
+from ..planning.connector import with_connector
 from ..planning.request import Request
 from ..records import record
 from ..records.levels import CRASH, lowest
@@ -22,7 +21,8 @@ from ..schedule.occurrences import last_due, next_due
 from ..snapshots.stop import Stop
 from ..state import identity
 from ..state.engine import Engine
-from ..state.journal import ENDED, RunRecord, ignore_registry_errors
+from ..state.journal import ignore_registry_errors
+from ..state.journal_entries import ENDED, RunRecord
 from ..state.snapshot_tasks import SnapshotTask
 from ..text import vm_on
 from ..vsphere.session import Timeouts, connect
@@ -140,7 +140,7 @@ def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
 
 def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> dict[str, Any]:
     turn, stop = _outcome(task), Stop()
-    engine = replace(engine, connect=Connector(partial(connect, timeouts=_timeouts(task))))
+    engine = with_connector(engine, partial(connect, timeouts=_timeouts(task)))
     failure: QuiesceError | None = None
     found: Facts | None = None
     try:

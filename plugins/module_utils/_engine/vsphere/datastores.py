@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The datastores that a server knows, by managed object ID: a name can be renamed, and two datacenters may share it."""
+"""Lists a server's datastores by managed object ID, because names can change and two datacenters can share one."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from .session import Session, understands
 
 @dataclass(frozen=True)
 class Datastore:
-    """A datastore. `remote_hosts` and `remote_path` are as ESXi hosts mount it; empty for what is no NFS."""
+    """A datastore. `remote_hosts` and `remote_path` are what ESXi hosts mount; both are empty unless it is NFS."""
 
     moid: str
     name: str
     datacenter: str
-    type: str  # as vSphere has it: NFS, NFS41, VMFS, vsan ...
+    type: str  # as in the vSphere API: NFS, NFS41, VMFS, vsan ...
     remote_hosts: tuple[str, ...]
     remote_path: str
     accessible: bool
     vcenter: str
-    lacking: str = ""  # the privilege without which the account may not read it
+    lacking: str = ""  # the privilege that the account lacks to read it
 
 
 @understands
 def list_datastores(session: Session) -> list[Datastore]:
-    """Every datastore of the server, sorted by datacenter and name, in a fixed number of calls."""
+    """List the server's datastores, sorted by datacenter and name, in a fixed number of calls."""
     purpose = "list the datastores"
     datacenters = inventory.read_all(session, sdk.vim.Datacenter, ["name", "datastore"], purpose)
     home = {

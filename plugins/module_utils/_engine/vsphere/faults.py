@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vSphere faults as our errors: which fault means what, in one place."""
+"""Translates vSphere faults to the engine's errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..errors import LoginRefused, PermissionDenied, SessionLost, VSphereError, 
 from ..text import printable
 from . import sdk
 
-# Fault types (vSphere API reference) after which a quiesced snapshot was not taken because of the guest.
+# Fault types (vSphere API reference) for quiesced snapshots that failed because of the guest.
 QUIESCE_FAULTS = frozenset(
     {"ApplicationQuiesceFault", "FilesystemQuiesceFault", "ToolsUnavailable", "ApplicationQuiesceFailure"}
 )
-# The VM or the server is busy with something else: worth another try within the VM's time limit.
+# The VM or the server is busy. The operation is tried again within the VM's time limit.
 BUSY_FAULTS = frozenset({"TaskInProgress", "ConcurrentAccess", "ResourceInUse", "LimitExceeded"})
-# The server lost sight of the host that was carrying a task out, so that its end says nothing about the deed.
+# The server lost contact with the host that ran a task. The operation may have succeeded although the task failed.
 UNSEEN_FAULTS = frozenset(
     {
         "HostCommunication", "HostNotConnected", "HostNotReachable", "InvalidHostConnectionState", "RequestCanceled",
@@ -28,24 +28,24 @@ GONE_FAULTS = frozenset({"ManagedObjectNotFound"})
 
 
 def bare(fault: Any) -> Any:
-    """The fault itself, where it comes with a text of its own (API LocalizedMethodFault)."""
+    """Return the fault itself, without the LocalizedMethodFault that may wrap it."""
     return getattr(fault, "fault", None) or fault
 
 
 def kind_of(fault: Any) -> str:
-    """The fault type's name as the API reference has it: `ManagedObjectNotFound`."""
+    """Return the name of the fault type as in the API reference, for example `ManagedObjectNotFound`."""
     return type(fault).__name__.rsplit(".", 1)[-1]
 
 
 def text_of(fault: Any) -> str:
-    """What the server says of the fault, as one printable line; with a host's own words (API PlatformConfigFault)."""
+    """Return the server's message as one printable line, including the host's message (API PlatformConfigFault)."""
     said = getattr(fault, "msg", None) or getattr(fault, "localizedMessage", None) or kind_of(fault)
     detail = getattr(fault, "text", None)
     return printable(f"{said} {detail}" if detail else said)
 
 
 def _marks_of(fault: Any) -> Iterator[str]:
-    """The type of a fault, the keys of its messages (API LocalizableMessage), and the same of what has caused it.
+    """Yield the type of a fault, the keys of its messages (API LocalizableMessage), and the same for its causes.
 
     The key of one message may be an argument of another: "An error occurred while saving the snapshot: {1}".
     """
@@ -60,10 +60,10 @@ def _marks_of(fault: Any) -> Iterator[str]:
 
 
 def is_of_quiescing(fault: VSphereFault) -> bool:
-    """Whether the guest is why a quiesced snapshot was not taken.
+    """Return whether a quiesced snapshot failed because of the guest.
 
-    Some releases report a generic fault. A message's key says it then (`msg.snapshot.error-QUIESCINGERROR`,
-    `msg.snapshot.quiesce.vmerr`), or else only the text, which is in English where the session asked for that.
+    Some releases report a generic fault. Then a message key shows the cause (`msg.snapshot.error-QUIESCINGERROR`,
+    `msg.snapshot.quiesce.vmerr`), or only the text, which is in English if the server supports the session's locale.
     """
     return not QUIESCE_FAULTS.isdisjoint(fault.marks) or any(
         "quiesc" in text.lower() for text in (fault.said, *fault.marks)
@@ -71,14 +71,14 @@ def is_of_quiescing(fault: VSphereFault) -> bool:
 
 
 def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSphereError:
-    """The error for `fault`, which `server` answered when it was asked to `purpose`."""
+    """Return the error for `fault`, which `server` returned when it was asked to `purpose`."""
     kind = kind_of(fault)
     if kind == "NotAuthenticated":
-        return SessionLost(f"{server} ended the session while it was asked to {purpose}", "Try again")
+        return SessionLost(f"{server} ended the session during the request to {purpose}", "Try again")
     if isinstance(fault, sdk.vim.fault.InvalidLogin) or kind in ("InvalidUserCredentials", "NoPermissionOnLogin"):
         return LoginRefused(
             f"{server} refused the login of '{printable(username, 80)}'",
-            "Check username and password, and that the account is not locked",
+            "Check the username and password, and that the account is not locked",
         )
     if kind == "NoPermission":
         privilege = printable(getattr(fault, "privilegeId", "") or "unknown", 100)
@@ -86,7 +86,7 @@ def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSph
         return PermissionDenied(
             f"The account '{printable(username, 80)}' on {server} lacks the privilege {privilege} on {target} "
             f"to {purpose}",
-            "Grant it to the account's role",
+            "Add the privilege to the account's role",
             privilege=privilege,
             object=target,
         )

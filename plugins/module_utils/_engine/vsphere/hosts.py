@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ESXi hosts: which ones a cluster, a datacenter or a list of names stands for, and whether each can be worked on."""
+"""Finds the ESXi hosts of a cluster, a datacenter or a list of names, and checks whether each is reachable."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from . import inventory, sdk
 from .session import Session, understands
 
 _PURPOSE = "list the ESXi hosts"
-_SHOWN = 20  # names in a message
+_SHOWN = 20  # maximum number of names in a message
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which hosts are meant. None of it given: the one host of a server that is an ESXi host itself."""
+    """Selects hosts. An empty scope is valid only if the server is an ESXi host, and then selects that host."""
 
     cluster: str | None = None
-    datacenter: str | None = None  # alone all of its hosts, otherwise it tells clusters or hosts of the same name apart
+    datacenter: str | None = None  # all its hosts; with cluster or hosts, only the datacenter in which to find them
     hosts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Host:
-    """An ESXi host. `datastore_system` is the managed object ID of what mounts datastores on it."""
+    """An ESXi host. `datastore_system` is the managed object ID of its HostDatastoreSystem, which mounts datastores."""
 
     moid: str
     name: str
-    cluster: str  # "" for a host of its own
+    cluster: str  # "" for a standalone host
     datacenter: str
     datacenter_moid: str
     connection: str  # connected, disconnected, notResponding
@@ -42,38 +42,39 @@ class Host:
 
     @property
     def unreachable(self) -> str:
-        """Why nothing can be done on it, or "". Maintenance mode is no obstacle: datastores are mounted before use."""
+        """The reason why the host cannot be used, or "". A host in maintenance mode can mount datastores."""
         if self.connection == "connected":
             return ""
         return "does not respond to vCenter" if self.connection == "notResponding" else "is disconnected from vCenter"
 
 
 def hosts_in_scope(session: Session, scope: Scope) -> list[Host]:
-    """The hosts that are meant, sorted by name, all of one datacenter; see `select` for the errors."""
+    """Return the hosts in `scope`, sorted by name. All are in one datacenter; see `select` for the errors."""
     return select(_list_hosts(session), scope, is_esxi(session), str(session.endpoint))
 
 
 def is_esxi(session: Session) -> bool:
-    """Whether the server is an ESXi host and not a vCenter (API AboutInfo.apiType)."""
+    """Return whether the server is an ESXi host and not a vCenter (API AboutInfo.apiType)."""
     return str(session.content.about.apiType) == "HostAgent"
 
 
 @understands
 def managed_by(session: Session) -> str:
-    """The address of the vCenter that manages the ESXi host that the session is with (API
-    HostListSummary.managementServerIp); "" for a host of its own, and for a vCenter.
+    """Return the address of the vCenter that manages this ESXi host (API HostListSummary.managementServerIp).
+
+    Returns "" for a standalone host and for a vCenter.
     """
     if not is_esxi(session):
         return ""
     path = "summary.managementServerIp"
-    found = inventory.read_all(session, sdk.vim.HostSystem, [path], "tell whether a vCenter manages this host")
+    found = inventory.read_all(session, sdk.vim.HostSystem, [path], "find out whether a vCenter manages this host")
     return next((str(properties[path]) for properties in found.values() if properties.get(path)), "")
 
 
 def select(hosts: Sequence[Host], scope: Scope, esxi: bool, server: str) -> list[Host]:
-    """The hosts of `hosts` that are meant.
+    """Return the hosts in `hosts` that `scope` selects.
 
-    Raises InputError for names that `server` does not know or has twice, and for hosts of several datacenters: the same
+    Raises InputError for names that `server` does not have, and for hosts in several datacenters, because a datastore
     name in another datacenter is another datastore.
     """
     found = [host for host in hosts if scope.datacenter in (None, host.datacenter)]
@@ -85,27 +86,25 @@ def select(hosts: Sequence[Host], scope: Scope, esxi: bool, server: str) -> list
             _refuse("cluster", scope.cluster, server, {host.cluster for host in hosts if host.cluster})
     elif scope.hosts is not None:
         if not scope.hosts:
-            raise InputError("The list of hosts is empty", "Name the hosts that are meant")
+            raise InputError("The list of hosts is empty", "Name at least one host")
         wanted = {comparable(name): name for name in scope.hosts}
         found = [host for host in found if comparable(host.name) in wanted]
         for key in sorted(wanted.keys() - {comparable(host.name) for host in found}):
             _refuse("host", wanted[key], server, {host.name for host in hosts})
     elif scope.datacenter is None and not esxi:
-        raise InputError(
-            f"{server} is a vCenter, and it is not said which hosts are meant", "Give cluster, datacenter or hosts"
-        )
+        raise InputError(f"{server} is a vCenter, but no hosts were selected", "Set cluster, datacenter or hosts")
     datacenters = sorted({(host.datacenter, host.datacenter_moid) for host in found})
     if len(datacenters) > 1:
         names = " and ".join(f"'{printable(name, 80)}'" for name, _unused in datacenters)
         raise InputError(
-            f"The hosts that are meant are in several datacenters ({names}), where one name means several datastores",
-            "Give one datacenter",
+            f"The selected hosts are in several datacenters ({names}), but a datastore belongs to one datacenter",
+            "Set datacenter",
         )
     return sorted(found, key=lambda host: (host.name, host.moid))
 
 
 def comparable(name: str) -> str:
-    """A server's name or address in the form that can be compared: any spelling of an address, any case of a name."""
+    """Normalise a server's name or address for comparison: the case of a name, the notation of an address."""
     found = address(name)
     return host_name(name) if found is None else str(found)
 
@@ -114,14 +113,14 @@ def _refuse(kind: str, name: str, server: str, known: set[str]) -> None:
     listed = [f"'{printable(one, 80)}'" for one in sorted(known)]
     more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     raise InputError(
-        f"{server} has no {kind} '{printable(name, 80)}' with hosts where it was looked for",
-        f"It knows {', '.join(listed[:_SHOWN])}{more}" if listed else f"It knows no {kind} at all",
+        f"{server} has no {kind} '{printable(name, 80)}' with hosts in the selected scope",
+        f"It has {', '.join(listed[:_SHOWN])}{more}" if listed else f"It has no {kind}",
     )
 
 
 @understands
 def _list_hosts(session: Session) -> list[Host]:
-    """Every host of the server in a fixed number of calls. The parents lead from each to its cluster and datacenter."""
+    """List all hosts of the server in a fixed number of calls. Parents are followed to find cluster and datacenter."""
     vim = sdk.vim
     folders = inventory.read_all(session, vim.Folder, ["parent"], _PURPOSE)
     datacenters = inventory.read_all(session, vim.Datacenter, ["name", "parent"], _PURPOSE)
@@ -160,7 +159,7 @@ def _list_hosts(session: Session) -> list[Host]:
 
 
 def _above(moid: str, parents: Mapping[str, str], wanted: Mapping[str, object]) -> str:
-    """The first of `wanted` on the way from an object to the root, or "", also where the way goes round in circles."""
+    """Return the nearest ancestor of an object that is in `wanted`, or "". Also ends if the parents form a circle."""
     for _unused in range(len(parents) + 1):
         if not moid or moid in wanted:
             return moid

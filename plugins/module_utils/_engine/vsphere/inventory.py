@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bulk property reads: many objects, one call, dotted paths.
+"""Reads properties in bulk: many objects in one call, by dotted paths.
 
-Whole objects (vm.runtime) cost more and break pyVmomi on servers that leave enumerations empty, and every attribute of
-a managed object is a call of its own; so all reading goes through here.
+All reads use this module, for two reasons. Each attribute of a managed object costs a separate call. Whole objects
+(vm.runtime) are slow to read, and pyVmomi fails on servers that leave enumerations empty.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ..text import printable
 from . import faults, sdk
 from .session import Session, understands
 
-_TRIES = 3  # reads of a view whose session ends meanwhile
-_MOST_REFUSED = 200  # calls that a server may refuse because of one object, before nobody asks it any more
+_TRIES = 3  # attempts to read a view if its session ends during the read
+_MOST_REFUSED = 200  # maximum number of calls that a server may refuse because of one object
 _ESCAPE = re.compile("%(25|2f|5c)", re.IGNORECASE)
-_LONGEST = 1024  # characters of a text; vSphere takes 80 for a name
-PAGE = 500  # objects per answer: bounds the memory that one answer takes on either side
-MOST = 200_000  # objects in all pages of an answer; a vCenter takes 45,000 VMs
+_LONGEST = 1024  # characters of a text; vSphere allows 80 for a name
+PAGE = 500  # objects per response; limits the memory that a response needs on both sides
+MOST = 200_000  # objects in all pages of a response; a vCenter supports 45,000 VMs
 
-# Dotted path -> value. A path that is unset or could not be read is absent; in the second case UNREAD has it, with the
-# privilege that the account lacks for it, or "".
+# Dotted path -> value. A path that is unset or could not be read is absent. UNREAD maps the paths that could not be
+# read to the privilege that the account lacks, or "".
 Properties = dict[str, Any]
 UNREAD = "(unread)"
 
@@ -34,9 +34,10 @@ UNREAD = "(unread)"
 def read(
     session: Session, objects: Sequence[Any], paths: Sequence[str], purpose: str, patient: bool = False
 ) -> dict[str, Properties]:
-    """The properties `paths` of `objects` of one type, by managed object ID; objects that are gone are absent.
+    """Return the properties `paths` of `objects` of one type, by managed object ID. Deleted objects are absent.
 
-    Raises PermissionDenied for an object that may not be read; when `patient`, its properties are merely unread.
+    Raises PermissionDenied for an object that the account may not read. If `patient`, the properties of such an object
+    are marked as unread instead.
     """
     if not objects:
         return {}
@@ -58,9 +59,9 @@ def read_referenced(
     purpose: str,
     patient: bool = False,
 ) -> dict[str, Properties]:
-    """The same of all `kind` objects that the property `reference` of any of `sources` lists, in one call.
+    """Like `read`, in one call, for all `kind` objects that the property `reference` of any of `sources` lists.
 
-    When `patient` it takes more calls where the server refuses all of them for the sake of one.
+    If `patient`, it makes more calls if the server refuses the whole call because of one object.
     """
     if not sources:
         return {}
@@ -77,8 +78,8 @@ def read_referenced(
 def _without_refused(
     objects: Sequence[Any], retrieve: Callable[[Sequence[Any]], dict[str, Properties]], paths: Sequence[str]
 ) -> dict[str, Properties]:
-    """What `retrieve` says of `objects`, and of those for whose sake the server refuses the whole call that they are
-    unread.
+    """Return the result of `retrieve` for `objects`, and mark objects as unread if the server refuses calls because of
+    them.
     """
     found: dict[str, Properties] = {}
     waiting, refusals = [list(objects)], 0
@@ -94,13 +95,13 @@ def _without_refused(
             privilege = str(error.details.get("privilege", ""))
             found.update({item._moId: {UNREAD: dict.fromkeys(paths, privilege)} for item in refused})
             left = [item for item in some if item not in refused]
-            middle = 0 if refused else len(left) // 2  # it does not say which one
+            middle = 0 if refused else len(left) // 2  # the server did not name the object
             waiting += [part for part in (left[:middle], left[middle:]) if part]
     return found
 
 
 def referenced(sources: Sequence[Any], reference: str) -> list[Any]:
-    """The object set of a filter: the objects that the property `reference` of any of `sources` lists."""
+    """Return the object set of a filter for the objects that the property `reference` of any of `sources` lists."""
     collector = sdk.vmodl.query.PropertyCollector
     step = collector.TraversalSpec(name=reference, type=type(sources[0]), path=reference, skip=False)
     return [collector.ObjectSpec(obj=source, skip=True, selectSet=[step]) for source in sources]
@@ -109,15 +110,16 @@ def referenced(sources: Sequence[Any], reference: str) -> list[Any]:
 def read_all(
     session: Session, kind: Any, paths: Sequence[str], purpose: str, patient: bool = False
 ) -> dict[str, Properties]:
-    """The properties `paths` of every `kind` object below the root folder. Costs time with their number: never for VMs
-    in a run. `patient` as in `read`.
+    """Return the properties `paths` of every `kind` object below the root folder. `patient` is as in `read`.
+
+    This is slow if there are many objects. Do not use it for VMs during a run.
     """
     for _unused in range(_TRIES):
         logins = session.logins
         found = _read_view(session, kind, paths, purpose, patient)
-        if session.logins == logins:  # a view is lost with its session, and reads as an empty one then
+        if session.logins == logins:  # a view is lost with its session and then reads as empty
             return found
-    raise SessionLost(f"{session.endpoint} ended session after session while it was asked to {purpose}", "Try again")
+    raise SessionLost(f"{session.endpoint} ended the session again and again when asked to {purpose}", "Try again")
 
 
 @understands
@@ -129,7 +131,9 @@ def _read_view(session: Session, kind: Any, paths: Sequence[str], purpose: str, 
         type=[kind],
         recursive=True,
     )
-    return read_referenced(session, [view], "view", kind, paths, purpose, patient)  # the view goes with the session
+    return read_referenced(
+        session, [view], "view", kind, paths, purpose, patient
+    )  # the server deletes the view with the session
 
 
 def _retrieve(
@@ -151,13 +155,13 @@ def _retrieve(
             yield item.obj._moId, {**found, UNREAD: unread} if unread else found
         if not page.token:
             return
-        if not before < len(seen) <= MOST:  # a page that brings nothing new may be followed by as many as one likes
-            raise session.no_answer(purpose, ValueError("its pages have no end"))
+        if not before < len(seen) <= MOST:  # a server could send pages without new objects forever
+            raise session.no_answer(purpose, ValueError("the pages do not end"))
         page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
 
 
 def filter_spec(object_set: list[Any], kind: Any, paths: Sequence[str]) -> Any:
-    """The properties `paths` of the `kind` objects that an object set selects."""
+    """Return the filter for the properties `paths` of the `kind` objects in an object set."""
     types = sdk.vmodl.query.PropertyCollector
     return types.FilterSpec(
         objectSet=object_set,
@@ -167,7 +171,7 @@ def filter_spec(object_set: list[Any], kind: Any, paths: Sequence[str]) -> Any:
 
 
 def unread_of(item: Any) -> dict[str, str]:
-    """The paths of an object that could not be read, each with the privilege that the account lacks for it, or ""."""
+    """Return the paths of an object that could not be read, each with the privilege that the account lacks, or ""."""
     return {
         missing.path: printable(getattr(faults.bare(missing.fault), "privilegeId", None) or "", 100)
         for missing in item.missingSet or ()
@@ -175,8 +179,9 @@ def unread_of(item: Any) -> dict[str, str]:
 
 
 def refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
-    """Raise PermissionDenied for an object that may not be read: taken for one without the property, it would look
-    clean.
+    """Raise PermissionDenied for an object that the account may not read.
+
+    Otherwise the object would look as if it did not have the property.
     """
     for missing in item.missingSet or ():
         if faults.kind_of(faults.bare(missing.fault)) == "NoPermission":
@@ -184,17 +189,15 @@ def refuse_unreadable(session: Session, item: Any, purpose: str) -> None:
 
 
 def bounded(value: Any) -> Any:
-    """A text of a sensible length: what is longer than any that vSphere makes would only fill records and logs."""
+    """Shorten a text that is longer than any vSphere text, so that it does not fill records and logs."""
     return str(value[:_LONGEST]) if isinstance(value, str) and len(value) > _LONGEST else value
 
 
 def unescape(name: str) -> str:
-    """A vSphere name as people see it: servers hand out '%', '/' and '\\' as %25, %2f and %5c (API:
-    ManagedEntity.name), and nothing else in that way.
-    """
+    """Decode a vSphere name. Servers encode only '%', '/' and '\\', as %25, %2f and %5c (API: ManagedEntity.name)."""
     return _ESCAPE.sub(lambda match: chr(int(match.group(1), 16)), name)
 
 
 def objects_of(session: Session, kind: Any, moids: Iterable[str]) -> list[Any]:
-    """pyVmomi objects for managed object IDs; no call is made."""
+    """Return pyVmomi objects for managed object IDs, without a call."""
     return [session.managed_object(kind, moid) for moid in moids]

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How hosts mount NFS datastores: read it in bulk, mount, unmount.
+"""Reads, mounts and unmounts NFS datastores on ESXi hosts.
 
-A datastore is an object of its datacenter that many hosts mount. vCenter knows an NFS 3 datastore by the exact text of
-its server and path (API HostNasVolumeSpec), so the spelling that other hosts use matters when one more is to join them.
+A datastore belongs to a datacenter, and many hosts can mount it. vCenter identifies an NFS 3 datastore by the exact
+text of its server and path (API HostNasVolumeSpec). Therefore a further host must use the same text as the other hosts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from . import inventory, sdk
 from .hosts import Host
 from .session import Session, understands
 
-VERSIONS = {"NFS": "3", "NFS41": "4.1"}  # as vSphere names them: as people do
+VERSIONS = {"NFS": "3", "NFS41": "4.1"}  # name in the vSphere API -> NFS version
 _TYPES = {version: kind for kind, version in VERSIONS.items()}
 
 
 @dataclass(frozen=True)
 class Export:
-    """What is mounted. `servers` are several for NFS 4.1 only."""
+    """A mounted NFS export. Only NFS 4.1 can have several `servers`."""
 
     servers: tuple[str, ...]
     path: str
@@ -34,7 +34,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Mount:
-    """A datastore on one host. `export` is None for what is no NFS."""
+    """A datastore on one host. `export` is None unless it is NFS."""
 
     host_moid: str
     access_mode: str  # readWrite, readOnly
@@ -44,17 +44,17 @@ class Mount:
 
 @dataclass(frozen=True)
 class MountedDatastore:
-    """A datastore with every host of its datacenter that mounts it, whether in scope or not."""
+    """A datastore with all hosts of its datacenter that mount it, including hosts outside the scope."""
 
     moid: str
     name: str
-    type: str  # as vSphere has it: NFS, NFS41, VMFS, vsan ...
+    type: str  # as in the vSphere API: NFS, NFS41, VMFS, vsan ...
     accessible: bool
     export: Export | None
     mounts: tuple[Mount, ...]
 
     def on(self, host_moid: str) -> Mount | None:
-        """How a host mounts it, or None."""
+        """Return the host's mount of this datastore, or None."""
         return next((mount for mount in self.mounts if mount.host_moid == host_moid), None)
 
 
@@ -69,7 +69,7 @@ class RegisteredVm:
 
 @understands
 def read_datastores(session: Session, hosts: Sequence[Host]) -> list[MountedDatastore]:
-    """Every datastore of the hosts' datacenter, in a fixed number of calls, with what `hosts` say of their mounts."""
+    """List the datastores of the hosts' datacenter in a fixed number of calls, with mounts as `hosts` report them."""
     purpose = "read how hosts mount datastores"
     datacenters = inventory.objects_of(session, sdk.vim.Datacenter, sorted({host.datacenter_moid for host in hosts}))
     found = inventory.read_referenced(
@@ -82,7 +82,7 @@ def read_datastores(session: Session, hosts: Sequence[Host]) -> list[MountedData
     )
     systems = inventory.objects_of(session, sdk.vim.HostSystem, [host.moid for host in hosts])
     volumes = inventory.read(session, systems, ["config.fileSystemVolume.mountInfo"], purpose)
-    # What a host itself says of a volume, by where it is mounted: the datastore holds only one host's word.
+    # Each host's own volume, by host and mount path, because the datastore object shows the values of only one host.
     own = {
         (host, info.mountInfo.path): info.volume
         for host, properties in volumes.items()
@@ -95,7 +95,7 @@ def read_datastores(session: Session, hosts: Sequence[Host]) -> list[MountedData
 
 @understands
 def read_vms(session: Session, datastores: Iterable[str]) -> dict[str, list[RegisteredVm]]:
-    """The VMs registered with files on the datastores (managed object IDs), templates too, sorted by name."""
+    """List the VMs and templates registered with files on the datastores (managed object IDs), sorted by name."""
     purpose = "list the VMs of the datastores"
     sources = inventory.objects_of(session, sdk.vim.Datastore, sorted(datastores))
     listed = {
@@ -112,7 +112,7 @@ def read_vms(session: Session, datastores: Iterable[str]) -> dict[str, list[Regi
         )
         for moid, properties in known.items()
     }
-    # A VM whose properties may not be read, or that went meanwhile, still counts.
+    # A VM that the account may not read, or that was deleted in the meantime, still counts.
     return {
         moid: sorted((vms.get(vm, RegisteredVm(vm, "", False)) for vm in ids), key=lambda vm: vm.name)
         for moid, ids in listed.items()
@@ -120,7 +120,7 @@ def read_vms(session: Session, datastores: Iterable[str]) -> dict[str, list[Regi
 
 
 def mount(session: Session, host: Host, name: str, export: Export, access_mode: str) -> None:
-    """Mount an export on a host. That may take long: a host waits half a minute for a server that is silent."""
+    """Mount an export on a host. If the NFS server does not respond, the host waits for half a minute."""
     spec = sdk.vim.host.NasVolume.Specification(
         remoteHost=export.servers[0],  # required for NFS 4.1 too, where only remoteHostNames counts
         remotePath=export.path,
@@ -136,7 +136,7 @@ def mount(session: Session, host: Host, name: str, export: Export, access_mode: 
 
 
 def unmount(session: Session, host: Host, datastore: str) -> None:
-    """Unmount a datastore (managed object ID) from a host, which refuses while VMs of its own are registered there."""
+    """Unmount a datastore (managed object ID) from a host. The host refuses while its own VMs are registered on it."""
     system = session.managed_object(sdk.vim.host.DatastoreSystem, host.datastore_system)
     target = session.managed_object(sdk.vim.Datastore, datastore)
     session.call(f"unmount the datastore from {host.name}", system.RemoveDatastore, datastore=target, repeatable=False)
@@ -163,7 +163,7 @@ def _datastore(moid: str, properties: inventory.Properties, own: dict[tuple[str,
 
 
 def _export(kind: str, volume: object) -> Export | None:
-    """The export of a HostNasVolume. remoteHost holds the first server, remoteHostNames all of them."""
+    """Return the export of a HostNasVolume. remoteHost is the first server, remoteHostNames are all servers."""
     if kind not in VERSIONS or volume is None:
         return None
     first = getattr(volume, "remoteHost", None)

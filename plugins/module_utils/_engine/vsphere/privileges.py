@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The privileges that the engine needs, and which of them an account lacks (vSphere API reference: each call's own).
+"""Lists the privileges that the engine needs and finds those that an account lacks.
 
-CreateSnapshotEx_Task needs CreateSnapshot; RemoveSnapshot_Task and ConsolidateVMDisks_Task need RemoveSnapshot. All
-else that a run does is reading. To mount datastores, CreateNasDatastore and RemoveDatastore need Host.Config.Storage.
+According to the vSphere API reference, CreateSnapshotEx_Task needs CreateSnapshot; RemoveSnapshot_Task and
+ConsolidateVMDisks_Task need RemoveSnapshot. The other calls of a run only read. CreateNasDatastore and RemoveDatastore,
+which mount and unmount datastores, need Host.Config.Storage.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _NOT_ASKED = frozenset({"NotSupported", "NotImplemented", "MethodNotFound"})
 
 @understands
 def lacking_on_vms(session: Session, vms: Mapping[str, str], privileges: Sequence[str]) -> list[tuple[str, str]]:
-    """(privilege, name of a VM) for each of `privileges` that the session's account lacks on any of `vms`, by managed
-    object ID.
+    """Return (privilege, VM name) for each of `privileges` that the session's account lacks on a VM.
 
-    Empty also where the server cannot be asked: an ESXi host, or an account without System.View on the root folder.
+    `vms` maps managed object IDs to names. The result is also empty if the server cannot check privileges: an ESXi
+    host, or an account without System.View on the root folder.
     """
     if not vms or str(session.content.about.apiType) != "VirtualCenter":
         return []
-    purpose = "tell the account's privileges"
+    purpose = "check the account's privileges"
     current = session.call(purpose, lambda: session.content.sessionManager.currentSession)
     lacking: list[tuple[str, str]] = []
     moids = list(vms)

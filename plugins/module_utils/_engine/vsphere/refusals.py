@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which logins were refused: a password is not sent again to a server that refused it, since that locks accounts."""
+"""Remembers refused logins, so that a wrong password is sent only once: repeated failures lock accounts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ Result = TypeVar("Result")
 
 
 class Refusals:
-    """The refused logins of one session, or of all sessions of a run. Safe for use by several threads: those of one
-    account log in one after the other, so that the second one knows what came of the first.
+    """The refused logins of one session, or of all sessions of a run.
+
+    It is thread-safe. Threads that use the same account log in one after the other, so that each knows the result of
+    the previous login.
     """
 
     def __init__(self) -> None:
@@ -24,8 +26,8 @@ class Refusals:
         self._accounts: dict[tuple[str, str], tuple[threading.Lock, dict[Secret, LoginRefused]]] = {}
 
     def once(self, server: str, username: str, password: Secret, log_in: Callable[[], Result]) -> Result:
-        """Log in, unless `server` refused just this before; raises LoginRefused then as well, without asking it."""
-        account = (server.lower(), username.lower())  # vCenter does not tell them apart by case
+        """Log in. If `server` has already refused this login, raise LoginRefused without contacting the server."""
+        account = (server.lower(), username.lower())  # vCenter ignores case
         with self._guard:
             lock, refused = self._accounts.setdefault(account, (threading.Lock(), {}))
         with lock:

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one place that imports pyVmomi, and only when it is used: its types take as long to load as all else together.
+"""Imports pyVmomi, and only when it is used, because loading its types takes as long as loading everything else.
 
     sdk.vim, sdk.vmodl, sdk.SoapStubAdapter
 
-Nothing fails here when it is missing: `require()` says so when it is needed.
+This module can be imported without pyVmomi. `require()` raises an error if pyVmomi is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import DependencyError
 from ..text import printable
 
 MINIMUM = "8.0.3"
-API_VERSION = "vim25/6.5"  # spoken to every server: the oldest supported, so that all of them understand it
+API_VERSION = "vim25/6.5"  # used with every server: the oldest supported version
 
 
 def __getattr__(name: str) -> Any:
@@ -28,15 +28,15 @@ def __getattr__(name: str) -> Any:
 
 
 def require() -> None:
-    """Raise DependencyError unless pyVmomi is there and knows the API version that the engine speaks."""
+    """Raise DependencyError unless pyVmomi is installed and supports the engine's API version."""
     try:
         known = _versions()
-    except Exception as error:  # which is what pyVmomi raises on a Python that is too old for it
+    except Exception as error:  # pyVmomi raises a plain Exception if Python is too old
         missing = isinstance(error, ImportError)
         raise DependencyError(
             "The Python library pyVmomi "
-            + ("is missing on this host" if missing else f"on this host cannot be used: {printable(error)}"),
-            f"Install pyVmomi {MINIMUM} or later, made for the Python that runs the engine, "
+            + ("is missing on this host" if missing else f"on this host is not usable: {printable(error)}"),
+            f"Install pyVmomi {MINIMUM} or later for the Python that runs the engine, "
             "or apply the role quiesce.vmware_zfs.runtime",
         ) from error
     if API_VERSION not in known:
@@ -46,11 +46,11 @@ def require() -> None:
 
 
 def stub_version() -> str:
-    """pyVmomi's own name of API_VERSION, e.g. `vim.version.version11`."""
+    """Return pyVmomi's name for API_VERSION, for example `vim.version.version11`."""
     return _versions()[API_VERSION]
 
 
 def _versions() -> dict[str, str]:
-    importlib.import_module("pyVmomi")  # which fills the map
+    importlib.import_module("pyVmomi")  # fills the map
     versions: dict[str, str] = importlib.import_module("pyVmomi.VmomiSupport").versionMap
     return versions

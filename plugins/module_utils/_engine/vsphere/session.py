@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A session with a vCenter or ESXi host: log in, call with time limits and typed errors, log out."""
+"""A session with a vCenter or ESXi host. Calls have time limits and raise typed errors."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..text import printable
 from . import faults, sdk, tls
 from .refusals import Refusals
 
-CONNECTIONS = 32  # that a session keeps open, so calls that can be made side by side without connecting anew
-_LOCALE = "en_US"  # of the texts that a server sends; not every one has it (API SessionManager.Login, InvalidLocale)
+CONNECTIONS = 32  # kept open by a session: the number of parallel calls that need no new connection
+_LOCALE = "en_US"  # for the server's texts; not every server supports it (API SessionManager.Login, InvalidLocale)
 _PARTS = ("about", "propertyCollector", "rootFolder", "searchIndex", "sessionManager", "viewManager")
 
-# What Python raises where an answer is read that lacks what belongs there, holds another type, or never ends nesting.
+# Raised when the code reads an invalid response: a part is missing, has a wrong type, or is nested without end.
 MISREAD = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 Result = TypeVar("Result")
@@ -34,7 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server is and how its certificate is trusted. A thumbprint (SHA-256) decides alone when it is given."""
+    """A server's address and how its certificate is verified. If `thumbprint` (SHA-256) is set, only it counts."""
 
     hostname: str
     port: int = 443
@@ -48,21 +48,21 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Limits in seconds: `connect` for TCP and the TLS handshake, `call` for the answer to any one call."""
+    """Limits in seconds: `connect` for TCP and the TLS handshake, `call` for the response to each call."""
 
     connect: float = 15.0
     call: float = 60.0
 
     def check(self) -> None:
-        """Raise InputError for a limit that no connection can have."""
+        """Raise InputError for an invalid limit."""
         check_seconds("connect_timeout", self.connect)
         check_seconds("call_timeout", self.call)
 
 
 class Session:
-    """One login. Every call goes through `call()`, which turns whatever happens into one of our errors.
+    """A login on a server. `call()` makes every vSphere call and raises only the engine's own errors.
 
-    Safe for use by several threads. A context manager: leaving it logs out.
+    It is thread-safe. It is a context manager that logs out at the end.
     """
 
     def __init__(self, endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts) -> None:
@@ -81,7 +81,7 @@ class Session:
             httpConnectionTimeout=timeouts.connect,
             poolSize=CONNECTIONS,
         )
-        self.logins = 0  # how often it logged in: what a server keeps for a session is lost when this rises
+        self.logins = 0  # number of logins; objects that the server keeps for a session are lost when this increases
         self._log_in(seen=0)
 
     def __enter__(self) -> "Session":
@@ -93,7 +93,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Log out and close the connections. Never raises: what the server says to a good-bye changes nothing."""
+        """Log out and close the connections. Never raises, because a failed logout does not matter."""
         try:
             self._call_once("log out", self._send_logout)
         except VSphereError:
@@ -101,31 +101,33 @@ class Session:
         self.stub.DropConnections()
 
     def open_connections(self, calls: int) -> None:
-        """Connect beforehand for so many calls side by side, so that none of them waits for a handshake. Never raises:
-        a connection that is missing is opened by the call that needs it, which reports what is wrong."""
+        """Open connections in advance for this many parallel calls, so that none has to wait for a TLS handshake.
+
+        Never raises. A call opens a missing connection itself and reports an error if that fails.
+        """
         opened: list[Any] = []
         try:
             while len(opened) < min(calls, CONNECTIONS):
                 opened.append(self.stub.GetConnection())
-                if opened[-1].sock is None:  # pyVmomi 8 leaves that to the first request
+                if opened[-1].sock is None:  # pyVmomi 8 connects only with the first request
                     opened[-1].connect()
-        except Exception:  # as in _call_once: whatever pyVmomi raises
+        except Exception:  # pyVmomi can raise any exception, see _call_once
             pass
         for connection in opened:
             self.stub.ReturnConnection(connection)
 
     @cached_property
     def refusals(self) -> Refusals:
-        """The logins that were refused; who opens several sessions has them share one."""
+        """The refused logins. Sessions that are opened together share one such object."""
         return Refusals()
 
     @property
     def server_id(self) -> str:
-        """Tells servers apart, however they are called: a vCenter's instance UUID (API AboutInfo), else its name."""
+        """Identifies the server independently of its name: a vCenter's instance UUID (API AboutInfo), else its name."""
         return str(self.content.about.instanceUuid or self.endpoint)
 
     def managed_object(self, kind: Any, moid: str) -> Any:
-        """The pyVmomi object for a managed object ID; no call is made."""
+        """Return the pyVmomi object for a managed object ID, without a call."""
         return kind(moid, self.stub)
 
     def call(
@@ -133,10 +135,10 @@ class Session:
     ) -> Result:
         """Call a vSphere method and return its result.
 
-        `purpose` names the call in messages ("list the datastores"). A session that the server no longer knows is
-        re-established once and the call made again: the server refused it unseen. After a broken connection the call
-        is made again once only if `repeatable`. Raises ConnectionFailed, CertificateUntrusted, LoginRefused,
-        SessionLost, PermissionDenied or VSphereFault.
+        `purpose` names the call in messages ("list the datastores"). If the session has expired, log in again and
+        repeat the call once; the server did not carry out the first one. After a broken connection, repeat the call
+        once only if `repeatable`. Raises ConnectionFailed, CertificateUntrusted, LoginRefused, SessionLost,
+        PermissionDenied or VSphereFault.
         """
         logins = self.logins
         try:
@@ -151,7 +153,7 @@ class Session:
     def _log_in(self, seen: int) -> None:
         with self._lock:
             if self.logins != seen:
-                return  # another thread was faster
+                return  # another thread has already logged in
             self.refusals.once(str(self.endpoint), self.username, self._password, self._begin)
             self.logins += 1
 
@@ -161,7 +163,7 @@ class Session:
         purpose = "log in"
         self.content = self._call_once(purpose, instance.RetrieveServiceContent)
         if any(getattr(self.content, part, None) is None for part in _PARTS):
-            raise self.no_answer(purpose, ValueError("a part is missing"))
+            raise self.no_answer(purpose, ValueError("a part of the response is missing"))
         try:
             self._call_once(purpose, partial(self._send_login, locale=_LOCALE))
         except VSphereFault as fault:
@@ -184,27 +186,27 @@ class Session:
             raise faults.translate(fault, str(self.endpoint), purpose, self.username) from None
         except ssl.SSLCertVerificationError as error:
             raise CertificateUntrusted(
-                f"The certificate of {self.endpoint} cannot be verified: {error.verify_message}",
-                "Give ca_path or thumbprint, or set validate_certs to false in a lab",
+                f"The certificate of {self.endpoint} could not be verified: {error.verify_message}",
+                "Set ca_path or thumbprint, or in a lab set validate_certs to false",
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionFailed(
-                f"{self.endpoint} cannot be reached to {purpose}: {_reason(error)}",
-                "Check the name, the port and the network between this host and it",
+                f"{self.endpoint} could not be reached to {purpose}: {_reason(error)}",
+                "Check the name, the port and the network between this host and the server",
             ) from None
-        except Exception as error:  # pyVmomi's parser raises what it likes: expat errors, TypeError, AttributeError ...
+        except Exception as error:  # pyVmomi's parser can raise any exception: expat errors, TypeError ...
             raise self.no_answer(purpose, error) from None
 
     def no_answer(self, purpose: str, error: BaseException) -> ConnectionFailed:
-        """The error for an answer that `error` was met in, because it is none of vSphere's."""
+        """Return the error for a response that caused `error` because it is not a valid vSphere response."""
         return ConnectionFailed(
-            f"{self.endpoint} answered something that is no vSphere answer to '{purpose}': {_reason(error)}",
-            "Check that hostname and port are those of a vCenter or ESXi host",
+            f"{self.endpoint} did not return a valid vSphere response to '{purpose}': {_reason(error)}",
+            "Check that hostname and port belong to a vCenter or ESXi host",
         )
 
 
 def understands(function: Function) -> Function:
-    """For functions that read answers, with the session as the first argument: what they trip over is no answer."""
+    """Decorate a function with a session as its first argument: invalid responses raise ConnectionFailed."""
 
     @functools.wraps(function)
     def understanding(session: Session, *arguments: Any, **options: Any) -> Any:
@@ -226,5 +228,5 @@ Connect = Callable[[Endpoint, str, Secret], Session]
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError) or "timed out" in str(error):
-        return "no answer within the time limit"
+        return "no response within the time limit"
     return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__, 200)

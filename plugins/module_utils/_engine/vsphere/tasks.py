@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One waiter for all running tasks of a server: a single property-collector call tells of every task that ended.
+"""Waits for all running tasks of a server with one property collector call that returns every task that ended.
 
-Tasks are watched by one filter per batch of new tasks, so a batch costs one call however large it is. A batch is begun
-when there are as many new tasks as watched ones, or when nothing ended for a while: those that run longer will end
-earlier, and a filter for every task would cost half as many calls again. When the session was lost, the collector is
-lost with it: the waiter makes a new one and watches all its tasks again.
+One filter watches each batch of new tasks, so a batch costs one call regardless of its size. A batch starts when there
+are as many new tasks as watched ones, or when no task ended during the last wait. A filter for every task would cost
+half as many calls again. If the session is lost, its collector is lost too, and the waiter creates a new one that
+watches all tasks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PATHS = ("info.state", "info.error", "info.result")
 
 @dataclass(frozen=True)
 class TaskEnd:
-    """How a task ended. `result` is the managed object ID of what it made. A task the server forgot has `vanished`."""
+    """A task's end. `result` is the managed object ID of the new object. `vanished`: the server forgot the task."""
 
     task: str
     result: str | None = None
@@ -32,18 +32,18 @@ class TaskEnd:
 
 
 class TaskWaiter:
-    """Watches tasks by managed object ID. Not thread-safe: it belongs to one loop."""
+    """Watches tasks by managed object ID. Not thread-safe."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._collector: Any = None
         self._version = ""
-        self._pending: dict[str, dict[str, Any]] = {}  # task -> what is known of its properties
+        self._pending: dict[str, dict[str, Any]] = {}  # task -> its known properties
         self._unwatched: list[str] = []
-        self._quiet = False  # nothing ended during the last wait
+        self._quiet = False  # no task ended during the last wait
 
     def watch(self, task: str) -> None:
-        """Watch `task` from the next `wait()` on."""
+        """Watch `task` with the next `wait()`."""
         if task not in self._pending:
             self._pending[task] = {}
             self._unwatched.append(task)
@@ -53,21 +53,21 @@ class TaskWaiter:
         self._pending.pop(task, None)
 
     def wait(self, seconds: int) -> list[TaskEnd]:
-        """Wait at most `seconds` for the next tasks to end and return them; an empty list if none did.
+        """Wait at most `seconds` for tasks to end. Returns those that ended, or an empty list.
 
-        Raises VSphereError when the server cannot be asked, also at a second try; the tasks stay watched.
+        Raises VSphereError if the server cannot be reached at a second attempt either. The tasks remain watched.
         """
         try:
             return self._wait(seconds)
         except VSphereError:
-            self._collector = None  # whatever it was: a fresh collector that watches everything again mends it
+            self._collector = None  # a new collector that watches all tasks solves any problem of the old one
             return self._wait(seconds)
 
     def close(self) -> None:
-        """Give the collector and its filters back. Never raises."""
+        """Delete the collector and its filters on the server. Never raises."""
         if self._collector is not None:
             try:
-                self._session.call("end the task watch", self._collector.DestroyPropertyCollector, repeatable=False)
+                self._session.call("stop watching tasks", self._collector.DestroyPropertyCollector, repeatable=False)
             except VSphereError:
                 pass
             self._collector = None
@@ -133,7 +133,7 @@ class TaskWaiter:
             TaskEnd(
                 task,
                 error=faults.translate(
-                    known.get("info.error"), str(self._session.endpoint), "carry out the task", self._session.username
+                    known.get("info.error"), str(self._session.endpoint), "complete the task", self._session.username
                 ),
             ),
         )

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS towards a vCenter or ESXi host: verified by certificate authorities, or by a pinned SHA-256 thumbprint.
+"""Verifies the TLS certificate of a vCenter or ESXi host by certificate authorities or a pinned SHA-256 thumbprint.
 
-pyVmomi skips verification for localhost and ignores its own thumbprint option in some releases (9.1.1), so every
-connection goes through a context of ours.
+pyVmomi does not verify localhost, and some releases (9.1.1) ignore its thumbprint option. Therefore all connections use
+the TLS context of this module.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..errors import CertificateUntrusted, InputError
 
 
 class TimedSocket(ssl.SSLSocket):
-    """A connection on which a request and its answer together take `limit` seconds at most.
+    """A connection with a limit of `limit` seconds for each request together with its response.
 
-    Python's own time limit is for each read alone: a server that answers drop by drop would hold a call for ever. A
-    request begins with the first byte that is sent after an answer was read.
+    Python's timeout applies to each single read, so a server that sends a few bytes at a time could block a call
+    forever. A request begins with the first byte that is sent after a response was read.
     """
 
     limit: float | None = None
@@ -50,7 +50,7 @@ class TimedSocket(ssl.SSLSocket):
 
 
 class VerifyingContext(ssl.SSLContext):
-    """Checks the pin after the handshake, before a byte of a request is sent, and sets the time limit of calls."""
+    """Checks the pinned thumbprint after the handshake, before the first request, and sets the call timeout."""
 
     pin: str | None = None
     call_timeout: float | None = None
@@ -72,13 +72,13 @@ class VerifyingContext(ssl.SSLContext):
 def make_context(
     peer: str, validate_certs: bool, ca_path: str | None, thumbprint: str | None, call_timeout: float | None
 ) -> VerifyingContext:
-    """The context for connections to `peer` (used in messages).
+    """Return the context for connections to `peer` (used in messages).
 
-    With a thumbprint the pin alone decides; otherwise the authorities of `ca_path` (a file or a folder), or the
-    system's. Raises InputError for a `ca_path` or `thumbprint` that cannot be used.
+    If a thumbprint is given, only the thumbprint counts. Otherwise the certificate is verified by the authorities in
+    `ca_path` (a file or folder) or the system's authorities. Raises InputError for invalid arguments.
     """
     context = VerifyingContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # vSphere 6.5 speaks it
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # vSphere 6.5 supports it
     context.peer, context.call_timeout = peer, call_timeout
     if thumbprint is not None:
         context.pin = normalise_thumbprint(thumbprint)
@@ -100,18 +100,19 @@ def _load_authorities(context: ssl.SSLContext, ca_path: str) -> None:
             context.load_verify_locations(cafile=ca_path)
     except (OSError, ssl.SSLError) as error:
         raise InputError(
-            f"ca_path '{ca_path}' cannot be used as certificate authorities: {error}",
+            f"ca_path '{ca_path}' does not contain usable certificate authorities: {error}",
             "Name a readable PEM file, or a folder prepared with 'openssl rehash'",
         ) from error
 
 
 def normalise_thumbprint(thumbprint: str) -> str:
-    """A SHA-256 thumbprint as 32 upper-case pairs with colons; InputError for anything else (SHA-1 is refused).
+    """Return a SHA-256 thumbprint as 32 upper-case pairs with colons.
 
-    Also in the line that openssl prints: `sha256 Fingerprint=53:75:...`.
+    Accepts the line that openssl prints, too: `sha256 Fingerprint=53:75:...`. Raises InputError for anything else,
+    including SHA-1.
     """
-    told = re.sub(r"(?i)^\s*sha-?256 fingerprint=", "", thumbprint)
-    digits = re.sub(r"[:\s-]", "", told).upper()
+    without_label = re.sub(r"(?i)^\s*sha-?256 fingerprint=", "", thumbprint)
+    digits = re.sub(r"[:\s-]", "", without_label).upper()
     if not re.fullmatch(r"[0-9A-F]{64}", digits):
         raise InputError(
             f"The thumbprint '{thumbprint[:100]}' is not a SHA-256 thumbprint (64 hexadecimal digits)",
@@ -125,6 +126,6 @@ def check_pin(pin: str, certificate: bytes, peer: str) -> None:
     presented = normalise_thumbprint(hashlib.sha256(certificate).hexdigest())
     if presented != pin:
         raise CertificateUntrusted(
-            f"{peer} presents a certificate with the thumbprint {presented}, but {pin} is pinned",
-            "If the certificate was replaced on purpose, store the new thumbprint; if not, find out who answers there",
+            f"The certificate of {peer} has the thumbprint {presented}, but {pin} is pinned",
+            "If the certificate was replaced on purpose, set the new one; if not, find out which server responds",
         )

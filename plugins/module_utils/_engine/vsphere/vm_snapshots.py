@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMware snapshots of VMs: create, look at, remove. Always by managed object ID, never with children."""
+"""Creates, reads and removes VMware snapshots, always by managed object ID and never including children."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import inventory, sdk
 from .session import Session, understands
 from .vms import Disk, disks_of
 
-# VirtualMachineGuestQuiesceSpec.timeout takes 5 to 240 minutes (vSphere API 6.5).
+# VirtualMachineGuestQuiesceSpec.timeout must be 5 to 240 minutes (vSphere API 6.5).
 _QUIESCE_MINUTES = (5, 240)
 
 
@@ -25,20 +25,20 @@ class VmSnapshot:
     name: str
     description: str
     quiesced: bool
-    manifest: str  # backupManifest: names the writers' manifest of a VSS snapshot, "" where there is none
+    manifest: str  # backupManifest: the name of the VSS writers' manifest, or ""
 
 
 @dataclass(frozen=True)
 class VmState:
-    """What a coordinator has to know of a VM between its steps."""
+    """The state of a VM that a run checks between its steps."""
 
     power: str
     consolidation_needed: bool
     snapshots: tuple[VmSnapshot, ...]
     instance_uuid: str = ""
-    seen: bool = True  # otherwise all of this is what the server remembers, or nothing
-    disks: tuple[Disk, ...] | None = None  # None where they were not asked for, or cannot be read
-    vmx_path: str = ""  # "" likewise
+    seen: bool = True  # False: the server shows outdated values or none
+    disks: tuple[Disk, ...] | None = None  # None if not requested or not readable
+    vmx_path: str = ""  # "" if not requested or not readable
 
     def named(self, name: str) -> list[VmSnapshot]:
         return [snapshot for snapshot in self.snapshots if snapshot.name == name]
@@ -55,10 +55,10 @@ _STATE_PATHS = (
 
 @understands
 def start_create(session: Session, vm_moid: str, name: str, description: str, quiesce: bool, limit: float) -> str:
-    """Start a snapshot without memory of the VM and return the task's managed object ID.
+    """Start to create a VMware snapshot without memory. Returns the task's managed object ID.
 
-    `limit` in seconds is handed to the guest as the quiesce's own limit, within what vSphere takes. Not repeated after
-    a broken connection: look for the name first.
+    `limit` (seconds) is the quiesce timeout for the guest, adjusted to the range that vSphere allows. The call is not
+    repeated after a broken connection; the caller must first check whether a snapshot with this name exists.
     """
     spec = None
     if quiesce:
@@ -79,9 +79,9 @@ def start_create(session: Session, vm_moid: str, name: str, description: str, qu
 
 @understands
 def start_remove(session: Session, snapshot_moid: str) -> str:
-    """Start the removal of one snapshot, its children stay; return the task's managed object ID.
+    """Start to remove one VMware snapshot without its children. Returns the task's managed object ID.
 
-    Not repeated after a broken connection: the caller has to know that it may have asked before.
+    The call is not repeated after a broken connection, because the first call may have reached the server.
     """
     node = session.managed_object(sdk.vim.vm.Snapshot, snapshot_moid)
     task = session.call(
@@ -92,15 +92,16 @@ def start_remove(session: Session, snapshot_moid: str) -> str:
 
 @understands
 def start_consolidate(session: Session, vm_moid: str) -> str:
-    """Start the consolidation of the VM's disks; return the task's managed object ID. Safe to repeat."""
+    """Start to consolidate the VM's disks. Returns the task's managed object ID. Safe to repeat."""
     machine = session.managed_object(sdk.vim.VirtualMachine, vm_moid)
     return str(session.call("consolidate disks", machine.ConsolidateVMDisks_Task)._moId)
 
 
 @understands
 def states(session: Session, vms: Sequence[str]) -> dict[str, VmState]:
-    """The state of VMs by managed object ID, in one bulk read; a VM that is gone is absent, one that may not be read is
-    not `seen`.
+    """Return the state of VMs by managed object ID, in one bulk read.
+
+    A deleted VM is absent. A VM that the account may not read is not `seen`.
     """
     machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
     found = inventory.read(session, machines, _STATE_PATHS, "read the snapshots of VMs", patient=True)
@@ -119,8 +120,8 @@ class Bearer:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found, and of which VMs it may say nothing: `read` are the VMs (managed object IDs) whose snapshots
-    could be read, `unread` the others with their names.
+    """The result of a search. `read` are the VMs (managed object IDs) whose snapshots could be read; `unread` maps the
+    managed object IDs of the others to their names.
     """
 
     found: tuple[tuple[Bearer, VmSnapshot], ...]
@@ -130,8 +131,9 @@ class Search:
 
 @understands
 def search(session: Session, prefix: str) -> Search:
-    """Every VMware snapshot of the server whose name begins with `prefix`. Reads the whole inventory: for recovery
-    only.
+    """Find all VMware snapshots of the server whose name begins with `prefix`.
+
+    This reads the whole inventory. Only recovery uses it.
     """
     paths = ["name", "config.instanceUuid", "runtime.powerState", "snapshot.rootSnapshotList"]
     found = inventory.read_all(session, sdk.vim.VirtualMachine, paths, "search the snapshots of all VMs", patient=True)
@@ -159,8 +161,9 @@ def search(session: Session, prefix: str) -> Search:
 
 @dataclass(frozen=True)
 class Creations:
-    """What a VM's recent tasks (about ten minutes) tell of the creation of its snapshots: whether one is queued or
-    running, and what those that succeeded have made (managed object IDs).
+    """Snapshot creations among a VM's recent tasks (about ten minutes).
+
+    `running`: one is queued or running. `made`: managed object IDs of the snapshots that were created.
     """
 
     running: bool
@@ -169,7 +172,7 @@ class Creations:
 
 @understands
 def creations(session: Session, vm_moid: str) -> Creations:
-    """What became of creations whose answer was lost."""
+    """Find out what happened to snapshot creations whose response was lost."""
     machine = session.managed_object(sdk.vim.VirtualMachine, vm_moid)
     tasks = inventory.read_referenced(
         session,
@@ -190,8 +193,9 @@ def creations(session: Session, vm_moid: str) -> Creations:
 
 @understands
 def find_by_instance_uuid(session: Session, uuid: str) -> list[str]:
-    """The managed object IDs of the VMs with this instance UUID, wherever they have moved to. A restored VM may have
-    that of its original.
+    """Return the managed object IDs of the VMs with this instance UUID, regardless of their location.
+
+    There may be several, because a restored VM can have the instance UUID of the original.
     """
     found = session.call(
         "find a VM by its instance UUID",
@@ -204,7 +208,7 @@ def find_by_instance_uuid(session: Session, uuid: str) -> list[str]:
 
 
 def state_of(properties: inventory.Properties) -> VmState:
-    """The state of a VM by its properties; with its disks where they are among them."""
+    """Return the state of a VM, including its disks if they are among `properties`."""
     return VmState(
         power=str(properties.get("runtime.powerState", "poweredOn")),
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The VMs on datastores, read in full once and from then on only as far as they have changed.
+"""Reads the VMs on datastores once in full and after that only their changes.
 
-The devices of a hundred VMs take as long to read as all else that is known of them, and VMs are on hold meanwhile. So
-one filter of the session's property collector remembers what was read; asked again, the server answers what differs.
-With a wait of 0 seconds it looks once and answers at once (API PropertyCollector.WaitForUpdatesEx).
+VMs are on hold during this read, and reading the devices takes as long as all other properties together. Therefore one
+filter of the session's property collector remembers what was read, and the server returns only the differences. With a
+wait of 0 seconds the server responds at once (API PropertyCollector.WaitForUpdatesEx).
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from .session import MISREAD, Session
 from .vm_snapshots import VmState, state_of
 from .vms import PATHS, Vm, agents, in_order, vm_of
 
-_MOST_ANSWERS = inventory.MOST // inventory.PAGE  # with all that changed, in pages
+_MOST_ANSWERS = inventory.MOST // inventory.PAGE  # maximum number of pages in one update
 _PURPOSE = "read the VMs of the datastores"
 
 
 class VmWatch:
-    """Every VM with a file on the datastores (managed object IDs), but for vSphere's own (vCLS). Not thread-safe.
+    """All VMs with a file on the datastores (managed object IDs), except vSphere's own VMs (vCLS). Not thread-safe.
 
-    One that may not be read is among them, with its properties unread.
+    VMs that the account may not read are included, with unread properties.
     """
 
     def __init__(self, session: Session, datastores: Sequence[str]) -> None:
         self._session, self._datastores = session, datastores
         self._filter: Any = None
-        self._logins = 0  # of the session when the filter was made: it goes with its session
+        self._logins = 0  # session.logins when the filter was created; the filter is lost with its session
         self._version = ""
         self._properties: dict[str, inventory.Properties] = {}
-        self._states: dict[str, VmState] = {}  # of those whose properties have not changed since
-        self._agents: dict[str, bool] = {}  # whether a VM that was looked at is vSphere's own
-        self._refused = False  # the server refuses to tell of all VMs because of one
+        self._states: dict[str, VmState] = {}  # cached until a VM's properties change
+        self._agents: dict[str, bool] = {}  # checked VMs -> whether the VM is vSphere's own
+        self._refused = False  # the server refuses the call for all VMs because of one
 
     def vms(self) -> list[Vm]:
-        """The VMs as they are now, with all that a plan has to know. Raises VSphereError."""
+        """Return the current VMs with all properties that a plan needs. Raises VSphereError."""
         self._update()
         with self._understanding():
             found = [vm_of(moid, properties) for moid, properties in self._properties.items()]
         return in_order(vm for vm in found if not self._agents.get(vm.moid))
 
     def states(self) -> dict[str, VmState]:
-        """What may have changed of the VMs, as they are now, by managed object ID. Raises VSphereError."""
+        """Return the current state of the VMs by managed object ID. Raises VSphereError."""
         self._update()
         for moid, properties in self._properties.items():
             if moid not in self._states:
@@ -55,47 +55,48 @@ class VmWatch:
         return {moid: state for moid, state in self._states.items() if not self._agents.get(moid)}
 
     def _update(self) -> None:
-        """Read what has changed; raises VSphereError."""
+        """Read the changes. Raises VSphereError."""
         if not self._datastores:
             return
         if self._refused or not self._read_changes():
             self._refused = True
             self._read_apart()
-        self._tell_agents()
+        self._find_agents()
 
     def _read_changes(self) -> bool:
-        """Read what has changed; False where the server refuses to tell of all VMs because of one."""
+        """Read the changes. Returns False if the server refuses the call for all VMs because of one."""
         try:
             try:
                 self._read()
             except PermissionDenied:
                 raise
             except VSphereError:
-                self._filter = None  # its session ended: read all of it again
+                self._filter = None  # the session ended: read everything again
                 self._read()
         except PermissionDenied:
             return False
         return True
 
     def _read_apart(self) -> None:
-        """Read all of it without the filter, and the VMs apart that may not be read."""
+        """Read everything without the filter, and separate the VMs that the account may not read."""
         sources = inventory.objects_of(self._session, sdk.vim.Datastore, self._datastores)
         kind = sdk.vim.VirtualMachine
         self._states = {}
         self._properties = inventory.read_referenced(self._session, sources, "vm", kind, PATHS, _PURPOSE, patient=True)
 
-    def _tell_agents(self) -> None:
-        """Look once at each VM that came, and again at one of which vCenter did not know all. One with Windows is none
-        of vSphere's own; to ask for one that may not be read would only take time.
+    def _find_agents(self) -> None:
+        """Check whether new VMs are vSphere's own. VMs whose state is not known are checked again next time.
+
+        Windows VMs are never vSphere's own, and checking VMs that the account may not read would only take time.
         """
         with self._understanding():
-            came = [vm_of(moid, said) for moid, said in self._properties.items() if moid not in self._agents]
-        own = agents(self._session, [vm.moid for vm in came if not vm.lacking and not vm.guest.startswith("windows")])
-        self._agents.update({vm.moid: vm.moid in own for vm in came if vm.known or vm.moid in own})
+            new = [vm_of(moid, found) for moid, found in self._properties.items() if moid not in self._agents]
+        own = agents(self._session, [vm.moid for vm in new if not vm.lacking and not vm.guest.startswith("windows")])
+        self._agents.update({vm.moid: vm.moid in own for vm in new if vm.known or vm.moid in own})
 
     @contextmanager
     def _understanding(self) -> Iterator[None]:
-        """What is met here because an answer is none of vSphere's becomes ConnectionFailed."""
+        """Raise ConnectionFailed for exceptions that an invalid vSphere response causes."""
         try:
             yield
         except MISREAD as error:
@@ -111,7 +112,7 @@ class VmWatch:
             while more:
                 answers += 1
                 if answers > _MOST_ANSWERS:
-                    raise ValueError("its answers have no end")
+                    raise ValueError("the updates do not end")
                 update = self._session.call(
                     _PURPOSE, collector.WaitForUpdatesEx, version=self._version, options=options, repeatable=False
                 )
@@ -122,7 +123,7 @@ class VmWatch:
                         self._take(changed)
         if self._logins != self._session.logins:
             raise SessionLost(
-                f"{self._session.endpoint} ended the session while it was asked to {_PURPOSE}", "Try again"
+                f"{self._session.endpoint} ended the session during the request to {_PURPOSE}", "Try again"
             )
 
     def _begin(self) -> None:
@@ -139,10 +140,10 @@ class VmWatch:
         )
 
     def _take(self, changed: Any) -> None:
-        """Take over what the server says of VMs that came, changed or went."""
+        """Apply an update: VMs that were added, changed or removed."""
         if changed.filter._moId != self._filter._moId:
             return
-        for missing in changed.missingSet or ():  # a datastore: what is on it would be overlooked
+        for missing in changed.missingSet or ():  # a datastore that cannot be read; its VMs would be overlooked
             fault = faults.bare(missing.fault)
             if faults.kind_of(fault) not in faults.GONE_FAULTS:
                 raise faults.translate(fault, str(self._session.endpoint), _PURPOSE, self._session.username)
@@ -156,7 +157,7 @@ class VmWatch:
             read = {one.name for one in vm.changeSet or ()}
             unread = {**known.pop(inventory.UNREAD, {}), **inventory.unread_of(vm)}
             for path in unread:
-                known.pop(path, None)  # what cannot be read any more is not what it was
+                known.pop(path, None)  # the old value of a property that is no longer readable may be outdated
             for one in vm.changeSet or ():
                 known.pop(one.name, None)
                 if one.op in ("assign", "add") and one.val is not None:

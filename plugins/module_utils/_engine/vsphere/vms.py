@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The VMs on datastores, as facts: disks, power, Tools, and what stands in the way of a snapshot."""
+"""Reads the VMs on datastores: disks, power state, VMware Tools, and conditions that prevent a snapshot."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Iterable, Iterator, Sequence
 
-from ..text import counted, printable
+from ..text import printable
 from . import inventory, sdk
 from .session import Session, understands
 
-MAX_CHAIN = 32  # snapshots in a chain (Broadcom KB 1025279)
+MAX_CHAIN = 32  # maximum number of snapshots in a chain (Broadcom KB 1025279)
 
 # Guest IDs of Windows Server releases (API VirtualMachineGuestOsIdentifier): windows2019srv_64Guest,
 # windows9Server64Guest; 2008 is winLonghorn, 2003 winNet.
 _WINDOWS_SERVER = re.compile(r"srv|Server|^winLonghorn|^winNet")
 
-# In the extraConfig of the VMs that vSphere itself runs for its Cluster Services, vCLS (Broadcom KB 370219).
+# A key in the extraConfig of vSphere's own VMs for its Cluster Services, vCLS (Broadcom KB 370219).
 _AGENT = "HDCS.agent"
 
 _DATASTORE = re.compile(r"\[(.*?)\] ?(?=[^\]]*$)")
@@ -48,9 +48,10 @@ PATHS = (
 
 @dataclass(frozen=True)
 class Disk:
-    """A virtual disk. `key` is its device key: it stays when the disk is moved, and is the disk's only identity.
+    """A virtual disk. `key` is its device key, which stays the same when the disk is moved and identifies the disk.
 
-    `files` is its chain: (managed object ID of the datastore, path within it), the file in use first, then its parents.
+    `files` is its chain of files: (managed object ID of the datastore, path on it). The file in use comes first, then
+    its parents.
     """
 
     label: str
@@ -61,7 +62,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Vm:
-    """A virtual machine as the server showed it at one moment."""
+    """The properties of a virtual machine at one point in time."""
 
     moid: str
     name: str
@@ -71,23 +72,23 @@ class Vm:
     power: str  # poweredOn, poweredOff, suspended
     template: bool
     connected: bool
-    readable: bool  # all of it can be read; otherwise its disks and obstacles are not known
-    guest: str  # windows server, windows, linux, other: decides what a quiesce can reach
+    readable: bool  # False: properties could not be read, so disks and obstacles are not known
+    guest: str  # windows server, windows, linux, other; determines which level a quiesced snapshot can reach
     tools: str  # running, not running, not installed
     disks: tuple[Disk, ...]
     consolidation_needed: bool
-    obstacles: tuple[str, ...]  # why no snapshot can be taken of it, in words; empty if it can
-    snapshot_directory: str = ""  # "[datastore] folder/" of its snapshot files, and of deltas and swap file by default
-    datastores: frozenset[str] = frozenset()  # managed object IDs of all that hold anything of it, ISO images included
-    images: frozenset[str] = frozenset()  # of those with an image in one of its drives, which is no file of the VM
-    snapshots: tuple[tuple[str, str], ...] = ()  # name and description of its VMware snapshots, whoever took them
-    connection: str = ""  # why it is not connected, as vSphere says it: disconnected, orphaned, inaccessible, invalid
-    lacking: str = ""  # the privilege without which the account may not read it
-    agent: bool = False  # vSphere's own (vCLS)
+    obstacles: tuple[str, ...]  # reasons for messages why no snapshot can be taken
+    snapshot_directory: str = ""  # "[datastore] folder/" of snapshot files, and by default of delta and swap files
+    datastores: frozenset[str] = frozenset()  # managed object IDs of all datastores it uses, including for ISO images
+    images: frozenset[str] = frozenset()  # the datastores that hold an image in one of its drives, not a file of the VM
+    snapshots: tuple[tuple[str, str], ...] = ()  # names and descriptions of all its VMware snapshots
+    connection: str = ""  # vSphere's state if not connected: disconnected, orphaned, inaccessible, invalid
+    lacking: str = ""  # the privilege that the account lacks to read it
+    agent: bool = False  # one of vSphere's own VMs (vCLS)
 
     @property
     def shown(self) -> str:
-        """What people know it by: its name where that can be read."""
+        """The name, or the managed object ID if the name cannot be read."""
         return self.name if self.name or self.readable else self.moid
 
     @property
@@ -96,7 +97,7 @@ class Vm:
 
     @property
     def known(self) -> bool:
-        """Whether what is said of it can be relied on."""
+        """Whether its properties are reliable."""
         return self.connected and self.readable
 
     @property
@@ -107,20 +108,20 @@ class Vm:
             what = "its configuration cannot be read"
         else:
             what = _DISCONNECTED.get(self.connection, "its host is not connected")
-        return f"{what}, so its state is not known; it can be excluded as {self.moid}"
+        return f"{what}, so its state is unknown; to exclude it, use {self.moid}"
 
 
 # API VirtualMachineConnectionState
 _DISCONNECTED = {
     "inaccessible": "its host cannot access its files (inaccessible)",
     "invalid": "its configuration is invalid",
-    "orphaned": "its host does not have it any more (orphaned)",
+    "orphaned": "it no longer exists on its host (orphaned)",
 }
 
 
 @understands
 def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
-    """All VMs with a file on the datastores (managed object IDs), by one bulk read that starts at the datastores."""
+    """List all VMs with a file on the datastores (managed object IDs), in one bulk read."""
     sources = inventory.objects_of(session, sdk.vim.Datastore, datastores)
     found = inventory.read_referenced(
         session, sources, "vm", sdk.vim.VirtualMachine, PATHS, "list the VMs of the datastores", patient=True
@@ -131,11 +132,12 @@ def list_vms(session: Session, datastores: Sequence[str]) -> list[Vm]:
 
 @understands
 def agents(session: Session, vms: Sequence[str]) -> frozenset[str]:
-    """Those of the VMs (managed object IDs) that are vSphere's own: its Cluster Services (vCLS) run in them. Only what
-    vSphere wrote into them counts, as anybody can give a VM such a name.
+    """Return the VMs (managed object IDs) in which vSphere runs its Cluster Services (vCLS).
+
+    They are recognised by their configuration, because any user can give a VM such a name.
     """
     machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
-    found = inventory.read(session, machines, ["config.extraConfig"], "tell vSphere's own VMs apart", patient=True)
+    found = inventory.read(session, machines, ["config.extraConfig"], "find vSphere's own VMs", patient=True)
     return frozenset(
         moid
         for moid, properties in found.items()
@@ -144,14 +146,14 @@ def agents(session: Session, vms: Sequence[str]) -> frozenset[str]:
 
 
 def in_order(vms: Iterable[Vm]) -> list[Vm]:
-    """Sorted by name."""
+    """Sort VMs by name."""
     return sorted(vms, key=lambda vm: (vm.shown, vm.moid))
 
 
 def vm_of(moid: str, properties: inventory.Properties) -> Vm:
-    """The VM with these properties, of PATHS or fewer."""
+    """Return the VM with these properties (all of PATHS, or some)."""
     devices = properties.get("config.hardware.device", ())
-    power = str(properties.get("runtime.powerState", "poweredOn"))  # what may not be read is taken for the worse case
+    power = str(properties.get("runtime.powerState", "poweredOn"))  # assume the worse case if not readable
     connection = str(properties.get("runtime.connectionState", "connected"))
     unread = properties.get(inventory.UNREAD, {})
     return Vm(
@@ -179,7 +181,7 @@ def vm_of(moid: str, properties: inventory.Properties) -> Vm:
 
 
 def _guest(properties: inventory.Properties) -> str:
-    """The kind of guest. The family is what Tools report; without it the configured guest ID tells Windows at least."""
+    """Return the kind of guest. VMware Tools report the family. Without it, the guest ID can identify Windows."""
     family = str(properties.get("guest.guestFamily") or "")
     guest_id = str(properties.get("config.guestId") or "")
     if family == "windowsGuest" or (not family and guest_id.startswith("win")):
@@ -194,12 +196,12 @@ def _tools(properties: inventory.Properties) -> str:
 
 
 def disks_of(devices: Iterable[Any]) -> tuple[Disk, ...]:
-    """The virtual disks among a VM's devices (config.hardware.device)."""
+    """Return the virtual disks among a VM's devices (config.hardware.device)."""
     return tuple(_disk(device) for device in devices if isinstance(device, sdk.vim.vm.device.VirtualDisk))
 
 
 def _images(devices: Iterable[Any]) -> Iterable[str]:
-    """The datastores with an image in one of the drives, or a file behind a port."""
+    """Yield the datastores that hold an image in a drive or a file of a port."""
     for device in devices:
         datastore = getattr(device.backing, "datastore", None)
         if datastore is not None and not isinstance(device, sdk.vim.vm.device.VirtualDisk):
@@ -224,19 +226,19 @@ def _label(device: Any) -> str:
 
 
 def datastore_of(file_name: str) -> str:
-    """The datastore's name in "[datastore] folder/file", "" where there is none; the name may itself hold brackets."""
+    """Return the datastore's name in "[datastore] folder/file", or "". The name itself may contain brackets."""
     match = _DATASTORE.match(file_name)
     return inventory.unescape(match.group(1)) if match else ""
 
 
 def path_of(file_name: str) -> str:
-    """The path within the datastore of "[datastore] folder/file"."""
+    """Return the path on the datastore in "[datastore] folder/file"."""
     match = _DATASTORE.match(file_name)
     return file_name[match.end() :] if match else file_name
 
 
 def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iterable[str]:
-    """Conditions under which vSphere refuses a snapshot (vSphere API: CreateSnapshot_Task; Broadcom KB 1025279)."""
+    """Yield the conditions that make vSphere refuse a snapshot (API CreateSnapshot_Task; Broadcom KB 1025279)."""
     device_types = sdk.vim.vm.device
     for device in devices:
         if isinstance(device, device_types.VirtualPCIPassthrough):
@@ -252,10 +254,10 @@ def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iter
     if str(properties.get("runtime.faultToleranceState", "notConfigured")) != "notConfigured":
         yield "fault tolerance is on"
     if properties.get("capability.snapshotOperationsSupported") is False:
-        yield "its host says that it takes no snapshots"
+        yield "its host does not support snapshots of it"
     depth = chain_depth(properties.get("snapshot.rootSnapshotList", ()))
     if depth >= MAX_CHAIN:
-        yield f"its chain holds {counted(depth, 'snapshot')} already and {MAX_CHAIN} is the most"
+        yield f"its snapshot chain is {depth} long; the maximum is {MAX_CHAIN}"
 
 
 def _snapshots(trees: Iterable[Any]) -> Iterator[tuple[str, str]]:
@@ -265,5 +267,5 @@ def _snapshots(trees: Iterable[Any]) -> Iterator[tuple[str, str]]:
 
 
 def chain_depth(trees: Iterable[Any]) -> int:
-    """The length of the longest chain of snapshots in a list of snapshot trees."""
+    """Return the length of the longest chain in a list of snapshot trees."""
     return max((1 + chain_depth(tree.childSnapshotList or ()) for tree in trees), default=0)

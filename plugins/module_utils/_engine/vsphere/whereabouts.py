@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the VM of a VMware snapshot is today, and whether it is still the one that was snapshotted."""
+"""Finds the VM that has a VMware snapshot, and checks whether it is the original VM or a restored copy."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .session import Session
 from .vm_snapshots import VmState, find_by_instance_uuid, states
 
 RESTORED = (
-    "the VM was registered anew since, or got another instance UUID, and is off, so it may be a restored one that has "
-    "to be reverted to it; "
-    "revert the VM to it and remove it then, or power the VM on if it was not restored"
+    "the VM is off and was registered again, or got another instance UUID, after the VMware snapshot was taken, so it "
+    "may be a restored VM that must be reverted to the VMware snapshot; "
+    "revert the VM to it and then remove it, or power the VM on if it was not restored"
 )
 
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """A VM (managed object ID) with what was read of it.
+    """A VM (managed object ID) and its state.
 
-    `restored`: it bears the VMware snapshot, is off, and was registered, or got its instance UUID, after that was
-    taken. It may have been registered from a copy of its files, such as a clone of the ZFS snapshot, and then it needs
-    the VMware snapshot.
+    `restored`: the VM has the VMware snapshot, is off, and was registered or got its instance UUID after the VMware
+    snapshot was taken. It may have been registered from a copy of its files, such as a clone of the ZFS snapshot. Then
+    it still needs the VMware snapshot.
     """
 
     vm_moid: str
@@ -32,11 +32,11 @@ class Whereabouts:
 
 
 def locate(session: Session, vm_moid: str, instance_uuid: str, name: str, state: VmState | None) -> Whereabouts | None:
-    """Find the VM that had this managed object ID and instance UUID, as far as the session sees it.
+    """Find the VM that had this managed object ID and instance UUID. Returns None if the session does not see it.
 
-    `state` is what bears that ID today, `name` the VMware snapshot's, which is unique: what bears it is the VM, or a
-    copy of it, also with another instance UUID. Of several (the original and a restored one) it is the running one that
-    bears the snapshot. Raises VSphereError.
+    `state` is the state of the VM that has this managed object ID now. `name` is the unique name of the VMware
+    snapshot; a VM that has this snapshot is the original or a copy, even if its instance UUID differs. If there are
+    several (the original and a restored VM), the result is the running one with the snapshot. Raises VSphereError.
     """
     if state is not None and (not instance_uuid or state.instance_uuid in ("", instance_uuid)):
         return Whereabouts(vm_moid, state)
@@ -47,7 +47,7 @@ def locate(session: Session, vm_moid: str, instance_uuid: str, name: str, state:
         found[vm_moid] = state
     if not found:
         return None
-    # One that cannot be read may bear it as well, and comes before one that may be restored: neither is touched.
+    # Prefer a VM that cannot be read, which may have the snapshot too, to a possibly restored one. Neither is changed.
     moid, now = max(
         found.items(), key=lambda one: (_runs_with(one[1], name), not one[1].seen, bool(one[1].named(name)))
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The zfs command: argv only, C locale, a time limit on every call, typed errors."""
+"""Runs the zfs command without a shell, in the C locale, with a time limit on every call and typed errors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..errors import DatasetNotFound, DependencyError, InputError, SnapshotExist
 from ..process import environment
 from ..text import printable
 
-READ_TIMEOUT = 60.0  # seconds; a listing that takes longer means a pool that hangs
-LONG_READ_TIMEOUT = 600.0  # the same where every snapshot is read: ten thousand on cold disks take their time
-_LOOK = 0.5  # seconds between two looks at whether a command has to hurry
-_HURRIED = 5.0  # seconds that a command gets that has to hurry
-_KILL_GRACE = 1.0  # seconds that a killed command may take to go: one that waits for a suspended pool never does
+READ_TIMEOUT = 60.0  # seconds; if a listing takes longer, the pool hangs
+LONG_READ_TIMEOUT = 600.0  # the same if every snapshot is read: ten thousand on cold disks take minutes
+_POLL = 0.5  # seconds between checks of `hurry`
+_HURRIED = 5.0  # seconds that a command may still take once `hurry` is true
+_KILL_GRACE = 1.0  # seconds to wait for a killed command; one that waits for a suspended pool never ends
 
 _MEANINGS = (
     (re.compile(r"dataset (does not exist|not found)|no such pool|could not find any snapshots"), DatasetNotFound),
@@ -33,32 +33,32 @@ def never() -> bool:
 
 
 class Zfs:
-    """Runs zfs. `binary` is looked up as every command is (process.environment); an absolute path pins it."""
+    """Runs zfs. `binary` is a name to find on the PATH of process.environment, or an absolute path."""
 
     def __init__(self, binary: str = "zfs") -> None:
         self.binary = binary
-        self.processes = 0  # how many were started: the tests count them
+        self.processes = 0  # number of processes started; used by tests
 
     def run(
         self, *arguments: str, timeout: float = READ_TIMEOUT, hurry: Callable[[], bool] = never, script: str = ""
     ) -> str:
-        """Run `zfs <arguments>` and return its standard output. Once `hurry()` is true it gets a few seconds more.
-        `script` is its standard input.
+        """Run `zfs <arguments>` with `script` as its standard input and return its standard output.
 
-        Raises DependencyError (no such command), InputError (more arguments than the system takes), ZfsTimeout
-        (`timeout` seconds passed, or it was killed: whether it took effect is not known), DatasetNotFound,
-        SnapshotExists or ZfsError with what zfs said.
+        Once `hurry()` returns true, the command is killed unless it ends within a few seconds. Raises DependencyError
+        (no such command), InputError (arguments exceed the system's limit), ZfsTimeout (killed, or not finished within
+        `timeout` seconds: it may or may not have taken effect), DatasetNotFound, SnapshotExists or ZfsError with the
+        message from zfs.
         """
         self.processes += 1
         try:
-            # AnsibleModule.run_command can neither hurry nor wait, and is not there on a schedule.
+            # AnsibleModule.run_command has no time limit and is not available in scheduled runs.
             process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 [self.binary, *arguments],
                 stdin=subprocess.PIPE if script else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment(),
-                start_new_session=True,  # a Ctrl-C at the terminal must not interrupt a snapshot half-way
+                start_new_session=True,  # Ctrl-C at the terminal must not interrupt a snapshot
             )
         except OSError as error:
             if error.errno == errno.E2BIG:
@@ -77,44 +77,44 @@ class Zfs:
             ) from error
         if process.returncode < 0:
             raise ZfsTimeout(
-                f"'zfs {arguments[0]}' was ended by signal {-process.returncode}",
-                "Find out who did it, in the kernel's log",
+                f"'zfs {arguments[0]}' was killed by signal {-process.returncode}",
+                "Check the kernel log for the cause",
             )
         if process.returncode:
             raise _error(arguments, output, complaint)
         return output
 
     def rows(self, *arguments: str, timeout: float = READ_TIMEOUT) -> list[list[str]]:
-        """The output of a `-H` listing as a list of rows of tab-separated fields.
+        """Return the output of a `-H` listing as rows of tab-separated fields.
 
-        Values that anybody can set (user properties, mountpoints) stand in it as they are: one with line breaks and
-        tabs looks like rows that zfs never meant, so that whoever asks for such values has to look for them.
+        zfs does not escape values that users can set (user properties, mountpoints). A value with line breaks and tabs
+        looks like additional rows. Callers that read such values must detect these rows.
         """
         return [line.split("\t") for line in lines(self.run(*arguments, timeout=timeout))]
 
 
 def lines(output: str) -> list[str]:
-    """The lines of zfs's output. Only a line feed ends one: a value may hold what else ends a line in Python."""
+    """Split zfs's output at line feeds only. Values may contain other characters that end a line for Python."""
     return output.removesuffix("\n").split("\n") if output else []
 
 
 def too_long(what: str) -> InputError:
-    """The command `zfs <what>` would need more arguments than the system takes."""
+    """Return the error for a command `zfs <what>` whose arguments exceed the system's limit."""
     return InputError(
-        f"'zfs {what}' would have to name more than this system takes in one command",
-        "Take fewer datasets at a time: exclude some, or snapshot parts of the tree one by one",
+        f"The arguments of 'zfs {what}' would exceed this system's limit for one command",
+        "Exclude datasets, or snapshot parts of the tree separately",
     )
 
 
 def _communicate(
     process: "subprocess.Popen[bytes]", timeout: float, hurry: Callable[[], bool], script: str
 ) -> tuple[str, str]:
-    """What the process says until its end. Raises TimeoutExpired with the time that it had.
+    """Wait for the process and return its output and error output. Raises TimeoutExpired with the time allowed.
 
-    It is read as bytes: Python makes line feeds of the carriage returns in a text.
+    The output is read as bytes, because Python converts carriage returns in text to line feeds.
     """
     begun = time.monotonic()
-    unsaid: bytes | None = script.encode() or None
+    unsent: bytes | None = script.encode() or None
     allowed = timeout
     while True:
         spent = time.monotonic() - begun
@@ -122,10 +122,10 @@ def _communicate(
             allowed = min(allowed, spent + _HURRIED)
             hurry = never
         try:
-            output, complaint = process.communicate(unsaid, timeout=max(0.0, min(allowed - spent, _LOOK)))
+            output, complaint = process.communicate(unsent, timeout=max(0.0, min(allowed - spent, _POLL)))
             return os.fsdecode(output), os.fsdecode(complaint)
         except subprocess.TimeoutExpired:
-            unsaid = None  # the first call goes on with it
+            unsent = None  # communicate() keeps the input of the first call
             if time.monotonic() - begun >= allowed:
                 raise subprocess.TimeoutExpired(process.args, round(allowed, 1)) from None
 
@@ -141,8 +141,8 @@ def _abandon(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _error(arguments: Sequence[str], output: str, complaint: str) -> ZfsError:
-    said = printable(complaint.strip() or "nothing", 600)
+    message = printable(complaint.strip() or "zfs printed no message", 600)
     kind = next((kind for pattern, kind in _MEANINGS if pattern.search(complaint)), ZfsError)
-    error = kind(f"'zfs {arguments[0]}' failed: {said}", "Mend what it names and try again")
+    error = kind(f"'zfs {arguments[0]}' failed: {message}", "Fix the cause and try again")
     error.output = output
     return error

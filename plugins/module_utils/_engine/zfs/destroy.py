@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Destroying ZFS snapshots by exact name: never what lies below them, never a clone, never one that was made anew.
+"""Destroys ZFS snapshots by exact name: never those of child datasets, never a clone, never a newer one of that name.
 
-Channel programs (zfs-program(8)) destroy many in one process and look, in the same step, whether each is the one that
-was meant.
+A channel program (zfs-program(8)) destroys many snapshots in one process. It verifies the identity of each snapshot
+and destroys it in the same transaction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from . import program
 from .command import Zfs
 
 _TIMEOUT = 600.0  # seconds for a hundred snapshots
-_PATIENCE = 50  # datasets, and snapshots of each, that are unmounted at a time: that takes a process per dataset
+_PATIENCE = 50  # datasets, and snapshots of each, that are unmounted at a time; each dataset needs a process
 _PROGRAM = """
 local result = {}
 for _, word in ipairs((...)["argv"]) do
@@ -35,23 +35,24 @@ end
 return result
 """
 _DONE = ("destroyed", "gone")
-_REASONS = {"another": "it is another snapshot of this name", "16": "it is in use", "17": "it has a clone"}
+_REASONS = {"another": "another snapshot has this name now", "16": "it is in use", "17": "it has a clone"}
 
 
 def destroy(zfs: Zfs, snapshots: Mapping[str, str]) -> dict[str, str]:
-    """Destroy `snapshots`: names (`dataset@name`) with their `createtxg`, which tells equal names apart.
+    """Destroy `snapshots`: names (`dataset@name`) with their `createtxg`, which distinguishes snapshots of equal names.
 
-    Returns those that are still there, each with the reason.
+    Returns the snapshots that still exist, each with the reason.
     """
     words = {name: f"{born} {name}" for name, born in snapshots.items()}
-    said = program.run(zfs, _PROGRAM, words, _TIMEOUT)
-    return _unmount_and_destroy(zfs, {name: code for name, code in said.items() if code not in _DONE})
+    codes = program.run(zfs, _PROGRAM, words, _TIMEOUT)
+    return _unmount_and_destroy(zfs, {name: code for name, code in codes.items() if code not in _DONE})
 
 
 def _unmount_and_destroy(zfs: Zfs, kept: Mapping[str, str]) -> dict[str, str]:
-    """A program cannot destroy what somebody has just read below .zfs/snapshot; the plain command unmounts it first.
+    """Destroy snapshots that are in use with `zfs destroy`, which unmounts them first.
 
-    The system unmounts them by itself soon; of what is in use on many datasets most is left to the next turn.
+    A snapshot is mounted after it was read through .zfs/snapshot, and a channel program cannot destroy it then. The
+    system unmounts it soon by itself. If snapshots of many datasets are in use, the next run destroys the rest.
     """
     reasons = {name: _REASONS.get(code, f"zfs refuses (error {code})") for name, code in kept.items()}
     in_use = _by_dataset(name for name, code in kept.items() if code == "16")

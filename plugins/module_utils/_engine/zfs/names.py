@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that ZFS accepts, checked before anything is asked of ZFS.
+"""Validates the names of datasets and snapshots before they are passed to zfs.
 
-The rules are those of OpenZFS's zcommon/zfs_namecheck.c: components of letters, digits and `-_.: `, a whole name of
-less than 256 characters. A name that begins with a dash is refused as well, so that it can never be read as an option.
+The rules are those of OpenZFS's zcommon/zfs_namecheck.c: components consist of letters, digits and `-_.: `; a full name
+has fewer than 256 characters. Names that begin with a dash are refused as well, because zfs would read them as options.
 """
 
 from __future__ import annotations
@@ -21,62 +21,62 @@ _POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.: -]*\Z")
 
 
 def check_dataset(name: str) -> str:
-    """Return `name` if it can be a dataset's name (`pool/a/b`); raise InputError otherwise."""
+    """Return `name` if it is a valid dataset name (`pool/a/b`). Raises InputError otherwise."""
     components = name.split("/")
     problem = ""
     if not _POOL.match(components[0]):
-        problem = "its pool must begin with a letter and hold only letters, digits and '_-.: '"
+        problem = "the pool name must begin with a letter and contain only letters, digits and '_-.: '"
     elif "" in components:
         problem = "it has an empty component ('//' or a slash at the end)"
     elif any(component.startswith("-") for component in components):
         problem = "a component begins with a dash"
     elif any(component in (".", "..") for component in components):
-        problem = "'.' and '..' are no components"
+        problem = "'.' and '..' are not allowed as components"
     elif not all(_COMPONENT.match(component) for component in components):
-        problem = "only letters, digits and '_-.: ' may stand between its slashes"
+        problem = "only letters, digits and '_-.: ' are allowed between the slashes"
     elif len(name) > MAX_NAME:
-        problem = f"it has {len(name)} characters and ZFS takes {MAX_NAME}"
+        problem = f"it has {len(name)} characters; the maximum is {MAX_NAME}"
     if problem:
         raise InputError(
-            f"'{printable(name, 80)}' cannot be a dataset's name: {problem}",
-            "Give it as ZFS lists it, e.g. tank/vmware",
+            f"'{printable(name, 80)}' is not a valid dataset name: {problem}",
+            "Give the name as 'zfs list' shows it, for example tank/vmware",
         )
     return name
 
 
 def check_snapshot(dataset: str, name: str) -> str:
-    """Return `dataset@name` if `name` can be a snapshot's name (the part behind the @); raise InputError otherwise."""
+    """Return `dataset@name` if `name` is valid after the @ of a snapshot. Raises InputError otherwise."""
     problem = ""
     if not name:
         problem = "it is empty"
     elif name.startswith("-"):
         problem = "it begins with a dash"
     elif not _COMPONENT.match(name):
-        problem = "only letters, digits and '_-.: ' may stand in it"
+        problem = "only letters, digits and '_-.: ' are allowed"
     elif len(dataset) + 1 + len(name) > MAX_NAME:
-        problem = f"with its dataset it has {len(dataset) + 1 + len(name)} characters and ZFS takes {MAX_NAME}"
+        problem = f"with the dataset it has {len(dataset) + 1 + len(name)} characters; the maximum is {MAX_NAME}"
     if problem:
-        raise InputError(f"'{printable(name, 80)}' cannot be a snapshot's name: {problem}", "Choose another name")
+        raise InputError(f"'{printable(name, 80)}' is not a valid snapshot name: {problem}", "Choose another name")
     return f"{dataset}@{name}"
 
 
 def upwards(dataset: str) -> Iterator[str]:
-    """The dataset and each one above it, up to its pool."""
+    """Yield the dataset and each of its parents, up to the pool."""
     while dataset:
         yield dataset
         dataset = dataset.rpartition("/")[0]
 
 
 def dataset_of(snapshot: str) -> str:
-    """The dataset of a snapshot (`dataset@name`)."""
+    """Return the dataset of a snapshot (`dataset@name`)."""
     return snapshot.partition("@")[0]
 
 
 def pool_of(name: str) -> str:
-    """The pool of a dataset or snapshot."""
+    """Return the pool of a dataset or snapshot."""
     return name.split("@")[0].split("/")[0]
 
 
 def is_within(dataset: str, ancestor: str) -> bool:
-    """Whether `dataset` is `ancestor` or lies below it, by components: tank/vm10 is not within tank/vm1."""
+    """Return whether `dataset` is `ancestor` or below it. Whole components count: tank/vm10 is not within tank/vm1."""
     return dataset == ancestor or dataset.startswith(ancestor + "/")

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Setting user properties on the ZFS snapshots of one owner, in a fixed order, and on nobody else's.
+"""Sets user properties, in a fixed order, on ZFS snapshots of one owner only.
 
-A channel program sets them (`zfs set` waits for the disks after each snapshot) and checks each snapshot in the same
-step: its owner property, which has to be its own, and its `createtxg`. One that was renamed, or destroyed and made
-anew, stays as it is.
+A channel program sets them, because `zfs set` waits for the disks after each snapshot. In the same transaction, the
+program checks each snapshot's owner property, which must be set on the snapshot itself, and its `createtxg`. A snapshot
+that was renamed, or destroyed and created again, is not changed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from . import arguments, program
 from .command import Zfs
 from .names import pool_of
 
-_MOST_BYTES = 2**20  # of a program's arguments: Lua has 10 MB of memory, and keeps what it did when that is not enough
+_MOST_BYTES = 2**20  # of arguments per program: it has 10 MB of memory, and a program that runs out does half its work
 _PROGRAM = """
 local words, result = (...)["argv"], {}
 local at = 3
 while at <= #words do
     local name, born, last = words[at], words[at + 1], at + 2 + 2 * tonumber(words[at + 2])
-    local said = "gone"
+    local outcome = "gone"
     if result[name] ~= nil and result[name] ~= "set" then
-        said = result[name] -- a part of it failed before: what comes after must not be set
+        outcome = result[name] -- an earlier part failed, so later properties must not be set
     elseif zfs.exists(name) then
         local owner, source = zfs.get_prop(name, words[1])
         if owner == words[2] and source == name
@@ -36,10 +36,10 @@ while at <= #words do
             for key = at + 3, last, 2 do
                 if error == 0 then error = zfs.sync.set_prop(name, words[key], words[key + 1]) end
             end
-            said = error == 0 and "set" or tostring(error)
+            outcome = error == 0 and "set" or tostring(error)
         end
     end
-    result[name] = said
+    result[name] = outcome
     at = last + 1
 end
 return result
@@ -50,7 +50,7 @@ _MEANINGS = {"set": "", "gone": GONE}
 
 @dataclass(frozen=True)
 class Assignment:
-    """`properties` to set on one snapshot, in this order. `createtxg` tells equal names apart, "" where not known."""
+    """`properties` to set on one snapshot, in this order. `createtxg` identifies the snapshot; "" if unknown."""
 
     snapshot: str
     createtxg: str
@@ -58,37 +58,37 @@ class Assignment:
 
 
 def assign(zfs: Zfs, key: str, owner: str, assignments: Sequence[Assignment], timeout: float) -> dict[str, str]:
-    """Set the properties on those snapshots whose own user property `key` is `owner`; all of one pool.
+    """Set the properties on the snapshots whose own user property `key` is `owner`. All must be in one pool.
 
-    Returns for each snapshot "" once all are set, GONE, or why they are not: then the first ones may be set. Whatever
-    is not done within `timeout` seconds is not begun.
+    Returns for each snapshot "" if all its properties are set, GONE, or the reason for the failure. After a failure
+    the first properties may be set. No new program starts after `timeout` seconds.
     """
     end = time.monotonic() + timeout
-    said: dict[str, str] = {}
+    failures: dict[str, str] = {}
     failure = ""
     for batch in _batches(assignments):
-        begun = [piece for piece in batch if said.get(piece.snapshot, "") == ""]
+        begun = [piece for piece in batch if failures.get(piece.snapshot, "") == ""]
         if begun and not failure:
             words = [key, owner, *(word for piece in begun for word in _words(piece))]
             try:
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise ZfsTimeout(f"not all of them were set within {timeout:g} seconds")
+                    raise ZfsTimeout(f"not all properties were set within {timeout:g} seconds")
                 answer = program.call(zfs, pool_of(begun[0].snapshot), _PROGRAM, words, left)
-                said.update({piece.snapshot: _meaning(answer.get(piece.snapshot)) for piece in begun})
+                failures.update({piece.snapshot: _meaning(answer.get(piece.snapshot)) for piece in begun})
             except QuiesceError as error:
                 failure = error.problem
         if failure:
-            said.update({piece.snapshot: failure for piece in begun})
-    return said
+            failures.update({piece.snapshot: failure for piece in begun})
+    return failures
 
 
 def _meaning(code: object) -> str:
-    return _MEANINGS.get(str(code), f"zfs refuses (error {code})" if code else "zfs did not report what it did")
+    return _MEANINGS.get(str(code), f"zfs refuses (error {code})" if code else "zfs did not report a result")
 
 
 def _batches(assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
-    """The assignments in as few programs as their number and size allow; a large one in several, in its order."""
+    """Group the assignments into as few programs as the limits allow. A large assignment is split, in its order."""
     room = min(_MOST_BYTES, arguments.limit() // 2)
     batch: list[Assignment] = []
     taken = 0

@@ -118,7 +118,7 @@ def run_module(python: str, runtime: str, tmp_path: Path) -> dict[str, object]:
 def test_a_module_moves_to_the_python_that_has_the_libraries(tmp_path: Path) -> None:
     """It gets as far as the server, where nobody answers: so pyVmomi was there."""
     said = run_module(bare_python(tmp_path / "bare"), sys.executable, tmp_path)["msg"]
-    assert "127.0.0.2:1 cannot be reached" in str(said)
+    assert "127.0.0.2:1 could not be reached" in str(said)
 
 
 @pytest.mark.parametrize("runtime", ["none", "bare as well"])

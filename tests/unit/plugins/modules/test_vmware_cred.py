@@ -21,7 +21,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import printable
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Endpoint
@@ -236,7 +237,7 @@ def test_removing_from_nothing_creates_nothing(host: Host) -> None:
     assert not host.paths.state_dir.exists()
 
 
-@pytest.mark.parametrize("refusal", [REFUSED, CertificateUntrusted("The certificate of x cannot be verified")])
+@pytest.mark.parametrize("refusal", [REFUSED, CertificateUntrusted("The certificate of x could not be verified")])
 def test_nothing_is_stored_when_the_login_fails(host: Host, refusal: QuiesceError) -> None:
     host.refusal = refusal
     assert host.refuses(**CREATE) == str(refusal)
@@ -260,24 +261,27 @@ def test_verify_login_false_mends_while_the_server_is_down(host: Host) -> None:
     ("options", "sentence"),
     [
         ({**CREATE, "filesystem": "tank/none"}, "The dataset 'tank/none' does not exist"),
-        ({**CREATE, "filesystem": "-rf"}, "cannot be a dataset's name"),
+        ({**CREATE, "filesystem": "-rf"}, "is not a valid dataset name"),
         ({**CREATE, "filesystem": "tank/volume"}, "'tank/volume' is a volume; set filesystem to the file system"),
-        ({**CREATE, "hostname": "https://vcenter"}, "is no host name"),
-        ({**CREATE, "hostname": "10.0.0.300"}, "is no host name and no IP address"),
-        ({**CREATE, "hostname": "192.168.1"}, "is no host name and no IP address"),
-        ({**CREATE, "hostname": "a" * 64 + ".lab"}, "is no host name and no IP address"),
-        ({**CREATE, "hostname": "a." * 127 + "lab"}, "is no host name and no IP address"),
-        ({**CREATE, "hostname": "0.0.0.0"}, "is no host name and no IP address"),
-        ({**CREATE, "hostname": "ff02::1"}, "is no host name and no IP address"),
-        ({**CREATE, "port": 0}, "The port 0 does not exist"),
+        ({**CREATE, "hostname": "https://vcenter"}, "is not a host name"),
+        ({**CREATE, "hostname": "10.0.0.300"}, "is not a host name or IP address"),
+        ({**CREATE, "hostname": "192.168.1"}, "is not a host name or IP address"),
+        ({**CREATE, "hostname": "a" * 64 + ".lab"}, "is not a host name or IP address"),
+        ({**CREATE, "hostname": "a." * 127 + "lab"}, "is not a host name or IP address"),
+        ({**CREATE, "hostname": "0.0.0.0"}, "is not a host name or IP address"),
+        ({**CREATE, "hostname": "ff02::1"}, "is not a host name or IP address"),
+        ({**CREATE, "port": 0}, "The port 0 is invalid"),
         ({**CREATE, "username": "  "}, "The username is empty"),
         ({**CREATE, "password": CANARY + "\n"}, "The password contains a line break"),
         ({**CREATE, "password": "\x00" + CANARY}, "The password contains a line break or another control character"),
         ({**CREATE, "datastores": ["ds1", ""]}, "datastores has an empty entry"),
-        ({**CREATE, "ca_path": "ca.pem"}, "is not absolute"),
-        ({**CREATE, "ca_path": "/no/such.pem", "verify_login": False}, "cannot be used as certificate authorities"),
+        ({**CREATE, "ca_path": "ca.pem"}, "is not an absolute path"),
+        (
+            {**CREATE, "ca_path": "/no/such.pem", "verify_login": False},
+            "does not contain usable certificate authorities",
+        ),
         ({**CREATE, "thumbprint": "AB"}, "is not a SHA-256 thumbprint"),
-        ({**CREATE, "connect_timeout": 0}, "connect_timeout is 0; give a number of seconds above zero"),
+        ({**CREATE, "connect_timeout": 0}, "connect_timeout is 0; set it to more than zero seconds"),
         (VCENTER, "A new credential needs a password"),
         (
             {"password": CANARY, "filesystem": "tank/vmware"},
@@ -317,7 +321,7 @@ def test_authorities_that_the_units_would_not_see_are_refused(
 def test_a_rename_onto_another_credential_is_refused(host: Host) -> None:
     host.cred(**CREATE)
     host.cred(**{**CREATE, "filesystem": "tank/vms"})
-    assert "The credential 1 is already the one of" in host.refuses(id=2, filesystem="tank/vmware")
+    assert "The credential 1 already exists for" in host.refuses(id=2, filesystem="tank/vmware")
 
 
 def test_giving_the_password_again_mends_a_lost_key(host: Host) -> None:

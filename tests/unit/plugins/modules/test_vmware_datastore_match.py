@@ -112,9 +112,9 @@ def test_every_datastore_comes_back_with_its_verdict(lab: Lab) -> None:
     }
     assert result["datastores"][2]["reason"] == (
         "the server 203.0.113.6 is not an address of this storage host: "
-        "give it as an alias if it is one (NAT, virtual address)"
+        "add it to aliases if it is one (NAT, virtual address)"
     )
-    assert result["datastores"][3]["reason"] == "it is not an NFS datastore but of the type VMFS"
+    assert result["datastores"][3]["reason"] == "it is not an NFS datastore; its type is VMFS"
     assert result["datasets"] == {
         "tank/other": [{"moid": "datastore-2", "name": "ds1", "datacenter": "DC1", "relation": "subdirectory"}],
         "tank/vmware": [{"moid": "datastore-1", "name": "ds1", "datacenter": "DC0", "relation": "root"}],
@@ -186,7 +186,7 @@ def test_the_filesystem_finds_what_is_stored(lab: Lab, stored: Credential) -> No
             "The alias '10.0.2.0/24' is neither a host name nor an IP address; "
             "set each alias to one host name or one IP address.",
         ),
-        ({**INLINE, "call_timeout": 0}, "call_timeout is 0; give a number of seconds above zero."),
+        ({**INLINE, "call_timeout": 0}, "call_timeout is 0; set it to more than zero seconds."),
     ],
 )
 def test_bad_input_gets_one_sentence(lab: Lab, options: dict[str, Any], message: str) -> None:

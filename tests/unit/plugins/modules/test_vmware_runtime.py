@@ -15,7 +15,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime
     PythonEnvironment,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_runtime
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args

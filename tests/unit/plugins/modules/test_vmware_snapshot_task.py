@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal_entries as journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import (
     SnapshotTask,
@@ -188,12 +188,12 @@ NAN, INF = float("nan"), float("inf")
     ("options", "said"),
     [
         ({"naming_schema": "auto-%Y-%m-%d_%H-%M%z"}, "remove %z"),
-        ({"naming_schema": "vm/%Y-%m-%d_%H-%M"}, "only letters, digits and '_-.: ' may stand in it"),
+        ({"naming_schema": "vm/%Y-%m-%d_%H-%M"}, "only letters, digits and '_-.: ' are allowed"),
         ({"naming_schema": "%%-%s"}, "only letters, digits"),
         ({"naming_schema": "ä-%s"}, "only letters, digits"),
         ({"naming_schema": ""}, "lacks %Y"),
         # with tank/a it would fit, with tank/a/b it does not
-        ({"naming_schema": "x" * (255 - len("tank/a@1769817909")) + "%s", "recursive": True}, "ZFS takes 255"),
+        ({"naming_schema": "x" * (255 - len("tank/a@1769817909")) + "%s", "recursive": True}, "the maximum is 255"),
         ({"lifetime_value": 0}, "lifetime_value is 0; set lifetime_value to at least 1"),
         ({"lifetime_value": 10**15}, "lifetime_value is 1000000000000000; set lifetime_value to at most"),
         ({"schedule": {"end": "1439"}}, "use HH:MM in quotes"),
@@ -203,7 +203,7 @@ NAN, INF = float("nan"), float("inf")
         ({"exclude": ["tank/a/b"]}, "(recursive is false)"),
         ({"exclude_vms": ["db", ""]}, "exclude_vms has an empty entry"),
         ({"aliases": ["nfs.lab:/tank"]}, "is neither a host name nor an IP address"),
-        ({"vm_timeout": 0}, "vm_timeout is 0; give a number of seconds above zero"),
+        ({"vm_timeout": 0}, "vm_timeout is 0; set it to more than zero seconds"),
         ({"vm_timeout": NAN}, "vm_timeout is nan"),
         ({"max_hold": INF}, "max_hold is inf"),
         ({"vm_timeout": 900.5}, "longer than max_hold"),
@@ -239,4 +239,4 @@ def test_an_excluded_dataset_that_is_not_there_is_warned_of(host: Host) -> None:
     wanted = {**BASE, "recursive": True, "exclude": ["tank/a/b", "tank/a/scartch"]}
     for check in (True, False):
         warned = json.dumps(host.task(check, **wanted)["warnings"])  # with those of calls before, in older releases
-        assert "exclude has 'tank/a/scartch', which is no dataset here; correct it or remove it." in warned
+        assert "exclude names the dataset 'tank/a/scartch', which does not exist; correct or remove it." in warned

@@ -35,7 +35,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapsho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import identity
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import StorageHostView
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import printable, table

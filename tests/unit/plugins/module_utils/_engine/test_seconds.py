@@ -21,13 +21,13 @@ def test_what_can_be_waited(value: float) -> None:
 @pytest.mark.parametrize("value", [-1.0, 604801.0, 1e300, float("inf"), float("-inf"), float("nan")])
 @pytest.mark.parametrize("zero", [False, True])
 def test_what_cannot_be_waited(value: float, zero: bool) -> None:
-    with pytest.raises(InputError, match=f"lock_timeout is {value:g}; give a number of seconds".replace("+", r"\+")):
+    with pytest.raises(InputError, match=f"lock_timeout is {value:g}; set it to ".replace("+", r"\+")):
         check_seconds("lock_timeout", value, zero)
 
 
 def test_zero_is_a_time_only_where_nothing_is_waited_for() -> None:
     check_seconds("lock_timeout", 0, zero=True)
-    with pytest.raises(InputError, match="call_timeout is 0; give a number of seconds above zero"):
+    with pytest.raises(InputError, match="call_timeout is 0; set it to more than zero seconds"):
         check_seconds("call_timeout", 0)
 
 

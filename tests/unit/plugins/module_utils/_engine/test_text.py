@@ -67,7 +67,7 @@ def test_numbers_take_their_nouns() -> None:
 
 
 def test_an_error_is_one_sentence() -> None:
-    assert str(QuiesceError("It is broken", "Mend it")) == "It is broken; mend it."
+    assert str(QuiesceError("It is broken", "Fix it")) == "It is broken; fix it."
     assert str(QuiesceError("It is broken")) == "It is broken."
 
 

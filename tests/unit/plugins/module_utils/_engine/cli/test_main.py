@@ -20,7 +20,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli imp
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import output
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import ALIVE
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal_entries as journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.retire import RECEIVED
 
 Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)

@@ -139,24 +139,25 @@ RESOLVED = {"nas9": addresses("10.1.1.9", "10.1.1.10"), "gone": frozenset[Addres
         (
             "10.1.1.1",
             "the server 10.1.1.1 is not an address of this storage host: "
-            "give it as an alias if it is one (NAT, virtual address)",
+            "add it to aliases if it is one (NAT, virtual address)",
         ),
-        ("127.0.0.1", "the server 127.0.0.1 is each ESXi host itself, not this storage host"),
-        ("::1", "the server ::1 is each ESXi host itself, not this storage host"),
-        ("localhost", "the server localhost is each ESXi host itself, not this storage host"),
+        ("127.0.0.1", "the server 127.0.0.1 is the ESXi host itself, not this storage host"),
+        ("::1", "the server ::1 is the ESXi host itself, not this storage host"),
+        ("localhost", "the server localhost is the ESXi host itself, not this storage host"),
         (
             "nas9",
             "the server nas9 resolves to 10.1.1.10, 10.1.1.9, not to an address of this storage host: "
-            "give nas9 as an alias if it is one of its names",
+            "add nas9 to aliases if it is a name of this storage host",
         ),
         (
             "gone",
-            "the server gone does not resolve on this storage host: give gone as an alias if it is one of its names",
+            "the server gone does not resolve on this storage host: "
+            "add gone to aliases if it is a name of this storage host",
         ),
         (
             "slow",
             "the server slow was not resolved in time: check the name servers of this storage host, "
-            "or give slow as an alias if it is one of its names",
+            "or add slow to aliases if it is a name of this storage host",
         ),
     ],
 )
@@ -181,7 +182,7 @@ def test_one_of_several_servers_is_enough_and_the_others_are_reported() -> None:
     assert match.datasets[:1] == ("tank/vmware",)
     assert match.warnings == (
         "it has several servers, and the server 10.1.1.1 is not an address of this storage host: "
-        "give it as an alias if it is one (NAT, virtual address)",
+        "add it to aliases if it is one (NAT, virtual address)",
     )
 
 
@@ -197,13 +198,13 @@ def test_several_foreign_servers_are_all_named() -> None:
 
 @pytest.mark.parametrize(("type", "shown"), [("VMFS", "VMFS"), ("vsan", "vsan"), ("CIFS", "CIFS"), ("", "unknown")])
 def test_only_nfs_datastores_match(type: str, shown: str) -> None:
-    assert verdict(datastore(type=type)).reason == f"it is not an NFS datastore but of the type {shown}"
+    assert verdict(datastore(type=type)).reason == f"it is not an NFS datastore; its type is {shown}"
 
 
 def test_a_mount_of_which_vsphere_says_nothing() -> None:
     bare = replace(datastore(), remote_hosts=())
-    assert verdict(bare).reason == "vSphere does not say which server and path it mounts"
-    assert verdict(datastore(path="")).reason == "vSphere does not say which server and path it mounts"
+    assert verdict(bare).reason == "vSphere does not show which server and path it mounts"
+    assert verdict(datastore(path="")).reason == "vSphere does not show which server and path it mounts"
 
 
 # --- the path
@@ -252,21 +253,21 @@ def test_a_mount_of_which_vsphere_says_nothing() -> None:
             "bind",
             "linux",
             ("tank/vmware",),
-            "/export/linux lies on a bind mount of the directory linux of tank/vmware",
+            "/export/linux is on a bind mount of the directory linux of tank/vmware",
         ),
         (
             "/export/linux/a",
             "bind",
             "linux/a",
             ("tank/vmware",),
-            "/export/linux/a lies on a bind mount of the directory linux/a of tank/vmware",
+            "/export/linux/a is on a bind mount of the directory linux/a of tank/vmware",
         ),
         (
             "/srv/nfs4/vm",
             "bind",
             "",
             ("tank/vmware", "tank/vmware/nested"),
-            "/srv/nfs4/vm lies on a bind mount of tank/vmware",
+            "/srv/nfs4/vm is on a bind mount of tank/vmware",
         ),
         (
             "/vm",
@@ -300,9 +301,9 @@ def test_where_a_path_leads(path: str, relation: str, within: str, datasets: tup
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("/foo", "no mounted dataset contains /foo: there is no such directory on this storage host"),
-        ("/home", "no mounted dataset contains /home: it lies on the ext4 file system mounted at /"),
-        ("/", "no mounted dataset contains /: it lies on the ext4 file system mounted at /"),
+        ("/foo", "no mounted dataset contains /foo: the directory does not exist on this storage host"),
+        ("/home", "no mounted dataset contains /home: it is on the ext4 file system mounted at /"),
+        ("/", "no mounted dataset contains /: it is on the ext4 file system mounted at /"),
         (
             "/tank/usb/vm",
             "no mounted dataset contains /tank/usb/vm: it lies on the xfs file system mounted at /tank/usb",
@@ -310,7 +311,7 @@ def test_where_a_path_leads(path: str, relation: str, within: str, datasets: tup
         (
             "/tank/vmware/.zfs/snapshot/daily",
             "no mounted dataset contains /tank/vmware/.zfs/snapshot/daily: "
-            "it lies in the ZFS snapshot tank/vmware@daily, which never changes",
+            "it is in the ZFS snapshot tank/vmware@daily, which cannot change",
         ),
     ],
 )
@@ -324,7 +325,7 @@ def test_another_file_system_whose_source_is_called_like_a_dataset_is_no_dataset
     match = verdict(datastore(path="/tank/vmware"), [dataset("tank", None)], view(mounts=shared))
     assert (
         match.reason
-        == "no mounted dataset contains /tank/vmware: it lies on the tmpfs file system mounted at /tank/vmware"
+        == "no mounted dataset contains /tank/vmware: it is on the tmpfs file system mounted at /tank/vmware"
     )
     assert verdict(datastore(path="/tank"), [dataset("tank", None)], view(mounts=shared)).datasets == ()
 
@@ -340,7 +341,7 @@ def test_a_prefix_ends_at_a_slash() -> None:
 def test_a_dataset_that_was_not_looked_at_is_named() -> None:
     match = verdict(datastore(path="/tank/other"), [dataset("tank/vmware")])
     assert match.reason == (
-        "no mounted dataset contains /tank/other: it lies on tank/other, which is not among the datasets looked at"
+        "no mounted dataset contains /tank/other: it is on tank/other, which is not one of the given datasets"
     )
 
 
@@ -370,8 +371,8 @@ def test_an_unmounted_dataset_leaves_its_files_on_the_parent() -> None:
     match = verdict(datastore(path="/tank/vmware/win"), datasets, view(mounts=mounts))
     assert (match.datasets, match.relation, match.path) == (("tank",), "subdirectory", "vmware/win")
     assert match.warnings == (
-        "the dataset tank/vmware is not mounted, so the files lie on tank: "
-        "if that is not meant, mount it with 'zfs mount tank/vmware'",
+        "the dataset tank/vmware is not mounted, so the files are on tank: "
+        "if this is not intended, mount it with 'zfs mount tank/vmware'",
     )
 
 
@@ -417,7 +418,7 @@ def test_on_a_root_pool_what_does_not_exist_is_on_no_dataset() -> None:
     datasets = [dataset("rpool/ROOT", "/")]
     assert verdict(datastore(path="/srv/vm"), datasets, seen).path == "srv/vm"
     assert verdict(datastore(path="/foo"), datasets, seen).reason == (
-        "no mounted dataset contains /foo: there is no such directory on this storage host"
+        "no mounted dataset contains /foo: the directory does not exist on this storage host"
     )
 
 
@@ -428,7 +429,7 @@ def test_a_version_4_path_begins_at_the_root_of_the_exports() -> None:
     seen = view(pseudo_roots=("/srv/nfs4",))
     match = verdict(datastore(path="/vm/win", type="NFS41"), seen=seen)
     assert (match.datasets, match.relation, match.path) == (("tank/vmware",), "bind", "win")
-    assert match.reason == "/srv/nfs4/vm/win lies on a bind mount of the directory win of tank/vmware"
+    assert match.reason == "/srv/nfs4/vm/win is on a bind mount of the directory win of tank/vmware"
 
 
 def test_a_version_3_path_does_not() -> None:
@@ -555,15 +556,15 @@ def test_an_alias_that_was_not_resolved_may_have_been_any_address() -> None:
         assert match.possible_datasets == ("tank/vmware", "tank/vmware/nested")
         assert match.unresolved == (
             "the alias vip was not resolved in time: check the name servers of this storage host, "
-            "or give its address as an alias too"
+            "or add its address to aliases as well"
         )
     assert not verdict(datastore("localhost"), seen=seen).unresolved
     assert not verdict(datastore(path="/home"), seen=seen).unresolved
 
 
 LATE = (
-    "where /tank/vmware leads was not found out in time: "
-    "see which file system on this storage host does not answer there"
+    "the location of /tank/vmware could not be determined in time: "
+    "check which file system of this storage host does not respond there"
 )
 
 

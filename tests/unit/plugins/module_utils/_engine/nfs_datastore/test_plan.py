@@ -235,7 +235,7 @@ def test_the_scope_is_one_datacenter() -> None:
     assert names(Scope(hosts=("ESX1.", "esx1"))) == ["esx1"]
     assert select([A], Scope(), True, "esx1") == [A]
     for scope, sentence in (
-        (Scope(), "it is not said which hosts are meant"),
+        (Scope(), "no hosts were selected"),
         (Scope(cluster="C0"), "in several datacenters"),
         (Scope(hosts=()), "is empty"),
         (Scope(hosts=("esx1",), datacenter="DC1"), "has no host 'esx1'"),

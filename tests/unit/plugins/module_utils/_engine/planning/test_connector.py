@@ -28,7 +28,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs.run import preview
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.faults import translate
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Endpoint, Session

@@ -13,10 +13,11 @@ from typing import Any, Iterator
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.earlier_runs import EarlierRuns
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.result import Recovery
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import release
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import identity
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
     ABSENT,
     CREATED,
     INTENDED,
@@ -218,7 +219,7 @@ def test_recovery_lists_what_is_not_consolidated(stage: Stage) -> None:
     stage.run("one")
     for dry in (True, False):
         done = recover.recover(stage.engine, dry=dry)
-        assert [one["vm"] for one in done.left] == ["web"] and "need consolidation" in done.left[0]["reason"]
+        assert [one.vm for one in done.left] == ["web"] and "need consolidation" in done.left[0].reason
         assert done.removed == done.watched == []
     stage.servers[0].clear_rules()
     done = recover.recover(stage.engine)
@@ -233,14 +234,14 @@ def test_delta_files_are_not_forgotten_while_the_vm_is_out_of_sight(stage: Stage
     server: Any = stage.servers[0]
     machine = web(stage)
     server.unregister("web")
-    assert [one["vm"] for one in recover.recover(stage.engine).watched] == ["web"]
+    assert [one.vm for one in recover.recover(stage.engine).watched] == ["web"]
     server.register_again("web")
     assert web(stage) is machine and machine.consolidation_needed
     dry = recover.recover(stage.engine, dry=True)
-    assert [one["vm"] for one in dry.left] == ["web"] and "need consolidation" in dry.left[0]["reason"]
+    assert [one.vm for one in dry.left] == ["web"] and "need consolidation" in dry.left[0].reason
     with stage.engine.locks.recovery(1.0):  # somebody else's: this run leaves it to that
         assert "need consolidation since" in vms(stage, "two")["web"][1]
-    assert [one["vm"] for one in recover.recover(stage.engine).left] == ["web"]
+    assert [one.vm for one in recover.recover(stage.engine).left] == ["web"]
     stage.servers[0].clear_rules()
     assert recover.recover(stage.engine).left == [] and stage.engine.journal.open_entries() == []
     assert not machine.consolidation_needed
@@ -307,7 +308,7 @@ def test_what_a_recovery_saw_before_its_removal_outlives_it(
 
 def test_what_needs_no_consolidation_any_more_is_over(stage: Stage) -> None:
     enter(stage.engine, web(stage), stage.servers[0], UNCONSOLIDATED)
-    assert recover.recover(stage.engine) == recover.Recovery()
+    assert recover.recover(stage.engine) == Recovery()
     assert consolidations(stage) == 0 and stage.engine.journal.open_entries() == []
 
 

@@ -15,7 +15,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("lock_timeout", -1.0, "lock_timeout is -1; give a number of seconds from zero on"),
+        ("lock_timeout", -1.0, "lock_timeout is -1; set it to zero or more seconds"),
         ("lock_timeout", float("inf"), "lock_timeout is inf"),
         ("lock_timeout", float("nan"), "lock_timeout is nan"),
         ("aliases", ("nfs.example.com:/tank",), "is neither a host name nor an IP address"),

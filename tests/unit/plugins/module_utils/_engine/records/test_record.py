@@ -172,7 +172,7 @@ def test_what_stands_behind_the_last_part_is_not_read() -> None:
 
 
 def test_what_is_not_sealed_is_crash() -> None:
-    assert_crash(made().first(), "its record was not finished")
+    assert_crash(made().first(), "its record is not complete")
     assert_crash(made().first(plain=True), "taken without VMware (vmware_sync is false)")
     assert not complete(made().first())
 
@@ -183,7 +183,7 @@ def test_a_record_of_which_only_a_part_is_written_is_crash(vms: list[dict[str, A
     seal = made(vms=vms).seal()
     for count in range(len(seal)):
         properties = {**made().first(), **dict(seal[:count])}
-        assert_crash(properties, "its record was not finished")
+        assert_crash(properties, "its record is not complete")
         assert not complete(properties)
     assert complete({**made().first(), **dict(seal)})
 

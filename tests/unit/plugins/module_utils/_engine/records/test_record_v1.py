@@ -129,7 +129,7 @@ def test_a_snapshot_that_came_after_the_hold_is_crash(held_until: str) -> None:
 def test_without_held_until_it_is_not_of_release_1_0_0() -> None:
     values = made()
     del values[PREFIX + "held_until"]
-    assert_crash(read(values), "its record was not finished")
+    assert_crash(read(values), "its record is not complete")
     assert not complete(values)
 
 

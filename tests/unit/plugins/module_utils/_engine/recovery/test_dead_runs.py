@@ -16,12 +16,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import dead_runs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.dead_runs import Ended
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
     ENDED,
     QUIESCING,
     RELEASING,
     Entry,
-    Journal,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import Assignment
@@ -134,7 +134,7 @@ def test_what_cannot_be_set_is_reported_and_tried_again(world: World) -> None:
     done = world.end()
     assert done.sealed == [] and len(done.problems) == 2
     assert done.problems[0] == (
-        "The record of tank/a@s is finished but could not be written, so it reads as crash: 'zfs program' did not end "
+        "The record of tank/a@s is complete but could not be written, so its level is crash: 'zfs program' did not end "
         "within 60 seconds; the next recovery tries again."
     )
     assert world.state("one") == RELEASING, "it is closed only once nothing is left of it"
@@ -160,7 +160,7 @@ def test_a_suspended_pool_is_waited_for_once_and_keeps_no_other_waiting(
     monkeypatch.setattr(world.zfs, "run", suspended)
     done = world.end()
     assert asked == ["tank", "tank2"] and done.sealed == ["tank2/a@s"]
-    assert ["did not end within" in done.problems[0], "the pool tank did not answer" in done.problems[1]] == [
+    assert ["did not end within" in done.problems[0], "the pool tank did not respond" in done.problems[1]] == [
         True,
         True,
     ]

@@ -17,10 +17,13 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import PermissionDenied, RunFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import orphans, recover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.leftovers import Leftover
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.result import Recovery
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import release
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import identity
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry, Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_snapshots import Search
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import TREE, Expected, Scenario, nfs, vm
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import Stage
@@ -81,7 +84,7 @@ class World(Stage):
         self.there[copied.config.name] = copied
         self.snapshot(copied.config.name)
 
-    def recover(self, **options: Any) -> recover.Recovery:
+    def recover(self, **options: Any) -> Recovery:
         return recover.recover(self.engine, **options)
 
     def ours(self) -> list[str]:
@@ -96,8 +99,8 @@ class World(Stage):
         ]
 
 
-def names(items: list[dict[str, Any]]) -> list[str]:
-    return sorted(item["vm"] for item in items)
+def names(items: list[Leftover]) -> list[str]:
+    return sorted(item.vm for item in items)
 
 
 @pytest.fixture
@@ -126,8 +129,8 @@ def test_a_scan_leaves_what_a_clone_of_this_host_may_need(world: World, maker: s
     for dry in (True, False):
         done = world.recover(scan=True, dry=dry)
         assert done.removed == [] and names(done.left) == ["web"] and world.ours() == ["web"]
-        assert "a run on a clone of this host may be under way" in done.left[0]["reason"]
-    with pytest.raises(RunFailed, match="1 VMware snapshot may still be there"):
+        assert "an active run on a clone of this host" in done.left[0].reason
+    with pytest.raises(RunFailed, match="1 VMware snapshot may still exist"):
         done.require_clean()
 
 
@@ -135,7 +138,7 @@ def test_a_scan_ignores_what_another_host_made(world: World) -> None:
     text = f"[vmware-zfs host=0d0d0d0d0d0d run={RUN} machine=0e0e0e0e0e0e snapshot=tank/a@b]"
     world.vcenter.inventory.add_snapshot(world.there["web"], NAME, text, False)
     done = world.recover(scan=True)
-    assert done == recover.Recovery() and world.ours() == ["web"]
+    assert done == Recovery() and world.ours() == ["web"]
 
 
 def test_a_scan_removes_what_this_host_made_also_without_a_database(world: World) -> None:
@@ -163,7 +166,7 @@ def test_a_run_that_may_live_on_the_machine_this_one_was_copied_from_is_left(
     for options in ({}, {"dry": True}, {"scan": True}):
         done = world.recover(**options)
         assert done.removed == [] and {"db", "web"} <= set(names(done.left)) and world.ours() == ["app", "db", "web"]
-        assert "the run may still be alive there" in done.left[0]["reason"]
+        assert "the run may still be alive there" in done.left[0].reason
     assert recover.before_run(world.engine, "tank").removed == [] and world.ours() == ["app", "db", "web"]
     code, said = world.said(capsys, "status")
     assert code == 1 and len(said) == 2 and all("the run may still be alive there" in line for line in said)
@@ -182,13 +185,13 @@ def test_a_restored_vm_is_left_with_what_it_has_to_be_reverted_to(
     world.register_again("web", power)
     for dry in (True, False):
         done = world.recover(dry=dry)
-        assert names(done.left) == ["web"] and "revert the VM to it" in done.left[0]["reason"], done
+        assert names(done.left) == ["web"] and "revert the VM to it" in done.left[0].reason, done
         assert names(done.removed) == ["db"]
     assert world.ours() == ["web"] and names(recover.before_run(world.engine, "tank").left) == ["web"]
     code, (said,) = world.said(capsys, "status")
     assert code == 1 and said.startswith("left: ") and "revert the VM to it" in said
     world.there["web"].snapshots.clear()  # reverted and removed by hand
-    assert world.recover() == recover.Recovery() and world.engine.journal.open_entries() == []
+    assert world.recover() == Recovery() and world.engine.journal.open_entries() == []
 
 
 def test_a_vm_that_was_registered_anew_and_runs_is_released(world: World) -> None:
@@ -239,7 +242,7 @@ def test_a_vm_whose_instance_uuid_changed_is_known_by_its_vmware_snapshot(world:
     world.vcenter.vm("web", power="off")
     for dry in (True, False):
         done = world.recover(dry=dry)
-        assert names(done.left) == ["web"] and "revert the VM to it" in done.left[0]["reason"]
+        assert names(done.left) == ["web"] and "revert the VM to it" in done.left[0].reason
         assert done.removed == done.watched == [] and world.ours() == ["web"]
     world.vcenter.vm("web", power="on")
     assert names(world.recover().removed) == ["web"] and world.ours() == []
@@ -264,7 +267,7 @@ def test_a_restored_one_on_another_vcenter_is_left_alone(world: World) -> None:
     for dry in (True, False):
         done = world.recover(scan=True, dry=dry)
         assert done.removed == [] and names(done.left) == ["web"] and world.ours() == ["web"]
-        assert "revert the VM to it" in done.left[0]["reason"]
+        assert "revert the VM to it" in done.left[0].reason
 
 
 # ---- One answer
@@ -274,7 +277,7 @@ def test_what_is_watched_is_neither_left_nor_over(world: World, capsys: pytest.C
     world.die("web", snapshot=False)
     world.vcenter.unregister("web")
     told = [world.said(capsys, "status")]
-    assert told[0][0] == 1 and "no recovery has looked for it yet" in told[0][1][0]
+    assert told[0][0] == 1 and "no recovery has checked for it yet" in told[0][1][0]
     done = world.recover()
     assert names(done.watched) == ["web"] and done.left == done.removed == []
     again = world.recover(dry=True)
@@ -284,7 +287,7 @@ def test_what_is_watched_is_neither_left_nor_over(world: World, capsys: pytest.C
         f"watched: VMware snapshot '{NAME}' of the VM 'web' on {world.vcenter.host}:{world.vcenter.port} (run {RUN}): "
     )
     assert told[0] == told[1] and told[0][0] == 0
-    assert told[0][1] == [sentence + done.watched[0]["reason"]]
+    assert told[0][1] == [sentence + done.watched[0].reason]
 
 
 def test_what_is_watched_is_left_while_nobody_can_look(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,7 +319,7 @@ def test_what_a_dry_recovery_cannot_see_is_left(world: World) -> None:
     world.die("web", snapshot=False)
     world.vcenter.vm("web", properties={"runtime.connectionState": "disconnected"})
     done = world.recover(dry=True)
-    assert names(done.left) == ["web"] and "not connected to vCenter" in done.left[0]["reason"]
+    assert names(done.left) == ["web"] and "not connected to vCenter" in done.left[0].reason
 
 
 # ---- One sick object
@@ -335,7 +338,7 @@ def test_a_scan_goes_on_beside_a_vm_that_may_not_be_read(world: World, monkeypat
     done = world.recover(scan=True)
     assert names(done.removed) == ["web"] and world.ours() == []
     (problem,) = done.problems
-    assert problem.startswith(f"No stored account may read the snapshots of 1 VM on {world.vcenter.host}")
+    assert problem.startswith(f"No stored account can read the snapshots of 1 VM on {world.vcenter.host}")
     assert "('app')" in problem
 
 

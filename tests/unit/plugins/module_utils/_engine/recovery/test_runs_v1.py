@@ -16,12 +16,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import runs_v1
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.runs_v1 import LOST, SNAPSHOTTING
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
     ENDED,
     QUIESCING,
     RELEASING,
     Entry,
-    Journal,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import pool_of
@@ -35,7 +35,7 @@ VMS = [
     {"name": "bad", "moid": "vm-3", "level": "crash", "reason": "it failed"},
 ]
 RELEASED = "the VMs may have been released before"
-SWITCHED_ON = "nobody saw whether it was powered on meanwhile"
+SWITCHED_ON = "did not check whether the VM was powered on in the meantime"
 
 
 class World:
@@ -183,7 +183,7 @@ def test_the_vms_wait_for_a_suspended_pool_once(world: World, monkeypatch: pytes
     monkeypatch.setattr(runs_v1.snapshots, "existing", suspended)
     lowered, problems = world.settle()
     assert lowered == [] and len(asked) == 2 and "tank2/a@s" in asked
-    assert ["did not end within" in problems[0], "the pool tank did not answer" in problems[1]] == [True, True]
+    assert ["did not end within" in problems[0], "the pool tank did not respond" in problems[1]] == [True, True]
     assert {run.id for run in world.journal.runs((LOST,))} >= {"one", "two"}, "they are looked at again"
 
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_lowered_is_reported_and_tried_again(world: World) -> Non
     lowered, problems = world.settle()
     assert lowered == [] and world.state() == LOST
     assert problems == [
-        "The record of tank/a@s was not checked: the record could not be lowered, first of tank/b@s: 'zfs program' "
-        "failed: Memory limit exhausted."
+        "The record of tank/a@s was not checked: the record could not be changed, for example on tank/b@s: "
+        "'zfs program' failed: Memory limit exhausted."
     ]
     assert world.settle() == ([A, B], []) and world.state() == RELEASING

@@ -21,7 +21,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recover
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Entry
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_snapshots import VmState
 
 SEEN, UNREAD = VmState("poweredOn", False, ()), VmState("poweredOn", False, (), seen=False)

@@ -86,7 +86,7 @@ def test_what_is_excluded_and_is_not_there_is_warned_of(tmp_path: Path, wave_siz
     }
     scenario = Scenario("typo", ((nfs(vm("app"), vm("web")),),), Expected(), request=asked)
     said = [
-        f"exclude has '{TREE}/scartch', which is no dataset here; correct it or remove it.",
+        f"exclude names the dataset '{TREE}/scartch', which does not exist; correct or remove it.",
         f"exclude_vms has 'scartch-*', which matches no VM on {TREE}; correct it or remove it.",
     ]
     with Stage(scenario, start, connect, tmp_path) as stage:
@@ -152,13 +152,13 @@ def test_a_half_received_dataset_is_left_out_with_a_warning(tmp_path: Path, wave
     assert outcome.result["zfs_snapshots"] == [f"{name}@one" for name in _CHILDREN if name != half]
     for result in (shown, outcome.result):
         (warning,) = result["warnings"]
-        assert warning.startswith(f"The dataset {half} is left out, because a 'zfs receive' into it")
+        assert warning.startswith(f"The dataset {half} is left out because a 'zfs receive' into it")
         assert result["problems"] == []
 
 
 def test_a_half_received_root_is_refused_before_a_vm_is_held(tmp_path: Path) -> None:
     with Stage(replace(PLAIN, receiving=(TREE,)), start, connect, tmp_path) as stage:
-        with pytest.raises(ZfsError, match="a 'zfs receive' into it has not come to its end"):
+        with pytest.raises(ZfsError, match="a 'zfs receive' into it is not complete"):
             stage.run()
         assert stage.servers[0].snapshots() == {"web": []} and not stage.order.count(Moment(CREATE))
 

@@ -74,7 +74,7 @@ def test_the_name_of_the_time_zone_is_as_good_as_the_names_of_a_whole_year(
 
 def test_a_zone_whose_name_is_good_in_one_half_of_the_year(zone: Callable[[str], None]) -> None:
     zone("AAA3<+02>2,M3.5.0,M10.5.0")
-    with pytest.raises(InputError, match=r"'in[+]02-[0-9]+' cannot be a snapshot's name"):
+    with pytest.raises(InputError, match=r"'in[+]02-[0-9]+' is not a valid snapshot name"):
         check_schema("in%Z-%s")
 
 
@@ -98,7 +98,7 @@ def test_a_zone_whose_name_is_good_in_one_half_of_the_year(zone: Callable[[str],
 )
 def test_a_name_that_zfs_refuses_is_refused_before_it_is_stored(schema: str) -> None:
     with pytest.raises(
-        InputError, match=r"produces names that ZFS does not accept: .* cannot be a snapshot's name"
+        InputError, match=r"produces names that ZFS does not accept: .* is not a valid snapshot name"
     ) as caught:
         check_schema(schema)
     assert "; use only letters, digits" in str(caught.value) and str(caught.value).isprintable()
@@ -113,7 +113,7 @@ def test_the_longest_name_of_the_year_has_to_fit() -> None:
     """September is longer than May, and a task that is stored in May has to work then, too."""
     longest = len("tank@September-2026-01-01_00-00")
     check_schema("%B-%Y-%m-%d_%H-%M" + "x" * (255 - longest), "tank")
-    with pytest.raises(InputError, match="it has 256 characters and ZFS takes 255"):
+    with pytest.raises(InputError, match="it has 256 characters; the maximum is 255"):
         check_schema("%B-%Y-%m-%d_%H-%M" + "x" * (256 - longest), "tank")
 
 

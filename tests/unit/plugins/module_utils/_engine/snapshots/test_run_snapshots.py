@@ -110,11 +110,11 @@ def test_those_of_the_run_are_destroyed_and_no_other() -> None:
     one.find(zfs, 7.0)
     zfs.add(B, RUN.first())  # made anew since
     one.destroy(zfs, 7.0)
-    assert list(zfs.snapshots) == [B] and one.left == {B: "it is another snapshot of this name"}
+    assert list(zfs.snapshots) == [B] and one.left == {B: "another snapshot has this name now"}
     assert one.exists and one.level() == "crash"
-    assert "the ZFS snapshot tank/b@s, which is still there because it is another" in one.what_happened("x").replace(
-        "The policy does not allow ", ""
-    )
+    assert "the ZFS snapshot tank/b@s, which is still there because another snapshot has" in one.what_happened(
+        "x"
+    ).replace("The policy does not allow ", "")
 
 
 def test_what_was_destroyed_again_is_nothing() -> None:

@@ -114,7 +114,7 @@ def test_a_key_open_to_others_is_refused(cipher: Cipher) -> None:
     ciphertext = cipher.encrypt(CANARY, "x")
     cipher.key_file.chmod(0o644)
     for attempt in (lambda: cipher.decrypt(ciphertext, "x"), lambda: cipher.encrypt(CANARY, "x")):
-        with pytest.raises(RegistryError, match=r"open to other users \(mode 0644\); run 'chmod 0600"):
+        with pytest.raises(RegistryError, match=r"accessible to other users \(mode 0644\); run 'chmod 0600"):
             attempt()
 
 

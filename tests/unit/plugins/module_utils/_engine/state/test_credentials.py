@@ -91,7 +91,7 @@ def test_a_password_stays_readable_when_its_settings_change(
 
 def test_one_credential_per_server_user_and_dataset(credentials: Credentials) -> None:
     first = credentials.insert(VCENTER, CANARY)
-    with pytest.raises(InputError, match="The credential 1 is already the one of administrator@vsphere"):
+    with pytest.raises(InputError, match="The credential 1 already exists for administrator@vsphere"):
         credentials.insert(VCENTER, CANARY)
     others = [
         credentials.insert(dataclasses.replace(VCENTER, **change), CANARY)
@@ -99,7 +99,7 @@ def test_one_credential_per_server_user_and_dataset(credentials: Credentials) ->
     ]
     for other in others:
         assert credentials.find(other) == other
-        with pytest.raises(InputError, match="The credential 1 is already"):
+        with pytest.raises(InputError, match="The credential 1 already exists"):
             credentials.update(dataclasses.replace(VCENTER, id=other.id))
     assert credentials.list_all() == [first, *others]
     assert credentials.find(dataclasses.replace(VCENTER, username="c")) is None
@@ -146,7 +146,7 @@ def test_a_password_is_not_read_through_a_row_that_was_tampered_with(
     with sqlite3.connect(paths.database) as connection:
         assert connection.execute(tampering).rowcount == 1
     connection.close()
-    with pytest.raises(RegistryError, match="give the credential its password again"):
+    with pytest.raises(RegistryError, match="set the credential's password again"):
         credentials.password(credentials.get(1))
     mended = credentials.update(credentials.get(1), CANARY)
     assert credentials.password(mended) == CANARY
@@ -218,19 +218,19 @@ def test_empty_values_clear() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("hostname", "", "'' is no host name and no IP address"),
-        ("hostname", "https://vc.example.com", "is no host name"),
-        ("hostname", "vc.example.com:8443", "a port goes into port"),
-        ("hostname", "-vc", "is no host name"),
-        ("hostname", "vc\n", "is no host name"),
-        ("hostname", "a..b", "is no host name"),
-        ("port", 0, "The port 0 does not exist"),
-        ("port", 65536, "The port 65536 does not exist"),
+        ("hostname", "", "'' is not a host name or IP address"),
+        ("hostname", "https://vc.example.com", "is not a host name"),
+        ("hostname", "vc.example.com:8443", "use the option port for a port"),
+        ("hostname", "-vc", "is not a host name"),
+        ("hostname", "vc\n", "is not a host name"),
+        ("hostname", "a..b", "is not a host name"),
+        ("port", 0, "The port 0 is invalid"),
+        ("port", 65536, "The port 65536 is invalid"),
         ("username", "", "The username is empty"),
-        ("username", "a\nb", "holds control characters"),
-        ("filesystem", "-r", "cannot be a dataset's name"),
-        ("filesystem", "tank@snap", "cannot be a dataset's name"),
-        ("ca_path", "ca.pem", "is not absolute"),
+        ("username", "a\nb", "contains control characters"),
+        ("filesystem", "-r", "is not a valid dataset name"),
+        ("filesystem", "tank@snap", "is not a valid dataset name"),
+        ("ca_path", "ca.pem", "is not an absolute path"),
         ("thumbprint", "AB:CD", "is not a SHA-256 thumbprint"),
         ("thumbprint", "AB" * 20, "is not a SHA-256 thumbprint"),
     ],

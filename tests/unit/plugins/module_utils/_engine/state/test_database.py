@@ -90,7 +90,7 @@ def test_a_database_open_to_others_is_refused(paths: Paths, granted: int, read_o
     paths.database.chmod(granted)
     with pytest.raises(RegistryError) as caught:
         Database.open(paths, read_only)
-    assert f"open to other users (mode {granted:04o}); run 'chmod 0600 {paths.database}'" in str(caught.value)
+    assert f"accessible to other users (mode {granted:04o}); run 'chmod 0600 {paths.database}'" in str(caught.value)
 
 
 def test_a_folder_in_which_others_write_is_refused(paths: Paths) -> None:
@@ -187,7 +187,7 @@ def test_a_block_that_raises_changes_nothing(paths: Paths) -> None:
 
 
 def test_a_locked_database_says_so(paths: Paths) -> None:
-    refused = pytest.raises(RegistryError, match="is locked by another process; try again when it has ended")
+    refused = pytest.raises(RegistryError, match="is locked by another process; try again after it has ended")
     with Database.open(paths) as first, Database.open(paths, busy_timeout=0) as second:
         with first.transaction(), refused:
             add(second, "b")
@@ -216,7 +216,7 @@ def test_a_full_disk_says_so_and_changes_nothing(paths: Paths) -> None:
         add(opened, "a")
         pages = opened.rows("PRAGMA page_count")[0][0]
         opened.rows(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(RegistryError, match="no room on its file system; free some; nothing was changed"):
+        with pytest.raises(RegistryError, match="its file system is full; free some space; nothing was changed"):
             add(opened, "b" * 100_000)
         assert hosts(opened) == ["a"]
         opened.rows(f"PRAGMA max_page_count = {pages * 100}")

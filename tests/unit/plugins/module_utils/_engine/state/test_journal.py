@@ -14,11 +14,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state i
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import run_id_at
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
     ENDED,
     RELEASING,
     Entry,
-    Journal,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import Assignment
 

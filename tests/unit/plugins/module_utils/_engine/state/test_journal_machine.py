@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
     ABSENT,
     CREATED,
     ENDED,
@@ -28,7 +29,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.j
     REMOVING,
     UNCONSOLIDATED,
     Entry,
-    Journal,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import Assignment
 from hypothesis import HealthCheck, settings

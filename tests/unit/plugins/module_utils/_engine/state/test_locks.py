@@ -48,7 +48,7 @@ def test_the_same_and_nested_datasets_wait_and_are_told_for_whom(tmp_path: Path,
     with holder(tmp_path, "run-1", "tank/vm") as process:
         with pytest.raises(LockTimeout) as caught, locks.run("run-2", dataset, 0.1):
             pass
-        assert f"The run run-1 (process {process.pid}) holds tank/vm since 20" in str(caught.value)
+        assert f"The run run-1 (process {process.pid}) has locked tank/vm since 20" in str(caught.value)
         assert locks.is_alive("run-1") and not locks.is_alive("run-2")
         (one,) = locks.holders()
         assert datetime.fromisoformat(one.since).tzinfo, "an hour comes twice when clocks go back"
@@ -132,7 +132,7 @@ def test_a_full_file_system_is_one_sentence_and_lets_everything_go(
             raise AssertionError("nobody would know of it")
         assert str(caught.value) == (
             f"The lock file {tmp_path}/runs/one cannot be written: No space left on device; "
-            "make room on its file system, or name another lock folder."
+            "free space on its file system, or set another lock folder."
         )
     assert not locks.is_alive("one")
     with locks.run("two", "tank/vm", 0):
@@ -147,7 +147,7 @@ def test_a_file_system_that_knows_no_locks_is_one_sentence(tmp_path: Path, monke
 
     monkeypatch.setattr(locks.fcntl, "flock", flock)
     for attempt in (lambda: Locks(tmp_path).run("r", "tank", 0), lambda: Locks(tmp_path).recovery(timeout=0)):
-        with pytest.raises(RegistryError, match="cannot be locked: No locks available; name a lock folder"), attempt():
+        with pytest.raises(RegistryError, match="cannot be locked: No locks available; set a lock folder"), attempt():
             raise AssertionError("it is not locked")
     assert len(os.listdir("/proc/self/fd")) == opened
 

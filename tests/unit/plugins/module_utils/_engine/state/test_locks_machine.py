@@ -75,7 +75,9 @@ class LockMachine(RuleBasedStateMachine):
             return
         assert said, f"{dataset} was given away twice"
         if dataset:
-            assert any(f"The run {rival.run} (process {rival.process.pid}) holds" in said for rival in rivals), said
+            assert any(f"The run {rival.run} (process {rival.process.pid}) has locked" in said for rival in rivals), (
+                said
+            )
         holder.process.join()
         self.dead.append(holder.run)
 

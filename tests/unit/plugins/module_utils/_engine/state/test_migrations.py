@@ -13,10 +13,10 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import schema
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.creation import Creation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
     UNCONSOLIDATED,
     Entry,
-    Journal,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import Assignment
 

@@ -109,7 +109,7 @@ def test_a_password_that_cannot_be_read_is_not_lost_for_good(paths: Paths) -> No
     before = paths.key_file.read_bytes()
     for attempt in (rotation.plan, rotation.rotate):
         with pytest.raises(
-            RegistryError, match=r"password of credential 2 \(root on elsewhere.*; give vmware_cred its"
+            RegistryError, match=r"password of credential 2 \(root on elsewhere.*; set the password again"
         ):
             attempt(paths, 0)
     assert paths.key_file.read_bytes() == before and len(keys(paths)) == 1

@@ -54,7 +54,7 @@ def test_keys_are_never_given_twice(tmp_path: Path) -> None:
 def test_a_twin_is_refused(tasks: SnapshotTasks) -> None:
     first = tasks.insert(SnapshotTask("").merged(NIGHTLY))
     other = tasks.insert(SnapshotTask("").merged({**NIGHTLY, "naming_schema": "other-%s"}))
-    with pytest.raises(InputError, match=f"The snapshot task {first.id} snapshots tank/vmware as auto-"):
+    with pytest.raises(InputError, match=f"The snapshot task {first.id} already snapshots tank/vmware as auto-"):
         tasks.insert(SnapshotTask("").merged(NIGHTLY))
     with pytest.raises(InputError, match="already"):
         tasks.update(other.merged({"naming_schema": first.naming_schema}))
@@ -67,8 +67,8 @@ def test_a_twin_is_refused(tasks: SnapshotTasks) -> None:
     ("option", "value", "said"),
     [
         ("naming_schema", "auto-%Y", "lacks %m %d %H %M"),
-        ("naming_schema", "auto/%s", "cannot be a snapshot's name"),
-        ("naming_schema", "x" * 240 + "-%s", "ZFS takes 255"),
+        ("naming_schema", "auto/%s", "is not a valid snapshot name"),
+        ("naming_schema", "x" * 240 + "-%s", "the maximum is 255"),
         ("lifetime_value", 0, "lifetime_value is 0"),
         ("lifetime_value", 10**12, "lifetime_value is 1000000000000; set lifetime_value to at most"),
         ("lifetime_unit", "FORTNIGHT", "FORTNIGHT"),
@@ -78,7 +78,7 @@ def test_a_twin_is_refused(tasks: SnapshotTasks) -> None:
         ("schedule", {"end": "1439"}, "use HH:MM in quotes"),
         ("schedule", {"dom": "31", "month": "2"}, "never runs"),
         ("jitter", 3601, "jitter is 3601 s"),
-        ("dataset", "-tank", "cannot be a dataset's name"),
+        ("dataset", "-tank", "is not a valid dataset name"),
     ],
 )
 def test_bad_settings_are_refused(option: str, value: object, said: str) -> None:

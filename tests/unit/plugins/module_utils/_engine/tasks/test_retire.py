@@ -97,7 +97,7 @@ def test_what_zfs_does_not_destroy_is_kept_with_its_reason() -> None:
     zfs.add(NAMES[0], sealed("0"))  # made anew since it was looked at
     done = retire.retire(zfs, [TASK], found, False)
     assert done["destroyed"] == []
-    assert {"name": NAMES[0], "reason": "it is another snapshot of this name"} in done["kept"]
+    assert {"name": NAMES[0], "reason": "another snapshot has this name now"} in done["kept"]
 
 
 def test_what_is_received_excluded_or_below_a_task_that_is_not_recursive_stays() -> None:

@@ -193,7 +193,7 @@ def test_what_the_first_try_has_taken_is_not_taken_again(engine: Engine, zfs: St
     task = store(engine)
     make_due(engine, task)
     taken = take_old(zfs, task, "first", 1)
-    assert turn(engine, task, scheduled=True)["skipped"] == f"{taken} was taken already"
+    assert turn(engine, task, scheduled=True)["skipped"] == f"{taken} was already taken"
 
 
 # ---- What is tried again
@@ -350,7 +350,7 @@ def test_a_clock_that_jumps_by_more_than_the_lifetime_costs_nothing_at_once(
     monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
     assert cli.main(["run", str(task.id)]) == 0
     assert set(before) < set(zfs.snapshots)
-    assert "so this turn destroys nothing; check the clock of this host" in capsys.readouterr().out
+    assert "so nothing is destroyed this time; check the clock of this host" in capsys.readouterr().out
     assert set(turn(engine, task)["retired"]["destroyed"]) == set(before)
 
 

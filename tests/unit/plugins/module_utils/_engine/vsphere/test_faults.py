@@ -31,7 +31,7 @@ def message(key: str, *arguments: Any) -> Any:
 
 
 def of_quiescing(made: Any) -> bool:
-    error = translate(made, "vc", "carry out the task")
+    error = translate(made, "vc", "complete the task")
     assert isinstance(error, VSphereFault)
     return is_of_quiescing(error)
 

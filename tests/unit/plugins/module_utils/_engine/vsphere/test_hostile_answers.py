@@ -62,11 +62,11 @@ def test_every_reader_says_so(answer: Any) -> None:
         try:
             read()
         except ConnectionFailed as error:
-            assert "no vSphere answer" in str(error) and str(error).isprintable()
+            assert "did not return a valid vSphere response" in str(error) and str(error).isprintable()
 
 
 def test_a_tree_without_end_is_no_answer() -> None:
-    with pytest.raises(ConnectionFailed, match=r"vcenter\.lab answered something that is no vSphere answer"):
+    with pytest.raises(ConnectionFailed, match=r"vcenter\.lab did not return a valid vSphere response"):
         understands(lambda session: vms.chain_depth([deep(5000)]))(Odd(None))
 
 
@@ -103,7 +103,9 @@ def test_pages_are_read_to_the_last() -> None:
 @pytest.mark.parametrize("pages", [([1, 2], [1, 2]), ([1], [1]), ([1, 2], [2], [3])])
 def test_pages_that_bring_nothing_new_are_no_answer(pages: tuple[list[int], ...]) -> None:
     session = Pages(*pages, *([1] for _unused in range(1000)))
-    with pytest.raises(ConnectionFailed, match="no vSphere answer to 'list the VMs': its pages have no end"):
+    with pytest.raises(
+        ConnectionFailed, match="did not return a valid vSphere response to 'list the VMs': the pages do not end"
+    ):
         listed(session)
     assert session.calls <= 2
 
@@ -111,7 +113,7 @@ def test_pages_that_bring_nothing_new_are_no_answer(pages: tuple[list[int], ...]
 def test_more_objects_than_any_server_has_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "MOST", 5)
     session = Pages(*([number] for number in range(1000)))
-    with pytest.raises(ConnectionFailed, match="its pages have no end"):
+    with pytest.raises(ConnectionFailed, match="the pages do not end"):
         listed(session)
     assert session.calls == 6
 

@@ -18,7 +18,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
     ("error", "told"),
     [
         (ModuleNotFoundError("No module named 'pyVmomi'"), "is missing on this host; install pyVmomi 8.0.3 or later"),
-        (Exception("Python 3.10 or newer is required"), "cannot be used: Python 3.10 or newer is required; install"),
+        (Exception("Python 3.10 or newer is required"), "is not usable: Python 3.10 or newer is required; install"),
     ],
 )
 def test_why_it_cannot_be_used(error: Exception, told: str, monkeypatch: pytest.MonkeyPatch) -> None:

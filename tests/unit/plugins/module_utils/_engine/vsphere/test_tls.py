@@ -182,5 +182,5 @@ def test_other_thumbprints_are_refused(text: str) -> None:
 def test_authorities_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("")
     for path in (tmp_path / "none.pem", tmp_path / "empty.pem"):
-        with pytest.raises(InputError, match="cannot be used as certificate authorities"):
+        with pytest.raises(InputError, match="does not contain usable certificate authorities"):
             tls.make_context("vcenter.lab", True, str(path), None, 1.0)

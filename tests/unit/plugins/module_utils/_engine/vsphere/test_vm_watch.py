@@ -298,7 +298,7 @@ def test_what_is_no_answer_of_vsphere_is_reported_as_such() -> None:
                 return type("Update", (), {"truncated": False, "version": "1", "filterSet": [7]})()
             return found
 
-    with pytest.raises(ConnectionFailed, match="no vSphere answer"):
+    with pytest.raises(ConnectionFailed, match="did not return a valid vSphere response"):
         watch(Odd([], [])).states()
 
 

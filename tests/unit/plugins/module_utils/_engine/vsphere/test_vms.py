@@ -144,7 +144,7 @@ def chain(length: int) -> list[Any]:
 def test_states_that_forbid_snapshots() -> None:
     assert vm(runtime__faultToleranceState="running").obstacles == ("fault tolerance is on",)
     assert vm(capability__snapshotOperationsSupported=False).obstacles != ()
-    assert "holds 32 snapshots already" in vm(snapshot__rootSnapshotList=chain(32)).obstacles[0]
+    assert "its snapshot chain is 32 long; the maximum is 32" in vm(snapshot__rootSnapshotList=chain(32)).obstacles[0]
     assert vm(snapshot__rootSnapshotList=[*chain(31), *chain(31)]).obstacles == ()
 
 

@@ -59,7 +59,7 @@ def test_what_zfs_says_becomes_a_typed_sentence(fake: Zfs, said: str, kind: type
     with pytest.raises(ZfsError) as caught:
         fake.run("list", "tank")
     assert caught.value.__class__ is kind and caught.value.output == "part\n"
-    assert str(caught.value).startswith("'zfs list' failed: " + (said or "nothing"))
+    assert str(caught.value).startswith("'zfs list' failed: " + (said or "zfs printed no message"))
 
 
 def test_a_missing_command_is_a_dependency(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_command_that_hangs_is_given_up(fake: Zfs) -> None:
 def test_a_command_that_hangs_gets_a_few_seconds_more_once_it_has_to_hurry(
     fake: Zfs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_LOOK", 0.05)
+    monkeypatch.setattr(command, "_POLL", 0.05)
     monkeypatch.setattr(command, "_HURRIED", 0.3)
     do(fake, "exec sleep 60")
     looks = iter((False, False, True))
@@ -90,7 +90,7 @@ def test_a_command_that_hangs_gets_a_few_seconds_more_once_it_has_to_hurry(
 
 def test_a_command_that_is_killed_may_have_taken_effect(fake: Zfs) -> None:
     do(fake, "kill -9 $$")
-    with pytest.raises(ZfsTimeout, match="was ended by signal 9"):
+    with pytest.raises(ZfsTimeout, match="was killed by signal 9"):
         fake.run("snapshot")
 
 

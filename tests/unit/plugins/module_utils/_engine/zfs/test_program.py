@@ -37,7 +37,9 @@ def test_one_program_is_one_command() -> None:
 
 @pytest.mark.parametrize("answer", [{"x": 1}, {"return": None}, {"return": "x"}, {"return": 7}, {"return": ["x"]}])
 def test_an_answer_without_a_table_is_a_failure(answer: Any) -> None:
-    with pytest.raises(ZfsError, match="'zfs program' on tank did not report what it did; check with 'zfs list"):
+    with pytest.raises(
+        ZfsError, match="'zfs program' on tank did not report a result; check the snapshots with 'zfs list"
+    ):
         program.call(Answer(answer), "tank", "script", [], 7.0)
 
 
@@ -63,5 +65,5 @@ def test_only_the_snapshots_that_were_meant_are_destroyed() -> None:
         pool.take(name)
     meant = {name: pool.born(name) for name in pool.snapshots} | {"tank/d@s": "9"}
     pool.take("tank/b@s")
-    assert destroy(pool, meant) == {"tank/b@s": "it is another snapshot of this name"}
+    assert destroy(pool, meant) == {"tank/b@s": "another snapshot has this name now"}
     assert list(pool.snapshots) == ["tank/b@s"]

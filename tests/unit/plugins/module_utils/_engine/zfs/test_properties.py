@@ -237,10 +237,10 @@ def test_the_time_limit_is_of_all_programs_together(monkeypatch: pytest.MonkeyPa
     said = put(made, assignments(made), timeout=50.0)
     assert made.timeouts == [50.0, 30.0, 10.0]
     assert [name for name, reason in said.items() if not reason] == names(300)
-    assert {said[name] for name in names(350)[300:]} == {"not all of them were set within 50 seconds"}
+    assert {said[name] for name in names(350)[300:]} == {"not all properties were set within 50 seconds"}
 
 
 def test_an_answer_without_a_result_is_a_failure() -> None:
     made = pool("tank/a@s")
     made._set = lambda words, lives: None  # type: ignore[assignment,method-assign,return-value]
-    assert put(made, assignments(made)) == {"tank/a@s": "'zfs program' on tank did not report what it did"}
+    assert put(made, assignments(made)) == {"tank/a@s": "'zfs program' on tank did not report a result"}

@@ -193,7 +193,7 @@ def test_a_command_that_the_system_would_not_take_is_refused(monkeypatch: pytest
         if fits:
             snapshots.check_room(names, values)
         else:
-            with pytest.raises(InputError, match="'zfs snapshot' would have to name more than this system takes"):
+            with pytest.raises(InputError, match="The arguments of 'zfs snapshot' would exceed this system's limit"):
                 snapshots.check_room(names, values)
 
 
