@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits, Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential

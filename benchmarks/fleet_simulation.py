@@ -20,7 +20,7 @@ from statistics import median, quantiles
 from typing import Any, Generator, Iterator, Sequence
 
 import simpy
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.calendar import (
     LONGEST_JITTER,
     Schedule,

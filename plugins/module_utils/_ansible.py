@@ -17,6 +17,7 @@ from ansible.module_utils.common.respawn import has_respawned, respawn_module
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ._engine.errors import CredentialNotFound, DependencyError, InputError, QuiesceError
+from ._engine.policy import QUIESCE_FAILURE, VM_FAILURE, Policy
 from ._engine.secret import Secret, leave_no_core_dump
 from ._engine.state.credentials import Credential, Credentials
 from ._engine.state.database import Paths
@@ -83,6 +84,23 @@ _DEFAULTS = {"port": 443, "validate_certs": True}
 TIMEOUTS = ArgumentSpec(
     {"connect_timeout": {"type": "float", "default": 15.0}, "call_timeout": {"type": "float", "default": 60.0}}
 )
+
+# For modules that take a coordinated snapshot. The documentation fragment is `policy`.
+_POLICY: dict[str, dict[str, Any]] = {
+    "on_quiesce_failure": {"type": "str", "choices": list(QUIESCE_FAILURE)},
+    "on_vm_failure": {"type": "str", "choices": list(VM_FAILURE)},
+    "exclude_vms": {"type": "list", "elements": "str"},
+    "vm_timeout": {"type": "float"},
+    "max_hold": {"type": "float"},
+    "wave_size": {"type": "int"},
+    "limit_per_vcenter": {"type": "int"},
+    "limit_per_host": {"type": "int"},
+}
+POLICY = ArgumentSpec({name: {**_POLICY[name], "default": value} for name, value in Policy().options().items()})
+
+# For snapshot tasks. With an id, options that are not set keep their stored values, so there are no defaults. The
+# documentation fragment is `policy.task`.
+STORED_POLICY = ArgumentSpec(_POLICY)
 
 # For modules that change a stored credential. With an id, options that are not set keep their stored values, so there
 # are no defaults. read_environment() reads the environment, and is called only without an id. Otherwise a task that

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.runtime
   - quiesce.vmware_zfs.connection.timeouts
+  - quiesce.vmware_zfs.policy
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
 attributes:
@@ -67,68 +68,6 @@ options:
         O(name). If the name is used by another snapshot, for example because the clock was set back, the seconds since
         1970 are appended to the name.
     type: str
-  on_quiesce_failure:
-    description:
-      - What to do with a VM that cannot be quiesced.
-      - V(crash_consistent) takes the VMware snapshot without quiescing.
-      - V(skip) takes no VMware snapshot of the VM. In the ZFS snapshot, the VM is in the state of a power failure.
-      - V(fail) fails the run without a ZFS snapshot. If the problem is found after the ZFS snapshot was taken, the
-        module destroys it, together with the snapshots of earlier waves. The module also fails if a snapshot that
-        already exists has such a record.
-    type: str
-    choices: [crash_consistent, skip, fail]
-    default: crash_consistent
-  on_vm_failure:
-    description:
-      - What to do if the VMware snapshot of a VM fails, or if a server or datastore cannot be queried.
-      - V(continue) takes the ZFS snapshot anyway and notes the failure in the record.
-      - V(fail) fails the run without a ZFS snapshot, as with O(on_quiesce_failure=fail).
-    type: str
-    choices: [continue, fail]
-    default: continue
-  exclude_vms:
-    description:
-      - The VMs to exclude from quiescing, by name (shell patterns are allowed), instance UUID or managed object ID.
-      - A running VM that is excluded counts as V(crash) in the consistency of the whole snapshot.
-      - A VM that the account cannot read can only be excluded by its managed object ID.
-    type: list
-    elements: str
-    default: []
-  vm_timeout:
-    description:
-      - The maximum time in seconds to create the VMware snapshot of one VM. After this time, the run continues without
-        the VM.
-    type: float
-    default: 300.0
-  max_hold:
-    description:
-      - The maximum time in seconds to hold the VMs. After this time, the VMs are released even if the ZFS snapshot has
-        not been taken.
-      - After the ZFS snapshot is taken, the VMs of a server are held until the server has reported their state. This
-        takes at most 10 seconds, or 2 seconds if O(max_hold) has expired.
-      - The removal of the VMware snapshots has the same time limit. After that, the run ends and recovery removes the
-        remaining VMware snapshots.
-    type: float
-    default: 900.0
-  wave_size:
-    description:
-      - Snapshot O(dataset) and its child datasets in waves of at most this many VMs, one after the other. The VMs of a
-        wave are released before the next wave starts, so a slow VM delays only the VMs of the same wave.
-      - The ZFS snapshots of different waves are taken at different times. A dataset always belongs to one wave, and so
-        do datasets that share a VM. A wave can contain more VMs than this if such datasets contain more. Each wave is a
-        separate run in the journal, and O(max_hold) applies to each wave.
-      - With V(0), all VMs are held at the same time, and one atomic ZFS snapshot is taken.
-    type: int
-    default: 0
-  limit_per_vcenter:
-    description: The maximum number of VMware snapshots to create or remove at the same time on a vCenter or ESXi host.
-    type: int
-    default: 32
-  limit_per_host:
-    description:
-      - The maximum number of VMware snapshots to create or remove at the same time on each ESXi host of a vCenter.
-    type: int
-    default: 8
   lock_timeout:
     description: The maximum time in seconds to wait for another run on the same dataset, a parent or a child dataset.
     type: float
@@ -354,6 +293,7 @@ vms:
 from functools import partial
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
+    POLICY,
     TIMEOUTS,
     ArgumentSpec,
     run_module,
@@ -370,29 +310,21 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.e
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.name_now import name_now
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
-SPEC = TIMEOUTS + ArgumentSpec(
-    {
-        "dataset": {"type": "str", "required": True},
-        "recursive": {"type": "bool", "default": False},
-        "exclude": {"type": "list", "elements": "str", "default": []},
-        "name": {"type": "str"},
-        "naming_schema": {"type": "str"},
-        "on_quiesce_failure": {
-            "type": "str",
-            "choices": ["crash_consistent", "skip", "fail"],
-            "default": "crash_consistent",
+SPEC = (
+    TIMEOUTS
+    + POLICY
+    + ArgumentSpec(
+        {
+            "dataset": {"type": "str", "required": True},
+            "recursive": {"type": "bool", "default": False},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "name": {"type": "str"},
+            "naming_schema": {"type": "str"},
+            "lock_timeout": {"type": "float", "default": 60.0},
+            "aliases": {"type": "list", "elements": "str", "default": []},
         },
-        "on_vm_failure": {"type": "str", "choices": ["continue", "fail"], "default": "continue"},
-        "exclude_vms": {"type": "list", "elements": "str", "default": []},
-        "vm_timeout": {"type": "float", "default": 300.0},
-        "max_hold": {"type": "float", "default": 900.0},
-        "wave_size": {"type": "int", "default": 0},
-        "limit_per_vcenter": {"type": "int", "default": 32},
-        "limit_per_host": {"type": "int", "default": 8},
-        "lock_timeout": {"type": "float", "default": 60.0},
-        "aliases": {"type": "list", "elements": "str", "default": []},
-    },
-    mutually_exclusive=[("name", "naming_schema")],
+        mutually_exclusive=[("name", "naming_schema")],
+    )
 )
 
 

@@ -77,6 +77,7 @@ kept:
 """
 
 import time
+from dataclasses import asdict
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
@@ -98,9 +99,9 @@ def run(module):
         for task in () if module.check_mode else tasks:
             stored.turned(task.id, time.time(), task.key in spare)
     return {
-        **retired,
-        "changed": bool(retired["destroyed"]),
-        "diff": {"before": {"zfs_snapshots": retired["destroyed"]}, "after": {"zfs_snapshots": []}},
+        **asdict(retired),
+        "changed": bool(retired.destroyed),
+        "diff": {"before": {"zfs_snapshots": retired.destroyed}, "after": {"zfs_snapshots": []}},
     }
 
 

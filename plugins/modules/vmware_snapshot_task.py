@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.state
+  - quiesce.vmware_zfs.policy.task
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
 attributes:
@@ -147,48 +148,6 @@ options:
         service of the task fails. Its log contains a warning for each VM, with the reason.
       - VMs that are powered off or listed in O(exclude_vms) do not make the run fail.
     type: bool
-  on_quiesce_failure:
-    description:
-      - What to do with a VM that cannot be quiesced. See M(quiesce.vmware_zfs.vmware_coordinated_snapshot) for the
-        choices. The default is V(crash_consistent).
-    type: str
-    choices: [crash_consistent, skip, fail]
-  on_vm_failure:
-    description:
-      - What to do if the VMware snapshot of a VM fails, or if a server or datastore cannot be queried. See
-        M(quiesce.vmware_zfs.vmware_coordinated_snapshot) for the choices. The default is V(continue).
-    type: str
-    choices: [continue, fail]
-  exclude_vms:
-    description:
-      - The VMs to exclude from quiescing, by name (shell patterns are allowed), instance UUID or managed object ID.
-      - A VM that the account cannot read can only be excluded by its managed object ID.
-    type: list
-    elements: str
-  vm_timeout:
-    description: The maximum time in seconds to create the VMware snapshot of one VM. The default is V(300).
-    type: float
-  max_hold:
-    description:
-      - The maximum time in seconds to hold the VMs. After this time, the VMs are released even if the ZFS snapshot has
-        not been taken. The default is V(900).
-    type: float
-  wave_size:
-    description:
-      - Snapshot the datasets in waves of at most this many VMs. The ZFS snapshots of different waves are taken at
-        different times. A dataset always belongs to one wave. See M(quiesce.vmware_zfs.vmware_coordinated_snapshot).
-      - The default is V(0), which takes all ZFS snapshots at the same time.
-    type: int
-  limit_per_vcenter:
-    description:
-      - The maximum number of VMware snapshots to create or remove at the same time on a vCenter or ESXi host. The
-        default is V(32).
-    type: int
-  limit_per_host:
-    description:
-      - The maximum number of VMware snapshots to create or remove at the same time on each ESXi host of a vCenter. The
-        default is V(8).
-    type: int
   lock_timeout:
     description:
       - The maximum time in seconds to wait for another run on the same dataset, a parent or a child dataset. The
@@ -383,12 +342,8 @@ task:
 import time
 from dataclasses import asdict
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import STORED_POLICY, ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import (
-    QUIESCE_FAILURE,
-    VM_FAILURE,
-)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.calendar import Schedule
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.naming import (
     DEFAULT_SCHEMA,
@@ -412,7 +367,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.dat
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import check_dataset
 
 STRINGS = {"type": "list", "elements": "str"}
-SPEC = ArgumentSpec(
+SPEC = STORED_POLICY + ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "id": {"type": "int"},
@@ -431,14 +386,6 @@ SPEC = ArgumentSpec(
         "allow_empty": {"type": "bool"},
         "vmware_sync": {"type": "bool"},
         "tolerate_incomplete": {"type": "bool"},
-        "on_quiesce_failure": {"type": "str", "choices": list(QUIESCE_FAILURE)},
-        "on_vm_failure": {"type": "str", "choices": list(VM_FAILURE)},
-        "exclude_vms": STRINGS,
-        "vm_timeout": {"type": "float"},
-        "max_hold": {"type": "float"},
-        "wave_size": {"type": "int"},
-        "limit_per_vcenter": {"type": "int"},
-        "limit_per_host": {"type": "int"},
         "lock_timeout": {"type": "float"},
         "aliases": STRINGS,
         "connect_timeout": {"type": "float"},

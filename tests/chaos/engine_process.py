@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Protocol
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits, Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
@@ -204,7 +205,7 @@ def _hasten(task: Task) -> None:
     scheduler._RECONNECT_PAUSE = 0.2
     locks._RETRY = 0.05
     recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
-    recover._PATIENT, recover._BRIEF = 8.0, 5.0
+    recover._LIMIT, recover._LIMIT_BEFORE_RUN = 8.0, 5.0
     seal._SECONDS = task.get("seal_seconds") or seal._SECONDS
     properties._MOST_BYTES = task.get("program_bytes") or properties._MOST_BYTES
     open_database = Database.open.__func__  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits
 
 from .model import (
     CREATE,

@@ -17,7 +17,8 @@ from unittest import mock
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching import match as matching
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run

@@ -22,7 +22,8 @@ from typing import Any, Callable, Iterator
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret

@@ -78,7 +78,7 @@ def sentence(result: dict[str, Any]) -> str:
         ({"exclude": ["{tree}/nested"]}, "(recursive is false)"),
         ({"vm_timeout": 20, "max_hold": 10}, "vm_timeout (20 s) is longer than max_hold (10 s)"),
         ({"vm_timeout": "nan"}, "vm_timeout is nan; set it to more than zero seconds"),
-        ({"limit_per_host": 0}, "A limit of snapshots at a time is below 1"),
+        ({"limit_per_host": 0}, "limit_per_vcenter or limit_per_host is below 1"),
         ({"wave_size": -1}, "wave_size is -1"),
         ({"call_timeout": 0}, "call_timeout is 0"),
     ],

@@ -51,7 +51,7 @@ def test_many_datasets_take_as_many_processes_as_one(
     monkeypatch.setattr(retire.time, "time", lambda: later)
     zfs = scene.engine.zfs
 
-    done = turns.take_turn(scene.engine, task)
+    done = turns.take_turn(scene.engine, task).require_success().as_dict()
     taken, retired = done["snapshot"]["zfs_snapshots"], done["retired"]
     assert len(taken) == 1 + CHILDREN and done["snapshot"]["complete"]
     assert len(retired["destroyed"]) == (1 + CHILDREN) * SNAPSHOTS

@@ -153,8 +153,8 @@ def test_a_snapshot_without_vmware_says_so_and_takes_the_lock(scene: Scene) -> N
         SnapshotTask("").merged({"dataset": scene.tree, "vmware_sync": False, "naming_schema": "plain-%s"})
     )
     with scene.engine.locks.run("another", scene.tree, 1.0), pytest.raises(Exception, match="run another"):
-        turns.take_turn(scene.engine, SnapshotTask(**{**task.__dict__, "lock_timeout": 0.2}))
-    name = turns.take_turn(scene.engine, task)["snapshot"]["zfs_snapshot"]
+        turns.take_turn(scene.engine, SnapshotTask(**{**task.__dict__, "lock_timeout": 0.2})).require_success()
+    name = turns.take_turn(scene.engine, task).require_success().as_dict()["snapshot"]["zfs_snapshot"]
     assert properties(scene, name)["mode"] == "plain" and "sealed" not in properties(scene, name)
     record = scene.record(name)
     assert (record.consistency, record.complete) == ("crash", False)

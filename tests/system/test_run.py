@@ -10,7 +10,7 @@ import threading
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX
 
 from tests.lab.storage_host import StorageHost

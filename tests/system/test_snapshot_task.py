@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator
@@ -39,7 +39,7 @@ def store(scene: Scene, **options: Any) -> SnapshotTask:
 
 
 def turn(scene: Scene, task: SnapshotTask, **how: bool) -> dict[str, Any]:
-    return turns.take_turn(scene.engine, task, **how)
+    return turns.take_turn(scene.engine, task, **how).require_success().as_dict()
 
 
 def make(scene: Scene, task: SnapshotTask, *names: str, complete: bool = False, source: str = "") -> None:
@@ -60,7 +60,7 @@ def later(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
 
 
 def retention(scene: Scene, task: SnapshotTask, dry: bool = False) -> dict[str, Any]:
-    return retire.retire(scene.engine.zfs, [task], retire.facts(scene.engine.zfs, [scene.tree]), dry)
+    return asdict(retire.retire(scene.engine.zfs, [task], retire.facts(scene.engine.zfs, [scene.tree]), dry))
 
 
 def test_a_turn_quiesces_the_vms_and_marks_what_it_took(scene: Scene, vcenter: Simulator) -> None:

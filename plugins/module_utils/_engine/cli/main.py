@@ -19,8 +19,9 @@ from ..secret import leave_no_core_dump
 from ..state.database import Paths
 from ..state.engine import Engine, open_engine
 from ..state.identity import whole_of
-from ..state.journal import ENDED
+from ..state.journal_entries import ENDED
 from ..tasks.turn import overview, summary, take_turn
+from ..tasks.turn_result import TurnResult
 from ..text import counted, vm_on
 from . import turn_report
 from .output import WARNING, complain, local_time, print_json, print_table, say, seconds_text
@@ -165,25 +166,22 @@ def _tasks(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     report = (lambda step: None) if options.json else say
-    failure: QuiesceError | None = None
     try:
         with open_engine(Paths.from_environment(), read_only=options.dry_run, report=report) as engine:
             turn = take_turn(engine, engine.tasks.get(options.task), options.scheduled, options.dry_run)
-    except QuiesceError as error:
-        if "turn" not in error.details:
-            if options.scheduled and isinstance(error, RegistryError) and not isinstance(error, TaskNotFound):
-                return _again(error)  # for example, the state is locked or its disk is full
-            raise
-        failure, turn = error, error.details["turn"]
+    except RegistryError as error:
+        if options.scheduled and not isinstance(error, TaskNotFound):
+            return _again(error)  # for example, the state is locked or its disk is full
+        raise
     if options.json:
-        print_json({**turn, "failure": "" if failure is None else str(failure)})
+        print_json(turn.as_dict())
     else:
         _print_turn(turn, options.dry_run)
-    if failure is None:
+    if turn.failure is None:
         return turn_report.status(turn)
-    if failure.details.get("again"):
-        return _again(failure)
-    complain(failure)
+    if turn.again:
+        return _again(turn.failure)
+    complain(turn.failure)
     return turn_report.FAILED
 
 
@@ -192,7 +190,7 @@ def _again(error: QuiesceError) -> int:
     return turn_report.AGAIN
 
 
-def _print_turn(turn: dict[str, Any], dry: bool) -> None:
+def _print_turn(turn: TurnResult, dry: bool) -> None:
     for line in turn_report.lines(turn, dry):
         say(line.text, WARNING if line.warning else 0)
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 from ..schedule.retention import ALIVE, FUTURE
-from ..tasks.retire import OUTSIDE, RECEIVED, SPARED
+from ..tasks.retire import OUTSIDE, RECEIVED, SPARED, Kept
+from ..tasks.turn_result import TurnResult
 from ..text import counted, vm_on
 
 DONE, FAILED, INCOMPLETE, AGAIN = 0, 1, 3, 75  # exit status; 75 is EX_TEMPFAIL of sysexits(3)
@@ -25,20 +26,20 @@ class Line:
     warning: bool = False
 
 
-def status(turn: Mapping[str, Any]) -> int:
+def status(turn: TurnResult) -> int:
     """Return the exit status of a turn that did not fail."""
-    taken = turn["snapshot"] or {}
-    if turn.get("incomplete"):
-        return DONE if turn["tolerated"] else INCOMPLETE
+    taken = turn.snapshot or {}
+    if turn.incomplete:
+        return DONE if turn.tolerated else INCOMPLETE
     return FAILED if taken.get("problems") or taken.get("refusals") else DONE
 
 
-def lines(turn: Mapping[str, Any], dry: bool) -> Iterator[Line]:
+def lines(turn: TurnResult, dry: bool) -> Iterator[Line]:
     """Yield the output of a turn. Problems come last, as described in the command's help."""
-    taken, retired = turn["snapshot"] or {}, turn["retired"] or {"destroyed": [], "kept": []}
-    refusals, incomplete = taken.get("refusals", []) if dry else [], turn.get("incomplete", [])
-    if turn["skipped"]:
-        yield Line(f"no snapshot is taken: {turn['skipped']}")
+    taken = turn.snapshot or {}
+    refusals = taken.get("refusals", []) if dry else []
+    if turn.skipped:
+        yield Line(f"no snapshot is taken: {turn.skipped}")
     for warning in taken.get("warnings", ()):
         yield Line(f"warning: {warning}", warning=True)
     for vm in taken.get("vms", ()):
@@ -46,15 +47,16 @@ def lines(turn: Mapping[str, Any], dry: bool) -> Iterator[Line]:
         yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']}{reason}")
     for name, consistency in () if refusals else _taken(taken, dry):
         yield Line(f"would take {name}" if dry else f"took {name} (level {consistency})")
-    for name in retired["destroyed"]:
-        yield Line(f"{'would destroy' if dry else 'destroyed'} {name}")
-    yield from _kept(retired["kept"], dry)
+    if turn.retired is not None:
+        for name in turn.retired.destroyed:
+            yield Line(f"{'would destroy' if dry else 'destroyed'} {name}")
+        yield from _kept(turn.retired.kept, dry)
     for problem in dict.fromkeys([*taken.get("problems", ()), *refusals]):
-        if problem not in incomplete:
+        if problem not in turn.incomplete:
             yield Line(problem, warning=not dry)
-    for reason in incomplete:
+    for reason in turn.incomplete:
         yield Line(f"not complete: {reason}", warning=True)
-    if incomplete and not turn["tolerated"]:
+    if turn.incomplete and not turn.tolerated:
         yield Line(
             "the snapshot was taken, but it is not complete; fix the cause, exclude the VM with exclude_vms, or set"
             " tolerate_incomplete",
@@ -75,16 +77,16 @@ def _taken(taken: Mapping[str, Any], dry: bool) -> Iterator[tuple[str, str]]:
                 yield name, wave["consistency"]
 
 
-def _kept(kept: list[dict[str, str]], dry: bool) -> Iterator[Line]:
+def _kept(kept: Sequence[Kept], dry: bool) -> Iterator[Line]:
     keep = "would keep" if dry else "kept"
-    alive = sum(one["reason"] == ALIVE for one in kept)
+    alive = sum(one.reason == ALIVE for one in kept)
     if dry and alive:
         yield Line(f"would keep {counted(alive, 'ZFS snapshot')} whose lifetime has not expired")
     for reason in _SUMMARIZED:
-        names = [one["name"] for one in kept if one["reason"] == reason]
+        names = [one.name for one in kept if one.reason == reason]
         if names:
             text = f"{keep} {counted(len(names), 'ZFS snapshot')}, for example {names[0]}: {reason}"
             yield Line(text, warning=reason in _WARNINGS)
     for one in kept:
-        if one["reason"] not in (ALIVE, *_SUMMARIZED):
-            yield Line(f"{keep} {one['name']}: {one['reason']}", warning=one["reason"] in _WARNINGS)
+        if one.reason not in (ALIVE, *_SUMMARIZED):
+            yield Line(f"{keep} {one.name}: {one.reason}", warning=one.reason in _WARNINGS)

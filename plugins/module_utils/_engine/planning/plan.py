@@ -11,13 +11,14 @@ from typing import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..errors import VSphereError
 from ..matching.match import Match, disk_datasets
+from ..policy import Policy
 from ..records.levels import APPLICATION, CRASH, FILESYSTEM, STILL, lowest
 from ..text import printable, vm_on
 from ..vsphere.vm_watch import VmWatch
 from ..vsphere.vms import Disk, Vm, datastore_of
 from ..zfs.names import dataset_of
 from .problem import Problem
-from .request import Policy, Request
+from .request import Request
 from .server_logins import ServerLogin
 
 NOT_FROZEN = "quiescing is not known to freeze a guest of its kind"

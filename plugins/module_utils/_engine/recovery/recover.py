@@ -18,8 +18,8 @@ from typing import Callable, Sequence
 
 from ..errors import QuiesceError
 from ..planning.connector import with_connector
-from ..planning.request import Limits
 from ..planning.server_logins import newest_first
+from ..policy import Limits
 from ..snapshots.release import UNMERGED, UNSEEN, Release, Removal
 from ..state.creation import Creation
 from ..state.engine import Engine

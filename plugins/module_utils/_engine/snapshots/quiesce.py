@@ -11,8 +11,8 @@ from typing import Callable, Generator, Iterable
 
 from ..errors import ConnectionFailed, RegistryError, VSphereError, VSphereFault
 from ..planning.plan import QUIESCE, Member
-from ..planning.request import Policy
 from ..planning.server_logins import ServerLogin
+from ..policy import Policy
 from ..records.levels import CRASH
 from ..state.creation import Creation
 from ..state.journal import Journal, ignore_registry_errors

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from ..errors import ConnectionFailed, PermissionDenied, VSphereError, VSphereFault
-from ..planning.request import Limits
+from ..policy import Limits
 from ..state.creation import Creation
 from ..state.journal import Journal, ignore_registry_errors
 from ..vsphere import faults, vm_snapshots

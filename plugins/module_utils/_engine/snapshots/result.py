@@ -10,7 +10,7 @@ from typing import Any, Sequence
 from ..errors import SnapshotExists
 from ..planning.plan import Plan
 from ..planning.problem import Problem, texts
-from ..planning.request import Policy
+from ..policy import Policy
 from ..records import record
 from ..records.levels import CRASH, lowest
 from ..records.record import Record

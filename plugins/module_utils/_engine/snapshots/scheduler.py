@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Callable, Generator, Iterable, Union
 
 from ..errors import VSphereError
-from ..planning.request import Limits
+from ..policy import Limits
 from ..vsphere.session import CONNECTIONS, Session
 from ..vsphere.tasks import TaskEnd, TaskWaiter
 

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Iterator, Mapping
 
 from ..errors import InputError, TaskNotFound
+from ..policy import Policy
 from ..schedule.calendar import Schedule
 from ..schedule.naming import DEFAULT_SCHEMA, check_schema
 from ..schedule.retention import check_lifetime
@@ -29,8 +30,9 @@ _CLOCK_SLACK = 60.0  # seconds
 class SnapshotTask:
     """A stored snapshot task, or with id 0 one that is not stored. (dataset, naming_schema) is unique.
 
-    `key` is what its ZFS snapshots carry. From `on_quiesce_failure` on the fields are those of planning/request.py;
-    times in seconds. `created` and `updated` are UTC in ISO 8601.
+    `key` identifies the task in its ZFS snapshots. `policy`, `lock_timeout` and `aliases` are those of its requests
+    (planning/request.py). Times are in seconds; `created` and `updated` are UTC in ISO 8601. In the database, in
+    options and in results, the fields of `policy` are settings like the others.
     """
 
     dataset: str
@@ -45,14 +47,7 @@ class SnapshotTask:
     allow_empty: bool = True
     vmware_sync: bool = True
     tolerate_incomplete: bool = False
-    on_quiesce_failure: str = "crash_consistent"
-    on_vm_failure: str = "continue"
-    exclude_vms: tuple[str, ...] = ()
-    vm_timeout: float = 300.0
-    max_hold: float = 900.0
-    wave_size: int = 0
-    limit_per_vcenter: int = 32
-    limit_per_host: int = 8
+    policy: Policy = dataclasses.field(default_factory=Policy)
     lock_timeout: float = 3600.0
     aliases: tuple[str, ...] = ()
     connect_timeout: float = 15.0
@@ -72,7 +67,8 @@ class SnapshotTask:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for results: JSON types."""
         values = json.loads(json.dumps(dataclasses.asdict(self)))
-        return {**values, **{name: values[name] or None for name in _GIVEN}}
+        del values["policy"]
+        return {**values, **self.policy.options(), **{name: values[name] or None for name in _GIVEN}}
 
     def declared(self, options: Mapping[str, Any]) -> "SnapshotTask":
         """Return this task with exactly `options`; those that are None get their defaults, not the stored values.
@@ -90,12 +86,12 @@ class SnapshotTask:
         given = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
         if "schedule" in given:
             given["schedule"] = Schedule(**{k: v for k, v in given["schedule"].items() if v is not None})
-        return _canonical(dataclasses.replace(self, **given))
+        return _canonical(dataclasses.replace(self, policy=self.policy.merged(options), **given))
 
 
 _GIVEN = ("id", "key", "created", "updated")
-_SETTINGS = tuple(field.name for field in dataclasses.fields(SnapshotTask) if field.name not in _GIVEN)
-_LISTS = ("exclude", "exclude_vms", "aliases")
+_SETTINGS = tuple(field.name for field in dataclasses.fields(SnapshotTask) if field.name not in (*_GIVEN, "policy"))
+_LISTS = ("exclude", "aliases")
 
 
 class SnapshotTasks:
@@ -227,9 +223,10 @@ def _columns(task: SnapshotTask) -> tuple[str, str, str]:
 
 
 def _from_row(row: sqlite3.Row) -> SnapshotTask:
-    settings = json.loads(row["settings"])
-    settings.update({name: tuple(settings[name]) for name in _LISTS}, schedule=Schedule(**settings["schedule"]))
-    return SnapshotTask(**settings, **{name: row[name] for name in _GIVEN})
+    stored = json.loads(row["settings"])
+    settings = {name: stored[name] for name in _SETTINGS if name in stored}  # an older release stored fewer settings
+    settings.update({name: tuple(stored[name]) for name in _LISTS}, schedule=Schedule(**stored["schedule"]))
+    return SnapshotTask(policy=Policy().merged(stored), **settings, **{name: row[name] for name in _GIVEN})
 
 
 def _now() -> str:
@@ -245,6 +242,6 @@ def _canonical(task: SnapshotTask) -> SnapshotTask:
     return dataclasses.replace(
         task,
         exclude=tuple(sorted(set(task.exclude))),
-        exclude_vms=tuple(sorted(set(task.exclude_vms))),
+        policy=dataclasses.replace(task.policy, exclude_vms=tuple(sorted(set(task.policy.exclude_vms)))),
         aliases=tuple(sorted(set(task.aliases))),
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The name of a ZFS snapshot that a person asks for and does not name."""
+"""Chooses the name of a ZFS snapshot that a user requests without a name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from ..zfs.command import Zfs
 from ..zfs.datasets import list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot
 
-_SAME = 120.0  # seconds that a snapshot of this minute is away, at most
+_SAME = 120.0  # seconds; a snapshot of the current minute is not older than this
 
 
 def name_now(zfs: Zfs, dataset: str, recursive: bool, exclude: Sequence[str], schema: str) -> str:
-    """The name that the naming `schema` gives a snapshot of `dataset` now, and of what is below it if `recursive`.
+    """Return the name for a snapshot of `dataset` (and its children if `recursive`) now, from the naming `schema`.
 
-    One that has this name already is the answer to a question that is repeated within its minute. One of another time
-    is not: when clocks go back a minute comes again, and who asks before an upgrade must not be given what is an hour
-    old. Nor is one that not all of the datasets have, which a snapshot task took. Raises InputError, ZfsError.
+    If a snapshot with this name was taken within the current minute, its name is returned, so that a repeated request
+    gets the same snapshot. A snapshot of another time does not count: when clocks go back, the same minute occurs
+    twice, and a snapshot before an upgrade must not be an hour old. A snapshot of a snapshot task, or one that not all
+    of the datasets have, does not count either. Raises InputError, ZfsError.
     """
     now = time.time()
     chosen = select(list_datasets(zfs, check_dataset(dataset)), dataset, recursive, exclude)

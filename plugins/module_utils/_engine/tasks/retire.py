@@ -1,16 +1,17 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Retention carried out: judge a task's ZFS snapshots (schedule/retention.py) and destroy those whose time is over.
+"""Applies retention: judges a task's ZFS snapshots (schedule/retention.py) and destroys the expired ones.
 
-A snapshot is a task's when its dataset is one that the task takes today, and when its key was set on this host (source
-`local`). A replica has the same key, as `received`, and a lifetime of its own: that of whoever keeps it.
+A ZFS snapshot belongs to a task if the task includes its dataset now, and if the task's key was set on this host
+(source `local`). A replica has the same key as `received`; its owner decides about its lifetime.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Callable, Collection, Iterator, Mapping, Sequence
 
 from ..records.manifest import PREFIX
 from ..records.record import KEYS, RUN, TASK, is_complete
@@ -26,28 +27,48 @@ from ..zfs.names import dataset_of, is_within
 _PROPERTIES = ("creation", "createtxg", "userrefs", "clones", *KEYS)
 _UNFINISHED = "its run has not ended"
 _RECEIVED_TASK = snapshots.RECEIVED + TASK
-OUTSIDE = "its dataset is none that the task takes"
-RECEIVED = "it was received, so it is not the task's"
+OUTSIDE = "the task does not include its dataset"
+RECEIVED = "it was received, so it does not belong to the task"
 SPARED = (
-    "more than its lifetime has passed by the clock since the task's last turn, so this turn destroys nothing; check"
-    " the clock of this host before the next one does"
+    "according to the clock, more than its lifetime has passed since the task last ran, so nothing is destroyed this"
+    " time; check the clock of this host before the next run"
 )
 
 
-def facts(zfs: Zfs, datasets: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What retention has to know of the snapshots of `datasets` and below: a task may have been recursive once.
+@dataclass(frozen=True)
+class Kept:
+    """A ZFS snapshot that retention keeps, and the reason."""
 
-    TASK is there only where it was set on this host.
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """The result of retention. `destroyed` are names (in a dry run, those that would be destroyed).
+
+    `kept` are the other ZFS snapshots with a task's key.
+    """
+
+    destroyed: list[str]
+    kept: list[Kept]
+
+
+def facts(zfs: Zfs, datasets: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the properties that retention needs, for the snapshots of `datasets` and their children.
+
+    Children are included because a task may have been recursive before. TASK is included only if it was set on this
+    host.
     """
     return snapshots.facts(zfs, datasets, _PROPERTIES, PREFIX, local=(TASK,))
 
 
 def spared(stored: SnapshotTasks, tasks: Sequence[SnapshotTask], now: float) -> set[str]:
-    """The keys of the tasks of which this turn is to destroy nothing, because more than a lifetime has passed by the
-    clock since the last turn.
+    """Return the keys of the tasks whose snapshots must not be destroyed this time, because the clock may be wrong.
 
-    The clock may be wrong, and everything would be old then. It is not doubted where the schedule explains that time,
-    as with a lifetime of a day and a turn each week, nor twice in a row.
+    This is the case if more than a lifetime has passed since the task last ran, according to the clock: all snapshots
+    would be expired. The clock is accepted if the schedule explains the time, for example a lifetime of a day and a
+    weekly run. It is also accepted the next time.
     """
     found = set()
     for task in tasks:
@@ -59,7 +80,7 @@ def spared(stored: SnapshotTasks, tasks: Sequence[SnapshotTask], now: float) -> 
 
 
 def _regular(task: SnapshotTask, last: float, now: float) -> bool:
-    """Whether the schedule has at most one turn in this time, which is the one that is taken now."""
+    """Return whether the schedule has at most one run in this time, which is the current one."""
     due = last_due(task.schedule, last, now) if task.enabled else None
     return due is not None and last_due(task.schedule, last, due - 1.0) is None
 
@@ -71,25 +92,24 @@ def retire(
     dry: bool,
     is_alive: Callable[[str], bool] = lambda run: False,
     spare: Collection[str] = (),
-) -> dict[str, Any]:
-    """Destroy those of `found` (as `facts` returns them) that one of `tasks` took and whose lifetime is over.
+) -> Retirement:
+    """Destroy the expired snapshots of `tasks` among `found` (as returned by `facts`).
 
-    Those of a run that `is_alive` stay, because their records are not finished, and so do those of tasks whose key is
-    in `spare`. Plain data: `destroyed` (or, with `dry`, those that would be) are names; `kept` are name and reason of
-    the others with a task's key.
+    Snapshots of a live run are kept, because their records are not complete. Snapshots of tasks whose key is in `spare`
+    are kept, too. With `dry`, nothing is destroyed.
     """
     now = time.time()
     local, received = _by_task(found, TASK), _by_task(found, _RECEIVED_TASK)
     doomed: dict[str, str] = {}  # name -> createtxg
     kept: dict[str, str] = {}  # name -> reason
     for task in tasks:
-        mine = []
+        own = []
         for name, inside in _below(task, local.get(task.key, ())):
             if inside:
-                mine.append(_taken(name, found[name]))
+                own.append(_taken(name, found[name]))
             else:
                 kept[name] = OUTSIDE
-        for verdict in judge(mine, task.key, lifetime(task.lifetime_value, task.lifetime_unit), now):
+        for verdict in judge(own, task.key, lifetime(task.lifetime_value, task.lifetime_unit), now):
             name = verdict.snapshot.name
             if not verdict.destroy:
                 kept[name] = verdict.reason
@@ -105,14 +125,14 @@ def retire(
     if doomed and not dry:
         refused.update(destroy(zfs, doomed))
     kept.update(refused)
-    return {
-        "destroyed": [name for name in doomed if name not in refused],
-        "kept": [{"name": name, "reason": reason} for name, reason in kept.items()],
-    }
+    return Retirement(
+        destroyed=[name for name in doomed if name not in refused],
+        kept=[Kept(name, reason) for name, reason in kept.items()],
+    )
 
 
 def _by_task(found: Mapping[str, Mapping[str, str]], key: str) -> dict[str, list[str]]:
-    """The names of the snapshots by what they carry under `key`."""
+    """Group the names of the snapshots by their property `key`."""
     names: dict[str, list[str]] = {}
     for name, values in found.items():
         if key in values:
@@ -121,7 +141,7 @@ def _by_task(found: Mapping[str, Mapping[str, str]], key: str) -> dict[str, list
 
 
 def _below(task: SnapshotTask, names: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Those of the snapshots on the task's dataset or below it, each with whether the task takes its dataset."""
+    """Yield the snapshots of the task's dataset and its children, each with whether the task includes its dataset."""
     left_out = frozenset(task.exclude)
     for name in names:
         dataset = dataset_of(name)

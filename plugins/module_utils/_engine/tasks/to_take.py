@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a turn of a snapshot task has to take: of which datasets, and under which name. Changes nothing.
+"""Decides which datasets a turn of a snapshot task snapshots, and the name of the ZFS snapshots. Changes nothing.
 
-Decided by what is there while the turn holds the lock of its datasets, because another task may have used the name.
+The decision is made while the turn holds the lock of its datasets, because another task may use the same name.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.names import dataset_of
 
-Facts = Mapping[str, Mapping[str, str]]  # of each snapshot, see retire.facts
+Facts = Mapping[str, Mapping[str, str]]  # snapshot -> properties, see retire.facts
 
 
 @dataclass(frozen=True)
 class Instant:
-    """What the snapshot is named after, and from when on one of the task is this turn's (seconds since 1970).
+    """The time for the name of the snapshot, and the time `since` which the task's snapshots belong to this turn.
 
-    By hand none is: whoever asks twice wants two.
+    Both are in seconds since 1970. `since` is None for a manual run, which always takes a new snapshot.
     """
 
     named: float
@@ -35,23 +35,24 @@ class Instant:
 
 
 def choice(task: SnapshotTask, datasets: Sequence[str], found: Facts, instant: Instant) -> tuple[str, list[str]]:
-    """The name (behind the @) of the snapshot to take, which is free on all the datasets to take it of.
+    """Return the name (after the @) of the snapshot to take, and the datasets to snapshot.
 
-    These are all but those that an earlier try of this turn has done, which have that try's name.
+    The datasets that an earlier attempt of this turn has already snapshotted are left out, and its name is used again
+    if no other dataset has a snapshot with this name.
     """
     done = _done(task, found, instant)
     lacking = [dataset for dataset in datasets if dataset not in done]
-    theirs = frozenset(lacking)
-    used = {name.partition("@")[2] for name in found if dataset_of(name) in theirs}
+    remaining = frozenset(lacking)
+    used = {name.partition("@")[2] for name in found if dataset_of(name) in remaining}
     before = next((short for short in done.values() if short not in used), None)
     moment = datetime.fromtimestamp(instant.named).astimezone()
     return before or unused_name(task.naming_schema, moment, used.__contains__), lacking
 
 
 def _done(task: SnapshotTask, found: Facts, instant: Instant) -> dict[str, str]:
-    """What earlier tries of this turn have taken: the name of the snapshot of each dataset that needs no other.
+    """Return the snapshots that earlier attempts of this turn have taken: dataset -> name of the snapshot.
 
-    One that is not complete is worth another try, and one that is dated in the future belongs to no turn.
+    Snapshots that are not complete do not count, because another attempt may be better, nor do those of the future.
     """
     if instant.since is None:
         return {}
@@ -64,10 +65,10 @@ def _done(task: SnapshotTask, found: Facts, instant: Instant) -> dict[str, str]:
 
 
 def nothing_to_do(zfs: Zfs, task: SnapshotTask, datasets: Sequence[str], found: Facts, instant: Instant) -> str:
-    """Why no snapshot is needed, or "". One that is not complete is worth another try, also of the same data."""
+    """Return why no snapshot is needed, or "". If the last one is not complete, another one is needed."""
     done = _done(task, found, instant)
     if done.keys() >= set(datasets):
-        return f"{datasets[0]}@{done[datasets[0]]} was taken already"
+        return f"{datasets[0]}@{done[datasets[0]]} was already taken"
     newest = _newest(task, found)
     names = {newest.get(dataset, "") for dataset in datasets}
     if task.allow_empty or len(names) != 1 or "" in names:
@@ -81,9 +82,7 @@ def nothing_to_do(zfs: Zfs, task: SnapshotTask, datasets: Sequence[str], found: 
 
 
 def _newest(task: SnapshotTask, found: Facts) -> dict[str, str]:
-    """The name (behind the @) of the task's newest snapshot of each dataset that has one, those aside that are dated in
-    the future.
-    """
+    """Return the name (after the @) of the task's newest snapshot of each dataset. Ignores snapshots of the future."""
     newest: dict[str, tuple[int, str]] = {}
     now = time.time()
     for name, values in found.items():
@@ -94,7 +93,7 @@ def _newest(task: SnapshotTask, found: Facts) -> dict[str, str]:
 
 
 def _is_good(task: SnapshotTask, values: Mapping[str, str]) -> bool:
-    """Whether a snapshot of the task is all that it can be."""
+    """Return whether a snapshot of the task is complete, or plain because the task does not quiesce VMs."""
     return not task.vmware_sync or record.is_complete(values)
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One turn of a snapshot task: is it due, has anything changed, snapshot, then destroy those whose time is over."""
+"""A turn of a snapshot task: check whether it is due, take a snapshot if necessary, and destroy expired snapshots."""
 
 from __future__ import annotations
 
@@ -31,22 +31,24 @@ from ..zfs.datasets import left_out, list_datasets, select
 from ..zfs.names import check_snapshot
 from . import retire
 from .to_take import Facts, Instant, choice, nothing_to_do
+from .turn_result import TurnResult
 
-_PUNCTUAL = 300.0  # seconds beyond the jitter; a later snapshot is named after when it was taken, not when it was due
-AGAIN_AFTER = 300.0  # seconds until a turn that could not begin is tried again; the role's unit has them as well
+_PUNCTUAL = 300.0  # seconds after the jitter; a later snapshot is named after its actual time, not its due time
+AGAIN_AFTER = 300.0  # seconds until a turn that could not begin is tried again; also set in the role's unit
 _ZFS_SECONDS = 300.0
 
 
 def check(task: SnapshotTask) -> None:
-    """Raise InputError for settings that no run could follow, before anything is stored."""
+    """Raise InputError for invalid settings, before they are stored."""
     _request(task, "").check()
     _timeouts(task).check()
 
 
 def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
-    """The task as plain data, with `next_run` (when it is due next, also if that is past and it only waits for its
-    place within the jitter; local time, ISO 8601; None when it is disabled) and `last_run`: the newest run that the
-    journal knows of, or None.
+    """Return the task as plain data, with `next_run` and `last_run`.
+
+    `next_run` is when it is due next (local time, ISO 8601), or None if it is disabled. It can be in the past while the
+    task waits because of its jitter. `last_run` is the newest run in the journal, or None.
     """
     now = time.time()
     waiting = last_due(task.schedule, max(engine.tasks.handled(task.id), now - task.jitter), now)
@@ -59,7 +61,7 @@ def overview(engine: Engine, task: SnapshotTask) -> dict[str, Any]:
 
 
 def _last_run(waves: Sequence[RunRecord]) -> dict[str, Any] | None:
-    """A run's waves in one summary, which is never better than the worst of them."""
+    """Return one summary of a run's waves, with the worst level of them."""
     if not waves:
         return None
     results = [run.result for run in waves]
@@ -77,7 +79,7 @@ def _last_run(waves: Sequence[RunRecord]) -> dict[str, Any] | None:
 
 
 def summary(run: RunRecord) -> dict[str, Any]:
-    """A run of the journal as plain data; what is not known of it is None."""
+    """Return a run of the journal as plain data. Unknown values are None."""
     return {
         "run_id": run.id,
         "started": run.started,
@@ -90,85 +92,71 @@ def summary(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: bool = False) -> dict[str, Any]:
-    """A turn of the task, by hand or, with `scheduled`, only if its schedule says so. Returns plain data:
+def take_turn(engine: Engine, task: SnapshotTask, scheduled: bool = False, dry: bool = False) -> TurnResult:
+    """Run the task, manually or, with `scheduled`, only if it is due. With `dry`, nothing is changed.
 
-    task: its id; skipped: why no snapshot was taken, or ""; snapshot: the result of the run, or None; incomplete: why
-    the snapshot is not complete, in sentences, [] when it is or was not to be; tolerated: whether the task allows that;
-    retired: see retire.py, None when it was not applied. With `dry` nothing is changed.
-
-    Retention is applied also when the run fails. Raises what a run raises, with the turn so far in `details["turn"]`;
-    `details["again"]` is there when the turn stays due, because it failed before it held or took anything.
+    Retention is also applied if the run fails. The result contains the error of a failed turn. Raises only errors that
+    occur before the turn begins.
     """
     now = time.time()
     if not scheduled:
-        return _turn(engine, task, Instant(now, since=None), dry)
+        return _turn(engine, task, Instant(now, since=None), Stop(), dry)
     if not task.enabled:
-        return _outcome(task, skipped="it is disabled")
+        return _result(task, skipped="it is disabled")
     due = engine.tasks.begin(task.id, now, partial(last_due, task.schedule))
     if due is None:
-        return _outcome(task, skipped="it is not due")
+        return _result(task, skipped="it is not due")
     punctual = now - due < _PUNCTUAL + task.jitter
-    try:
-        turn = _turn(engine, task, Instant(due if punctual else now, since=due), dry)
-    except QuiesceError as error:
-        if error.details.get("again"):
-            ignore_registry_errors(lambda: engine.tasks.again(task.id, due))
-        elif not error.details.pop("interrupted", False):  # otherwise once more, as after a power cut
-            ignore_registry_errors(lambda: engine.tasks.end(task.id, due))
-        raise
-    ignore_registry_errors(lambda: engine.tasks.end(task.id, due))
+    stop = Stop()
+    turn = _turn(engine, task, Instant(due if punctual else now, since=due), stop, dry)
+    if turn.again:
+        ignore_registry_errors(lambda: engine.tasks.again(task.id, due))
+    elif turn.failure is None or not stop.interrupted:  # an interrupted one is tried again, as after a power failure
+        ignore_registry_errors(lambda: engine.tasks.end(task.id, due))
     return turn
 
 
-def _is_worth_another_try(task: SnapshotTask, error: QuiesceError, turn: Mapping[str, Any], instant: Instant) -> bool:
-    """Whether a failed turn is tried again before the next one is due.
+def _is_worth_another_try(task: SnapshotTask, turn: TurnResult, instant: Instant) -> bool:
+    """Return whether a failed turn is tried again before the next one is due.
 
-    Not an invalid request, and not a run that was refused or held VMs: to hold them every five minutes would be worse
-    than to miss a snapshot. What is left is, above all, a pool that is imported late.
+    This is not done after an invalid request, or after a run that was refused or that held VMs, because holding VMs
+    every five minutes is worse than a missing snapshot. The most important remaining case is a pool that is imported
+    late.
     """
-    if instant.since is None or turn["snapshot"] is not None or isinstance(error, (InputError, RunFailed)):
+    if instant.since is None or turn.snapshot is not None or isinstance(turn.failure, (InputError, RunFailed)):
         return False
     following = next_due(task.schedule, instant.since)
     return following is None or time.time() + AGAIN_AFTER < following
 
 
-def _outcome(task: SnapshotTask, skipped: str = "") -> dict[str, Any]:
-    nothing: dict[str, Any] = {"snapshot": None, "incomplete": [], "retired": None}
-    return {"task": task.id, "skipped": skipped, "tolerated": task.tolerate_incomplete, **nothing}
+def _result(task: SnapshotTask, skipped: str = "") -> TurnResult:
+    return TurnResult(task.id, tolerated=task.tolerate_incomplete, skipped=skipped)
 
 
-def _turn(engine: Engine, task: SnapshotTask, instant: Instant, dry: bool) -> dict[str, Any]:
-    turn, stop = _outcome(task), Stop()
+def _turn(engine: Engine, task: SnapshotTask, instant: Instant, stop: Stop, dry: bool) -> TurnResult:
+    turn = _result(task)
     engine = with_connector(engine, partial(connect, timeouts=_timeouts(task)))
-    failure: QuiesceError | None = None
     found: Facts | None = None
     try:
         with _begin(engine, task, stop, dry) as begun:
-            taken, found = _take(engine, task, instant, begun)
-            turn.update(taken)
+            turn.skipped, turn.snapshot, found = _take(engine, task, instant, begun)
     except QuiesceError as error:
-        failure = error
+        turn.failure = error
         if "zfs_snapshots" in error.details:
-            turn["snapshot"] = dict(error.details)
-    if turn["snapshot"] is not None and not dry:
-        turn["incomplete"] = _why_incomplete(task, turn["snapshot"])
-    again = failure is not None and _is_worth_another_try(task, failure, turn, instant)
+            turn.snapshot = dict(error.details)
+    if turn.snapshot is not None and not dry:
+        turn.incomplete = _why_incomplete(task, turn.snapshot)
+    turn.again = turn.failure is not None and _is_worth_another_try(task, turn, instant)
     if not stop.interrupted:
         try:
-            turn["retired"] = _retire(engine, task, found, dry, note=not again)
+            turn.retired = _retire(engine, task, found, dry, note=not turn.again)
         except QuiesceError as error:
-            failure = failure or error
-    if failure is not None:
-        failure.details.update(turn=turn, **({"again": True} if again else {}))
-        if stop.interrupted:
-            failure.details["interrupted"] = True
-        raise failure
+            turn.failure = turn.failure or error
     return turn
 
 
-def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, note: bool) -> dict[str, Any]:
-    """Without `note` the turn is not noted: it is tried again, and a clock that is doubted stays so until then."""
+def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, note: bool) -> retire.Retirement:
+    """Apply retention. Without `note`, its time is not stored, so that a clock that may be wrong is checked again."""
     spare = retire.spared(engine.tasks, [task], time.time())
     found = retire.facts(engine.zfs, [task.dataset]) if found is None else found
     retired = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive, spare)
@@ -182,7 +170,7 @@ def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, 
 
 @contextmanager
 def _begin(engine: Engine, task: SnapshotTask, stop: Stop, dry: bool) -> Iterator[Begun | None]:
-    """The run of the turn, which nobody else takes snapshots beside; None for a dry one, which locks nothing."""
+    """Begin the run of the turn and lock its datasets. Yields None for a dry run, which locks nothing."""
     if dry:
         yield None
     elif task.vmware_sync:
@@ -196,24 +184,24 @@ def _begin(engine: Engine, task: SnapshotTask, stop: Stop, dry: bool) -> Iterato
 
 def _take(
     engine: Engine, task: SnapshotTask, instant: Instant, begun: Begun | None
-) -> tuple[dict[str, Any], Facts | None]:
-    """`skipped` or `snapshot` of the turn, with what is there, None when that has changed since."""
+) -> tuple[str, dict[str, Any] | None, Facts | None]:
+    """Return `skipped` and `snapshot` of the turn, and the facts of existing snapshots, or None if these changed."""
     everything, which = list_datasets(engine.zfs, task.dataset), (task.dataset, task.recursive, task.exclude)
     datasets = [dataset.name for dataset in select(everything, *which)]
     found = retire.facts(engine.zfs, [task.dataset])
     skipped = nothing_to_do(engine.zfs, task, datasets, found, instant)
     if skipped:
-        return {"skipped": skipped}, found
+        return skipped, None, found
     name, lacking = choice(task, datasets, found, instant)
     names = [check_snapshot(dataset, name) for dataset in lacking]
     if not task.vmware_sync:
         taken = _plain_snapshot(engine, task, names, begun)
         taken["warnings"] = left_out(everything, *which)
-        return {"snapshot": taken}, None if begun else found
+        return "", taken, None if begun else found
     request, only = _request(task, name), frozenset(lacking)
     if begun is None:
-        return {"snapshot": foresee(engine, request, only)}, found
-    return {"snapshot": take(engine, request, begun, only)}, None
+        return "", foresee(engine, request, only), found
+    return "", take(engine, request, begun, only), None
 
 
 def _timeouts(task: SnapshotTask) -> Timeouts:
@@ -221,11 +209,20 @@ def _timeouts(task: SnapshotTask) -> Timeouts:
 
 
 def _request(task: SnapshotTask, snapshot: str) -> Request:
-    return Request.from_options(task.settings(), snapshot, task.key)
+    return Request(
+        dataset=task.dataset,
+        snapshot=snapshot,
+        recursive=task.recursive,
+        exclude=task.exclude,
+        aliases=task.aliases,
+        task=task.key,
+        lock_timeout=task.lock_timeout,
+        policy=task.policy,
+    )
 
 
 def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], begun: Begun | None) -> dict[str, Any]:
-    """A ZFS snapshot without VMware, whose record claims nothing and is never sealed."""
+    """Take a ZFS snapshot without VMware. Its record has the level crash and is never sealed."""
     result: dict[str, Any] = {"zfs_snapshot": names[0], "zfs_snapshots": list(names), "consistency": CRASH}
     if begun is None:
         return {**result, "created": False}
@@ -243,16 +240,15 @@ def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], be
 
 
 def _why_incomplete(task: SnapshotTask, taken: Mapping[str, Any]) -> list[str]:
-    """Why a snapshot that was taken is not complete, in sentences; [] when it is, or was not to be.
+    """Return sentences that explain why a snapshot is not complete; empty if it is, or did not have to be.
 
-    VMs that are off or excluded are no reason: they were not to be quiesced.
+    VMs that are off or excluded are not included, because they did not have to be quiesced.
     """
     if not (task.vmware_sync and taken["created"]) or taken["complete"]:
         return []
-    policy = _request(task, "").policy
     reasons = [
         f"The {vm_on(vm['name'], vm['server'])}: {vm['reason']}"
         for vm in taken["vms"]
-        if vm["level"] == CRASH and policy.excluded_by(vm["name"], vm["instance_uuid"], vm["moid"]) is None
+        if vm["level"] == CRASH and task.policy.excluded_by(vm["name"], vm["instance_uuid"], vm["moid"]) is None
     ]
-    return list(dict.fromkeys([*taken["problems"], *reasons])) or ["No record says that it is complete."]
+    return list(dict.fromkeys([*taken["problems"], *reasons])) or ["It has no record that is complete."]

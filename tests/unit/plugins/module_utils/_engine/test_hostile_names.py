@@ -27,8 +27,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match, match
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import plan as planning
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import Plan, make_plan
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import look, result
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold

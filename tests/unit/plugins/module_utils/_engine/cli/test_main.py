@@ -11,6 +11,7 @@ import os
 import re
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Iterator
@@ -21,18 +22,14 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli imp
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import ALIVE
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal_entries as journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.retire import RECEIVED
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.retire import RECEIVED, Kept, Retirement
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.turn_result import TurnResult
 
 Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)
 
 VM = {"name": "db", "server": "vc.lab", "level": "crash", "reason": "VMware Tools are not running"}
 PLAN = {"vms": [VM], "problems": [], "refusals": [], "zfs_snapshots": ["tank/a@1"], "consistency": "crash"}
-KEPT = [
-    {"name": "tank/a@old", "reason": "it is held"},
-    {"name": "tank/a@1", "reason": ALIVE},
-    {"name": "tank/a@2", "reason": ALIVE},
-]
-RETIRED = {"destroyed": ["tank/a@0"], "kept": KEPT}
+RETIRED = Retirement(["tank/a@0"], [Kept("tank/a@old", "it is held"), Kept("tank/a@1", ALIVE), Kept("tank/a@2", ALIVE)])
 PROBLEM = "vc2.lab cannot be reached."
 REFUSED = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
 NOT_ALLOWED = (
@@ -47,7 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(snapshot: dict[str, Any], *options: str) -> tuple[int, list[str]]:
         engine = SimpleNamespace(tasks=SimpleNamespace(get=lambda number: None))
-        turn = {"task": 1, "skipped": "", "snapshot": snapshot, "retired": RETIRED}
+        turn = TurnResult(1, tolerated=False, snapshot=snapshot, retired=RETIRED)
         monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
         monkeypatch.setattr(cli, "take_turn", lambda *_arguments: turn)
         code = cli.main(["run", "1", *options])
@@ -71,7 +68,7 @@ def test_what_is_a_problem_and_a_refusal_is_said_once(run: Command) -> None:
 def test_a_dry_run_that_is_refused_has_retention_in_its_data_as_well(run: Command) -> None:
     code, said = run(REFUSED, "--dry-run", "--json")
     told = json.loads("\n".join(said))
-    assert code == 1 and told["retired"] == RETIRED and told["snapshot"]["refusals"] == REFUSED["refusals"]
+    assert code == 1 and told["retired"] == asdict(RETIRED) and told["snapshot"]["refusals"] == REFUSED["refusals"]
 
 
 def test_a_dry_run_that_nothing_forbids_says_what_it_would_do(run: Command) -> None:
@@ -100,14 +97,11 @@ def test_a_run_that_could_not_release_a_vm_says_first_what_it_took(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken = {**PLAN, "refusals": [], "created": True, "consistency": "filesystem", "problems": [LEFT]}
-    turn = {"task": 1, "skipped": "", "snapshot": taken, "retired": RETIRED}
-
-    def fails(*_arguments: Any) -> dict[str, Any]:
-        raise RunFailed(LEFT, "Run 'vmware-zfs recover'", turn=turn)
-
+    failure = RunFailed(LEFT, "Run 'vmware-zfs recover'")
+    turn = TurnResult(1, tolerated=False, snapshot=taken, retired=RETIRED, failure=failure)
     engine = SimpleNamespace(tasks=SimpleNamespace(get=lambda number: None))
     monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
-    monkeypatch.setattr(cli, "take_turn", fails)
+    monkeypatch.setattr(cli, "take_turn", lambda *_arguments: turn)
     assert cli.main(["run", "1"]) == 1
     told = capsys.readouterr()
     assert "took tank/a@1 (level filesystem)" in told.out.splitlines()
@@ -157,8 +151,8 @@ def test_what_was_not_created_is_not_called_taken(run: Command) -> None:
 
 
 def test_thousands_that_stay_for_one_reason_are_one_line(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    received = [{"name": f"tank/a@{number}", "reason": RECEIVED} for number in range(1000)]
-    monkeypatch.setitem(RETIRED, "kept", received)
+    received = [Kept(f"tank/a@{number}", RECEIVED) for number in range(1000)]
+    monkeypatch.setitem(globals(), "RETIRED", Retirement(RETIRED.destroyed, received))
     _code, said = run(PLAN)
     assert f"kept 1000 ZFS snapshots, for example tank/a@0: {RECEIVED}" in said and len(said) < 9
 

@@ -306,7 +306,7 @@ def test_where_a_path_leads(path: str, relation: str, within: str, datasets: tup
         ("/", "no mounted dataset contains /: it is on the ext4 file system mounted at /"),
         (
             "/tank/usb/vm",
-            "no mounted dataset contains /tank/usb/vm: it lies on the xfs file system mounted at /tank/usb",
+            "no mounted dataset contains /tank/usb/vm: it is on the xfs file system mounted at /tank/usb",
         ),
         (
             "/tank/vmware/.zfs/snapshot/daily",
@@ -355,7 +355,7 @@ def test_zfs_alone_is_believed_where_the_mount_table_does_not_know_the_pool() ->
 def test_the_mount_table_knows_better_than_the_mountpoint_property() -> None:
     hidden = MOUNTINFO + "50 20 8:2 / /tank rw - xfs /dev/sdb1 rw\n"
     match = verdict(datastore(), TANK, view(mounts=parse_mountinfo(hidden)))
-    assert match.reason == "no mounted dataset contains /tank/vmware: it lies on the xfs file system mounted at /tank"
+    assert match.reason == "no mounted dataset contains /tank/vmware: it is on the xfs file system mounted at /tank"
 
 
 def test_a_dataset_mounted_away_from_its_mountpoint_is_found_where_it_is() -> None:

@@ -14,8 +14,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matchin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import plan as planning
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import Plan, make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import Problem
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits, Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits, Policy
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
         ("aliases", ("10.0.0.0/24",), "is neither a host name nor an IP address"),
         ("aliases", ("10.0.0.300",), "is neither a host name nor an IP address"),
         ("aliases", ("",), "is neither a host name nor an IP address"),
-        ("policy", Policy(exclude_vms=("db", " ")), "exclude_vms has an empty entry, which names no VM"),
+        ("policy", Policy(exclude_vms=("db", " ")), "exclude_vms has an empty entry; set a VM"),
         ("policy", Policy(vm_timeout=1e300, max_hold=1e300), "vm_timeout is 1e"),
     ],
 )

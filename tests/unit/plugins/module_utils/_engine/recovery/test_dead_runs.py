@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import ZfsTimeout
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import dead_runs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import dead_runs, slow_pools
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.dead_runs import Ended
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
@@ -145,7 +145,7 @@ def test_what_cannot_be_set_is_reported_and_tried_again(world: World) -> None:
 def test_a_suspended_pool_is_waited_for_once_and_keeps_no_other_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_runs, "_SLOW", -1.0)
+    monkeypatch.setattr(slow_pools, "_SLOW", -1.0)
     for run, name in (("one", "tank/a@s"), ("two", "tank/b@s"), ("three", "tank2/a@s")):
         world.die(run, name)
     asked: list[str] = []

@@ -108,7 +108,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(identity, "time", SimpleNamespace(monotonic=lambda: 1e6))
     monkeypatch.setattr(cli, "open_engine", partial(open_engine, connect=connect))
     monkeypatch.setattr(recover, "_BACKOFF", (0.0,))
-    monkeypatch.setattr(recover, "_PATIENT", 5.0)
+    monkeypatch.setattr(recover, "_LIMIT", 5.0)
     with World(tmp_path) as opened:
         monkeypatch.setenv("VMWARE_ZFS_STATE_DIR", str(tmp_path / "state"))
         monkeypatch.setenv("VMWARE_ZFS_KEY_FILE", str(tmp_path / "etc" / "secret.key"))

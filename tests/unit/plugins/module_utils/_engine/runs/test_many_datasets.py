@@ -79,7 +79,7 @@ def assert_linear(work: Callable[[int], Callable[[], Any]], small: int = 200) ->
 def test_a_turn_of_a_task_takes_a_few_processes(tmp_path: Path) -> None:
     zfs = many(1000, snapshots=10)
     with engine_over(zfs, tmp_path) as engine:
-        done = snapshot_task.take_turn(engine, task())
+        done = snapshot_task.take_turn(engine, task()).require_success().as_dict()
     assert len(done["snapshot"]["zfs_snapshots"]) == 1000 and len(done["retired"]["destroyed"]) == 10_000
     assert len(zfs.snapshots) == 1000
     assert zfs.processes == 4 + 10_000 / 100  # list, facts, snapshot, facts; a hundred are destroyed at a time
@@ -88,7 +88,9 @@ def test_a_turn_of_a_task_takes_a_few_processes(tmp_path: Path) -> None:
 def test_a_turn_that_has_nothing_to_do_takes_three(tmp_path: Path) -> None:
     zfs = many(1000, snapshots=10)
     with engine_over(zfs, tmp_path) as engine:
-        done = snapshot_task.take_turn(engine, task(allow_empty=False, lifetime_unit="YEAR", lifetime_value=1000))
+        done = snapshot_task.take_turn(
+            engine, task(allow_empty=False, lifetime_unit="YEAR", lifetime_value=1000)
+        ).as_dict()
     assert done["skipped"].startswith("nothing was written") and zfs.processes == 3
     assert len(done["retired"]["kept"]) == 10_000
 
@@ -111,7 +113,7 @@ def test_a_thousand_tasks_of_a_dataset_each_are_retired_together() -> None:
         values[PREFIX + "task"] = name.split("@")[0]
     tasks = [replace(task(), dataset=name, key=name) for name in zfs.datasets]
     done = retire.retire(zfs, tasks, retire.facts(zfs, [each.dataset for each in tasks]), dry=False)
-    assert len(done["destroyed"]) == len(done["kept"]) == 1000 and zfs.processes == 1 + 10
+    assert len(done.destroyed) == len(done.kept) == 1000 and zfs.processes == 1 + 10
 
 
 def test_what_a_task_took_is_only_its_own_below_its_dataset() -> None:
@@ -119,7 +121,7 @@ def test_what_a_task_took_is_only_its_own_below_its_dataset() -> None:
     zfs = many(1, snapshots=2)
     zfs.take(["tank/replica@old0", "tank/replica@old1"], {PREFIX + "task": KEY}, OLD)
     done = retire.retire(zfs, [task()], retire.facts(zfs, ["tank"]), dry=False)
-    assert done["destroyed"] == [f"{ROOT}@old0"] and [kept["name"] for kept in done["kept"]] == [f"{ROOT}@old1"]
+    assert done.destroyed == [f"{ROOT}@old0"] and [kept.name for kept in done.kept] == [f"{ROOT}@old1"]
 
 
 def bear(zfs: Storage, run: str) -> list[str]:

@@ -13,7 +13,8 @@ from typing import Any, Callable, Mapping
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import ZfsError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy, Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.manifest import PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run

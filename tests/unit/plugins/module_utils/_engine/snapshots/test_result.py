@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import SnapshotExists
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import Member, Plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import Problem
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Policy
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import result
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import ConnectionFailed, VSphereFault
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Limits
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import scheduler
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.scheduler import (
     Flow,

@@ -91,7 +91,7 @@ def test_without_an_id_what_is_left_out_takes_its_default(tasks: SnapshotTasks) 
     stored = tasks.insert(SnapshotTask("").merged({**NIGHTLY, "enabled": False, "exclude_vms": ["db"]}))
     assert stored.merged({"lifetime_value": 3}).settings() == {**stored.settings(), "lifetime_value": 3}
     declared = stored.declared(NIGHTLY)
-    assert (declared.enabled, declared.exclude_vms) == (True, ())
+    assert (declared.enabled, declared.policy.exclude_vms) == (True, ())
     assert (declared.id, declared.key, declared.created) == (stored.id, stored.key, stored.created)
     assert declared.settings() == SnapshotTask("").merged(NIGHTLY).settings()
 

@@ -39,8 +39,8 @@ def pool(*properties: dict[str, str]) -> Pool:
 def destroyed(zfs: Pool, **options: Any) -> list[str]:
     found = retire.facts(zfs, ["tank/vmware"])
     done = retire.retire(zfs, [TASK], found, options.pop("dry", False), **options)
-    assert {*done["destroyed"], *(kept["name"] for kept in done["kept"])} == set(found)
-    return list(done["destroyed"])
+    assert {*done.destroyed, *(kept.name for kept in done.kept)} == set(found)
+    return list(done.destroyed)
 
 
 def test_the_newest_that_is_sealed_and_complete_is_protected() -> None:
@@ -75,8 +75,8 @@ def test_what_a_living_run_took_is_left_alone(dry: bool) -> None:
 
     found = retire.facts(zfs, ["tank/vmware"])
     done = retire.retire(zfs, [TASK], found, dry, is_alive)
-    assert done["destroyed"] == [NAMES[0]]
-    assert {"name": NAMES[1], "reason": "its run has not ended"} in done["kept"]
+    assert done.destroyed == [NAMES[0]]
+    assert retire.Kept(NAMES[1], "its run has not ended") in done.kept
     assert sorted(asked) == ["0", "1"], "only what would be destroyed is asked about"
     assert list(zfs.snapshots) == (NAMES if dry else NAMES[1:])
 
@@ -96,8 +96,8 @@ def test_what_zfs_does_not_destroy_is_kept_with_its_reason() -> None:
     found = retire.facts(zfs, ["tank/vmware"])
     zfs.add(NAMES[0], sealed("0"))  # made anew since it was looked at
     done = retire.retire(zfs, [TASK], found, False)
-    assert done["destroyed"] == []
-    assert {"name": NAMES[0], "reason": "another snapshot has this name now"} in done["kept"]
+    assert done.destroyed == []
+    assert retire.Kept(NAMES[0], "another snapshot has this name now") in done.kept
 
 
 def test_what_is_received_excluded_or_below_a_task_that_is_not_recursive_stays() -> None:
@@ -113,8 +113,8 @@ def test_what_is_received_excluded_or_below_a_task_that_is_not_recursive_stays()
             zfs.add(name.replace("/a@", "/replica@"), sealed(str(number)), "received", creation=OLD + number)
         zfs.add("tank/vmware@received", sealed("2"), "received")
         done = retire.retire(zfs, [task], retire.facts(zfs, ["tank/vmware"]), False)
-        assert done["destroyed"] == [NAMES[0]] + ([] if outside else ["tank/vmware/backup/a@0"])
-        reasons = {kept["name"]: kept["reason"] for kept in done["kept"]}
+        assert done.destroyed == [NAMES[0]] + ([] if outside else ["tank/vmware/backup/a@0"])
+        reasons = {kept.name: kept.reason for kept in done.kept}
         assert reasons["tank/vmware@received"] == retire.RECEIVED
         assert (reasons.get("tank/vmware/backup/a@0") == retire.OUTSIDE) is outside
         assert reasons.get("tank/vmware/backup/replica@0") == (None if outside else retire.RECEIVED)
@@ -145,4 +145,4 @@ def test_the_newest_is_what_was_born_last_whatever_the_clock_said() -> None:
 def test_of_a_task_whose_clock_is_doubted_nothing_goes() -> None:
     zfs = pool(sealed("0"), sealed("1"), sealed("2"))
     done = retire.retire(zfs, [TASK], retire.facts(zfs, ["tank/vmware"]), False, spare={KEY})
-    assert not done["destroyed"] and {"name": NAMES[0], "reason": retire.SPARED} in done["kept"]
+    assert not done.destroyed and retire.Kept(NAMES[0], retire.SPARED) in done.kept

@@ -32,6 +32,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine, open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import CREATE, Expected, Scenario, nfs, rule, vm
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import Stage
@@ -75,7 +76,7 @@ def take_old(zfs: Storage, task: SnapshotTask, name: str, ago: float, dataset: s
 
 
 def turn(engine: Engine, task: SnapshotTask, **how: bool) -> dict[str, Any]:
-    return turns.take_turn(engine, task, **how)
+    return turns.take_turn(engine, task, **how).require_success().as_dict()
 
 
 def fails_with(error: QuiesceError) -> Callable[..., Any]:
@@ -232,9 +233,8 @@ def test_no_try_is_left_when_the_next_turn_comes_as_soon(engine: Engine, zfs: St
     task = store(engine, schedule={"minute": "*"})
     make_due(engine, task)
     zfs.datasets = []
-    with pytest.raises(DatasetNotFound) as failure:
-        turn(engine, task, scheduled=True)
-    assert "again" not in failure.value.details
+    result = turns.take_turn(engine, task, scheduled=True)
+    assert isinstance(result.failure, DatasetNotFound) and not result.again
     zfs.datasets = [ROOT]
     seen_to = engine.tasks.handled(task.id)
     assert time.time() - seen_to < 120
@@ -256,10 +256,9 @@ def test_only_what_held_nothing_is_tried_again(
     make_due(engine, task, hours=3 * 366 * 24)
 
     monkeypatch.setattr(turns, "list_datasets", fails_with(error))
-    with pytest.raises(type(error)):
-        turn(engine, task, scheduled=True)
+    result = turns.take_turn(engine, task, scheduled=True)
     monkeypatch.undo()
-    assert error.details.get("again", False) is again
+    assert result.failure is error and result.again is again
     skipped = turn(engine, task, scheduled=True)["skipped"]
     assert skipped == ("" if again else "it is not due")
 
@@ -277,10 +276,11 @@ def test_without_room_for_a_snapshot_the_old_ones_go(engine: Engine, zfs: Storag
     task = store(engine)
     old, newest = take_old(zfs, task, "old", 3 * 86400), take_old(zfs, task, "newer", 2 * 86400)
     zfs.faults = [Fault("snapshot", said="out of space")]
-    with pytest.raises(ZfsError, match="out of space") as failure:
-        turn(engine, task)
+    result = turns.take_turn(engine, task)
+    with pytest.raises(ZfsError, match="out of space"):
+        result.require_success()
     assert list(zfs.snapshots) == [newest]
-    assert failure.value.details["turn"]["retired"]["destroyed"] == [old]
+    assert result.retired is not None and result.retired.destroyed == [old]
 
 
 @pytest.mark.parametrize("refused", [True, False])
@@ -307,9 +307,10 @@ def test_a_turn_that_is_stopped_destroys_nothing(tmp_path: Path, monkeypatch: py
         take_old(world.zfs, task, "newer", 2 * 86400)
         with monkeypatch.context() as host:
             host.setattr(world.engine.locks, "recovery", lambda: nullcontext(os.kill(os.getpid(), signal.SIGTERM)))
-            with pytest.raises(RunFailed, match="SIGTERM") as failure:
-                turn(world.engine, task)
-        assert old in world.zfs.snapshots and failure.value.details["turn"]["retired"] is None
+            result = turns.take_turn(world.engine, task)
+        with pytest.raises(RunFailed, match="SIGTERM"):
+            result.require_success()
+        assert old in world.zfs.snapshots and result.retired is None
 
 
 def test_a_turn_that_a_reboot_ended_is_taken_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,9 +365,8 @@ def test_a_clock_that_is_doubted_stays_so_while_the_turn_is_tried_again(
     make_due(engine, task, hours=3 * 366 * 24)
     monkeypatch.setattr(turns, "list_datasets", fails_with(ZfsError("it is being received")))
     for _unused in range(3):
-        with pytest.raises(ZfsError) as failure:
-            turn(engine, task, scheduled=True)
-        assert failure.value.details["again"] and old in zfs.snapshots
+        result = turns.take_turn(engine, task, scheduled=True)
+        assert isinstance(result.failure, ZfsError) and result.again and old in zfs.snapshots
     monkeypatch.undo()
     assert turn(engine, task, scheduled=True)["retired"]["destroyed"] == [] and old in zfs.snapshots
 
@@ -453,8 +453,8 @@ def test_an_excluded_vm_makes_no_snapshot_less_complete(mute: Stage, monkeypatch
     later(monkeypatch, 7 * 86400)
     for _unused in range(2):
         retired = turns._retire(mute.engine, task, None, (), False)
-    assert not retired["destroyed"] and taken["zfs_snapshot"] in mute.zfs.snapshots
-    assert {"name": taken["zfs_snapshot"], "reason": "it is the newest that is complete"} in retired["kept"]
+    assert not retired.destroyed and taken["zfs_snapshot"] in mute.zfs.snapshots
+    assert retire.Kept(taken["zfs_snapshot"], "it is the newest that is complete") in retired.kept
 
 
 # ---- What became of the snapshots

@@ -93,7 +93,7 @@ def test_a_persons_snapshot_is_not_destroyed_for_what_another_claims(pool: Pool)
     pool.take("tank/vmware@newer", task=KEY, run="two")
     pool.snapshots["tank/vmware@newer"]["creation"] = (str(OLD + 1), "-")
     done = retire.retire(pool, [task], retire.facts(pool, ["tank/vmware"]), dry=True)
-    assert done["destroyed"] == [MINE] and [kept["name"] for kept in done["kept"]] == ["tank/vmware@newer"]
+    assert done.destroyed == [MINE] and [kept.name for kept in done.kept] == ["tank/vmware@newer"]
 
 
 def test_what_is_inherited_is_nobodys_fact(pool: Pool) -> None:
