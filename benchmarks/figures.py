@@ -60,7 +60,8 @@ def _quiet_waits(trace: Sequence[dict[str, Any]]) -> float:
     seconds, begin = max(((after - before, before) for before, after in pairwise(instants)), default=(0.0, 0.0))
     if seconds < 2:
         return 0.0
-    return sum(entry.get("method") in WAITS and begin < entry["time"] < begin + seconds for entry in trace) / seconds
+    waits = [entry for entry in trace if entry.get("method") in WAITS and begin < entry["time"] < begin + seconds]
+    return float(len(waits) / seconds)
 
 
 def _tasks(trace: Sequence[dict[str, Any]], method: str, event: str) -> list[tuple[str, float]]:

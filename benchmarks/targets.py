@@ -69,10 +69,12 @@ class Results:
 
     def lead(self) -> float:
         """The hold window of the fastest other tool divided by that of the engine, in the worst case."""
-        return min(
-            result["figures"]["hold_window_seconds"] / self.of(result["name"])["hold_window_seconds"]
-            for result in self.all
-            if result["system"] != ENGINE and (result["name"], ENGINE) in self._by
+        return float(
+            min(
+                result["figures"]["hold_window_seconds"] / self.of(result["name"])["hold_window_seconds"]
+                for result in self.all
+                if result["system"] != ENGINE and (result["name"], ENGINE) in self._by
+            )
         )
 
     def cpu_ms_per_vm(self) -> float:
@@ -92,12 +94,12 @@ class Results:
         waits = self.of("100 VMs, one takes 30 s")["waits_per_quiet_second"]
         if not waits:
             raise ValueError("something was always changing")
-        return waits
+        return float(waits)
 
 
 def _requests(case: dict[str, Any], figures: Figures) -> float:
     """Requests per VM above the 40 that each vCenter may cost. Waits are not included."""
-    return (figures["requests"] - 40 * case["vcenters"]) / case["vms"]
+    return float((figures["requests"] - 40 * case["vcenters"]) / case["vms"])
 
 
 TARGETS = (

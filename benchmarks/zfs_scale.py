@@ -180,7 +180,7 @@ def _turn(engine: Engine, zfs: TimedZfs, task: SnapshotTask, datasets: int) -> d
     before = len(zfs.taken)
     with patch.object(retire, "time") as clock:
         clock.time.return_value = later
-        figures = _timed(zfs, "turn", lambda: done.update(turns.take_turn(engine, task)))
+        figures = _timed(zfs, "turn", lambda: done.update(turns.take_turn(engine, task).require_success().as_dict()))
     assert len(done["retired"]["destroyed"]) == datasets, len(done["retired"]["destroyed"])
     within = zfs.taken[before:]
     some = [f"{ROOT}/vm{number:05}" for number in range(1, min(_SAMPLE, datasets - 1) + 1)]

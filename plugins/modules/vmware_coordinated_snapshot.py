@@ -291,6 +291,7 @@ vms:
 """
 
 from functools import partial
+from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     POLICY,
@@ -328,7 +329,7 @@ SPEC = (
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     options = module.params
     take = runs.preview if module.check_mode else runs.execute
     connection = partial(connect, timeouts=timeouts(options))
@@ -351,7 +352,7 @@ def run(module):
     return {**result, "diff": {"before": {"zfs_snapshots": []}, "after": {"zfs_snapshots": after}}}
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run)
 
 

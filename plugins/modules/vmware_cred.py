@@ -259,6 +259,7 @@ credential:
 """
 
 import unicodedata
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     STORED_CONNECTION,
@@ -318,15 +319,17 @@ SPEC = STORED_CONNECTION + ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     parameters = module.params
     if parameters["id"] is None:
         read_environment(module)
     paths = Paths.from_environment()
+    wanted: Credential | None = None
+    password: Secret | None = None
     with Credentials.open(paths, read_only=True) as credentials:
         existing = look_up(credentials, parameters)
         if parameters["state"] == "absent":
-            wanted, password, change = None, None, plan_change(existing, None)
+            change = plan_change(existing, None)
             if existing and not parameters["force"]:
                 with Database.open(paths, read_only=True) as database:
                     also = [look_up(credentials, {**one, "state": "absent"}) for one in parameters["also_removed"]]
@@ -344,15 +347,17 @@ def run(module):
             password = new_password(module, credentials, existing)
             change = plan_change(existing, wanted, password is not None)
             if change.changed and parameters["verify_login"]:
-                try_login(module, wanted, password or conceal(module, credentials.password(existing)))
+                stored = password or (existing and conceal(module, credentials.password(existing)))
+                if stored:
+                    try_login(module, wanted, stored)
     if change.changed and not module.check_mode:
         with Credentials.open(paths) as credentials:
-            if wanted is None:
-                credentials.delete(existing.id)
-            elif existing is None:
-                wanted = credentials.insert(wanted, password)
-            else:
+            if wanted is not None and existing is not None:
                 wanted = credentials.update(wanted, password)
+            elif wanted is not None and password is not None:  # new_password() requires one for a new credential
+                wanted = credentials.insert(wanted, password)
+            elif existing is not None:
+                credentials.delete(existing.id)
     shown = wanted or existing
     return {
         "changed": change.changed,
@@ -361,7 +366,7 @@ def run(module):
     }
 
 
-def look_up(credentials, parameters):
+def look_up(credentials: Credentials, parameters: Mapping[str, Any]) -> Credential | None:
     """Return the stored credential that the options identify, or None. Raises if an id to change does not exist."""
     if parameters["id"] is not None:
         if parameters["state"] == "present":
@@ -376,14 +381,13 @@ def look_up(credentials, parameters):
     return credentials.find(Credential("", "", "").merged(parameters))
 
 
-def wanted_credential(existing, parameters):
+def wanted_credential(existing: Credential | None, parameters: Mapping[str, Any]) -> Credential:
     """Return the requested credential. Without id, options that are not set take their defaults."""
-    if parameters["id"] is not None:
-        return existing.merged(parameters)
-    return (existing or Credential("", "", "")).declared(parameters)
+    known = existing or Credential("", "", "")
+    return known.declared(parameters) if parameters["id"] is None else known.merged(parameters)
 
 
-def check_filesystem(filesystem, datastores):
+def check_filesystem(filesystem: str, datastores: Sequence[str]) -> None:
     if list_datasets(Zfs(), filesystem)[0].kind == "volume" and not datastores:
         raise InputError(
             f"'{filesystem}' is a volume",
@@ -391,7 +395,7 @@ def check_filesystem(filesystem, datastores):
         )
 
 
-def new_password(module, credentials, existing):
+def new_password(module: Any, credentials: Credentials, existing: Credential | None) -> Secret | None:
     """Return the password to store, or None to keep the stored one."""
     given = Secret(module.params["password"]) if module.params["password"] else None
     if given is not None and any(unicodedata.category(character) in ("Cc", "Cs") for character in given.reveal()):
@@ -412,7 +416,7 @@ def new_password(module, credentials, existing):
     return None if given == stored else given
 
 
-def try_login(module, wanted, password):
+def try_login(module: Any, wanted: Credential, password: Secret) -> None:
     require_libraries(["pyVmomi"])
     with connect(endpoint(wanted.as_dict()), wanted.username, password, timeouts(module.params)) as session:
         for warning in missing_datastores(session, wanted):
@@ -421,7 +425,7 @@ def try_login(module, wanted, password):
             require_privileges(session, wanted, Zfs())
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=[])  # a credential can be removed without the libraries of the runtime
 
 

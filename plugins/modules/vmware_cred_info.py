@@ -95,6 +95,8 @@ credentials:
       sample: "2026-01-31T08:15:00Z"
 """
 
+from typing import Any
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
     Credentials,
@@ -105,7 +107,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.d
 SPEC = ArgumentSpec({"id": {"type": "int"}, "hostname": {"type": "str"}, "filesystem": {"type": "str"}})
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     asked = {name: value for name, value in module.params.items() if value is not None}
     if "hostname" in asked:
         asked["hostname"] = canonical_host(asked["hostname"])
@@ -119,7 +121,7 @@ def run(module):
     }
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=[])
 
 

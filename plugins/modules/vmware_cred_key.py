@@ -80,6 +80,8 @@ removed_keys:
   sample: [3f9a01bc]
 """
 
+from typing import Any
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import rotation
@@ -88,7 +90,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.d
 SPEC = ArgumentSpec({"max_age": {"type": "float", "default": 0}})
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     max_age = module.params["max_age"]
     if not max_age >= 0:
         raise InputError(f"max_age is {max_age:g}", "Set max_age to a number of days, or to 0")
@@ -98,7 +100,7 @@ def run(module):
     return {"changed": done.changed, **done.as_dict(), "diff": {"before": before, "after": done.as_dict()}}
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=["cryptography"])
 
 

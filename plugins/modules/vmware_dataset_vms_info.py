@@ -179,6 +179,7 @@ vms:
 
 from contextlib import ExitStack
 from functools import partial
+from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     CONNECTION,
@@ -215,7 +216,7 @@ SPEC = CONNECTION + ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     options = module.params
     zfs = Zfs()
     chosen = select(list_datasets(zfs, options["dataset"]), options["dataset"], options["recursive"])
@@ -238,7 +239,9 @@ def run(module):
     return {"changed": False, "has_vms": bool(vms), "vms": vms}
 
 
-def accounts(options, names, stack):
+def accounts(
+    options: Mapping[str, Any], names: Sequence[str], stack: ExitStack
+) -> tuple[list[Credential], Callable[[Credential], Secret]]:
     """Return the credentials to log in with and a function that returns their passwords.
 
     The credentials are the one in the options, or the stored ones.
@@ -258,7 +261,7 @@ def accounts(options, names, stack):
     return stored, credentials.password
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run)
 
 

@@ -271,6 +271,8 @@ hosts:
       sample: ""
 """
 
+from typing import Any
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     LOGIN,
     ArgumentSpec,
@@ -307,7 +309,7 @@ SPEC = LOGIN + ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     options = module.params
     hosts = options["hosts"]
     scope = Scope(options["cluster"], options["datacenter"], None if hosts is None else tuple(hosts))
@@ -332,7 +334,7 @@ def run(module):
     return result
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=["pyVmomi"])
 
 

@@ -205,6 +205,8 @@ file:
   sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
 """
 
+from typing import Any
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     ArgumentSpec,
     conceal,
@@ -245,7 +247,7 @@ SPEC = ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     server = NfsServer()
     if module.params["state"] == "present":
         plan = server.plan(module.params)
@@ -266,7 +268,7 @@ def run(module):
     }
 
 
-def ask_vsphere(module, server):
+def ask_vsphere(module: Any, server: NfsServer) -> None:
     """Refuse to withdraw or restrict a share with registered VMs. Checks the servers of all stored credentials."""
     path = module.params["path"]
     with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
@@ -277,7 +279,7 @@ def ask_vsphere(module, server):
             refuse_in_use(share, stored, lambda one: conceal(module, credentials.password(one)), Connector(connect))
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=())
 
 

@@ -58,18 +58,20 @@ shares:
       sample: /etc/exports.d/quiesce.vmware_zfs-mnt-tank-vmware-cde0b9c3.exports
 """
 
+from typing import Any
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import NfsServer
 
 SPEC = ArgumentSpec()
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     shares = NfsServer().shares()
     return {"changed": False, "shares": [{**share.as_dict(), "file": str(file)} for file, share in shares.items()]}
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=())
 
 

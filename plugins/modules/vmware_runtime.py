@@ -95,6 +95,7 @@ missing:
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Iterator
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     RUNTIME_PYTHON,
@@ -130,7 +131,7 @@ SPEC = ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     os.umask(0o022)  # everyone can read the files, only root can change them
     environment = PythonEnvironment(ENVIRONMENT)
     copy = EngineCopy(ENGINE, COMMAND, environment.python)
@@ -138,7 +139,7 @@ def run(module):
     return change(module, environment, copy)
 
 
-def present(module, environment, copy):
+def present(module: Any, environment: PythonEnvironment, copy: EngineCopy) -> dict[str, Any]:
     files = sources()
     engine, versions, had = digest(files), environment.versions(), copy.digest()
     missing, has_command = lacking(versions), copy.has_command()
@@ -163,7 +164,7 @@ def present(module, environment, copy):
     }
 
 
-def absent(module, environment, copy):
+def absent(module: Any, environment: PythonEnvironment, copy: EngineCopy) -> dict[str, Any]:
     refuse_while_alive(Locks(Paths.from_environment().lock_dir))  # the role checks this before it stops a timer
     if not module.params["force"]:
         refuse_while_left()
@@ -182,7 +183,7 @@ def absent(module, environment, copy):
 
 
 @contextmanager
-def nobody_at_work():
+def nobody_at_work() -> Iterator[None]:
     """Require that no run is active, and hold the recovery lock while the files that processes import change."""
     locks = Locks(Paths.from_environment().lock_dir)
     with locks.recovery(timeout=60.0):
@@ -190,7 +191,7 @@ def nobody_at_work():
         yield
 
 
-def refuse_while_alive(locks):
+def refuse_while_alive(locks: Locks) -> None:
     for holder in locks.holders():
         raise InputError(
             f"The run {holder.run} (process {holder.pid}) has been active on {holder.dataset} since {holder.since}",
@@ -198,7 +199,7 @@ def refuse_while_alive(locks):
         )
 
 
-def refuse_while_left():
+def refuse_while_left() -> None:
     with Database.open(Paths.from_environment(), read_only=True) as database:
         left = Journal(database).open_entries()
     if left:
@@ -210,7 +211,7 @@ def refuse_while_left():
         )
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=())
 
 

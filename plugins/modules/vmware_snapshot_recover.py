@@ -142,6 +142,7 @@ problems:
 """
 
 from functools import partial
+from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     TIMEOUTS,
@@ -159,7 +160,7 @@ SPEC = TIMEOUTS + ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     options = module.params
     connection = partial(connect, timeouts=timeouts(options))
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
@@ -169,7 +170,7 @@ def run(module):
     return {"changed": bool(done.removed or done.sealed or done.lowered), **done.require_clean()}
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run)
 
 

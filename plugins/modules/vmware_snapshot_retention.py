@@ -78,6 +78,7 @@ kept:
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
@@ -89,7 +90,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.com
 SPEC = ArgumentSpec({"id": {"type": "int"}})
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     zfs, paths = Zfs(), Paths.from_environment()
     with SnapshotTasks.open(paths, read_only=module.check_mode) as stored:
         tasks = stored.list_all() if module.params["id"] is None else [stored.get(module.params["id"])]
@@ -105,7 +106,7 @@ def run(module):
     }
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=[])
 
 

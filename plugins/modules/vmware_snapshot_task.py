@@ -341,6 +341,7 @@ task:
 
 import time
 from dataclasses import asdict
+from typing import Any, Mapping
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import STORED_POLICY, ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
@@ -395,7 +396,7 @@ SPEC = STORED_POLICY + ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     paths = Paths.from_environment()
     systemd = timers.Timers()
     with SnapshotTasks.open(paths, read_only=True) as tasks:
@@ -422,7 +423,7 @@ def run(module):
     }
 
 
-def look_up(tasks, parameters):
+def look_up(tasks: SnapshotTasks, parameters: Mapping[str, Any]) -> SnapshotTask | None:
     """Return the stored task that the options identify, or None. Raises if an id to change does not exist."""
     if parameters["id"] is None:
         schema = parameters["naming_schema"]  # not checked, so that a task of an older release can be removed
@@ -434,18 +435,17 @@ def look_up(tasks, parameters):
     return next((task for task in tasks.list_all() if task.id == parameters["id"]), None)
 
 
-def wanted_task(existing, parameters):
+def wanted_task(existing: SnapshotTask | None, parameters: Mapping[str, Any]) -> SnapshotTask:
     """Return the requested task. Without id, options that are not set take their defaults."""
-    if parameters["id"] is not None:
-        return existing.merged(parameters)
-    return (existing or SnapshotTask("")).declared(parameters)
+    known = existing or SnapshotTask("")
+    return known.declared(parameters) if parameters["id"] is None else known.merged(parameters)
 
 
-def timer_of(task):
+def timer_of(task: SnapshotTask) -> timers.Timer:
     return timers.wanted(task.dataset, wakings(task.schedule, time.time()), task.jitter, task.enabled)
 
 
-def check_datasets(task):
+def check_datasets(task: SnapshotTask) -> list[str]:
     """Check the dataset and the excluded datasets as a run does. Return the warnings."""
     found = list_datasets(Zfs(), task.dataset)
     chosen = select(found, task.dataset, task.recursive, task.exclude)
@@ -455,16 +455,24 @@ def check_datasets(task):
     return not_there(task.exclude, found)
 
 
-def settings(task, timer):
+def settings(task: SnapshotTask | None, timer: timers.Timer) -> dict[str, Any]:
     return {**task.settings(), "timer": timer.as_dict()} if task else {}
 
 
-def change(paths, systemd, existing, wanted, timer, wanted_timer):
+def change(
+    paths: Paths,
+    systemd: timers.Timers,
+    existing: SnapshotTask | None,
+    wanted: SnapshotTask | None,
+    timer: timers.Timer,
+    wanted_timer: timers.Timer,
+) -> SnapshotTask | None:
     """Carry out the change. A task is stored before its timer starts and deleted after its timer is removed."""
     with SnapshotTasks.open(paths) as tasks:
         if wanted is None:
-            systemd.change(existing.id, timer, wanted_timer)
-            tasks.delete(existing.id)
+            if existing is not None:
+                systemd.change(existing.id, timer, wanted_timer)
+                tasks.delete(existing.id)
             return None
         if existing is None:
             wanted = tasks.insert(wanted)
@@ -474,7 +482,7 @@ def change(paths, systemd, existing, wanted, timer, wanted_timer):
         return wanted
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=[])
 
 

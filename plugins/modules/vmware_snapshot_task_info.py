@@ -212,6 +212,8 @@ tasks:
           sample: 4.2
 """
 
+from typing import Any
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
@@ -220,7 +222,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.t
 SPEC = ArgumentSpec({"id": {"type": "int"}, "dataset": {"type": "str"}})
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     asked = {name: value for name, value in module.params.items() if value is not None}
     with open_engine(Paths.from_environment(), read_only=True) as engine:
         found = [overview(engine, task) for task in engine.tasks.list_all()]
@@ -230,7 +232,7 @@ def run(module):
     }
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=[])
 
 

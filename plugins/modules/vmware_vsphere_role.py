@@ -139,6 +139,8 @@ role:
           sample: true
 """
 
+from typing import Any
+
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     CONNECTION,
     ENVIRONMENT,
@@ -166,7 +168,7 @@ SPEC = CONNECTION + ArgumentSpec(
 )
 
 
-def run(module):
+def run(module: Any) -> dict[str, Any]:
     parameters = module.params
     missing = [name for name in ("hostname", "username", "password") if not parameters[name]]
     if missing:
@@ -192,7 +194,7 @@ def run(module):
     }
 
 
-def main():
+def main() -> None:
     run_module(SPEC, run, libraries=["pyVmomi"])
 
 
