@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The policy options: the class, the argument specs, the documentation and the results of tasks have the same ones."""
+"""The policy options are the same in the class, the argument specs, the documentation and the results of tasks."""
 
 from __future__ import annotations
 

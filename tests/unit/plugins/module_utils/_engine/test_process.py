@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other programs are found where a system keeps them, also with cron's PATH, and answer in English."""
+"""Other programs are found in the system folders, even with the PATH of cron, and their output is in English."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CRON = "/usr/bin:/bin"
 
 @pytest.fixture(params=[CRON, "", None], ids=["cron", "empty", "none"])
 def sbin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """The only folder with system commands, which is not on PATH."""
+    """A folder with system commands that is not on PATH."""
     monkeypatch.setattr(process, "SYSTEM_FOLDERS", (str(tmp_path),))
     monkeypatch.delenv("PATH") if request.param is None else monkeypatch.setenv("PATH", request.param)
     return tmp_path
@@ -40,7 +40,7 @@ def test_every_command_is_found(sbin: Path) -> None:
     install(sbin, "test-systemctl", "exec zfs")
     assert Timers(sbin, "test-systemctl")._run("show") == "C\n"
     install(sbin, "ip", "echo '    inet 198.51.100.7/24'")
-    if process.find("ip") == str(sbin / "ip"):  # this machine has none of its own
+    if process.find("ip") == str(sbin / "ip"):  # this machine has no such command
         assert {str(each) for each in local_addresses()} == {"198.51.100.7"}
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which datastore lies on which dataset: every way in which a mount can name this storage host and a place on it."""
+"""Matching of datastores and datasets: all forms in which a mount can name this storage host and a path on it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def dataset(name: str, mountpoint: str | None = "", mounted: bool = True, kind: 
 
 TANK = [dataset("tank"), dataset("tank/vmware"), dataset("tank/vmware/nested"), dataset("tank/other")]
 
-# What a storage host with that pool shows: its own mounts, a bind mount of a directory and one of a whole dataset with
-# what is mounted below it, a file system inside a dataset, a mounted snapshot, and a legacy mount.
+# The mounts of a storage host with that pool: its own mounts, a bind mount of a directory, a bind mount of a dataset
+# with the mounts below it, another file system in a dataset, a mounted snapshot, and a legacy mount.
 MOUNTINFO = """\
 20 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
 30 20 0:30 / /tank rw,noatime shared:2 - zfs tank rw,xattr,noacl
@@ -444,7 +444,7 @@ def test_a_version_4_path_is_also_taken_literally() -> None:
 
 
 def test_the_reading_that_exists_wins() -> None:
-    """Else a root pool, or an export root that is a dataset, would swallow every literal path."""
+    """Otherwise a root pool, or an export root that is a dataset, would match every literal path."""
     seen = view(pseudo_roots=("/tank",), real_paths={"/tank/vmware": "/tank/vmware"})
     match = verdict(datastore(path="/tank/vmware", type="NFS41"), seen=seen)
     assert (match.datasets[0], match.relation) == ("tank/vmware", "root")
@@ -516,7 +516,7 @@ def test_the_disks_of_an_unmatched_datastore_lie_on_no_dataset() -> None:
     assert matching.disk_datasets(verdict(datastore(path="/foo")), "[ds1] win/win.vmdk") == ()
 
 
-# --- what is not known
+# --- unresolved servers and paths
 
 
 @pytest.mark.parametrize(
@@ -529,14 +529,14 @@ def test_the_disks_of_an_unmatched_datastore_lie_on_no_dataset() -> None:
         ("/home", ()),
         ("/volume1/esx", ()),
         ("/tank/vmware/.zfs/snapshot/daily", ()),
-        ("/tank/backup", ()),  # below a dataset, but not there: another host's pool of the same name
+        ("/tank/backup", ()),  # below a dataset but missing: another host has a pool with the same name
     ],
 )
 @pytest.mark.parametrize("server", ["slow", "gone"])
 def test_a_server_that_may_be_this_host_leaves_a_doubt_where_its_path_is_here(
     server: str, path: str, possible_datasets: tuple[str, ...]
 ) -> None:
-    """Neither a name that was not resolved in time nor one that only the ESXi hosts' name servers know is foreign."""
+    """A name that was not resolved in time, or that only the ESXi hosts can resolve, may be this storage host."""
     match = verdict(datastore("10.1.1.1", server, path=path, type="NFS41"), seen=view(resolved=RESOLVED))
     assert (match.datasets, match.possible_datasets) == ((), possible_datasets)
     assert bool(match.unresolved) == bool(possible_datasets)

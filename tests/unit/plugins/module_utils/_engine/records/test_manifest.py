@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The manifest: whatever a snapshot that was received carries, it is understood or refused, and fills no memory."""
+"""The manifest: that of a received snapshot is decoded or refused, and does not fill the memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The consistency record: what is sealed is read again, and whatever does not match its seal reads as crash."""
+"""The consistency record: a sealed record can be read again, and one that does not match its seal is crash."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def made(**changes: Any) -> Record:
 
 
 def written(one: Record) -> dict[str, str]:
-    """All that stands on the snapshot once it is sealed."""
+    """Return all properties of the snapshot after it is sealed."""
     return {**one.first(), **dict(one.seal())}
 
 
@@ -57,7 +57,7 @@ def read(properties: dict[str, str], source: str = "local") -> Record:
 
 
 def complete(properties: dict[str, str], source: str = "local") -> bool:
-    """What retention takes the snapshot for."""
+    """Return whether retention treats the snapshot as complete."""
     pool = Pool()
     pool.add(NAME, properties, source)
     return record.is_complete(retire.facts(pool, ["tank/vmware"])[NAME])
@@ -76,7 +76,7 @@ def digest(text: str) -> str:
 
 
 def sealed_by_hand(values: dict[str, str], parts: list[str]) -> dict[str, str]:
-    """The properties of a record with a seal that matches, computed as the documentation describes it."""
+    """Return the properties of a record with a matching seal, computed as documented."""
     whole = "".join(parts)
     said = {name: values.get(name, "") for name in SHORT}
     said["manifest"] = f"{len(parts)}:{digest(whole)}"
@@ -159,7 +159,7 @@ def test_a_long_manifest_is_spread_over_properties() -> None:
 
 
 def test_what_stands_behind_the_last_part_is_not_read() -> None:
-    """A part of a longer manifest that stayed; it is asked for because another record has more parts."""
+    """A part of an earlier, longer manifest remains. It is read because another record has more parts."""
     properties = written(made())
     assert f"{MANIFEST}1" not in properties
     pool = Pool()
@@ -179,7 +179,7 @@ def test_what_is_not_sealed_is_crash() -> None:
 
 @pytest.mark.parametrize("vms", [VMS, LONG])
 def test_a_record_of_which_only_a_part_is_written_is_crash(vms: list[dict[str, Any]]) -> None:
-    """A kill at any instant of the seal."""
+    """The process is killed at any point of the seal."""
     seal = made(vms=vms).seal()
     for count in range(len(seal)):
         properties = {**made().first(), **dict(seal[:count])}
@@ -200,7 +200,7 @@ def test_a_short_property_that_was_taken_away_or_added_is_crash() -> None:
     for name in SHORT:
         properties = written(made())
         del properties[PREFIX + name]
-        if name == "run":  # nothing says whose it is
+        if name == "run":  # nothing shows its owner
             pool = Pool()
             pool.add(NAME, properties)
             assert record.read(pool, [NAME]) == {}
@@ -235,7 +235,7 @@ def test_a_seal_of_another_form_is_crash(change: Any) -> None:
 
 
 def test_the_seal_of_another_snapshot_does_not_match() -> None:
-    """One that was copied by hand: of the same run, from a dataset where more was reached."""
+    """A record was copied manually from a dataset of the same run with a higher level."""
     better, worse = written(made()), written(made(consistency="crash", complete=False))
     assert_crash({**worse, SEALED: better[SEALED]}, "is damaged")
     assert_crash({**worse, **{f"{MANIFEST}0": written(made(vms=[]))[f"{MANIFEST}0"]}}, "is damaged")
@@ -284,11 +284,11 @@ def test_an_unknown_level_is_crash_whatever_its_seal(level: str) -> None:
     assert_crash(sealed_by_hand({**GOOD, "consistency": level}, [pack(EMPTY)]), "is damaged")
 
 
-# ---- What others may have set
+# ---- Properties that others may have set
 
 
 def test_only_what_is_the_snapshots_own_counts() -> None:
-    """A record that was received with the snapshot counts; what the dataset passes down does not."""
+    """A record that was received with the snapshot counts; one inherited from the dataset does not."""
     properties = written(made())
     assert read(properties, "received") == made() and complete(properties, "received")
     pool = Pool()
@@ -330,7 +330,7 @@ def test_a_part_with_line_breaks_damages_only_its_own_record(value: str) -> None
 
 
 def test_a_value_cannot_forge_the_row_of_another_property() -> None:
-    """The host's value ends its row and begins those of a finished record."""
+    """The value of `host` ends its row and begins the rows of a complete record."""
     forged = sealed_by_hand({**GOOD, "host": "h"}, [pack(EMPTY)])
     rows = "".join(f"\tlocal\n{NAME}\t{key}\t{value}" for key, value in forged.items() if key != PREFIX + "host")
     pool = Pool()
@@ -340,7 +340,7 @@ def test_a_value_cannot_forge_the_row_of_another_property() -> None:
 
 @pytest.mark.parametrize("source", ["local", "received"])
 def test_held_until_makes_no_finished_record_of_an_unfinished_one(source: str) -> None:
-    """It makes a record one of version 1, whose manifest is another."""
+    """It turns a record into one of version 1, which has another manifest."""
     properties = {**written(made()), HELD_UNTIL: str(2**40)}
     del properties[SEALED]
     found = read(properties, source)
@@ -372,7 +372,7 @@ def test_where_nothing_is_sealed_one_process_is_enough() -> None:
 
 
 def test_each_record_is_its_own() -> None:
-    """Sealed, unfinished, damaged, somebody's own, and one of release 1.0.0, beside each other."""
+    """Sealed, incomplete, damaged and foreign records, and one of release 1.0.0, together."""
     pool = Pool()
     pool.add("tank/a@one", written(made()))
     pool.add("tank/b@one", made().first())
@@ -394,14 +394,14 @@ def test_a_snapshot_that_is_gone_is_reported() -> None:
         record.read(pool, [NAME, "tank/gone@one"])
 
 
-# ---- What retention asks
+# ---- Completeness for retention
 
 
 def test_complete_is_what_a_seal_says_of_the_dataset() -> None:
     assert complete(written(made()))
     assert not complete(written(made(complete=False)))
     assert complete(written(made(run_complete=False, run_consistency="crash")))
-    assert complete(written(made(consistency="crash")))  # nobody asked for more: the VM was excluded
+    assert complete(written(made(consistency="crash")))  # the VM was excluded, so no higher level was required
     assert not complete({})
     assert not complete({PREFIX + "complete": "yes"})
     assert not complete({**made().first(), PREFIX + "complete": "yes", PREFIX + "consistency": "filesystem"})

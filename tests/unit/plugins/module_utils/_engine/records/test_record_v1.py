@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records of release 1.0.0 stay readable by its rules: a snapshot that is younger than its hold is crash."""
+"""Records of release 1.0.0 stay readable by its rules: a snapshot that was taken after its hold is crash."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_no_instant_after_the_hold_passes_for_one_within_it(held_until: int, tak
 
 
 def test_the_record_as_it_was_written_can_be_had_as_well() -> None:
-    """A run of 1.0.0 is settled by what its record says, also where that does not count any more."""
+    """A run of 1.0.0 is completed according to its record as written, even if that level no longer counts."""
     values = {**made(held_until=OLD - 1), "creation": str(OLD)}
     said = record_v1.parse(values, as_written=True)
     assert (said.consistency, said.complete, said.held, said.problems) == ("filesystem", True, False, [])
@@ -176,13 +176,13 @@ def test_a_shorter_manifest_takes_the_place_of_a_longer_one() -> None:
 
 
 def test_the_whole_is_lowered_before_the_parts() -> None:
-    """A kill in between leaves the manifest as it was, and the record as crash."""
+    """If the process is killed in between, the manifest does not change and the record is crash."""
     names = [key for key, _value in record_v1.RecordV1("crash", False, True).properties()]
     assert names[:2] == [PREFIX + "complete", PREFIX + "consistency"] and names[-1] == MANIFEST + "1"
 
 
 def test_the_datasets_of_a_run_share_one_record() -> None:
-    """Whatever their number, its manifest is read once: it may be long."""
+    """The manifest, which may be long, is read only once for all of them."""
     pool = Pool()
     names = [f"tank/{number}@one" for number in range(20)]
     for name in names:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The journal's account of dead runs: what is finished is set, what lives is left alone, what is done is closed."""
+"""Dead runs in the journal: complete records are set, live runs are not changed, and runs that are done are closed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = ("tank/a@s", "tank/b@s")
 
 
 class World:
-    """A pool, a journal and locks, as recovery finds them."""
+    """A pool, a journal and locks."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.zfs, self.journal, self.locks = Pool(), Journal(database), Locks(folder)
@@ -39,7 +39,7 @@ class World:
     def die(
         self, run: str, *snapshots: str, unsealed: bool = True, open_entry: bool = False, state: str = RELEASING
     ) -> None:
-        """A run that took these ZFS snapshots and ended before it had set their records."""
+        """Add a run that took these ZFS snapshots and died before it set their records."""
         self.journal.open_run(run, "", "tank", snapshots, state)
         (entry,) = self.journal.intend([Entry(run, "vc", 443, "vm-1", "", "web", f"vmware-zfs {run}")])
         if not open_entry:
@@ -95,7 +95,7 @@ def test_a_run_that_wrote_no_record_stays_crash(world: World, state: str) -> Non
 
 
 def test_a_living_run_is_left_alone(world: World) -> None:
-    """Also its waves, each of which is alive under its own name."""
+    """This includes its waves, each of which is alive under its own ID."""
     with ExitStack() as stack:
         for run, name in (("one", "tank/a@s"), ("one-2", "tank/b@s")):
             world.die(run, name)
@@ -118,7 +118,7 @@ def test_records_of_another_pool_wait_for_a_recovery_of_all(world: World) -> Non
 def test_a_zfs_snapshot_that_is_gone_is_forgotten(world: World) -> None:
     world.die("one", *NAMES)
     del world.zfs.snapshots["tank/a@s"]
-    world.zfs.take("tank/a@s", run="one")  # one of the same name and run, and it is another
+    world.zfs.take("tank/a@s", run="one")  # another one with the same name and run
     assert world.end() == Ended(sealed=["tank/b@s"])
     assert world.sealed() == ["tank/b@s"] and world.state("one") == ENDED
     assert world.journal.unsealed_runs() == []
@@ -186,6 +186,6 @@ def test_a_run_of_which_a_vmware_snapshot_may_be_left_stays_open(world: World) -
 
 
 def test_what_has_ended_is_sealed_as_well(world: World) -> None:
-    """A run reports its own end although its records could not be set."""
+    """A run ends normally although its records could not be set."""
     world.die("one", *NAMES, state=ENDED)
     assert world.end().sealed == list(NAMES)

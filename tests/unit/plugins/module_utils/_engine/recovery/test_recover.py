@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a recovery removes, leaves and watches; and that status, which asks no server, says the same."""
+"""What a recovery removes, leaves and watches. Status, which contacts no server, shows the same."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ A_CLONE = "0c0c0c0c0c0c"
 
 
 class World(Stage):
-    """An engine on a machine that has been up for long, and one server."""
+    """An engine on a machine that has been up for a long time, and one server."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
@@ -49,13 +49,13 @@ class World(Stage):
         self.there: dict[str, Any] = {one.config.name: one for one in self.vcenter.inventory.machines.values()}
 
     def snapshot(self, name: str, run: str = RUN, host: str = "", machine: str = "") -> None:
-        """The VM bears a VMware snapshot of ours, or of a host with another identity."""
+        """Give the VM a VMware snapshot of this host, or of a host with another identity."""
         maker = replace(self.engine.host, id=host or self.engine.host.id, machine=machine)
         text = identity.description(maker, run, f"{TREE}@one")
         self.vcenter.inventory.add_snapshot(self.there[name], identity.snapshot_name(run), text, False)
 
     def die(self, *names: str, run: str = RUN, snapshot: bool = True, host: str = "") -> None:
-        """A run died while it held these VMs."""
+        """Add a run that died while it held these VMs."""
         journal = Journal(self.engine.journal._database, host or self.engine.host.id)
         journal.open_run(run, "", TREE, [f"{TREE}@one"])
         entries = [
@@ -71,13 +71,13 @@ class World(Stage):
             self.snapshot(name, run)
 
     def register_again(self, name: str, power: str = "off") -> None:
-        """The VM is unregistered and registered anew, with another managed object ID, as a restored one is."""
+        """Unregister the VM and register it again with another managed object ID, as after a restore."""
         self.vcenter.unregister(name)
         self.vcenter.register_again(name)
         self.vcenter.vm(name, power=power)
 
     def copy(self, name: str, power: str = "off") -> None:
-        """The VM is registered a second time, from a clone of the ZFS snapshot, with its instance UUID."""
+        """Register the VM a second time, from a clone of the ZFS snapshot, with its instance UUID."""
         moid = self.vcenter.register("vmware", name=f"{name}-restored", power=power)
         copied = self.vcenter.inventory.machines[moid]
         copied.instance_uuid = self.there[name].instance_uuid
@@ -91,7 +91,7 @@ class World(Stage):
         return sorted(name for name, trees in self.vcenter.snapshots().items() if trees)
 
     def said(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
-        """What the command says of the same state, and what it ends with."""
+        """Return the exit status and the output of the command for the same state."""
         code = cli.main(arguments)
         told = capsys.readouterr()
         return code, [
@@ -121,7 +121,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.mark.parametrize("maker", ["former", "1.0.0", "lost"])
 def test_a_scan_leaves_what_a_clone_of_this_host_may_need(world: World, maker: str) -> None:
-    """Nobody on this host knows the run: it may be alive on the other one."""
+    """This host does not know the run, which may be alive on the other host."""
     host = world.engine.host
     world.engine.host = replace(host, former=host.former | {A_CLONE}, machine="0a0a0a0a0a0a")
     ids = {"former": A_CLONE, "1.0.0": next(iter(host.former)), "lost": "0b0b0b0b0b0b"}
@@ -151,18 +151,18 @@ def test_what_the_journal_knows_is_ours_under_a_former_identity_too(world: World
     world.die("web", "db", host=A_CLONE)
     world.engine.host = replace(world.engine.host, former=frozenset([A_CLONE]))
     assert names(world.recover().removed) == ["db", "web"] and world.ours() == []
-    world.snapshot("app", host=A_CLONE)  # the database is an older one, which knows the run and not this VM
+    world.snapshot("app", host=A_CLONE)  # an older database, which has the run but not this VM
     assert names(world.recover(scan=True).removed) == ["app"] and world.ours() == []
 
 
 def test_a_run_that_may_live_on_the_machine_this_one_was_copied_from_is_left(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its journal was copied in the middle of a run."""
+    """Its journal was copied during a run."""
     world.die("web", "db", host=A_CLONE)
     long_ago = world.engine.host
     world.engine.host = replace(long_ago, former=frozenset([A_CLONE]), made=datetime.now(timezone.utc))
-    world.snapshot("app", host=A_CLONE)  # which the run took after the copy was made
+    world.snapshot("app", host=A_CLONE)  # taken by the run after the copy was made
     for options in ({}, {"dry": True}, {"scan": True}):
         done = world.recover(**options)
         assert done.removed == [] and {"db", "web"} <= set(names(done.left)) and world.ours() == ["app", "db", "web"]
@@ -190,12 +190,12 @@ def test_a_restored_vm_is_left_with_what_it_has_to_be_reverted_to(
     assert world.ours() == ["web"] and names(recover.before_run(world.engine, "tank").left) == ["web"]
     code, (said,) = world.said(capsys, "status")
     assert code == 1 and said.startswith("left: ") and "revert the VM to it" in said
-    world.there["web"].snapshots.clear()  # reverted and removed by hand
+    world.there["web"].snapshots.clear()  # reverted and removed manually
     assert world.recover() == Recovery() and world.engine.journal.open_entries() == []
 
 
 def test_a_vm_that_was_registered_anew_and_runs_is_released(world: World) -> None:
-    """It was restored and powered on without a revert, or its host was added to vCenter again: it grows."""
+    """It was restored and powered on without a revert, or its host was added to vCenter again, so it grows."""
     world.die("web")
     world.register_again("web", "off")
     assert names(world.recover().left) == ["web"]
@@ -221,7 +221,7 @@ def test_beside_the_original_the_restored_one_is_left_alone(world: World, scan: 
 
 @pytest.mark.parametrize("first", ["original", "restored"])
 def test_of_two_with_one_instance_uuid_the_running_one_is_released(world: World, first: str) -> None:
-    """Whatever the order in which the server names them."""
+    """This does not depend on the order in which the server lists them."""
     world.die("web")
     if first == "restored":
         world.copy("web")
@@ -233,7 +233,7 @@ def test_of_two_with_one_instance_uuid_the_running_one_is_released(world: World,
 
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_vm_whose_instance_uuid_changed_is_known_by_its_vmware_snapshot(world: World, beside: bool) -> None:
-    """Our name is unique. It was given another one to tell it from a copy, which may be `beside` it, or is restored."""
+    """The VMware snapshot's name is unique. The VM has a new UUID to distinguish it from a copy, which may exist."""
     world.die("web")
     if beside:
         world.copy("web", "on")
@@ -249,7 +249,7 @@ def test_a_vm_whose_instance_uuid_changed_is_known_by_its_vmware_snapshot(world:
 
 
 def test_beside_the_running_vm_one_with_another_instance_uuid_is_left_alone(world: World) -> None:
-    """vCenter was set up anew, and the managed object ID is a restored VM's by now."""
+    """vCenter was reinstalled, and a restored VM has the managed object ID now."""
     world.die("web")
     restored, original = world.there["web"], world.there["app"]
     original.instance_uuid, restored.instance_uuid = restored.instance_uuid, original.instance_uuid
@@ -259,7 +259,7 @@ def test_beside_the_running_vm_one_with_another_instance_uuid_is_left_alone(worl
 
 
 def test_a_restored_one_on_another_vcenter_is_left_alone(world: World) -> None:
-    """No credential names the server of the run any more, and a scan finds the VM on another one."""
+    """The credential of the run's server was removed, and a scan finds the VM on another server."""
     world.die("web")
     with world.engine.journal._database.transaction() as connection:
         connection.execute("UPDATE vm_snapshot SET hostname = 'old.invalid'")
@@ -270,7 +270,7 @@ def test_a_restored_one_on_another_vcenter_is_left_alone(world: World) -> None:
         assert "revert the VM to it" in done.left[0].reason
 
 
-# ---- One answer
+# ---- Recovery and status agree
 
 
 def test_what_is_watched_is_neither_left_nor_over(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,7 +291,7 @@ def test_what_is_watched_is_neither_left_nor_over(world: World, capsys: pytest.C
 
 
 def test_what_is_watched_is_left_while_nobody_can_look(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """And status, which does not look, says so too."""
+    """Status, which contacts no server, shows it as well."""
     world.die("web", snapshot=False)
     world.vcenter.unregister("web")
     assert names(world.recover().watched) == ["web"]
@@ -322,7 +322,7 @@ def test_what_a_dry_recovery_cannot_see_is_left(world: World) -> None:
     assert names(done.left) == ["web"] and "not connected to vCenter" in done.left[0].reason
 
 
-# ---- One sick object
+# ---- One object that fails
 
 
 def test_a_scan_goes_on_beside_a_vm_that_may_not_be_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +345,7 @@ def test_a_scan_goes_on_beside_a_vm_that_may_not_be_read(world: World, monkeypat
 def test_what_the_server_refuses_of_one_vm_keeps_no_other_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tasks of the first VM may not be read."""
+    """The account cannot read the tasks of the first VM."""
     world.die("app", snapshot=False)
     world.die("db", "web", run=RUN + "-2")
     with world.engine.journal._database.transaction() as connection:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs that release 1.0.0 left unfinished are settled by its rules, once."""
+"""Runs that release 1.0.0 left unfinished are completed once, by its rules."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class World:
         self.zfs, self.journal, self.locks = Pool(), Journal(database), Locks(folder)
 
     def die(self, state: str, *entries: str, vms: Sequence[dict[str, Any]] = tuple(VMS), **record: Any) -> None:
-        """It took A and B, and its VMware snapshots are in the states `entries`."""
+        """Add a run that took A and B and whose VMware snapshots have the states `entries`."""
         self.journal.open_run("one", "", "tank", [A, B], state)
         ids = self.journal.intend([Entry("one", "vc", 443, "vm", "", "", str(n)) for n in range(len(entries))])
         for number, entry in zip(ids, entries):
@@ -82,7 +82,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.mark.parametrize("entries", [(), ("created",), ("intended", "created")])
 def test_while_the_vms_are_held_only_those_that_were_off_are_lowered(world: World, entries: tuple[str, ...]) -> None:
-    """The ZFS snapshot is there, and its VMs are held: so they were when it was taken."""
+    """The ZFS snapshot exists and its VMs are still held, so they were held when it was taken."""
     world.die(SNAPSHOTTING, *entries)
     assert world.settle() == ([A, B], [])
     for name in (A, B):
@@ -154,7 +154,7 @@ def test_a_run_without_vms_is_lowered_as_a_whole(world: World) -> None:
 
 
 def test_a_record_that_is_younger_than_its_hold_is_lowered_on_disk_as_well(world: World) -> None:
-    """It reads as crash all the same; a release before 1.0.0's rules would read what is written."""
+    """It is read as crash anyway. Earlier releases would read the level that is written."""
     world.die(LOST, held_until=OLD - 1)
     assert world.settle()[0] == [A, B]
     assert world.zfs.own(B)[records_v1.PREFIX + "consistency"] == "crash"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who sees to what on a server that has several accounts: nothing is closed because one of them does not see it."""
+"""Servers with several accounts: no entry is closed because one of the accounts does not see its VM."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def entry(number: int, vm: str, username: str) -> Entry:
 
 
 class World:
-    """A server on which each account sees some VMs. `done` is the work: account and VM."""
+    """A server on which each account sees some VMs. `done` is the completed work: account and VM."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **sees: dict[str, VmState] | QuiesceError) -> None:
         self.sees, self.logins, self.closed = sees, list[str](), list[str]()
@@ -109,7 +109,7 @@ def test_nothing_is_absent_while_an_account_cannot_look(monkeypatch: pytest.Monk
     world = World(monkeypatch, a={"vm-1": SEEN}, b=error)
     visited = world.run(entry(1, "vm-1", "a"), entry(2, "vm-2", "b"), entry(3, "vm-3", "a"), tries=3)
     assert world.done == [("a", "vm-1")] and [one.vm_moid for one in visited.left] == ["vm-2", "vm-3"]
-    tries = 1 if isinstance(error, LoginRefused) else 3  # a refused one would get locked
+    tries = 1 if isinstance(error, LoginRefused) else 3  # repeated refused logins lock the account
     assert world.logins.count("b") == tries and world.logins.count("a") == 1
 
 

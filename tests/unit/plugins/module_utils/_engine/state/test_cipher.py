@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords at rest: readable with the key and in their own place only."""
+"""Stored passwords: they can be decrypted only with the key, and only for their own credential."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_is_encrypted_comes_back(cipher: Cipher, password: str, context: st
 def test_no_ciphertext_survives_a_change(cipher: Cipher) -> None:
     ciphertext = cipher.encrypt(CANARY, "here")
     for position in range(len(ciphertext)):
-        for other in ("A", "B", "R", "h", "x", ":", "\n"):  # some differ from the last one in bits that nobody reads
+        for other in ("A", "B", "R", "h", "x", ":", "\n"):  # some differ from the last one only in unused bits
             changed = ciphertext[:position] + other + ciphertext[position + 1 :]
             if changed != ciphertext:
                 with pytest.raises(RegistryError):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a creation decides how its absence is proved."""
+"""The status of a creation determines how its absence is verified."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_only_one_that_succeeded_cannot_be_under_way(creation: Creation) -> None
         (Creation.MADE, False, False),
         (Creation.FAILED, False, False),
         (Creation.UNANSWERED, True, False),
-        (Creation.REPEATED, True, True),  # of two, one was seen
+        (Creation.REPEATED, True, True),  # one of two was seen
         (Creation.OVERDUE, False, False),
     ],
 )
@@ -33,7 +33,7 @@ def test_what_nobody_saw_end_may_still_come(creation: Creation, unseen: bool, se
 
 
 def test_the_names_are_what_the_journal_stores() -> None:
-    """A name that changes is not understood in the databases that are there."""
+    """Existing databases contain these values, so they must not change."""
     assert [str(creation.value) for creation in Creation] == [
         "unasked", "asked", "made", "failed", "unanswered", "repeated", "overdue",
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credentials: one form per meaning, one per server, user and dataset, and no way to send a password elsewhere."""
+"""Credentials: normalised, unique per server, user and dataset, and safe against sending a password elsewhere."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_password_stays_readable_when_its_settings_change(
     rotation.rotate(paths, 0)
     assert credentials.password(credentials.get(stored.id)) == CANARY
     with pytest.raises(RegistryError) if "datastores" not in change else nullcontext():
-        credentials.password(dataclasses.replace(VCENTER, id=changed.id))  # with the settings that it had
+        credentials.password(dataclasses.replace(VCENTER, id=changed.id))  # with its earlier settings
 
 
 def test_one_credential_per_server_user_and_dataset(credentials: Credentials) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state database: private, durable, forward only, and every refusal a sentence."""
+"""The state database: it is private and durable, only upgrades, and reports every problem in one sentence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two machines never go by one identity, and what one of them was before is known."""
+"""Two machines never use one identity, and the earlier identities of a machine are known."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.d
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.host_identity import identities
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import StorageHost
 
-ID_OF_1_0_0 = "7784c0dc6511"  # of the machine ID "a"
+ID_OF_1_0_0 = "7784c0dc6511"  # for the machine ID "a"
 
 
 class Machine:
-    """A machine with a disk that can be put into another one."""
+    """A machine with a disk that can be moved to another machine."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = Paths(folder / "state", folder / "etc" / "secret.key", folder / "run")
@@ -29,7 +29,7 @@ class Machine:
         self.file = folder / "etc" / "host-identity.json"
 
     def is_now(self, machine_id: str, product_uuid: str) -> None:
-        """An empty text: the machine does not tell."""
+        """Set the values of the machine; an empty text means that it has none."""
         for path, text in ((self.machine_id, machine_id), (self.product_uuid, product_uuid)):
             path.unlink(missing_ok=True)
             if text:
@@ -50,7 +50,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_it_is_made_once_and_stays(machine: Machine) -> None:
     (first,) = machine.ids()
-    machine.is_now("a", "4c4c4544-0001")  # as other kernels write it
+    machine.is_now("a", "4c4c4544-0001")  # as other kernels show it
     assert machine.ids() == [first] and len(first) == 12
     assert stat.S_IMODE(machine.file.stat().st_mode) == 0o600
     assert "4c4c4544" not in machine.file.read_text().lower(), "the machine's own numbers are no one else's business"
@@ -66,7 +66,7 @@ def test_two_hosts_of_one_image_that_never_ran_differ(machine: Machine) -> None:
     ("then", "now"),
     [
         (("a", "4c-1"), ("a", "4c-2")),  # the disk was cloned
-        (("a", "4c-1"), ("b", "4c-1")),  # the clone got a machine ID of its own
+        (("a", "4c-1"), ("b", "4c-1")),  # the clone has a new machine ID
         (("a", ""), ("b", "")),
         (("", "4c-1"), ("", "4c-2")),
         (("a", "4c-1"), ("b", "")),

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the journal forgets, and what it never does; test_journal_machine.py holds the rest against a model."""
+"""What the journal deletes and what it keeps. test_journal_machine.py compares the rest with a model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def enter(database: Database, run: str, days: int, task: str = "", state: str = ENDED, left: bool = False) -> None:
-    """A run that began so many days ago, with one VMware snapshot, which may be left."""
+    """Add a run that began this many days ago, with one VMware snapshot, which may be left."""
     journal = Journal(database)
     journal.open_run(run, task, "tank", [f"tank@{run}"], state)
     (entry,) = journal.intend([Entry(run, "vcenter.lab", 443, "vm-1", "", "web", f"vmware-zfs-{run}")])
@@ -56,7 +56,7 @@ def test_old_runs_are_forgotten_with_their_entries(database: Database) -> None:
 
 
 def test_the_newest_run_is_the_one_that_was_written_last(database: Database) -> None:
-    """The clock was ahead during the first."""
+    """The clock was ahead during the first run."""
     enter(database, "ahead", -365, task="1")
     enter(database, "last", 0, task="1")
     journal = Journal(database)
@@ -67,8 +67,8 @@ def test_what_may_be_left_or_is_not_settled_is_never_forgotten(database: Databas
     journal = Journal(database)
     enter(database, "a-left", 400, left=True)
     enter(database, "a-releasing", 400, state=RELEASING)
-    enter(database, "a-lost", 400, state="lost")  # of release 1.0.0, and not settled yet
-    enter(database, "b-whole", 400)  # a wave of it may have left something
+    enter(database, "a-lost", 400, state="lost")  # of release 1.0.0 and not completed yet
+    enter(database, "b-whole", 400)  # one of its waves may have left something
     enter(database, "b-whole-2", 400, left=True)
     journal.forget(LIMIT)
     assert {run.id for run in journal.runs()} == {
@@ -91,7 +91,7 @@ def test_the_last_run_of_each_task_stays_with_all_its_waves(database: Database) 
 
 
 def test_the_last_run_is_the_one_that_was_entered_last(database: Database) -> None:
-    """The clock was ahead once, and is right again."""
+    """The clock was ahead before and is correct again."""
     journal = Journal(database)
     enter(database, "t-ahead", -400, task="nightly")
     enter(database, "t-last", 200, task="nightly")
@@ -105,7 +105,7 @@ def test_the_last_run_is_the_one_that_was_entered_last(database: Database) -> No
 
 
 def absent_for(database: Database, **clock: object) -> float:
-    """How long an entry has been absent that was marked so now, once the clock and the uptime are moved on."""
+    """Mark an entry absent, advance the clock and the uptime, and return for how long it has been absent."""
     journal = Journal(database)
     (number,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
     journal.absent([number])
@@ -126,7 +126,7 @@ def absent_for(database: Database, **clock: object) -> float:
     [
         ({}, 0),
         ({"clock": 3600, "uptime": 3600}, 3600),
-        ({"clock": 3600, "uptime": 1}, 1),  # a time server was asked a second later
+        ({"clock": 3600, "uptime": 1}, 1),  # a time server corrected the clock a second later
         ({"clock": -3600, "uptime": 3600}, -3600),
         ({"clock": 3600, "since_start": 60}, 60),  # restarted, and the clock may be wrong again
         ({"clock": 3600, "since_start": 86400}, 3600),
@@ -139,7 +139,7 @@ def test_absence_is_not_longer_because_the_clock_was_set(
 
 
 def test_absence_that_was_noted_without_the_uptime_goes_by_the_clock(database: Database) -> None:
-    """By a release before this one."""
+    """An earlier release wrote the entry."""
     journal = Journal(database)
     (number,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
     journal.absent([number])
@@ -150,7 +150,7 @@ def test_absence_that_was_noted_without_the_uptime_goes_by_the_clock(database: D
     assert journal.entries("one")[0].unchanged_for == pytest.approx(3600, abs=60)
 
 
-# ---- Finished records
+# ---- Complete records
 
 
 def test_finished_records_are_kept_until_they_are_set(database: Database) -> None:
@@ -167,7 +167,7 @@ def test_finished_records_are_kept_until_they_are_set(database: Database) -> Non
 
 
 def test_a_record_that_could_not_be_set_is_forgotten_with_its_run(database: Database) -> None:
-    """For so long its pool was not there: it does not come back any more."""
+    """Its pool has been missing for so long that it will not return."""
     journal = Journal(database)
     old, young = (f"{run_id_at(NOW - timedelta(days=days))}-1f2e3d4c" for days in (91, 89))
     for run, days in ((old, 91), (f"{old}-2", 91), (young, 89), (f"{young}-2", 89)):
@@ -203,7 +203,7 @@ def test_a_creation_is_asked_for_then_made(database: Database) -> None:
 
 
 def test_a_creation_that_was_asked_for_twice_stays_so(database: Database) -> None:
-    """One of the two succeeded: the other one may still come to be."""
+    """One of the two succeeded, and the other one may still appear."""
     journal = Journal(database)
     (entry,) = journal.intend([Entry("one", "vc", 443, "vm-1", "", "web", "s")])
     journal.repeat(entry)

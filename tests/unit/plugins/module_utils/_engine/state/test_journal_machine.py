@@ -1,8 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The journal against a model, with power cuts: whatever may exist in vSphere has an open entry, at every instant, and
-a finished record stays until it is set.
+"""The journal compared with a model, with power failures.
+
+At any time, each VMware snapshot that may exist has an open entry, and complete records are stored until they are set.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 
 class PowerCut(Exception):
-    """The machine went off in the middle of a write."""
+    """The machine lost power during a write."""
 
 
 class FailingDatabase(Database):
-    """A database whose next transaction can be cut off after its statements, before its end.
+    """A database whose next transaction can be interrupted after its statements, before its end.
 
-    What is on disk at that instant is copied: that is all that there is after the start.
+    The content of the disk at that instant is copied and is what remains after the boot.
     """
 
     cut_to: Path | None = None
@@ -59,7 +60,7 @@ class FailingDatabase(Database):
 
 @dataclass
 class Known:
-    """What the model knows of an entry: its state, and the VMware snapshot's managed object ID as far as written."""
+    """An entry in the model: its state, and the managed object ID of the VMware snapshot if it was written."""
 
     name: str
     state: str = INTENDED
@@ -79,8 +80,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.runs: dict[str, str] = {}
         self.known: dict[int, Known] = {}
         self.vsphere: set[str] = set()  # what exists there, by name
-        self.on_its_way: set[str] = set()  # what was asked for and may still come to be
-        self.seals: dict[str, dict[str, Assignment]] = {}  # by run and ZFS snapshot, as far as they are not set
+        self.on_its_way: set[str] = set()  # was requested and may still appear
+        self.seals: dict[str, dict[str, Assignment]] = {}  # run -> ZFS snapshot -> record that is not set yet
         self.numbers = iter(range(10**9))
 
     @initialize()
@@ -93,7 +94,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = Journal(self.database)
 
     def write(self, cut: bool, call: Callable[[], object]) -> bool:
-        """Make one write, whole or cut off by a loss of power; returns whether it came to be."""
+        """Make one write, complete or interrupted by a power failure. Returns whether it was stored."""
         if not cut:
             call()
             return True
@@ -132,7 +133,7 @@ class JournalMachine(RuleBasedStateMachine):
     def intend_and_lose_power(self, data: st.DataObject, count: int) -> None:
         run = data.draw(st.sampled_from(sorted(self.runs)))
         entries = [Entry(run, "vcenter", 443, "vm", "", "x", f"never {number}") for number in range(count)]
-        assert not self.write(True, lambda: self.journal.intend(entries))  # nothing was asked of vSphere
+        assert not self.write(True, lambda: self.journal.intend(entries))  # nothing was requested from vSphere
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), state=st.sampled_from((RELEASING, ENDED)), cut=st.booleans())
@@ -152,13 +153,13 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), now=st.booleans())
     def ask_for_creation(self, data: st.DataObject, now: bool) -> None:
-        """vSphere makes the snapshot, at once or some time later."""
+        """vSphere creates the snapshot, at once or later."""
         if found := self.entry(data, INTENDED):
             (self.vsphere if now else self.on_its_way).add(found[1].name)
 
     @rule(data=st.data(), cut=st.booleans())
     def ask_for_creation_again(self, data: st.DataObject, cut: bool) -> None:
-        """Nobody saw how the first one ended, and it may still come; the second one is carried out."""
+        """The end of the first creation was not seen, so it may still succeed. The second one succeeds."""
         found = self.entry(data, INTENDED)
         if found and self.write(cut, lambda: self.journal.repeat(found[0])):
             found[1].creation = Creation.REPEATED
@@ -178,7 +179,7 @@ class JournalMachine(RuleBasedStateMachine):
             id_, known = found
             if self.write(cut, lambda: self.journal.created({id_: f"moid of {known.name}"})):
                 known.state, known.snapshot = CREATED, f"moid of {known.name}"
-                if known.creation is not Creation.REPEATED:  # of two, one was made: the other may still come
+                if known.creation is not Creation.REPEATED:  # one of two was created; the other may still appear
                     known.creation = Creation.MADE
 
     @rule(data=st.data(), needed=st.booleans(), cut=st.booleans())
@@ -220,7 +221,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), names=st.sets(st.sampled_from("abc"), min_size=1), cut=st.booleans())
     def finish_records(self, data: st.DataObject, names: set[str], cut: bool) -> None:
-        """All of them in one transaction, or none. One that is written again takes the place of the one before."""
+        """Write all of them in one transaction, or none. A repeated write replaces the earlier one."""
         run = data.draw(st.sampled_from(sorted(self.runs)))
         number = str(next(self.numbers))
         seals = [Assignment(f"tank/{name}@s", number, (("sealed", number), ("a", ""))) for name in sorted(names)]
@@ -230,7 +231,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.seals.values()))
     @rule(data=st.data(), cut=st.booleans())
     def set_records(self, data: st.DataObject, cut: bool) -> None:
-        """Some of the records of a run are set, or their ZFS snapshots are gone."""
+        """Some records of a run are set, or their ZFS snapshots no longer exist."""
         run = data.draw(st.sampled_from(sorted(run for run, seals in self.seals.items() if seals)))
         done = data.draw(st.sets(st.sampled_from(sorted(self.seals[run])), min_size=1))
         if self.write(cut, lambda: self.journal.drop_seals(run, sorted(done))):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks between processes: the same, an upper and a lower dataset exclude each other, unrelated ones do not."""
+"""Locks between processes: a dataset excludes itself, its parents and its children, but not other datasets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The locks against a model, with real processes: who excludes whom, and that the kernel drops a killed one's locks."""
+"""The locks compared with a model, with real processes. The kernel releases the locks of a killed process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _processes = multiprocessing.get_context("fork")  # a few milliseconds each, and
 
 
 def hold(folder: Path, run: str, dataset: str, line: Connection) -> None:
-    """Take the lock of a run, or of recovery for the dataset "", tell of it, and keep it until told to let go."""
+    """Take the lock of a run, or of recovery if the dataset is "", report it, and hold it until requested to end."""
     locks = Locks(folder)
     try:
         with locks.run(run, dataset, timeout=0.0) if dataset else locks.recovery(timeout=0.0):

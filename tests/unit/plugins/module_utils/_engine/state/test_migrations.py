@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A database of release 1.0.0 (schema 6) is brought to today's, with what its journal knows."""
+"""A database of release 1.0.0 (schema 6) is upgraded to the current schema, with all content of its journal."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def paths(tmp_path: Path) -> Paths:
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_what_is_known_of_each_creation(paths: Paths, read_only: bool) -> None:
-    """In doubt the value that has its absence proved with more care."""
+    """If in doubt, the value is used that requires more checks for absence."""
     with Database.open(paths, read_only) as opened:
         found = {entry.vm_moid: entry.creation for entry in Journal(opened).entries("r")}
     assert found == {
@@ -68,7 +68,7 @@ def test_what_is_known_of_each_creation(paths: Paths, read_only: bool) -> None:
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_what_it_could_not_consolidate_is_open_again(paths: Paths, read_only: bool) -> None:
-    """It closed each as gone, and tried again in the next run: the last one of a VM tells."""
+    """Release 1.0.0 closed each as gone and tried again in the next run, so only the last one of a VM counts."""
     failed = "its disks need consolidation, which failed: A file is locked"
     unasked = "it was never asked for"
     with sqlite3.connect(paths.database) as connection:
@@ -98,7 +98,7 @@ def test_what_it_could_not_consolidate_is_open_again(paths: Paths, read_only: bo
 
 
 def test_the_states_of_its_runs_stay(paths: Paths) -> None:
-    """Those that no run of today has are settled by a recovery, which has to look at the ZFS snapshots."""
+    """Runs with states that no longer exist are completed by a recovery, which checks their ZFS snapshots."""
     with Database.open(paths) as opened:
         runs = {run.id: run.state for run in Journal(opened).runs()}
         assert runs == {f"run {state}": state for state in runs.values()} and len(runs) == 5
@@ -106,7 +106,7 @@ def test_the_states_of_its_runs_stay(paths: Paths) -> None:
 
 
 def test_a_dry_recovery_reads_it_from_the_threads_of_its_servers(paths: Paths, tmp_path: Path) -> None:
-    """Also where there is none yet."""
+    """This also holds if there is no database yet."""
     for where, open_entries in ((paths, 8), (Paths(tmp_path / "none", tmp_path / "key", tmp_path / "locks"), 0)):
         with Database.open(where, read_only=True) as opened, ThreadPoolExecutor(max_workers=1) as pool:
             assert len(pool.submit(Journal(opened).open_entries).result()) == open_entries

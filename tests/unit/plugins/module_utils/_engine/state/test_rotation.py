@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Replacing the key: nothing is lost, whenever it is killed and whoever works meanwhile."""
+"""Key rotation: no password is lost if it is killed at any time or if other processes work at the same time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.d
 
 PASSWORDS = {1: "canary-one", 2: "canary-two", 3: "canary-three"}
 NOTHING = rotation.Rotation(False, (), ())
-# What changes something; where everything else is killed makes no difference.
+# The steps that change something. A kill at any other time makes no difference.
 ENGINE = str(Path(rotation.__file__).parents[1])
 STEPS = ("rotate", "replace_keys", "replace_file", "write_file", "_store_password", "transaction", "_transaction",
          "empty_log")  # fmt: skip
@@ -54,7 +54,7 @@ def keys(paths: Paths) -> list[str]:
 
 
 def used(paths: Paths) -> set[str]:
-    """The ids of the keys that passwords are encrypted with."""
+    """Return the IDs of the keys with which passwords are encrypted."""
     with Credentials.open(paths, read_only=True) as credentials:
         return {key_id_of(credentials.ciphertext(one)) for one in credentials.list_all()}
 
@@ -87,7 +87,7 @@ def test_a_young_key_stays(paths: Paths) -> None:
 
 
 def test_a_key_that_is_dated_in_the_future_is_not_young_for_ever(paths: Paths) -> None:
-    """The clock was wrong when it was made, or when its file was put back."""
+    """The clock was wrong when the key was created or its file was restored."""
     later = time.time() + 10 * 365 * 86400
     os.utime(paths.key_file, (later, later))
     assert rotation.rotate(paths, 365).new_key and rotation.rotate(paths, 365) == NOTHING
@@ -116,7 +116,7 @@ def test_a_password_that_cannot_be_read_is_not_lost_for_good(paths: Paths) -> No
 
 
 def killed_at(line: int, paths: Paths) -> bool:
-    """Rotate in a process that is killed before the given line of STEPS (counted as they are carried out)."""
+    """Rotate in a process that is killed before the given line of STEPS (counted in order of execution)."""
     child = os.fork()
     if child == 0:
         left = line
@@ -147,7 +147,7 @@ def test_a_kill_before_any_line_loses_nothing_and_the_next_rotation_ends_it(path
         there = keys(paths)
         assert used(paths) <= set(there), line
         seen.add((len(there), used(paths) == {there[-1]}, (paths.key_file.parent / ".secret.key.new").exists()))
-        with Credentials.open(paths) as credentials:  # who stores a password now is not harmed either
+        with Credentials.open(paths) as credentials:  # a process that stores a password now is not affected
             credentials.update(credentials.get(1), Secret(PASSWORDS[1]))
         assert passwords(paths) == PASSWORDS, line
         if len(there) > 1:
@@ -159,7 +159,7 @@ def test_a_kill_before_any_line_loses_nothing_and_the_next_rotation_ends_it(path
             assert not list(paths.key_file.parent.glob(".*.new")), line
         line += 1
     assert line > 50
-    # The kills struck while the old key was the only one, both were there, and the new one; with drafts and without.
+    # The kills happened with only the old key, with both, and with only the new key; with and without draft files.
     assert {(1, True, False), (1, True, True), (2, False, False), (2, True, False), (2, True, True)} <= seen
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stored snapshot tasks, and which instant of a schedule a run takes on."""
+"""Stored snapshot tasks, and the instant of a schedule for which a run begins."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_task_is_what_was_stored(tasks: SnapshotTasks) -> None:
 
 
 def test_keys_are_never_given_twice(tmp_path: Path) -> None:
-    """An id comes again when a database was lost; what the task that had it took must not be taken for ours."""
+    """IDs repeat after a database was lost. Snapshots of the earlier task must not belong to the new one."""
     keys = set()
     for number in range(2):
         with SnapshotTasks.open(Paths(tmp_path / str(number))) as tasks:
@@ -87,7 +87,7 @@ def test_bad_settings_are_refused(option: str, value: object, said: str) -> None
 
 
 def test_without_an_id_what_is_left_out_takes_its_default(tasks: SnapshotTasks) -> None:
-    """`merged` is the partial update by id, `declared` what a playbook says without one."""
+    """`merged` is the partial update by ID; `declared` sets all options, as a playbook without an ID does."""
     stored = tasks.insert(SnapshotTask("").merged({**NIGHTLY, "enabled": False, "exclude_vms": ["db"]}))
     assert stored.merged({"lifetime_value": 3}).settings() == {**stored.settings(), "lifetime_value": 3}
     declared = stored.declared(NIGHTLY)
@@ -104,13 +104,13 @@ def test_a_schedule_is_one_value(tasks: SnapshotTasks, how: Callable[..., Snapsh
 
 
 def handled(tasks: SnapshotTasks) -> float:
-    """Up to when the schedule of the only task has been seen to."""
+    """Return up to which instant the schedule of the only task is done."""
     ((instant,),) = tasks._database.rows("SELECT handled FROM task")
     return float(instant)
 
 
 def due_at(*instants: float):  # type: ignore[no-untyped-def]
-    """A schedule: the newest of `instants` that is later than `after` and not later than `now`."""
+    """Return a schedule function: the newest of `instants` that is later than `after` and not later than `now`."""
     return lambda after, now: max((it for it in instants if after < it <= now), default=None)
 
 
@@ -118,7 +118,7 @@ def test_an_instant_is_taken_on_once_and_seen_to(tasks: SnapshotTasks) -> None:
     task = tasks.insert(SnapshotTask("").merged(NIGHTLY))
     start = handled(tasks)
     due = due_at(start - 10, start + 10, start + 20)
-    assert tasks.begin(task.id, start, due) is None  # what was before the task is not made up for
+    assert tasks.begin(task.id, start, due) is None  # instants before the task was created do not count
     assert tasks.begin(task.id, start + 15, due) == start + 10
     tasks.end(task.id, start + 10)
     assert tasks.begin(task.id, start + 15, due) is None

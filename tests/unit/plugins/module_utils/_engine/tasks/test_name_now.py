@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who does not name a snapshot gets one of now, also when the clock shows a time again."""
+"""A request without a name gets a current snapshot, even if the clock shows the same time twice."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("age", "name"),
     [
-        (None, "auto-2026-10-25_02-01"),  # there is none
-        (0, "auto-2026-10-25_02-01"),  # the question is repeated
+        (None, "auto-2026-10-25_02-01"),  # no such snapshot exists
+        (0, "auto-2026-10-25_02-01"),  # the request is repeated
         (59, "auto-2026-10-25_02-01"),
         (3600, f"auto-2026-10-25_02-01-{NOW:.0f}"),  # clocks went back
         (-3600, f"auto-2026-10-25_02-01-{NOW:.0f}"),  # the clock was ahead

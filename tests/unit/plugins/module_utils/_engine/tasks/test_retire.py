@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Retention on a pool: what is complete by its record is protected, and what a living run took is left alone."""
+"""Retention on a pool: the newest complete snapshot is protected, and snapshots of a live run are kept."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_record_that_does_not_match_its_seal_protects_nothing() -> None:
 
 
 def test_a_complete_one_of_1_0_0_within_its_hold_is_protected() -> None:
-    """Otherwise the upgrade would destroy the newest complete one."""
+    """Otherwise an upgrade would destroy the newest complete one."""
     within = records_v1.properties("0", task=KEY, held_until=OLD)
     after = records_v1.properties("1", task=KEY, held_until=OLD)  # its creation is a second later
     zfs = pool(within, after, unsealed("2"))
@@ -65,7 +65,7 @@ def test_a_complete_one_of_1_0_0_within_its_hold_is_protected() -> None:
 
 @pytest.mark.parametrize("dry", [False, True])
 def test_what_a_living_run_took_is_left_alone(dry: bool) -> None:
-    """Its records are not finished: by their lifetime and their records, all of these would go."""
+    """Its records are not complete. By their lifetime and records alone, all these would be destroyed."""
     zfs = pool(unsealed("0"), unsealed("1"), sealed("2"), unsealed("3"))
     asked: list[str] = []
 
@@ -94,14 +94,14 @@ def test_a_dry_run_destroys_nothing() -> None:
 def test_what_zfs_does_not_destroy_is_kept_with_its_reason() -> None:
     zfs = pool(sealed("0"), sealed("1"))
     found = retire.facts(zfs, ["tank/vmware"])
-    zfs.add(NAMES[0], sealed("0"))  # made anew since it was looked at
+    zfs.add(NAMES[0], sealed("0"))  # created again after its properties were read
     done = retire.retire(zfs, [TASK], found, False)
     assert done.destroyed == []
     assert retire.Kept(NAMES[0], "another snapshot has this name now") in done.kept
 
 
 def test_what_is_received_excluded_or_below_a_task_that_is_not_recursive_stays() -> None:
-    """A replica has the task's key as well, and a lifetime of its own."""
+    """A replica has the task's key as well, but retention must not apply to it."""
     for task, outside in (
         (replace(TASK, recursive=True, exclude=("tank/vmware/backup",)), True),
         (TASK, True),

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turns of snapshot tasks: what is taken and under which name, what is tried again, and what the turn ends with."""
+"""Turns of snapshot tasks: what is taken, under which name, what is tried again, and the result."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ VMS = ((nfs(vm("web"), vm("db")),),)
 
 
 class PowerCut(BaseException):
-    """Nothing after it happens any more."""
+    """The process ends here."""
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ def store(engine: Engine, **settings: Any) -> SnapshotTask:
 
 
 def make_due(engine: Engine, task: SnapshotTask, hours: float = 2.0) -> None:
-    """Nothing was seen to for so long."""
+    """Let the task be due for this long."""
     with engine.tasks._database.transaction() as connection:
         connection.execute("UPDATE task SET handled = ? WHERE id = ?", (time.time() - hours * HOUR, task.id))
 
 
 def take_old(zfs: Storage, task: SnapshotTask, name: str, ago: float, dataset: str = ROOT) -> str:
-    """A snapshot that the task took so many seconds ago."""
+    """Add a snapshot that the task took this many seconds ago."""
     zfs.take([f"{dataset}@{name}"], {PREFIX + "task": task.key}, int(time.time() - ago))
     return f"{dataset}@{name}"
 
@@ -87,14 +87,14 @@ def fails_with(error: QuiesceError) -> Callable[..., Any]:
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """The clock goes on by so much."""
+    """Advance the clock by this many seconds."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + seconds)
 
 
 @contextmanager
 def stage(folder: Path, monkeypatch: pytest.MonkeyPatch, *servers: Any, datasets: Any = (ROOT,)) -> Iterator[Stage]:
-    """An engine with servers, for turns that quiesce VMs."""
+    """Yield an engine with servers, for turns that quiesce VMs."""
     scenario = Scenario("a task", servers or VMS, Expected(), datasets=datasets)
     with Stage(scenario, lambda number, config: Vcenter(config), connect, folder) as made:
 
@@ -142,7 +142,7 @@ def test_nested_tasks_of_one_minute_take_one_each(
 def test_the_name_is_chosen_when_the_other_task_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vmware_sync: bool
 ) -> None:
-    """What it was when the turn began says nothing about the time when it gets the lock."""
+    """The state at the beginning of the turn may have changed when it gets the lock."""
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     with stage(tmp_path, monkeypatch) as world:
@@ -269,7 +269,7 @@ def test_the_unit_waits_as_long_as_the_engine_counts_on() -> None:
     assert f"--on-active={turns.AGAIN_AFTER / 60:g}min " in unit and f"!= {turn_report.AGAIN} ]" in unit
 
 
-# ---- Retention, whatever became of the snapshot
+# ---- Retention, with or without a snapshot
 
 
 def test_without_room_for_a_snapshot_the_old_ones_go(engine: Engine, zfs: Storage) -> None:
@@ -314,7 +314,7 @@ def test_a_turn_that_is_stopped_destroys_nothing(tmp_path: Path, monkeypatch: py
 
 
 def test_a_turn_that_a_reboot_ended_is_taken_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not seen to: the timer starts it again when the host is up."""
+    """The instant is not done: the timer starts the task again after the boot."""
     with stage(tmp_path, monkeypatch) as world:
         task = store(world.engine, vmware_sync=True)
         make_due(world.engine, task)
@@ -385,7 +385,7 @@ def test_a_lifetime_that_is_shorter_than_the_schedule_is_kept(
 
 
 def test_the_clock_is_not_doubted_twice_in_a_row(engine: Engine, zfs: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that is disabled, and run each week by something else."""
+    """The task is disabled, and another scheduler runs it each week."""
     task = store(engine, enabled=False)
     counts = []
     for week in range(4):
@@ -400,7 +400,7 @@ def test_the_clock_is_not_doubted_twice_in_a_row(engine: Engine, zfs: Storage, m
 
 @pytest.fixture
 def mute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """A server with a VM that cannot be quiesced and one that is off; the command's engine is the stage's."""
+    """A server with a VM that cannot be quiesced and one that is off. The command uses the same engine."""
     with stage(tmp_path, monkeypatch, (nfs(vm("web"), vm("mute"), vm("off", power="off")),)) as world:
         fault = rule("task_fault", CREATE, "mute", fault="ApplicationQuiesceFault")
         world.servers[0].rule(**fault.fields())
@@ -444,7 +444,7 @@ def test_a_server_that_is_away_makes_a_turn_incomplete(
 
 
 def test_an_excluded_vm_makes_no_snapshot_less_complete(mute: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its snapshots are crash, and retention keeps the newest of them; the next turn has nothing to do."""
+    """Its snapshots have the level crash, and retention keeps the newest. The next turn has nothing to do."""
     task = store(mute.engine, vmware_sync=True, exclude_vms=["mute"], allow_empty=False)
     taken = turn(mute.engine, task)["snapshot"]
     assert (taken["consistency"], taken["complete"]) == ("crash", True)
@@ -457,7 +457,7 @@ def test_an_excluded_vm_makes_no_snapshot_less_complete(mute: Stage, monkeypatch
     assert retire.Kept(taken["zfs_snapshot"], "it is the newest that is complete") in retired.kept
 
 
-# ---- What became of the snapshots
+# ---- Destroyed snapshots
 
 
 def test_a_snapshot_that_was_destroyed_is_marked(
@@ -466,7 +466,7 @@ def test_a_snapshot_that_was_destroyed_is_marked(
     monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
     names = [turn(engine, store(engine, naming_schema=f"{number}-%s"))["snapshot"]["zfs_snapshot"] for number in "123"]
     zfs.replace(names[0])
-    zfs.replace(names[1], names[1])  # somebody's, of that name
+    zfs.replace(names[1], names[1])  # another one with that name
     assert cli.main(["status"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert ["  destroyed  " in next(line for line in said if name in line) for name in names] == [True, True, False]

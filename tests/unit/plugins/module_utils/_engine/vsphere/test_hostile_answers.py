@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers that are well-formed and make no sense; tests/system/test_hostile_server.py distorts real ones."""
+"""Responses that are well-formed but make no sense. tests/system/test_hostile_server.py distorts real responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pyVmomi import vim, vmodl
 
 
 class Odd(Session):
-    """A session whose every call is answered with `answer`."""
+    """A session in which every call returns `answer`."""
 
     def __init__(self, answer: Any) -> None:
         self.endpoint = Endpoint("vcenter.lab")
@@ -71,7 +71,7 @@ def test_a_tree_without_end_is_no_answer() -> None:
 
 
 class Pages(Odd):
-    """A session whose every call brings the VMs with the next numbers, and a token as long as there are more."""
+    """A session in which every call returns the VMs with the next numbers, and a token if there are more."""
 
     def __init__(self, *pages: list[int]) -> None:
         super().__init__(None)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pyVmomi that cannot be used is told in one sentence."""
+"""If pyVmomi cannot be used, one sentence explains why."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_why_it_cannot_be_used(error: Exception, told: str, monkeypatch: pytest.
 
 
 def test_it_is_loaded_only_when_it_is_used() -> None:
-    """Its types take as long to load as all else, and many calls of modules and of vmware-zfs need none of them."""
+    """Loading its types is slow, and many modules and vmware-zfs commands do not need them."""
     names = ("modules.vmware_coordinated_snapshot", "module_utils._engine.cli.main")
     imports = "; ".join(f"import ansible_collections.quiesce.vmware_zfs.plugins.{name}" for name in names)
     script = f"import sys; {imports}; print('pyVmomi' in sys.modules)"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS towards a server: verified, or pinned, against a server of the test's own."""
+"""TLS connections with verified or pinned certificates, to a local server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def thumbprint(certificate: Path) -> str:
 
 
 class Server(threading.Thread):
-    """Speaks TLS once per connection and notes what it was sent afterwards."""
+    """A server that makes a TLS handshake on each connection and records what it receives."""
 
     def __init__(self, certificate: Path) -> None:
         super().__init__(daemon=True)
@@ -63,7 +63,7 @@ class Server(threading.Thread):
         self.context.load_cert_chain(certificate)
         self.listener = socket.create_server((ADDRESS, 0))
         self.heard: list[bytes] = []
-        self.answers: list[tuple[float, bytes]] = []  # seconds before each, to one word after the other
+        self.answers: list[tuple[float, bytes]] = []  # (seconds before the answer, answer), one for each word
         self.answered = 0
 
     def run(self) -> None:
@@ -104,7 +104,7 @@ def connect(server: Server, context: tls.VerifyingContext) -> tls.TimedSocket:
 
 
 def speak(server: Server, context: tls.VerifyingContext) -> float | None:
-    """Send a word; the connection's time limit."""
+    """Send a word with this time limit of the connection."""
     with connect(server, context) as connection:
         connection.sendall(b"password")
         return connection.limit
@@ -137,11 +137,11 @@ def test_the_pin_alone_decides(server: Server, thumbprint: str, validate_certs: 
         speak(server, make(server, thumbprint=other, validate_certs=validate_certs))
     said = str(caught.value)
     assert tls.normalise_thumbprint(thumbprint) in said and tls.normalise_thumbprint(other) in said
-    assert server.heard.count(b"password") == 1  # nothing was said to the wrong one
+    assert server.heard.count(b"password") == 1  # nothing was sent to the wrong server
 
 
 def test_a_server_that_answers_drop_by_drop_is_not_waited_for(server: Server, certificate: Path) -> None:
-    """Each drop comes well within the limit; 400 of them would take twenty seconds."""
+    """Each byte arrives within the limit, but all 400 would take 20 seconds."""
     server.answers = [(0.05, b"x")] * 400
     with connect(server, make(server, ca_path=str(certificate), call_timeout=0.5)) as connection:
         connection.sendall(b"word")

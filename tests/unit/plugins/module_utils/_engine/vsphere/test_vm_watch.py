@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMs that are read once and then only as far as they changed: what is reported is what the server shows now."""
+"""VMs are read once and after that only their changes; the result is always the server's current state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def disk(key: int, file: str) -> Any:
 
 
 def changed(vm: str, kind: str = "modify", *, unread: tuple[str, ...] = (), **values: Any) -> Any:
-    """What the server says of a VM: `values` by path, with __ for each dot; None for one that is unset now."""
+    """An update for a VM: `values` by path, with __ for each dot. None means that the property is unset now."""
     devices = vim.vm.device.VirtualDevice.Array
     paths = {
         path.replace("__", "."): devices(value) if isinstance(value, list) else value for path, value in values.items()
@@ -86,7 +86,7 @@ class Server(Session):
         return QUERY.UpdateSet(version=str(len(self.versions)), filterSet=[others, mine], truncated=more)
 
     def read(self, spec: Any) -> Any:
-        """Whether VMs are vSphere's own."""
+        """Return whether VMs are vSphere's own."""
         assert spec.propSet[0].pathSet == ["config.extraConfig"]
         self.asked.append([item.obj._moId for item in spec.objectSet])
         key = {True: "HDCS.agent", False: "guestinfo.HDCS.agent"}
@@ -154,7 +154,7 @@ def test_an_answer_in_several_parts_is_read_to_its_end() -> None:
 
 
 def test_a_plan_and_the_looks_read_the_same_vms() -> None:
-    """The devices are read once, for the plan; what has not changed since is not asked for again."""
+    """The devices are read once, for the plan. Unchanged properties are not read again."""
     second = changed("vm-0", "enter", name="web", runtime__powerState="poweredOff")
     server = Server([ENTERED, second], [changed("vm-1", name="zeta")], [])
     one = watch(server)
@@ -189,7 +189,7 @@ def test_a_look_changes_nothing_of_an_earlier_one() -> None:
 
 
 def test_after_an_error_all_of_it_is_read_again() -> None:
-    """The filter goes with its session."""
+    """The filter is lost with its session."""
     gone = changed("vm-1", "leave")
     server = Server([ENTERED], SessionLost("it ended", "Try again"), [ENTERED], [gone])
     one = watch(server)
@@ -205,7 +205,7 @@ def test_a_second_error_is_reported() -> None:
 
 
 def test_a_login_in_between_is_no_answer() -> None:
-    """What changed while there was no filter is not known."""
+    """Changes during the time without a filter are not known."""
     server = Server([ENTERED], [], [ENTERED])
     one = watch(server)
     one.states()
@@ -233,7 +233,7 @@ def test_a_vm_that_may_not_be_read_spoils_no_other(paths: tuple[str, ...]) -> No
 
 
 def test_one_that_may_not_be_read_is_not_asked_for_at_each_look() -> None:
-    """Such as vSphere's own, which only its administrators may read."""
+    """For example vSphere's own VMs, which only administrators can read."""
     hidden = denied("vm-2", POWER, TREE, DEVICES)
     hidden.kind = "enter"
     server = Server([ENTERED, hidden], [])
@@ -242,7 +242,7 @@ def test_one_that_may_not_be_read_is_not_asked_for_at_each_look() -> None:
 
 
 def test_a_datastore_that_may_not_be_read_is_an_error() -> None:
-    """What lies on it would be overlooked."""
+    """Otherwise its VMs would be overlooked."""
 
     class Hidden(Server):
         def call(self, *arguments: Any, **options: Any) -> Any:
@@ -277,7 +277,7 @@ def test_vspheres_own_vms_are_left_out_by_what_vsphere_wrote_into_them() -> None
 
 
 def test_one_of_them_that_is_first_seen_while_it_is_off_or_away_is_known_later() -> None:
-    """vCenter may not know yet what is written into it."""
+    """vCenter may not know its configuration yet."""
     off = changed("vm-2", "enter", name="vCLS-1", runtime__powerState="poweredOff")
     away = changed("vm-3", "enter", name="vCLS-2", runtime__connectionState="disconnected")
     back = [

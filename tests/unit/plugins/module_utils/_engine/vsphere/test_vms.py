@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMs as facts, from what a property collector hands out."""
+"""The properties of VMs, from the results of a property collector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyVmomi import vim, vmodl
 
 
 def disk(mode: str = "persistent", *files: str, **more: Any) -> Any:
-    """A disk on the files, the running one first."""
+    """Return a disk with these files, the file in use first."""
     backing = None
     for name in reversed(files or ("[ds] web/web.vmdk",)):
         backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
@@ -68,7 +68,7 @@ def test_where_its_snapshot_files_go() -> None:
 
 
 def test_the_state_of_a_vm_has_its_disks_where_they_were_asked_for() -> None:
-    """None is not the same as no disk: what cannot be read proves nothing."""
+    """None is not the same as no disks: the disks could not be read."""
     shown = {"config.hardware.device": [disk()], "config.files.vmPathName": "[ds] web/web.vmx"}
     state = vm_snapshots.state_of(shown)
     assert state.disks == vm(disk()).disks and state.vmx_path == "[ds] web/web.vmx"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The zfs command: argv only, C locale, typed errors, time limits."""
+"""The zfs command: no shell, C locale, typed errors, time limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.com
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Zfs:
-    """A zfs that does what the file `do` says, and writes its words to `words`."""
+    """A zfs that runs the script `do` and writes its arguments to `words`."""
     path = tmp_path / "zfs"
     path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$LC_ALL" "$@" >{tmp_path}/words\n. {tmp_path}/do\n')
     path.chmod(0o755)

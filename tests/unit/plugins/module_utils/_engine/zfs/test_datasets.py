@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which datasets a snapshot takes."""
+"""The datasets that a snapshot includes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_exclusion_that_means_nothing_is_a_mistake(recursive: bool, exclude: 
 
 
 class Listing(Zfs):
-    """A zfs that lists datasets (name, type, mountpoint, mounted) as the real one does: mountpoints are raw."""
+    """A zfs that lists datasets (name, type, mountpoint, mounted) like the real one: mountpoints are not escaped."""
 
     def __init__(self, *rows: tuple[str, str, str, str]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names are checked by the rules of ZFS before anything is asked of it."""
+"""Names are validated by the rules of ZFS before they are passed to zfs."""
 
 from __future__ import annotations
 

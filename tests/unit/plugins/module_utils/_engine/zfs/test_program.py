@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Channel programs: one for the snapshots of a pool, a hundred at a time."""
+"""Channel programs: each processes up to a hundred snapshots of one pool."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import Pool
 
 
 class Answer(Zfs):
-    """A zfs that answers every program with `answer`."""
+    """A zfs in which every program returns `answer`."""
 
     def __init__(self, answer: Any = None) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Properties are set in their order, on the snapshots of one owner, by as few programs as fit into Lua's memory."""
+"""Properties are set in order, on snapshots of one owner, by as few programs as Lua's memory allows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEBIBYTE = 2**20
 
 
 def parts(count: int) -> tuple[tuple[str, str], ...]:
-    """The properties of a record with so many parts of a manifest."""
+    """Return the properties of a record whose manifest has this many parts."""
     return (*((f"{PREFIX}manifest.{number}", "x" * 8191) for number in range(count)), *SMALL)
 
 
@@ -69,7 +69,7 @@ def test_nothing_to_set_takes_no_program() -> None:
     "change",
     [
         lambda made: made.snapshots.pop("tank/a@s"),
-        lambda made: made.take("tank/a@s", run="one"),  # of the same run, and born later
+        lambda made: made.take("tank/a@s", run="one"),  # of the same run, but created later
         lambda made: made.take("tank/a@s"),
         lambda made: made.change("tank/a@s", {RUN: "two"}),
         lambda made: made.change("tank/a@s", {RUN: "one"}, "received"),
@@ -104,7 +104,7 @@ def test_a_program_has_a_hundred_snapshots_at_most(count: int, programs: int) ->
 
 
 def test_a_program_has_a_mebibyte_at_most() -> None:
-    """Twelve records of 200 KB are two programs and a half, however few snapshots that are."""
+    """Twelve records of 200 KB need three programs, although there are only a few snapshots."""
     made = pool(*names(12))
     assert put(made, assignments(made, parts(24))) == dict.fromkeys(made.snapshots, "")
     assert len(made.programs) == 3
@@ -149,10 +149,10 @@ def test_however_they_are_cut_all_are_set_once_in_their_order(lengths: list[list
         assert put(made, given) == dict.fromkeys(made.snapshots, "")
     assert made.set_order == [(one.snapshot, key) for one in given for key, _value in one.properties]
     for words in made.programs:
-        assert arguments.size(words[2:]) <= room or len(words) == 7  # one property that is larger than all
+        assert arguments.size(words[2:]) <= room or len(words) == 7  # one property that exceeds the limit
 
 
-# ---- What goes wrong
+# ---- Failures
 
 
 def test_what_zfs_refuses_ends_that_snapshots_record_and_no_other() -> None:
@@ -173,7 +173,7 @@ def test_the_end_of_a_record_is_not_sent_when_an_earlier_program_failed_for_it()
 
 
 def test_the_end_of_a_record_is_not_set_when_the_same_program_failed_for_it() -> None:
-    """A large record is two parts of one program: the second one must not be set, nor hide the failure."""
+    """A large record is two parts in one program. The second one must neither be set nor hide the failure."""
     made = pool("tank/a@s")
     made.refuses["tank/a@s", f"{PREFIX}manifest.1"] = 28
     assert put(made, assignments(made, parts(80))) == {"tank/a@s": "zfs refuses (error 28)"}
@@ -194,7 +194,7 @@ def test_one_that_was_replaced_between_two_programs_stays_as_it_is() -> None:
 
 
 def test_a_program_that_dies_is_the_last() -> None:
-    """What it has set stays; the rest is not begun, and nothing of it counts as set."""
+    """Its changes remain, the other programs are not started, and none of its snapshots counts as set."""
     made = pool(*names(250))
     made.dies[1] = 3
     said = put(made, assignments(made))

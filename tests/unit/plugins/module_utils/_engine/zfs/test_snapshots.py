@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A user property is anybody's text, and zfs shows it as it is: it must not speak for other snapshots."""
+"""User properties are untrusted, and zfs does not escape them. They must not affect other snapshots."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MINE, THEIRS, PERSONS = "tank/vmware@mine", "tank/vmware/received@theirs", "tank
 
 @pytest.fixture
 def pool() -> Pool:
-    """A task's snapshot, a person's, and one that was received."""
+    """A snapshot of a task, one of a user, and a received one."""
     made = Pool()
     made.take(MINE, task=KEY, run="one", complete="yes")
     made.take(PERSONS)
@@ -37,7 +37,7 @@ def pool() -> Pool:
 
 
 def claim(pool: Pool, key: str, *rows: str, name: str = THEIRS) -> None:
-    """Have a snapshot's property hold a value that ends its row and begins others."""
+    """Set a property to a value that ends its row and begins other rows."""
     pool.snapshots[name][PREFIX + key] = ("no\tlocal\n" + "\n".join(rows).removesuffix("\tlocal"), "local")
 
 
@@ -83,7 +83,7 @@ def test_no_value_says_a_thing_about_other_snapshots(pool: Pool, rows: tuple[str
     assert list(found) == list(clean) and {name: found[name] for name in (MINE, PERSONS)} == {
         name: clean[name] for name in (MINE, PERSONS)
     }
-    # Of itself it says nothing any more, except what nobody can set.
+    # Of its own properties, only those that users cannot set are returned.
     assert found[THEIRS] == {"creation": str(OLD), "createtxg": "2", "userrefs": "0", "clones": ""}
 
 
@@ -105,7 +105,7 @@ def test_what_is_inherited_is_nobodys_fact(pool: Pool) -> None:
 
 
 def runs(pool: Pool, *names: str) -> dict[str, str]:
-    """The runs of those that carry one themselves."""
+    """Return the runs of the snapshots that have one as their own property."""
     return {name: own[RUN] for name, own in snapshots.own_of_each(pool, names, (RUN,)).items() if RUN in own}
 
 
@@ -133,7 +133,7 @@ def test_whatever_the_values_are_the_others_facts_stay(values: list[tuple[str, s
 
 @pytest.mark.parametrize("rows", [(f"{PERSONS}\t{RUN}\tone\tlocal",), (f"{MINE}\t{RUN}\tx\tlocal", "junk"), ("a\tb",)])
 def test_no_run_is_taken_from_another_snapshots_value(pool: Pool, rows: tuple[str, ...]) -> None:
-    """The record of MINE can still be raised, whatever is received beside it; that of PERSONS is nobody's."""
+    """The record of MINE can still be completed, regardless of received snapshots. PERSONS has no owner."""
     claim(pool, "run", *rows)
     assert runs(pool, MINE, PERSONS, THEIRS) == {MINE: "one"}
     assert snapshots.owned(pool, [MINE, PERSONS, THEIRS], RUN, "one", 9.0) == {MINE: pool.born(MINE)}
@@ -156,7 +156,7 @@ def test_a_snapshot_that_is_gone_is_told(pool: Pool) -> None:
 
 
 def test_only_what_was_set_on_this_host_is_owned(pool: Pool) -> None:
-    """What was received bears the run of another host, or of another pool of this one."""
+    """A received snapshot has the run of another host, or of another pool of this host."""
     pool.take(PERSONS, "received", run="one")
     pool.take(THEIRS, "inherited from tank", run="one")
     assert snapshots.owned(pool, [MINE, PERSONS, THEIRS], RUN, "one", 9.0) == {MINE: pool.born(MINE)}
@@ -201,7 +201,7 @@ NOTE = f"a note of\nseveral\tlines\n{RUN}\tforged\tlocal\ncreation\t{OLD - 100}\
 
 
 def written(pool: Pool, **changes: Any) -> Record:
-    """The record of MINE, sealed."""
+    """Return the sealed record of MINE."""
     values: dict[str, Any] = {"run": "one", "host": "a", "consistency": "filesystem", "complete": True, "sealed": True}
     made = Record(**{**values, **changes})
     pool.change(MINE, {**made.first(), **dict(made.seal())})
@@ -225,7 +225,7 @@ def test_an_inherited_value_makes_no_record_of_a_snapshot_without_one(pool: Pool
 
 
 def test_a_note_on_the_snapshot_says_nothing_of_its_record(pool: Pool) -> None:
-    """A record of version 2 is read by its keys: no other property can speak for them."""
+    """A record of version 2 is read by its keys, which other properties cannot affect."""
     whole = written(pool, task=KEY)
     for note in (NOTE, f"x\tlocal\n{PREFIX}consistency\tcrash"):
         pool.change(MINE, {"com.example:note": note})
@@ -237,7 +237,7 @@ def test_a_record_of_1_0_0_that_the_snapshot_itself_contradicts_counts_as_crash(
     pool.change(MINE, {"com.example:note": f"x\tlocal\n{PREFIX}held_until\t{2 * OLD}"})
     found = read(pool, MINE)
     assert found is not None and (found.consistency, found.complete) == ("crash", False)
-    pool.change(MINE, {"com.example:note": NOTE})  # its completeness is reported twice
+    pool.change(MINE, {"com.example:note": NOTE})  # zfs seems to list its `complete` twice
     found = read(pool, MINE)
     assert found is not None and not found.complete
 
