@@ -6,7 +6,7 @@ LAB := tests/lab/lab
 VENV := build/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench fleet docs lab-up lab-down clean
+.PHONY: help setup demo unit test check chaos bench fleet docs lab-up lab-down clean
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /\1\t/' | expand -t 12
@@ -17,11 +17,15 @@ setup: ## build the lab and the virtual environment (first time: some minutes)
 demo: setup ## show the whole workflow in the lab; ARGS=-v shows all output, ARGS=--keep leaves the lab running
 	@$(VENV)/bin/python -m tests.lab.demo $(ARGS)
 
-test: setup ## every test, in two processes side by side (tests/conftest.py)
-	@$(VENV)/bin/python -m pytest tests -q -n 2 --dist loadgroup --durations=15
+unit: setup ## the unit tests, in two processes; under a minute
+	@$(VENV)/bin/python -m pytest tests/unit -q -n 2 --dist worksteal
 
-check: setup ## what a reviewer runs: sanity, lint, types, licences, import; `make test` runs it too
-	@$(VENV)/bin/python -m pytest tests/check -q --ignore=tests/check/test_readme.py
+test: setup ## every test but those of `make check`, in two processes (tests/conftest.py)
+	@$(VENV)/bin/python -m pytest tests -q -m "not check" -n 2 --dist loadgroup --durations=15
+
+check: setup ## what a reviewer runs: nox, every molecule scenario, every integration target
+	@$(VENV)/bin/nox
+	@$(VENV)/bin/python -m pytest tests -q -m check --durations=15
 
 chaos: setup ## faults at drawn instants, for longer than a test may take; SEED=n repeats a sequence
 	@$(VENV)/bin/python -m tests.chaos

@@ -29,24 +29,26 @@ sys.path.insert(0, _COLLECTIONS)
 _prepend("PYTHONPATH", _COLLECTIONS)
 _prepend("ANSIBLE_COLLECTIONS_PATH", _COLLECTIONS)
 
-# What one process runs in its order, because it shares a storage host or a folder. The longest come first, so that both
-# processes end at about the same time; what is not named here is the last.
+# One process runs all tests of a part, because they share a storage host or a folder. The longest parts come first, so
+# that both processes end at about the same time. Tests without an entry are the last part.
 _PARTS = (
-    "tests/system/test_molecule.py",
-    "tests/check/test_tools.py",
     "tests/system/test_scheduled.py",
-    "tests/check/test_readme.py",
     "tests/system/test_runtime_role.py",
+    "tests/check/test_readme.py",
+    "tests/check/test_tools.py",
     "tests/awx/",
     "tests/chaos/",
+    "tests/system/test_molecule.py",
     "tests/check/",
-    "tests/lab/",
-    "tests/system/test_canary.py",
-    "tests/system/test_nfs_share.py",
-    "tests/system/test_scenarios.py",
     "tests/unit/",
+    "tests/system/test_nfs_share.py",
+    "tests/system/test_canary.py",
+    "tests/lab/",
+    "tests/system/test_scenarios.py",
+    "tests/system/test_ansible_test.py",
     "tests/benchmarks/",
 )
+_SHARED = "tests"  # the storage host of most system tests; a session leaves it running for the next one
 
 
 def _part(test: str) -> int:
@@ -71,6 +73,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False  # in our order, not by how many tests a part has
     return Parts(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After `make test` no storage host is left running."""
+    if session.config.getoption("dist", "no") != "no" and not hasattr(session.config, "workerinput"):
+        from tests.lab.storage_host import StorageHost
+
+        StorageHost(_SHARED).down()
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run ansible-test of any supported ansible-core on the tree. Only a package index is required:
-python -m tests.check.ansible_test [--core 2.18] sanity|units [OPTION ...]
+python -m tests.check.ansible_test [--core 2.18] sanity|units|integration [OPTION ...]
 
 ansible-test must run in an ansible_collections folder, so it runs in a copy of the tree. It creates an environment
 for each sanity test in its home folder, which is a separate folder in the cache. It installs pip with a script from
 the internet. This script is replaced by one that uses the pip bundled with Python. Further options are passed to
-ansible-test, such as `--test pep8` to run one sanity test.
+ansible-test, such as `--test pep8` to run one sanity test. tests/system/test_ansible_test.py runs the integration
+targets. VMWARE_ZFS_INTEGRATION_CONFIG is the path of their settings, and the lab's `zfs` is the first on PATH.
 """
 
 from __future__ import annotations
@@ -50,7 +51,6 @@ class Core:
     series: str
     requirement: str
     minors: tuple[int, ...]  # the supported Python versions; the first one found is used
-    units: bool = True  # whether to run the unit tests too; the lowest and the newest series are sufficient
 
     def python(self) -> str:
         """Raises NoPython."""
@@ -73,7 +73,7 @@ CORES = {
     for core in (
         Core("2.18", "ansible-core==2.18.*", (11, 12, 13)),
         Core("2.19", "ansible-core==2.19.*", (11, 12, 13)),
-        Core("2.20", "ansible-core==2.20.*", (12, 13, 14), units=False),
+        Core("2.20", "ansible-core==2.20.*", (12, 13, 14)),
         Core("newest", "ansible-core>=2.21", (14, 13, 12)),
     )
 }
@@ -82,7 +82,7 @@ CORES = {
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.check.ansible_test")
     parser.add_argument("--core", choices=CORES, default=DEVELOPMENT)
-    parser.add_argument("command", choices=("sanity", "units"))
+    parser.add_argument("command", choices=("sanity", "units", "integration"))
     given, options = parser.parse_known_args(words)
     return run_ansible_test(CORES[given.core], given.command, *options)
 
@@ -104,6 +104,11 @@ def run_ansible_test(core: Core, command: str, *options: str) -> int:
     else:
         folder = home / "interpreters"
     path = [folder, tools, Path("/usr/bin"), Path("/bin")]
+    if command == "integration":
+        config = Path(os.environ["VMWARE_ZFS_INTEGRATION_CONFIG"]).read_text()
+        _write(copy / "tests" / "integration" / "integration_config.yml", config)
+        path = [tools, *map(Path, os.environ["PATH"].split(os.pathsep))]
+        options = ("--allow-unsupported", "--local", *options)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
     environment.update(HOME=str(home), PATH=os.pathsep.join(map(str, path)))
     words = [str(tools / "ansible-test"), command, "--color", "no", *options]

@@ -116,8 +116,8 @@ class Shell:
 
 def _speaks(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.settimeout(2)
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.settimeout(5)
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -104,6 +104,8 @@ class StorageHost:
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(self.private_key),
             "ansible_python_interpreter": "/usr/bin/python3",
+            # Use the connection that the lab has open. Ansible opens one of its own only with ControlPersist.
+            "ansible_ssh_args": f"-o ControlMaster=no -o ControlPath={self._shell.control}",
             "ansible_ssh_common_args": f"-F {self.ssh_config} -o UserKnownHostsFile={self.folder / 'known_hosts'} "
             "-o HostKeyAlias=storage",
         }

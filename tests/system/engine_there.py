@@ -52,6 +52,15 @@ print(stored.key)
 """
 
 
+REMOVE_TIMER = """
+import sys
+sys.path.insert(0, "/root/push")
+from engine.tasks import timers
+systemd = timers.Timers()
+systemd.change(1, systemd.read(1), timers.NONE)
+"""
+
+
 def bring(host: StorageHost) -> None:
     """Install the engine, and the unit of the service as rendered by the role runtime."""
     role = Environment(loader=FileSystemLoader(ROOT / "roles" / "runtime" / "templates"), autoescape=False)
@@ -76,3 +85,8 @@ def enrol(vcenter: Simulator, host: StorageHost) -> dict[str, Any]:
         "hostname": "10.0.2.2", "port": vcenter.port, "username": vcenter.user, "password": vcenter.password,
         "filesystem": "tank/vmware", "ca_path": CA_PATH,
     }  # fmt: skip
+
+
+def remove_timer(host: StorageHost) -> None:
+    """Remove the timer of the first task, as vmware_snapshot_task does."""
+    host.ssh(["/opt/vmware-zfs/venv/bin/python", "-c", REMOVE_TIMER])

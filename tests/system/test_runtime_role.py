@@ -124,9 +124,11 @@ def leave_a_run_of_1_0_0(host: StorageHost, vcenter: Simulator) -> None:
 def start_run(folder: Path, host: StorageHost, vcenter: Simulator) -> "subprocess.Popen[str]":
     """Start a coordinated snapshot of tank/vmware from the controller."""
     credential = credential_of(vcenter, host, "tank/vmware")
+    task = {"dataset": "tank/vmware", "schedule": {"minute": "0", "hour": "0", "dom": "29", "month": "2"}}
     snapshot = {"dataset": "tank/vmware", "name": "cut"}
     tasks = [
         {"name": "Store how to log in", "quiesce.vmware_zfs.vmware_cred": credential},
+        {"name": "Store a snapshot task", "quiesce.vmware_zfs.vmware_snapshot_task": task},
         {"name": "Take a snapshot", "quiesce.vmware_zfs.vmware_coordinated_snapshot": snapshot},
     ]
     return start_play(folder, host, tasks)
@@ -225,7 +227,9 @@ def test_a_host_that_lost_power_recovers_at_boot_by_itself(
     # The response for app was lost with the power, so it may be watched for some time although it does not exist.
     assert {one["vm"] for one in found["watched"]} <= {"app", "late"} and found["left"] == [] and code == 0
 
-    # After the removal, the host keeps its state.
+    # After the removal, the host keeps its state, and systemd has no timer of the runtime.
+    assert shown(host, "vmware-zfs-task@2.timer", "ActiveState") == {"ActiveState": "active"}
     assert apply(tmp_path, host, "--extra-vars=runtime_force=true", entry="remove") > 0
     left = host.ssh(["ls", "-d", "/opt/vmware-zfs", f"/etc/systemd/system/{TIMER}", "/var/lib/vmware-zfs"], check=False)
     assert left.stdout.split() == ["/var/lib/vmware-zfs"]
+    assert host.ssh(["systemctl", "list-timers", "--all", "--no-legend", "vmware-zfs-*"]).stdout == ""

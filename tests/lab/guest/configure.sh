@@ -40,4 +40,7 @@ chmod 0600 /root/.ssh/authorized_keys
 # The engine's virtual environment, as the runtime role would make it: the system's Python has no pyVmomi, on purpose.
 python3 -m venv /opt/vmware-zfs/venv
 /opt/vmware-zfs/venv/bin/pip install --quiet --no-index --find-links /var/lib/lab/wheels pyVmomi cryptography
-python3 -m compileall -q "/usr/lib/$(basename "$(readlink -f /usr/bin/python3)")" || true
+library="/usr/lib/$(basename "$(readlink -f /usr/bin/python3)")"
+ln -sf /usr/share/lab/sitecustomize.py "$library/sitecustomize.py"
+mkdir -p /var/cache/lab-bytecode
+python3 -m compileall -q "$library" || true

@@ -17,6 +17,7 @@ import tempfile
 import zlib
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Iterator
 from unittest import mock
@@ -209,6 +210,7 @@ def test_a_stranger_with_any_name_is_reported_in_one_line(name: str, datastore: 
     assert_sentence(problem.text)
 
 
+@cache
 def bomb(times: int) -> list[str]:
     """The parts of a manifest that is much longer when it is unpacked."""
     text = base64.b64encode(zlib.compress(b" " * (times * 80 * 2**20), 9)).decode()

@@ -70,7 +70,7 @@ def work_of(function: Callable[[], Any]) -> int:
     return calls
 
 
-def assert_linear(work: Callable[[int], Callable[[], Any]], small: int = 200) -> None:
+def assert_linear(work: Callable[[int], Callable[[], Any]], small: int = 100) -> None:
     """Four times as much takes about four times the work, not sixteen times."""
     least, most = work_of(work(small)), work_of(work(4 * small))
     assert most < 5 * least, f"{least} calls for {small}, {most} for {4 * small}"
