@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the tools of a reviewer: `make check` with every supported ansible-core, `make test` with the oldest and newest."""
+"""Run the tools of a reviewer: with the oldest and the newest ansible-core; `make check` runs them with every one."""
 
 from __future__ import annotations
 
