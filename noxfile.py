@@ -21,8 +21,10 @@ except ImportError:
     print("antsibull-nox is missing in the Python that runs nox; install it there with pip")
     sys.exit(1)
 
-TOOLS = Path(sys.executable).parent
 CORES = ("2.18", "2.19", "2.20", "newest")  # as in tests/check/ansible_test.py
+
+# antsibull-nox also calls ansible-galaxy.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 nox.options.envdir = "build/nox"
 nox.options.reuse_venv = "yes"
@@ -31,9 +33,8 @@ antsibull_nox.load_antsibull_nox_toml()
 
 
 def run(session: nox.Session, tool: str, *arguments: str) -> None:
-    """Run a tool that is installed beside the Python that runs nox."""
-    path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
-    session.run(str(TOOLS / tool), *arguments, *session.posargs, external=True, env={"PATH": path})
+    """Run a tool of the Python that runs nox."""
+    session.run(tool, *arguments, *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none")

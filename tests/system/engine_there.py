@@ -75,7 +75,7 @@ def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any]
         "schedule": {"minute": "*", "hour": "*", **schedule},
     }  # fmt: skip
     script = ["/opt/vmware-zfs/venv/bin/python", "-c", SET_UP]
-    return host.ssh(script, input=json.dumps({"credential": credential, "task": task})).stdout.strip()
+    return host.ssh(script, json.dumps({"credential": credential, "task": task}), timeout=300).stdout.strip()
 
 
 def enrol(vcenter: Simulator, host: StorageHost) -> dict[str, Any]:
