@@ -4,7 +4,7 @@
 """Encrypts stored passwords by AES-256-GCM with a key that only root can read, in a file outside the database.
 
 The key file contains one line per key: `<key id> <64 hexadecimal digits>`. The last key encrypts. All keys decrypt, so
-that a key can be replaced (rotation.py). A ciphertext is `v1:<key id>:<base64 of nonce and data>`. It is bound to a
+that a key can be replaced (rotation.py). A ciphertext is `v2:<key id>:<base64 of nonce and data>`. It is bound to a
 context, the credential, and cannot be decrypted if it is copied to another row.
 """
 
@@ -39,7 +39,8 @@ except ImportError:
     AESGCM = InvalidTag = None
     IMPORT_TRACEBACK = traceback.format_exc()
 
-_FORMAT = "v1"
+_FORMAT = "v2"
+FORMER = "v1"  # of release 1.0.0
 _NONCE_BYTES = 12
 _REMEDY = "Restore the key file from a backup, or set the credential's password again"
 
@@ -75,21 +76,27 @@ class Cipher:
         data = AESGCM(key).encrypt(nonce, secret.reveal().encode(), context.encode())
         return f"{_FORMAT}:{key_id}:{base64.b64encode(nonce + data).decode()}"
 
-    def decrypt(self, ciphertext: str, context: str) -> Secret:
-        """Decrypt a ciphertext. Raises RegistryError if the key is missing or the ciphertext has another context."""
+    def decrypt(self, ciphertext: str, context: str, former_context: str = "") -> Secret:
+        """Decrypt a ciphertext. Raises RegistryError if the key is missing or the ciphertext has another context.
+
+        `former_context` is the context in which release 1.0.0 encrypted. It counts for a ciphertext of format v1 only.
+        """
         require()
         form, _unused, rest = ciphertext.partition(":")
         key_id, _unused, encoded = rest.partition(":")
         key = self.keys().get(key_id)
-        if form != _FORMAT or key is None:
+        if form not in (_FORMAT, FORMER) or key is None:
             raise KeyMissing(f"The key that encrypted the password is not in {self.key_file}", _REMEDY)
-        try:
-            blob = base64.b64decode(encoded, validate=True)
-            if base64.b64encode(blob).decode() != encoded:  # the last character can contain unused bits
-                raise ValueError("not as it was written")
-            return Secret(AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], context.encode()).decode())
-        except (InvalidTag, ValueError):  # ValueError: not base64, or shorter than a nonce
-            raise RegistryError("The stored password is damaged or belongs to another credential", _REMEDY) from None
+        contexts = [context, former_context] if form == FORMER else [context]
+        for each in contexts:
+            try:
+                blob = base64.b64decode(encoded, validate=True)
+                if base64.b64encode(blob).decode() != encoded:  # the last character can contain unused bits
+                    raise ValueError("not as it was written")
+                return Secret(AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], each.encode()).decode())
+            except (InvalidTag, ValueError):  # ValueError: not base64, or shorter than a nonce
+                continue
+        raise RegistryError("The stored password is damaged or belongs to another credential", _REMEDY)
 
     def keys(self) -> dict[str, bytes]:
         """Return the keys by ID, oldest first. Raises RegistryError."""

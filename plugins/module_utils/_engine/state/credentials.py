@@ -11,17 +11,17 @@ import json
 import os
 import re
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Iterable, Iterator, Mapping
 
-from ..errors import CredentialNotFound, InputError
+from ..errors import CredentialNotFound, DependencyError, InputError, RegistryError
 from ..secret import Secret
 from ..text import printable
 from ..vsphere.session import Endpoint
 from ..vsphere.tls import normalise_thumbprint
 from ..zfs.names import check_dataset, upwards
-from .cipher import Cipher, KeyMissing
+from .cipher import FORMER, Cipher, KeyMissing
 from .database import Database, Paths
 
 # DNS labels. The last label must not be a number, so that a mistyped address is not accepted as a name.
@@ -116,7 +116,10 @@ class Credentials:
     def open(cls, paths: Paths, read_only: bool = False) -> Iterator["Credentials"]:
         """Open the credentials in the database of `paths`, and close it at the end. Raises RegistryError."""
         with Database.open(paths, read_only) as database:
-            yield cls(database, Cipher(paths.key_file))
+            credentials = cls(database, Cipher(paths.key_file))
+            if not read_only:
+                credentials.upgrade()
+            yield credentials
 
     def list_all(self) -> list[Credential]:
         """List all credentials, oldest first."""
@@ -150,7 +153,7 @@ class Credentials:
         ciphertext = self.ciphertext(credential)
         while True:
             try:
-                return self._cipher.decrypt(ciphertext, _context(credential))
+                return self._cipher.decrypt(ciphertext, _context(credential), _context_of_1_0_0(credential))
             except KeyMissing:
                 again = self.ciphertext(credential)
                 if again == ciphertext:
@@ -203,6 +206,15 @@ class Credentials:
             self.get(credential_id)
             connection.execute("DELETE FROM credential WHERE id = ?", (credential_id,))
 
+    def upgrade(self) -> None:
+        """Encrypt again the passwords that release 1.0.0 stored: it did not bind them to the TLS settings.
+
+        A password that cannot be read stays as it is. Whoever needs it gets the error.
+        """
+        for row in self._database.rows("SELECT * FROM credential WHERE password LIKE ?", (f"{FORMER}:%",)):
+            with suppress(DependencyError, RegistryError), self._database.transaction() as connection:
+                self.reencrypt(connection, _from_row(row))
+
     def reencrypt(self, connection: sqlite3.Connection, credential: Credential) -> None:
         """Encrypt the stored password with the newest key, in a transaction of the database."""
         self._store_password(connection, credential, self.password(credential))
@@ -233,6 +245,10 @@ def _context(credential: Credential) -> str:
     server = [credential.hostname, credential.port, credential.username]
     trust = [credential.validate_certs, credential.ca_path, credential.thumbprint]
     return json.dumps(["credential", credential.id, *server, *trust])
+
+
+def _context_of_1_0_0(credential: Credential) -> str:
+    return json.dumps(["credential", credential.id, credential.hostname, credential.port, credential.username])
 
 
 def _settings(credential: Credential | None) -> dict[str, Any]:

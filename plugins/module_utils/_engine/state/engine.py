@@ -45,9 +45,12 @@ def open_engine(
     """Open the state in `paths`. With `read_only`, nothing is created or changed. Raises RegistryError."""
     with Database.open(paths, read_only=read_only) as database, _in_background(report) as queued_report:
         host = StorageHost.here(paths, read_only)
+        credentials = Credentials(database, Cipher(paths.key_file))
+        if not read_only:
+            credentials.upgrade()
         yield Engine(
             zfs=Zfs(),
-            credentials=Credentials(database, Cipher(paths.key_file)),
+            credentials=credentials,
             tasks=SnapshotTasks(database),
             journal=Journal(database, host.id),
             locks=Locks(paths.lock_dir),

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import sqlite3
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -25,6 +26,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.c
     plan_change,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -250,3 +253,44 @@ def test_a_plan_shows_settings_and_no_password() -> None:
     assert plan_change(stored, stored, new_password=True).changed
     assert plan_change(stored, None).after == {} and plan_change(stored, None).changed
     assert not plan_change(None, None).changed
+
+
+# A password that release 1.0.0 stored: the context was without the TLS settings.
+FORMER_KEY = bytes(range(32))
+FORMER_CONTEXT = '["credential", 1, "vcenter.example.com", 443, "administrator@vsphere.local"]'
+
+
+def store_like_1_0_0(paths: Paths, key: bytes = FORMER_KEY) -> None:
+    with Credentials.open(paths) as credentials:
+        credentials.insert(dataclasses.replace(VCENTER, thumbprint=PIN), Secret("replaced below"))
+    paths.key_file.write_text(f"0a0b0c0d {FORMER_KEY.hex()}\n")
+    blob = bytes(12) + AESGCM(key).encrypt(bytes(12), CANARY.reveal().encode(), FORMER_CONTEXT.encode())
+    with closing(sqlite3.connect(paths.state_dir / "state.db")) as database, database:
+        database.execute("UPDATE credential SET password = ?", (f"v1:0a0b0c0d:{base64.b64encode(blob).decode()}",))
+
+
+def test_a_password_of_1_0_0_is_read_and_then_bound_to_the_tls_settings(paths: Paths) -> None:
+    store_like_1_0_0(paths)
+    with Credentials.open(paths, read_only=True) as credentials:
+        stored = credentials.get(1)
+        assert credentials.password(stored) == CANARY
+        assert credentials.ciphertext(stored).startswith("v1:")
+    with open_engine(paths) as engine:
+        assert engine.credentials.ciphertext(stored).startswith("v2:")
+        assert engine.credentials.password(stored) == CANARY
+        with pytest.raises(RegistryError, match="belongs to another credential"):
+            engine.credentials.password(dataclasses.replace(stored, thumbprint=None))
+
+
+def test_a_damaged_password_of_1_0_0_does_not_keep_the_engine_from_starting(paths: Paths) -> None:
+    store_like_1_0_0(paths, key=bytes(32))
+    with open_engine(paths) as engine, pytest.raises(RegistryError, match="damaged or belongs to another"):
+        engine.credentials.password(engine.credentials.get(1))
+
+
+def test_a_password_of_today_is_never_read_in_the_context_of_1_0_0(paths: Paths) -> None:
+    store_like_1_0_0(paths)
+    with closing(sqlite3.connect(paths.state_dir / "state.db")) as database, database:
+        database.execute("UPDATE credential SET password = 'v2' || substr(password, 3)")
+    with Credentials.open(paths) as credentials, pytest.raises(RegistryError, match="damaged or belongs to another"):
+        credentials.password(credentials.get(1))

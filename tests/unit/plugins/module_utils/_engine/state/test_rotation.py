@@ -199,10 +199,10 @@ def test_a_password_is_read_again_when_its_key_goes_between_two_reads(
     real = cipher.Cipher.decrypt
     pending = [True]
 
-    def late(self: Cipher, ciphertext: str, context: str) -> Secret:
+    def late(self: Cipher, ciphertext: str, *contexts: str) -> Secret:
         if pending and pending.pop():
             rotation.rotate(paths, 0)
-        return real(self, ciphertext, context)
+        return real(self, ciphertext, *contexts)
 
     with Credentials.open(paths, read_only=True) as credentials:
         monkeypatch.setattr(cipher.Cipher, "decrypt", late)
