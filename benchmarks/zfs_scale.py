@@ -153,7 +153,7 @@ def _planning(engine: Engine, zfs: TimedZfs) -> dict[str, float]:
 
     def plan() -> None:
         planned = run.preview(engine, request)
-        assert len(planned["vms"]) == VMS and not planned["problems"], planned["problems"]
+        assert len(planned.vms) == VMS and not planned.problems, planned.problems
 
     return _timed(zfs, "plan", plan)
 

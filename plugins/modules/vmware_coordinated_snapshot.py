@@ -341,15 +341,15 @@ def run(module: Any) -> dict[str, Any]:
         request = Request.from_options(options, name)
         request.check()
         result = take(engine, request)
-    for problem in [
-        *result["problems"],
-        *result.pop("warnings"),
-        *(item["reason"] for item in result.get("recovery", {}).get("left", [])),
-    ]:
-        module.warn(problem)
-    result["changed"] = result["created"] or (module.check_mode and not result["run_id"] and not result["refusals"])
-    after = result["zfs_snapshots"] if result["changed"] else []
-    return {**result, "diff": {"before": {"zfs_snapshots": []}, "after": {"zfs_snapshots": after}}}
+    left = (result.recovery or {}).get("left", [])
+    for warning in [*result.problems, *result.warnings, *(item["reason"] for item in left)]:
+        module.warn(warning)
+    returned = result.as_dict()
+    del returned["warnings"]
+    changed = result.created or (module.check_mode and not result.run_id and not result.refusals)
+    after = result.zfs_snapshots if changed else []
+    diff = {"before": {"zfs_snapshots": []}, "after": {"zfs_snapshots": after}}
+    return {**returned, "changed": changed, "diff": diff}
 
 
 def main() -> None:

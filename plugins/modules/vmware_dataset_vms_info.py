@@ -190,8 +190,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError, VSphereError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Connector
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import texts
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.selection import datasets_around
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import (
-    datasets_around,
     open_logins,
     unknown_volumes,
 )

@@ -159,7 +159,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import
     timeouts,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import by_dataset, match_here
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import datasets_around
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.selection import datasets_around
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs

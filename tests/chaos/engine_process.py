@@ -176,7 +176,7 @@ def work(task: Task, line: Line) -> None:
     try:
         with engine.open_engine(paths, report=report, connect=connecting) as opened:
             if task["what"] == "run":
-                result = run.execute(opened, _request(task))
+                result = run.execute(opened, _request(task)).as_dict()
             else:
                 result = recover.recover(opened, scan=task.get("scan", False)).as_dict()
         line.send({"result": result})

@@ -114,7 +114,7 @@ CREATING = (
     Scenario(
         "the task vanishes, carried out",
         _VMS,
-        Expected(_CRASH, {"web": "nobody saw"}),
+        Expected(_CRASH, {"web": "it is unknown whether its creation"}),
         rules=(rule("task_vanish", CREATE, "web", count=1),),
     ),
     Scenario(
@@ -138,7 +138,7 @@ CREATING = (
     Scenario(
         "the answer is lost, and half a snapshot is left",
         _VMS,
-        Expected(_CRASH, {"web": "nobody saw"}),
+        Expected(_CRASH, {"web": "it is unknown whether its creation"}),
         rules=(
             rule("drop_after", CREATE, "web", count=1),
             rule("half_snapshot", CREATE, "web", fault="SnapshotFault", count=1),

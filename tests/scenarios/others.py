@@ -105,13 +105,13 @@ OTHERS = (
     Scenario(
         "a running VM comes before the first look",
         _VMS,
-        Expected(_WELL, problems=("came to the datastores",)),
+        Expected(_WELL, problems=("appeared on the datastores",)),
         events=(Event(PLANNED, register("vmware", name="new")),),
     ),
     Scenario(
         "a running VM comes between the looks",
         _VMS,
-        Expected(_WELL, problems=("came to the datastores",)),
+        Expected(_WELL, problems=("appeared on the datastores",)),
         events=(Event(HELD, register("vmware", name="new")),),
     ),
     Scenario(
@@ -153,7 +153,7 @@ OTHERS = (
     Scenario(
         "a running VM comes before the first look, fail",
         _VMS,
-        Expected(None, failed="came to the datastores", taken=False),
+        Expected(None, failed="appeared on the datastores", taken=False),
         events=(Event(PLANNED, register("vmware", name="new")),),
         request=_FAIL,
     ),

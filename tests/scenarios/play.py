@@ -185,7 +185,7 @@ class Stage:
         options.setdefault("recursive", len(self._scenario.datasets) > 1)
         error = None
         try:
-            result = run.execute(self.engine, Request(TREE, snapshot, policy=policy, **options))
+            result = run.execute(self.engine, Request(TREE, snapshot, policy=policy, **options)).as_dict()
         except RunFailed as failure:
             error, result = failure, failure.details
         if self.failed is not None:

@@ -28,7 +28,7 @@ RELEASING_ROWS = (
         _VMS,
         Expected(
             _WELL,
-            {"web": "its VMware snapshot is left: "},
+            {"web": "its VMware snapshot could not be removed: "},
             failed="1 VMware snapshot could not be removed",
             left=1,
             watched=("web",),

@@ -31,7 +31,7 @@ _DATASETS = (TREE, _ONE, _TWO)
 _APART = ((nfs(vm("app"), name="ds1", dataset=_ONE), nfs(vm("web"), name="ds2", dataset=_TWO)),)
 _LUN = f"{TREE}/lun"
 _WITH_LUN = {"datasets": (TREE, _LUN), "volumes": (_LUN,)}
-_UNKNOWN_LUN = f"Which VMs use the volume {_LUN} is not known"
+_UNKNOWN_LUN = f"It is unknown which VMs use the volume {_LUN},"
 _FAULT = rule("task_fault", CREATE, "web", fault="FileLocked")
 
 STORAGE = (

@@ -119,11 +119,11 @@ class Scene:
 
     def take(self, dataset: str = "", **options: Any) -> dict[str, Any]:
         """Run a coordinated snapshot that succeeds."""
-        return run.execute(self.engine, self.request(dataset, **options))
+        return run.execute(self.engine, self.request(dataset, **options)).as_dict()
 
     def plan(self, dataset: str = "", **options: Any) -> dict[str, Any]:
         """Return the result of check mode."""
-        return run.preview(self.engine, self.request(dataset, **options))
+        return run.preview(self.engine, self.request(dataset, **options)).as_dict()
 
     def fail(self, dataset: str = "", **options: Any) -> QuiesceError:
         """Run a coordinated snapshot that must fail. Return its error, which must be one sentence."""

@@ -57,7 +57,7 @@ def test_every_vm_with_what_stands_in_its_way(scene: Scene, start_vcenter: Start
     }
     assert vm_of(below, "golden")["template"] and not vm_of(below, "off")["template"]
     assert "PCI passthrough" in vm_of(below, "gpu")["reasons"][0]
-    assert "is left out of VMware snapshots" in vm_of(below, "left-out")["reasons"][0]
+    assert "VMware snapshots do not include its" in vm_of(below, "left-out")["reasons"][0]
     assert vm_of(below, "web")["reasons"] == []
     split = vm_of(below, "split")
     assert (split["datasets"], split["spans"]) == ([tree, f"{tree}/nested"], ["the datastore local"])

@@ -255,7 +255,7 @@ def test_a_snapshot_whose_creation_nobody_saw_succeed_is_crash(scene: Scene, vce
         False,
     )
     (web,) = (vm for vm in result["vms"] if vm["name"] == "web")
-    assert "nobody saw whether its creation succeeded" in web["reason"] and web["vmware_snapshot_moid"]
+    assert "it is unknown whether its creation succeeded" in web["reason"] and web["vmware_snapshot_moid"]
     assert result["vmware_snapshots_left"] == 0
     scene.assert_released(vcenter)
 
@@ -487,7 +487,7 @@ def test_somebody_removes_ours_before_the_last_look(scene: Scene, vcenter: Simul
     result = scene.take()
     other.join()
     assert levels(result) == {**BEST, "web": "crash"}
-    assert vm_of(result, "web")["reason"] == "its VMware snapshot was gone before the ZFS snapshot"
+    assert vm_of(result, "web")["reason"] == "its VMware snapshot was gone before the ZFS snapshot was taken"
     assert scene.record(result["zfs_snapshot"]).consistency == "crash"
     scene.assert_released(vcenter)
 
@@ -502,7 +502,9 @@ def test_somebody_removes_ours_between_the_last_look_and_the_zfs_snapshot(
     record = scene.record(result["zfs_snapshot"])
     assert (record.consistency, record.complete) == ("crash", False)
     assert {vm["name"]: vm["level"] for vm in record.vms} == levels(result)
-    assert record.problems == ["The VM 'web': somebody else removed its VMware snapshot during the run"]
+    assert record.problems == [
+        "The VM 'web': its VMware snapshot was removed during the run by another user or product"
+    ]
     assert result["problems"] == record.problems
     scene.assert_released(vcenter)
 
@@ -545,7 +547,7 @@ def test_who_watches_keeps_no_vm_on_hold(scene: Scene, vcenter: Simulator, watch
         raise BrokenPipeError
 
     with open_engine(scene.paths, report=report, connect=scene.engine.connect) as engine:
-        result = run.execute(engine, scene.request())
+        result = run.execute(engine, scene.request()).as_dict()
         scene.assert_released(vcenter)
     assert levels(result) == BEST and told
     go_on.set()
@@ -584,7 +586,7 @@ def test_a_vm_that_is_registered_during_the_run_lowers_the_whole(scene: Scene, v
     result = scene.take()
     event.join()
     assert levels(result) == BEST and (result["consistency"], result["complete"]) == ("crash", False)
-    assert "1 running VM came to the datastores" in result["problems"][0]
+    assert "1 running VM appeared on the datastores" in result["problems"][0]
     assert scene.record(result["zfs_snapshot"]).problems == result["problems"]
     scene.assert_released(vcenter)
 
@@ -635,7 +637,7 @@ def test_zfs_that_is_killed_may_have_taken_it_and_a_listing_shows_that(
 
 def test_a_name_that_is_taken(scene: Scene, vcenter: Simulator, tree: str, before_zfs: Any) -> None:
     scene.engine.zfs.run("snapshot", f"{tree}@by-hand", f"{tree}/nested@in-part")
-    for name, said in (("by-hand", "carries no consistency record"), ("in-part", "3 of the others do not")):
+    for name, said in (("by-hand", "has no consistency record"), ("in-part", "is missing on 3 of")):
         error = scene.fail(snapshot=name, recursive=name == "in-part")
         assert isinstance(error, SnapshotExists) and said in str(error) and "choose another name" in str(error)
     assert vcenter.trace() == []
@@ -659,7 +661,7 @@ def test_max_hold_releases_the_vms_without_a_zfs_snapshot(scene: Scene, vcenter:
     assert "the VMs were not ready within max_hold (3 seconds)" in str(error)
     assert not scene.exists(f"{scene.tree}@too-slow")
     # The others were removed immediately. The slow one was created later, after the run had stopped waiting.
-    assert "1 VMware snapshot could not be removed" in str(error) and "its creation is still under way" in str(error)
+    assert "1 VMware snapshot could not be removed" in str(error) and "its creation is still running" in str(error)
     assert [entry.vm_name for entry in scene.engine.journal.open_entries()] == ["web"]
     vcenter.wait_for(lambda entry: entry.get("event") == "finished" and entry["vm_name"] == "web")
     result = scene.take()

@@ -176,8 +176,8 @@ def test_answers_that_are_none_end_in_one_sentence_and_leave_nothing(
             try:
                 done = run.preview if seed % 3 == 0 else run.execute
                 result = done(scene.engine, scene.request(snapshot=f"odd-{seed}", vm_timeout=1.0, max_hold=4.0))
-                said = [*result["problems"], *(vm["reason"] for vm in result["vms"])]
-                ends[str(result["consistency"])] += 1
+                said = [*result.problems, *(vm.reason for vm in result.vms)]
+                ends[str(result.consistency)] += 1
             except QuiesceError as error:
                 said = [str(error), *error.details.get("problems", ())]
                 ends[type(error).__name__] += 1

@@ -142,11 +142,11 @@ def test_a_missing_privilege_is_named_with_its_vm(scene: Scene, server: Simulato
     role(server, principal=ACCOUNT, privileges=[CREATE])
     said = store(server, tree)["msg"]
     assert f"The account '{ACCOUNT}' on {server.host}:{server.port} lacks the privilege {REMOVE}" in said
-    assert "on the VMs 'app', 'db', 'web'; give it a role" in said
+    assert "on the VMs 'app', 'db', 'web'; grant a role" in said
     role(server, principal=ACCOUNT)
     server.deny(CREATE, "db")
     refused = store(server, tree)
-    assert f"lacks the privilege {CREATE} on the VM 'db'; give it a role" in refused["msg"]
+    assert f"lacks the privilege {CREATE} on the VM 'db'; grant a role" in refused["msg"]
     assert refused["lacking"] == [{"privilege": CREATE, "vm": "db"}]
     server.deny("System.Read", "app")
     (app,) = (machine["moid"] for machine in server.machines() if machine["name"] == "app")  # its name is not readable

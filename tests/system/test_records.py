@@ -43,7 +43,7 @@ def test_a_record_that_cannot_be_written_fails_the_run_and_is_written_by_the_nex
     error = scene.fail(snapshot="unsealed")
     name = f"{scene.tree}@unsealed"
     assert f"The record of 1 ZFS snapshot could not be written, first of {name}: 'zfs program' failed" in str(error)
-    assert "the VMs have been released; it reads as crash until a recovery writes it" in str(error)
+    assert "the VMs have been released; it reads as crash until a recovery writes the record" in str(error)
     assert (error.details["created"], error.details["consistency"], error.details["complete"]) == (True, "crash", False)
     assert levels(error.details) == dict.fromkeys(BEST, "crash")
     record = scene.record(name)
@@ -126,7 +126,7 @@ def test_what_the_second_look_shows_is_destroyed_where_the_policy_forbids_it(
     error = scene.fail(snapshot="refused", on_vm_failure="fail")
     event.join()
     said = "The ZFS snapshot was destroyed again, because the policy does not allow its record: the VM 'web'"
-    assert said in str(error) and "a disk of it was removed during the run" in str(error)
+    assert said in str(error) and "one of its disks was removed during the run" in str(error)
     assert not scene.exists(f"{scene.tree}@refused") and scene.engine.journal.unsealed_runs() == []
     assert (error.details["created"], error.details["consistency"], error.details["complete"]) == (False, None, False)
     scene.assert_released(vcenter)
@@ -140,9 +140,7 @@ def test_an_existing_snapshot_is_judged_by_the_policy(scene: Scene, vcenter: Sim
     vcenter.vm("web", tools="running")
     assert scene.take(snapshot="poor", on_vm_failure="fail")["consistency"] == "crash"  # only for VM failures
     for error in (scene.fail(snapshot="poor", on_quiesce_failure="fail"),):
-        assert isinstance(error, SnapshotExists) and "its record says crash, which the policy does not allow" in str(
-            error
-        )
+        assert isinstance(error, SnapshotExists) and "the policy does not allow its record (crash)" in str(error)
     scene.engine.zfs.run("snapshot", "-o", f"{PREFIX}run=20260131T020000-1f2e3d4c", f"{scene.tree}@bare")
     assert scene.take(snapshot="bare")["consistency"] == "crash"
     assert "its record is not complete" in str(scene.fail(snapshot="bare", on_vm_failure="fail"))

@@ -71,7 +71,7 @@ def test_a_record_travels_with_the_properties_of_its_snapshot(
     assert scene.engine.journal.seals(run) == []
     run_snapshots = RunSnapshots(record.Record(run, scene.engine.host.id), early, seen=True)
     run_snapshots.destroy(zfs, timeout=10.0)
-    assert set(run_snapshots.left or ()) == set(early)
+    assert set(run_snapshots.undestroyed or ()) == set(early)
     assert not any(one.sealed for one in record.read(zfs, early).values())
 
     result = scene.take(sent, snapshot="later")

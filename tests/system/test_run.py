@@ -91,7 +91,7 @@ LEVELS: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "vss", "guest": "windows"}, "application", ""),
     ({"name": "no-vss", "guest": "windows", "vss": False}, "filesystem", "no VSS manifest"),
     ({"name": "client", "guest": "windows", "guest_id": "windows9_64Guest"}, "filesystem", ""),
-    ({"name": "bsd", "properties": {"guest.guestFamily": "otherGuestFamily"}}, "crash", "a guest of its kind"),
+    ({"name": "bsd", "properties": {"guest.guestFamily": "otherGuestFamily"}}, "crash", "this guest operating system"),
     ({"name": "no-tools", "tools": "not_installed"}, "crash", "VMware Tools are not installed"),
     ({"name": "tools-down", "tools": "not_running"}, "crash", "VMware Tools are not running"),
     (
@@ -434,7 +434,7 @@ def test_a_part_that_somebody_else_took_is_no_part_of_the_result(
     children = [f"{tree}/{child}@mixed" for child in ("nested", "ds1", "ds10")]
     storage_host.ssh(["zfs", "snapshot", *children])
     said = str(scene.fail(recursive=True, snapshot="mixed"))
-    assert "@mixed exists already and carries no consistency record" in said
+    assert "@mixed already exists and has no consistency record" in said
 
 
 # ---- Missing and partially received datasets
@@ -477,7 +477,9 @@ def test_what_is_half_received_and_what_is_destroyed_meanwhile_spoil_nothing(
 
     lun = f"{receiving}/lun"
     planned = scene.plan(receiving, recursive=True)
-    assert [problem.split(" is not known")[0] for problem in planned["problems"]] == [f"Which VMs use the volume {lun}"]
+    assert [problem.split(",")[0] for problem in planned["problems"]] == [
+        f"It is unknown which VMs use the volume {lun}"
+    ]
     assert (planned["consistency"], planned["complete"]) == ("crash", False)
 
     gone = f"{receiving}/gone"

@@ -108,7 +108,7 @@ class Policy:
         """
         return next((entry for entry in self.exclude_vms if _matches(entry, name, instance_uuid, moid)), None)
 
-    def matching_nothing(self, vms: Iterable[tuple[str, str, str]]) -> list[str]:
+    def unused_exclusions(self, vms: Iterable[tuple[str, str, str]]) -> list[str]:
         """Return the entries of exclude_vms that match none of `vms` (name, instance UUID, managed object ID)."""
         seen = list(vms)
         return [entry for entry in self.exclude_vms if not any(_matches(entry, *vm) for vm in seen)]

@@ -56,7 +56,7 @@ class Storage(Zfs):
 
     `watch` is called with ("before" or "after", the command) around each command that does its work; `taken` has the
     properties that each snapshot was taken with, whatever became of them later. `volumes` and `receiving` are those of
-    the datasets that are no file system, and those whose stream has not come to its end.
+    the datasets that are no file system, and those that are only partly received.
     """
 
     def __init__(self, datasets: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a run or a recovery logs in: never again with what was refused."""
+"""The connections of one run or one recovery."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ..vsphere.session import Connect, Endpoint, Session
 
 
 class Connector:
-    """A `connect` for one run or recovery: what one of its sessions learned of a password, also when it had to log in
-    anew, all of them know.
+    """A `connect` that never sends a rejected password again.
+
+    All sessions that it opens share the list of rejected passwords, also when they log in again.
     """
 
     def __init__(self, connect: Connect) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What earlier runs left on a VM: it gets no other VMware snapshot then, or it would get one more with every run."""
+"""Leftovers of earlier runs. A VM with a leftover gets no new VMware snapshot: each run would add another one."""
 
 from __future__ import annotations
 
@@ -13,45 +13,48 @@ from .server_logins import ServerLogin
 
 
 class EarlierRuns:
-    """What the journal and the locks know before the VMs are read, so that a run that ends meanwhile is not taken for
-    one that left something.
+    """Finds leftovers. Create it before the VMs are read: a run that ends in between must not look like a dead run.
 
-    VMware snapshots of living runs are no leftovers, nor are those of other storage hosts, which may be alive as well
-    and see to their own. An entry of the journal alone is none either: what counts is what the VM shows.
+    VMware snapshots of living runs are not leftovers. Neither are those of other storage hosts: their runs may be
+    alive, and their own recovery removes them. A journal entry alone, without a VMware snapshot on the VM, is not a
+    leftover either.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._host, self._journal = engine.host, engine.journal
-        self._lives = engine.locks.living()
-        self._entries = [entry for entry in engine.journal.open_entries() if not self._lives(entry.run)]
+        self._is_alive = engine.locks.living()
+        self._entries = [entry for entry in engine.journal.open_entries() if not self._is_alive(entry.run)]
 
     def leftover_of(self, login: ServerLogin, vm: Vm) -> str:
-        """Why no VMware snapshot of the VM is to be taken, in words, or ""."""
+        """Why the VM must not get a VMware snapshot, or ""."""
         for name, description in vm.snapshots:
             if not name.startswith(NAME_PREFIX):
                 continue
-            entry = next((one for one in self._entries if one.name == name), None)
+            entry = next((entry for entry in self._entries if entry.name == name), None)
             origin = origin_of(self._host, name, description)
             if entry is not None or (origin is not None and self._is_over(origin)):
                 return (
-                    f"its VMware snapshot '{name}' of an earlier run is still there"
-                    f"{_noted(entry)}, so it gets no other; run 'vmware-zfs recover{'' if entry else ' --scan'}'"
+                    f"its VMware snapshot '{name}' from an earlier run still exists{_note(entry)}, so no other one is "
+                    f"created; run 'vmware-zfs recover{'' if entry else ' --scan'}'"
                 )
         for entry in self._entries if vm.consolidation_needed else ():
             if entry.removal_asked and _is_of(entry, login, vm):
                 return (
-                    "its disks need consolidation since a VMware snapshot of an earlier run was removed"
-                    f"{_noted(entry)}, so it gets no other; run 'vmware-zfs recover'"
+                    "its disks need consolidation after the VMware snapshot from an earlier run was removed"
+                    f"{_note(entry)}, so no other one is created; run 'vmware-zfs recover'"
                 )
         return ""
 
     def _is_over(self, origin: Origin) -> bool:
-        """Whether its run was one of this host. With a former identity it may be that of a clone, which lives."""
-        here = origin.sure or self._journal.run(origin.run) is not None
-        return here and not self._lives(origin.run)
+        """Whether the run belongs to this host and has ended.
+
+        A former identity of this host may belong to a clone of it, and the run may be alive there.
+        """
+        ours = origin.sure or self._journal.run(origin.run) is not None
+        return ours and not self._is_alive(origin.run)
 
 
-def _noted(entry: Entry | None) -> str:
+def _note(entry: Entry | None) -> str:
     return f" ({entry.note})" if entry is not None and entry.note else ""
 
 

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before a credential is stored: can runs log in as it says, and may its account do what they will ask of it? Before it
-is removed: is all cleaned up?
+"""Checks before a credential is stored (can it log in, may its account do what runs need) or removed (is anything left
+that only it can clean up).
 """
 
 from __future__ import annotations
@@ -23,66 +23,67 @@ from ..vsphere.tls import make_context
 from ..vsphere.vms import agents
 from ..zfs.command import Zfs
 from ..zfs.names import is_within, pool_of
-from .server_logins import ServerLogin, datasets_around
+from .selection import datasets_around
+from .server_logins import ServerLogin
 
 _SHOWN = 3  # VMs that a message names for each privilege
 _HIDDEN = ("/tmp", "/var/tmp")  # PrivateTmp= in the units of the role runtime
 
 
 def require_authorities(credential: Credential, in_units: bool) -> None:
-    """Raise InputError when the authorities of the credential's `ca_path` cannot be used, or when runs `in_units` of
-    the role runtime would not find them. Nobody is asked.
+    """Raise InputError if the CA certificates in `ca_path` cannot be used, or, with `in_units`, if runs in the units of
+    the role runtime could not read them. Sends nothing to a server.
     """
     path = credential.ca_path
     if not path or credential.thumbprint or not credential.validate_certs:
-        return  # it decides nothing
+        return  # ca_path has no effect
     make_context(credential.hostname, True, path, None, None)
     folder = next((hidden for hidden in _HIDDEN if is_within(os.path.realpath(path), hidden)), None)
     if folder and in_units:
         raise InputError(
-            f"ca_path '{printable(path, 80)}' lies in {folder},"
-            f" and the units of the runtime have a {folder} of their own",
-            "Put the certificates into another place, such as /etc/ssl",
+            f"ca_path '{printable(path, 80)}' is in {folder}, and the systemd units of the runtime use a private "
+            f"{folder}",
+            "Move the certificates to another directory, such as /etc/ssl",
         )
 
 
 def missing_datastores(session: Session, credential: Credential) -> list[str]:
-    """A sentence for each datastore that the credential names and the server does not have, or not yet."""
+    """A sentence for each datastore that the credential names and the server does not have."""
     if not credential.datastores:
         return []
-    there = {datastore.name for datastore in list_datastores(session)}
+    existing = {datastore.name for datastore in list_datastores(session)}
     return [
         f"datastores has '{printable(name, 80)}', which {session.endpoint} does not have;"
-        " until it has, every run reports that as a problem."
+        " every run reports this as a problem until the datastore exists."
         for name in credential.datastores
-        if name not in there
+        if name not in existing
     ]
 
 
 def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> None:
-    """Raise PermissionDenied when the account lacks a privilege on a VM of the credential's file system.
+    """Raise PermissionDenied if the account lacks a privilege on a VM on the credential's file system.
 
-    A handful of calls, plus three for every 500 VMs. Nobody can be asked about VMs that the account cannot see, and
-    about datastores that are not mounted yet.
+    Needs a few calls, plus three for every 500 VMs. VMs that the account cannot see and datastores that are not mounted
+    yet cannot be checked.
     """
     datasets = datasets_around(zfs, pool_of(credential.filesystem))
     login = ServerLogin(session, [credential], list_datastores(session))
     login.judge(match_here(login.datastores, datasets), datasets)
-    carrying = login.carrying(one.name for one in datasets if is_within(one.name, credential.filesystem))
-    found = inventory.read_referenced(
+    datastores = login.datastores_on(one.name for one in datasets if is_within(one.name, credential.filesystem))
+    vms = inventory.read_referenced(
         session,
-        inventory.objects_of(session, sdk.vim.Datastore, carrying),
+        inventory.objects_of(session, sdk.vim.Datastore, datastores),
         "vm",
         sdk.vim.VirtualMachine,
         ["name"],
         "list the VMs of the datastores",
-        patient=True,  # which of them may not be read is told below
+        patient=True,  # unreadable VMs are part of the result below
     )
-    own = agents(session, list(found))
+    ignored = agents(session, list(vms))  # runs ignore the VMs of vSphere itself
     names = {
         moid: inventory.unescape(properties.get("name", moid))
-        for moid, properties in found.items()
-        if moid not in own  # runs leave them alone
+        for moid, properties in vms.items()
+        if moid not in ignored
     }
     lacking = lacking_on_vms(session, names, COORDINATE)
     if not lacking:
@@ -90,11 +91,11 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
     by_privilege: dict[str, list[str]] = {}
     for privilege, name in sorted(lacking):
         by_privilege.setdefault(privilege, []).append(name)
-    said = [f"{privilege} on {_some(vms)}" for privilege, vms in by_privilege.items()]
+    parts = [f"{privilege} on {_some(vm_names)}" for privilege, vm_names in by_privilege.items()]
     raise PermissionDenied(
         f"The account '{printable(credential.username, 80)}' on {session.endpoint} lacks the privilege"
-        f" {' and '.join(said)}",
-        "Give it a role with that privilege there, as the playbook quiesce.vmware_zfs.vsphere_role does,"
+        f" {' and '.join(parts)}",
+        "Grant a role with that privilege to the account there, as the playbook quiesce.vmware_zfs.vsphere_role does,"
         " or set verify_privileges to false",
         lacking=[{"privilege": privilege, "vm": name} for privilege, name in sorted(lacking)],
     )
@@ -103,20 +104,20 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
 def require_nothing_left(
     journal: Journal, credentials: Iterable[Credential], going: Credential, also: Iterable[Credential] = ()
 ) -> None:
-    """Raise InputError when VMware snapshots may be left that only the credential `going` can remove, or one of those
-    that are `also` to go.
+    """Raise InputError if VMware snapshots may exist that only the credential `going`, or one of `also`, can remove.
 
-    `credentials` are all that are stored: one of them that stays can do it as well.
+    `credentials` are all stored credentials, `also` are others that are removed together with `going`. Nothing is lost
+    if another credential for the same server stays.
     """
-    server, leaving = (going.hostname, going.port), {going.id, *(one.id for one in also)}
-    if any((one.hostname, one.port) == server for one in credentials if one.id not in leaving):
+    server, removed = (going.hostname, going.port), {going.id, *(credential.id for credential in also)}
+    if any((one.hostname, one.port) == server for one in credentials if one.id not in removed):
         return
     left = [entry for entry in journal.open_entries() if (entry.hostname, entry.port) == server]
     if left:
         raise InputError(
-            f"{counted(len(left), 'VMware snapshot')} may be left on {going.hostname}, first '{left[0].name}' of the VM"
-            f" '{printable(left[0].vm_name, 80)}', and this is the last credential that could remove them",
-            "Run 'vmware-zfs recover' until 'vmware-zfs status' tells of none, or set force",
+            f"{counted(len(left), 'VMware snapshot')} may still exist on {going.hostname}, first '{left[0].name}' of "
+            f"the VM '{printable(left[0].vm_name, 80)}', and this is the last credential that can remove them",
+            "Run 'vmware-zfs recover' until 'vmware-zfs status' shows none, or set force",
         )
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run cannot know or reach, and the datasets whose VMs that may concern."""
+"""Problems of a run: servers, datastores and volumes whose VMs are unknown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..zfs.names import is_within
 
 @dataclass(frozen=True)
 class Problem:
-    """One sentence. `datasets` are the names of those that it may concern; None means all."""
+    """One sentence. `datasets` are the names of the datasets that the problem may affect; None means all."""
 
     text: str
     datasets: frozenset[str] | None = None
@@ -23,10 +23,10 @@ class Problem:
 
 
 def related(datasets: Iterable[str], filesystem: str) -> frozenset[str]:
-    """Those of `datasets` that are `filesystem`, or lie below or above it."""
+    """Those of `datasets` that are `filesystem`, its children or its parents."""
     return frozenset(name for name in datasets if is_within(name, filesystem) or is_within(filesystem, name))
 
 
 def texts(problems: Iterable[Problem]) -> list[str]:
-    """The sentences, each once, in their order."""
+    """The sentences without duplicates, in their order."""
     return list(dict.fromkeys(problem.text for problem in problems))

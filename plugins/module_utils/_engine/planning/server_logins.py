@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The servers that take part in a run: a session each, and which of its datastores lie on which datasets."""
+"""The servers of a run: a session on each server, and which datastore is on which dataset."""
 
 from __future__ import annotations
 
@@ -15,43 +15,26 @@ from ..errors import LoginRefused, QuiesceError, VSphereError
 from ..matching.match import NFS_TYPES, Match, match_here
 from ..secret import Secret
 from ..state.credentials import Credential, endpoint_of
-from ..storage_host.view import mount_table
 from ..text import printable
 from ..vsphere.datastores import Datastore, list_datastores
 from ..vsphere.hosts import managed_by
 from ..vsphere.session import Connect, Session
 from ..vsphere.vm_watch import VmWatch
-from ..zfs.command import Zfs
-from ..zfs.datasets import Dataset, list_datasets
-from ..zfs.names import is_within, pool_of
+from ..zfs.datasets import Dataset
+from ..zfs.names import is_within
 from .problem import Problem, related
 
 
-def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
-    """The datasets of a pool, and those of other pools that are mounted, for matching datastores.
-
-    Zfs is asked about the one pool only, because it does not answer while another is suspended. The kernel tells what
-    is mounted, which is enough to see that a datastore lies on another pool.
-    """
-    mounts = [mount for mount in mount_table() if mount.fstype == "zfs" and mount.root == "/" and mount.visible]
-    others = {
-        mount.source: Dataset(mount.source, "filesystem", mount.mountpoint, True)
-        for mount in mounts
-        if "@" not in mount.source and pool_of(mount.source) != pool
-    }
-    return [*list_datasets(zfs, pool), *others.values()]
-
-
 def newest_first(credentials: Iterable[Credential]) -> list[Credential]:
-    """Those first whose password is most likely the right one: each was tried when it was stored."""
+    """The newest first: each password was tested when it was stored, so the newest one is most likely correct."""
     return sorted(credentials, key=lambda credential: (credential.updated, credential.id), reverse=True)
 
 
 def log_in(connect: Connect, passwords: Sequence[tuple[Credential, Secret]]) -> tuple[Session, list[Credential]]:
-    """A session of an account for which several passwords may be stored: each is tried once, until one is accepted.
+    """Log in to an account for which several passwords may be stored. Each one is tried once until one is accepted.
 
-    Returns with it the credentials whose password was refused. Raises what `connect` raises; LoginRefused when all are
-    refused. Only a refusal leads on to the next: where the certificate is a wrong one, no other password is sent.
+    Returns the session and the credentials whose password was rejected. Raises what `connect` raises, and LoginRefused
+    if all passwords are rejected. After any other error, such as an untrusted certificate, no other password is sent.
     """
     refused: dict[Secret, LoginRefused] = {}
     for credential, password in passwords:
@@ -61,15 +44,16 @@ def log_in(connect: Connect, passwords: Sequence[tuple[Credential, Secret]]) -> 
             except LoginRefused as error:
                 refused[password] = error
             else:
-                return session, [one for one, other in passwords if other in refused]
+                return session, [other for other, its_password in passwords if its_password in refused]
     raise next(iter(refused.values()))
 
 
 @dataclass
 class ServerLogin:
-    """One login on one server. `matches` holds the verdict on each of its datastores, by managed object ID; `volumes`
-    are those that its credentials account for; `watch` are the VMs on the datastores that carry datasets of the run,
-    once it is planned.
+    """One login on one server.
+
+    `matches` are the verdicts on the datastores of the server, by managed object ID. `volumes` are the volumes whose
+    datastores the credentials name. `watch` is set by the plan: the VMs on the datastores of the run.
     """
 
     session: Session
@@ -84,51 +68,51 @@ class ServerLogin:
         return str(self.session.endpoint)
 
     def judge(self, verdicts: Iterable[Match], datasets: Sequence[Dataset]) -> list[Problem]:
-        """Take the verdicts on its datastores, and what the credentials say of them; return what is wrong.
+        """Store the verdicts on the datastores, apply the credentials to them, and return the problems.
 
-        `datasets` are those of the credentials' pool, and what else is mounted (see `datasets_around`).
-
-        A datastore that may lie on a credential's filesystem, for all that is known, is wrong as well: nobody can say
-        that the VMs on it were left out with reason.
+        `datasets` are those of the credentials' pool and all other mounted ones (see `datasets_around`). A datastore
+        that may be on the file system of a credential is a problem too: its VMs might be missing from the run.
         """
         self.matches = {match.datastore.moid: match for match in verdicts}
         problems = [problem for credential in self.credentials for problem in _apply(credential, self, datasets)]
         self.volumes = frozenset().union(*(_volumes_of(credential, self, datasets) for credential in self.credentials))
         return list(dict.fromkeys(problems))
 
-    def carrying(self, datasets: Iterable[str]) -> list[str]:
-        """The datastores (managed object IDs) that lie on any of the datasets."""
-        wanted = set(datasets)
-        return [moid for moid, match in self.matches.items() if wanted.intersection(match.datasets)]
+    def datastores_on(self, datasets: Iterable[str]) -> list[str]:
+        """The datastores (managed object IDs) that are on any of the datasets."""
+        names = set(datasets)
+        return [moid for moid, match in self.matches.items() if names.intersection(match.datasets)]
 
-    def called(self, name: str) -> set[str]:
-        """The datastores (managed object IDs) of this name; two datacenters may each have one."""
+    def datastores_named(self, name: str) -> set[str]:
+        """The datastores (managed object IDs) with this name. Two datacenters may use the same name."""
         return self._by_name.get(name, set())
 
     @cached_property
     def _by_name(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
+        by_name: dict[str, set[str]] = {}
         for moid, match in self.matches.items():
-            found.setdefault(match.datastore.name, set()).add(moid)
-        return found
+            by_name.setdefault(match.datastore.name, set()).add(moid)
+        return by_name
 
     @cached_property
-    def carried(self) -> frozenset[str]:
-        """The datasets that its datastores lie on."""
+    def datasets(self) -> frozenset[str]:
+        """The datasets that the datastores are on."""
         return frozenset(name for match in self.matches.values() for name in match.datasets)
 
 
 def require_unmanaged(session: Session) -> None:
-    """Raise VSphereError for an ESXi host that a vCenter manages: it knows its own VMs alone, while those of the other
-    hosts, or those that move there, are on the same datastores. And who asks both sees each VM as two.
+    """Raise VSphereError for an ESXi host that a vCenter manages.
+
+    Such a host knows only its own VMs, but other hosts run VMs on the same datastores, and VMs move between hosts. A
+    run that used both the vCenter and the host would count each VM twice.
     """
     vcenter = managed_by(session)
     if vcenter:
         raise VSphereError(
             f"The ESXi host {session.endpoint} is managed by the vCenter {printable(vcenter, 80)} and does not know "
             "the VMs of other hosts",
-            "Store a credential of that vCenter and remove the one of the host; if there is no such vCenter any more, "
-            "disconnect the host from it in the host's own client",
+            "Store a credential for that vCenter and remove the one for the host; if the vCenter no longer exists, "
+            "disconnect the host from it in the VMware Host Client",
         )
 
 
@@ -141,11 +125,11 @@ def open_logins(
     connect: Connect,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[ServerLogin], list[Problem]]:
-    """Log in everywhere side by side and match what is found there with `datasets` (see `datasets_around`).
+    """Log in to all servers in parallel and match their datastores with `datasets` (see `datasets_around`).
 
-    `stack` logs out when it closes. Returns the sites, and what went wrong with the others: a server that is
-    away must not stop the snapshot of the VMs on the rest. Credentials with the same account share a login; `report` is
-    told of a password that is not good while another one of its account is.
+    Returns the logins and the problems. An unreachable server is a problem, not an error: the other VMs still get their
+    snapshot. Credentials of the same account share one login. `stack` logs out when it closes. `report` is called for a
+    rejected password if another stored password of the account was accepted.
     """
     accounts: dict[tuple[str, int, str], list[Credential]] = {}
     for credential in credentials:
@@ -155,7 +139,8 @@ def open_logins(
 
     def problem_of(group: list[Credential], error: QuiesceError) -> Problem:
         names = [dataset.name for dataset in datasets]
-        return Problem(str(error), frozenset().union(*(related(names, one.filesystem) for one in group)) or None)
+        concerned = frozenset().union(*(related(names, credential.filesystem) for credential in group))
+        return Problem(str(error), concerned or None)
 
     def open_one(group: list[Credential]) -> ServerLogin | Problem:
         try:
@@ -163,10 +148,10 @@ def open_logins(
         except QuiesceError as error:
             return problem_of(group, error)
         stack.callback(session.close)
-        for one in refused:
+        for credential in refused:
             report(
-                f"{session.endpoint} refused the password of the credential {one.id} and accepted another one of "
-                f"'{one.username}'; store it again with vmware_cred"
+                f"{session.endpoint} refused the password of credential {credential.id} and accepted another stored "
+                f"password of '{credential.username}'; store the credential again with vmware_cred"
             )
         try:
             require_unmanaged(session)
@@ -177,14 +162,14 @@ def open_logins(
     problems: list[Problem] = []
     passwords: dict[int, list[tuple[Credential, Secret]]] = {}  # by the id of the account's first credential
     for key, group in list(accounts.items()):
-        known = passwords[group[0].id] = []
+        readable = passwords[group[0].id] = []
         unreadable: list[QuiesceError] = []
-        for one in newest_first(group):
-            try:  # the database is for one thread
-                known.append((one, password(one)))
+        for credential in newest_first(group):
+            try:  # here and not in the threads below: only one thread may use the database
+                readable.append((credential, password(credential)))
             except QuiesceError as error:
                 unreadable.append(error)
-        if known:
+        if readable:
             for failure in unreadable:
                 report(str(failure))
         else:
@@ -194,48 +179,48 @@ def open_logins(
         opened = list(pool.map(open_one, accounts.values()))
     problems += [login for login in opened if isinstance(login, Problem)]
     logins = [login for login in opened if isinstance(login, ServerLogin)]
-    found = match_here([datastore for login in logins for datastore in login.datastores], datasets, aliases)
-    for login in logins:
-        # Verdicts come in the order of the datastores that were asked about.
-        mine, found = found[: len(login.datastores)], found[len(login.datastores) :]
-        problems += login.judge(mine, datasets)
+    verdicts = iter(match_here([datastore for login in logins for datastore in login.datastores], datasets, aliases))
+    for login in logins:  # the verdicts have the order of the datastores
+        problems += login.judge([next(verdicts) for _unused in login.datastores], datasets)
     return logins, problems
 
 
 def _apply(credential: Credential, login: ServerLogin, datasets: Sequence[Dataset]) -> Iterable[Problem]:
-    """What the credential itself says of its datastores, and what is wrong with that."""
+    """Apply the datastores that the credential names, and yield the problems of the credential."""
     names = [dataset.name for dataset in datasets]
     concerned = related(names, credential.filesystem)
     for name in credential.datastores:
-        named = [moid for moid, match in login.matches.items() if match.datastore.name == name]
-        if not named:
+        moids = [moid for moid, match in login.matches.items() if match.datastore.name == name]
+        if not moids:
             yield Problem(
-                f"The credential {credential.id} names the datastore '{printable(name, 80)}', which {login.server} "
-                "does not have; name those it has, or leave datastores out to have them matched.",
+                f"Credential {credential.id} names the datastore '{printable(name, 80)}', which {login.server} does "
+                "not have; name existing datastores, or omit datastores to have them matched.",
                 concerned or None,
             )
-        for moid in named:
+        for moid in moids:
             match = login.matches[moid]
-            if not match.datasets:  # the person who named it knows more than the addresses tell
+            if not match.datasets:  # the administrator knows more than the addresses show
                 login.matches[moid] = _named(match.datastore, credential.filesystem, datasets)
     unresolved = [match for match in login.matches.values() if match.unresolved and _may_concern(match, concerned)]
     for match in unresolved:
         yield Problem(
-            f"Whether the datastore '{printable(match.datastore.name, 80)}' of {login.server} lies on "
-            f"{credential.filesystem} is not known: {match.unresolved}.",
+            f"It is unknown whether the datastore '{printable(match.datastore.name, 80)}' of {login.server} is on "
+            f"{credential.filesystem}: {match.unresolved}.",
             concerned.union(match.possible_datasets) or None,
         )
     if not unresolved and not any(concerned.intersection(match.datasets) for match in login.matches.values()):
         yield Problem(
-            f"No datastore of {login.server} lies on {credential.filesystem} (credential {credential.id}); "
-            "vmware_datastore_match says why, and aliases or datastores mend it.",
+            f"No datastore of {login.server} is on {credential.filesystem} (credential {credential.id}); "
+            "vmware_datastore_match shows why, and aliases or datastores can fix it.",
             concerned or None,
         )
 
 
 def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -> Match:
-    """The verdict on a datastore that a credential names: its files lie on the filesystem, or on any that is mounted
-    below it, or, where it is no NFS, on any volume below it.
+    """The verdict on a datastore that a credential names.
+
+    Its files are on the file system or on any mounted child of it. Files of a datastore that is not NFS may also be on
+    any volume below the file system.
     """
     below = [
         dataset.name
@@ -252,35 +237,40 @@ def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -
     )
 
 
-def _may_carry(volume: Dataset, datastore: Datastore) -> bool:
-    """Whether a datastore may lie on a dataset as on a disk."""
-    return volume.kind == "volume" and datastore.type not in NFS_TYPES
+def _may_carry(dataset: Dataset, datastore: Datastore) -> bool:
+    """Whether the dataset is a volume and the datastore may use it as a disk."""
+    return dataset.kind == "volume" and datastore.type not in NFS_TYPES
 
 
 def _volumes_of(credential: Credential, login: ServerLogin, datasets: Iterable[Dataset]) -> Iterable[str]:
-    """The volumes at or below the credential's filesystem, where it names a datastore for each of them. With fewer
-    names than volumes nobody knows which volume is left over.
+    """The volumes at or below the credential's file system if the credential names a datastore for each of them.
+
+    If it names fewer datastores, it is unknown which volume has none.
     """
     named = [match.datastore for match in login.matches.values() if match.datastore.name in credential.datastores]
     disks = {datastore.name for datastore in named if datastore.type not in NFS_TYPES}
-    volumes = [one.name for one in datasets if one.kind == "volume" and is_within(one.name, credential.filesystem)]
+    volumes = [
+        dataset.name
+        for dataset in datasets
+        if dataset.kind == "volume" and is_within(dataset.name, credential.filesystem)
+    ]
     return volumes if len(volumes) <= len(disks) else ()
 
 
 def unknown_volumes(chosen: Iterable[Dataset], logins: Iterable[ServerLogin]) -> list[Problem]:
-    """A problem for each of the `chosen` volumes that no credential accounts for: VMs may run on a LUN of it."""
-    accounted = frozenset().union(*(login.volumes for login in logins))
+    """A problem for each of the `chosen` volumes without a datastore in a credential: VMs may use it as a LUN."""
+    known = frozenset().union(*(login.volumes for login in logins))
     return [
         Problem(
-            f"Which VMs use the volume {volume.name} is not known, because no datastore of a stored credential lies on "
-            "it; exclude it if no VM uses it, or name its datastore in a credential whose filesystem it is.",
+            f"It is unknown which VMs use the volume {volume.name}, because no datastore of a stored credential is on "
+            "it; exclude the volume if no VM uses it, or name its datastore in a credential for this volume.",
             frozenset([volume.name]),
         )
         for volume in chosen
-        if volume.kind == "volume" and volume.name not in accounted
+        if volume.kind == "volume" and volume.name not in known
     ]
 
 
 def _may_concern(match: Match, datasets: frozenset[str]) -> bool:
-    """Whether a datastore of which something is not known may lie on any of the datasets."""
+    """Whether a datastore with an unresolved match may be on any of the datasets."""
     return not match.possible_datasets or not datasets.isdisjoint(match.possible_datasets)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One coordinated run: check, lock, recover, plan, and then what hold_run.py does."""
+"""One coordinated run: check, lock, recover, plan, and carry out the plan (see hold_run.py)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import gc
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Collection, Iterator, Sequence
+from typing import Iterator, Sequence
 
-from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed, ZfsError
+from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed
 from ..planning.connector import with_connector
 from ..planning.earlier_runs import EarlierRuns
 from ..planning.plan import Plan, make_plan
 from ..planning.problem import Problem
 from ..planning.request import Request
-from ..planning.server_logins import ServerLogin, datasets_around, open_logins, unknown_volumes
+from ..planning.selection import Selection, select_datasets
+from ..planning.server_logins import ServerLogin, open_logins, unknown_volumes
 from ..records.record import Record
 from ..recovery import recover
 from ..recovery.result import Recovery
 from ..snapshots import result, waves
 from ..snapshots.hold_run import HoldRun
+from ..snapshots.run_result import RunResult, combine
 from ..snapshots.run_snapshots import RunSnapshots
 from ..snapshots.seal import check_room
 from ..snapshots.stop import Stop, on_signals
@@ -32,169 +34,171 @@ from ..state.journal import ignore_registry_errors
 from ..state.journal_entries import ENDED
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
-from ..zfs.datasets import left_out, list_datasets, select
 from ..zfs.names import check_dataset, check_snapshot, pool_of
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that holds the lock of its datasets. `recovery` is what it did first."""
+    """A run that holds the lock of its datasets. `recovery` is the result of the recovery before the run."""
 
     run: str
     stop: Stop
     recovery: Recovery = field(default_factory=Recovery)
 
 
-def preview(engine: Engine, request: Request) -> dict[str, Any]:
-    """What `execute` would do, without doing it: the result of a snapshot that exists already, or the plan."""
-    names = _check(engine, request)
+def preview(engine: Engine, request: Request) -> RunResult:
+    """What `execute` would do: the result of ZFS snapshots that already exist, or the plan. Changes nothing."""
+    _check(request)
     engine = with_connector(engine)
-    return result.of_existing(engine.zfs, names, request.policy) or foresee(engine, request)
+    selection, names = _select(engine, request)
+    return result.of_existing(engine.zfs, names, request.policy) or foresee(engine, request, selection)
 
 
-def foresee(engine: Engine, request: Request, only: Collection[str] | None = None) -> dict[str, Any]:
-    """What `take` would do, as plain data."""
+def foresee(engine: Engine, request: Request, selection: Selection) -> RunResult:
+    """What `take` would do. Changes nothing."""
     with ExitStack() as stack:
-        _unused, plan, parts = _plan(engine, request, stack, only)
+        _unused, plan, parts = _plan(engine, request, selection, stack)
     if not request.policy.wave_size:
         return result.of_plan(plan)
-    return result.together([result.of_plan(wave) for wave in parts], plan.snapshots)
+    return combine([result.of_plan(wave) for wave in parts], plan.snapshots)
 
 
-def execute(engine: Engine, request: Request) -> dict[str, Any]:
-    """Take the coordinated snapshot and return its result; one that exists already is returned unchanged.
+def execute(engine: Engine, request: Request) -> RunResult:
+    """Take the coordinated snapshot. ZFS snapshots that already exist are not changed, and their result is returned.
 
-    Raises InputError before anything is changed, LockTimeout, and RunFailed with the result so far in `details`.
+    Raises InputError before any VM is touched, LockTimeout, and RunFailed with the result so far in `details`.
     """
-    names = _check(engine, request)
+    _check(request)
     engine = with_connector(engine)
     with begin(engine, request, Stop()) as begun:
-        return result.of_existing(engine.zfs, names, request.policy) or take(engine, request, begun)
+        # Listed while the lock is held: datasets may have changed while the run waited for it.
+        selection, names = _select(engine, request)
+        existing = result.of_existing(engine.zfs, names, request.policy)
+        return existing or take(engine, request, begun, selection)
 
 
 @contextmanager
 def begin(engine: Engine, request: Request, stop: Stop) -> Iterator[Begun]:
-    """Hold the lock of the request's datasets until the block ends, and recover what earlier runs left.
+    """Lock the datasets of the request until the block ends, and recover what earlier runs left.
 
-    Signals that end a process ask `stop` meanwhile. Raises LockTimeout.
+    Signals that end a process set `stop` instead. Raises LockTimeout.
     """
     run = identity.new_run_id()
     with engine.locks.run(run, request.dataset, request.lock_timeout), on_signals(stop):
         yield Begun(run, stop, recover.before_run(engine, pool_of(request.dataset)))
 
 
-def take(engine: Engine, request: Request, begun: Begun, only: Collection[str] | None = None) -> dict[str, Any]:
-    """Take the coordinated snapshot, whose name is free, and return its result; of the request's datasets those that
-    `only` names. Raises what `execute` raises.
+def take(engine: Engine, request: Request, begun: Begun, selection: Selection) -> RunResult:
+    """Take the coordinated snapshot of the selection under a name that is not in use.
+
+    Raises the errors of `execute`.
     """
     with ExitStack() as stack:
-        logins, plan, parts = _plan(engine, request, stack, only)
+        logins, plan, parts = _plan(engine, request, selection, stack)
         if plan.refusals:
             raise PolicyRefused(
-                f"The policy does not allow this run: {'; '.join(plan.refusals)}",
-                "Mend it, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
-                **result.of_plan(plan),
+                f"The policy does not allow this run: {'; '.join(refusal.rstrip('.') for refusal in plan.refusals)}",
+                "Fix the cause, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
+                **result.of_plan(plan).as_dict(),
             )
-        done = _hold(engine, request, begun.run, plan, parts, logins, begun.stop)
-        return {**done, "recovery": begun.recovery.as_dict()}
+        done = _hold(engine, request, begun, plan, parts, logins)
+        return replace(done, recovery=begun.recovery.as_dict())
 
 
 def _hold(
-    engine: Engine,
-    request: Request,
-    run: str,
-    plan: Plan,
-    parts: Sequence[Plan],
-    logins: Sequence[ServerLogin],
-    stop: Stop,
-) -> dict[str, Any]:
-    """Carry out the plan wave by wave; `parts` are its waves. The first that fails is the last."""
-    names = identity.wave_ids(run, len(parts))
-    done: list[dict[str, Any]] = []
+    engine: Engine, request: Request, begun: Begun, plan: Plan, parts: Sequence[Plan], logins: Sequence[ServerLogin]
+) -> RunResult:
+    """Carry out the waves (`parts`) of the plan one by one. The first wave that fails ends the run."""
+    ids = identity.wave_ids(begun.run, len(parts))
+    results: list[RunResult] = []
+    failure: RunFailed | None = None
     with ExitStack() as stack:
-        gc.freeze()  # Python would walk through all of pyVmomi's types again and again while VMs are held
+        gc.freeze()  # otherwise Python would scan all types of pyVmomi repeatedly while VMs are held
         stack.callback(gc.unfreeze)
-        for name, wave in zip(names, parts):
-            engine.journal.open_run(name, request.task, request.dataset, wave.snapshots)
-        for number, (name, wave) in enumerate(zip(names, parts), 1):
+        for wave_id, wave in zip(ids, parts):
+            engine.journal.open_run(wave_id, request.task, request.dataset, wave.snapshots)
+        for number, (wave_id, wave) in enumerate(zip(ids, parts), 1):
             if len(parts) > 1:
                 engine.report(f"Wave {number} of {len(parts)}")
-            try:
-                done.append(HoldRun(engine, request, name, wave, logins, stop).execute())
-            except RunFailed as error:
-                for unbegun in names[number:]:
-                    ignore_registry_errors(partial(engine.journal.set_state, unbegun, ENDED))
-                if not request.policy.wave_size:
-                    raise
-                if isinstance(error, PolicyRefused):
-                    _destroy(engine, names, done)
-                before = f"In wave {number} of {len(parts)}: " if len(parts) > 1 else ""
-                details = result.together([*done, error.details], _there(plan, parts, [*done, error.details]))
-                raise RunFailed(before + error.problem, error.remedy, **details) from error
-    return result.together(done, _there(plan, parts, done)) if request.policy.wave_size else done[0]
+            done, failure = HoldRun(engine, request, wave_id, wave, logins, begun.stop).execute()
+            results.append(done)
+            if failure is not None:
+                break
+    for unstarted in ids[len(results) :]:
+        ignore_registry_errors(partial(engine.journal.set_state, unstarted, ENDED))
+    if not request.policy.wave_size:
+        if failure is not None:
+            raise failure
+        return results[0]
+    if isinstance(failure, PolicyRefused):
+        _destroy(engine, ids, results[:-1])
+    combined = combine(results, _not_gone(plan, parts, results))
+    if failure is not None:
+        where = f"In wave {len(results)} of {len(parts)}: " if len(parts) > 1 else ""
+        raise RunFailed(where + failure.problem, failure.remedy, **combined.as_dict()) from failure
+    return combined
 
 
-def _there(plan: Plan, parts: Sequence[Plan], done: Sequence[dict[str, Any]]) -> list[str]:
-    """The ZFS snapshots of the plan without those whose datasets were gone when the turn of their wave came."""
-    asked = {name for wave in parts[: len(done)] for name in wave.snapshots}
-    gone = asked.difference(name for wave in done for name in wave["zfs_snapshots"])
+def _not_gone(plan: Plan, parts: Sequence[Plan], results: Sequence[RunResult]) -> list[str]:
+    """The ZFS snapshots of the plan, without those whose dataset no longer existed when its wave started."""
+    planned = {name for wave in parts[: len(results)] for name in wave.snapshots}
+    gone = planned.difference(name for done in results for name in done.zfs_snapshots)
     return [name for name in plan.snapshots if name not in gone]
 
 
-def _destroy(engine: Engine, names: Sequence[str], done: list[dict[str, Any]]) -> None:
-    """Destroy what earlier waves took of a run that the policy does not allow, and say so in their results."""
-    for name, wave in zip(names, done):
-        run_snapshots = RunSnapshots(Record(name, engine.host.id), wave["zfs_snapshots"], seen=wave["created"])
+def _destroy(engine: Engine, ids: Sequence[str], results: Sequence[RunResult]) -> None:
+    """Destroy the ZFS snapshots of earlier waves of a run that the policy does not allow, and update their results."""
+    for wave_id, wave in zip(ids, results):
+        run_snapshots = RunSnapshots(Record(wave_id, engine.host.id), wave.zfs_snapshots, seen=wave.created)
         run_snapshots.destroy(engine.zfs, READ_TIMEOUT)
         if not run_snapshots.exists:
-            wave.update(created=False, consistency=None, complete=False)
-        wave["problems"] += [
-            f"{snapshot} is still there: {reason}." for snapshot, reason in (run_snapshots.left or {}).items()
-        ]
-        ignore_registry_errors(partial(engine.journal.end_run, name, wave))
+            wave.created, wave.consistency, wave.complete = False, None, False
+        undestroyed = (run_snapshots.undestroyed or {}).items()
+        wave.problems += [f"{snapshot} still exists: {reason}." for snapshot, reason in undestroyed]
+        ignore_registry_errors(partial(engine.journal.end_run, wave_id, wave.as_dict()))
 
 
-def _check(engine: Engine, request: Request) -> list[str]:
-    """The names of the ZFS snapshots to take, once everything that can be checked without a server is found good."""
+def _check(request: Request) -> None:
+    """Raise InputError for a request that is invalid whatever datasets and credentials exist."""
     request.policy.check()
     check_dataset(request.dataset)
-    found = list_datasets(engine.zfs, request.dataset)
-    chosen = select(found, request.dataset, request.recursive, request.exclude)
-    if not request.task and not engine.credentials.find_for_datasets([dataset.name for dataset in chosen]):
+    check_snapshot(request.dataset, request.snapshot)
+
+
+def _select(engine: Engine, request: Request) -> tuple[Selection, list[str]]:
+    """The datasets of the request and the names of its ZFS snapshots. Raises InputError and ZfsError."""
+    selection = select_datasets(engine.zfs, request)
+    if not request.task and not engine.credentials.find_for_datasets(selection.names):
         raise InputError(_no_credential(request), "Store one with vmware_cred")
-    return [check_snapshot(dataset.name, request.snapshot) for dataset in chosen]
+    return selection, [check_snapshot(name, request.snapshot) for name in selection.names]
 
 
 def _plan(
-    engine: Engine, request: Request, stack: ExitStack, only: Collection[str] | None
+    engine: Engine, request: Request, selection: Selection, stack: ExitStack
 ) -> tuple[list[ServerLogin], Plan, list[Plan]]:
-    """The servers, which `stack` logs out of, the plan, and its waves: the plan alone where none are wanted."""
+    """The logins (`stack` logs out), the plan and its waves; without waves the plan is the only one."""
     engine.report(f"Looking for the VMs on {request.dataset}")
     earlier = EarlierRuns(engine)
-    around = datasets_around(engine.zfs, pool_of(request.dataset))
-    chosen = select(around, request.dataset, request.recursive, request.exclude)
-    if chosen[0].receiving:
-        raise ZfsError(
-            f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it is not complete",
-            f"Let it end, or remove what is there with 'zfs receive -A {request.dataset}'",
-        )
-    chosen = [dataset for dataset in chosen if only is None or dataset.name in only]
-    if not chosen:
+    if not selection.chosen:
         raise DatasetNotFound(
-            f"None of the datasets below {request.dataset} that still need a snapshot is there",
-            "Nothing has to be done; the next turn takes what is there then",
+            f"None of the datasets below {request.dataset} that still need a snapshot exists",
+            "No action is needed; the next turn snapshots the datasets that exist then",
         )
-    names = [dataset.name for dataset in chosen]
-    credentials = engine.credentials.find_for_datasets(names)
+    credentials = engine.credentials.find_for_datasets(selection.names)
     logins, problems = open_logins(
-        stack, credentials, engine.credentials.password, around, request.aliases, engine.connect, engine.report
+        stack,
+        credentials,
+        engine.credentials.password,
+        selection.around,
+        request.aliases,
+        engine.connect,
+        engine.report,
     )
-    if not credentials:  # a task goes on, for crash, rather than take nothing night after night
+    if not credentials:  # a crash-consistent snapshot from a task is better than none
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
-    problems += unknown_volumes(chosen, logins)
-    plan = make_plan(request, names, logins, problems, earlier.leftover_of)
-    warnings = left_out(around, request.dataset, request.recursive, request.exclude)
-    plan = replace(plan, warnings=(*warnings, *plan.warnings))
+    problems += unknown_volumes(selection.chosen, logins)
+    plan = make_plan(request, selection.names, logins, problems, earlier.leftover_of)
+    plan = replace(plan, warnings=(*selection.warnings, *plan.warnings))
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
         snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Datasets that somebody destroyed or renamed between the plan and the ZFS snapshot."""
+"""Datasets that are destroyed or renamed between the plan and the ZFS snapshot."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .quiesce import Hold
 
 
 def without_gone(zfs: Zfs, plan: Plan, holds: Sequence[Hold], error: DatasetNotFound, timeout: float) -> Plan:
-    """The plan without the datasets that are not there any more, because of which `zfs snapshot` failed with `error`.
+    """The plan without the datasets that no longer exist. `error` is the error of `zfs snapshot`.
 
-    Looks for `timeout` seconds at most. Raises the error when all are there or none is, and RunFailed when one that is
-    gone carried a VM: where its files are now nobody has looked.
+    Waits `timeout` seconds at most. Raises `error` if all datasets exist or none does. Raises RunFailed if a VM had
+    files on a dataset that is gone, because nothing is known about where these files are now.
     """
-    there = existing(zfs, plan.dataset, timeout)
-    gone = [name for name in plan.datasets if name not in there]
+    present = existing(zfs, plan.dataset, timeout)
+    gone = [name for name in plan.datasets if name not in present]
     if len(gone) in (0, len(plan.datasets)):
         raise error
     for hold in holds:
@@ -33,11 +33,11 @@ def without_gone(zfs: Zfs, plan: Plan, holds: Sequence[Hold], error: DatasetNotF
             raise RunFailed(
                 f"the dataset {lost} was destroyed or renamed during the run, and the "
                 f"{vm_on(hold.member.name, hold.member.server)} has files on it",
-                "Find out who did that and what became of the VM, and run it again",
+                "Find out who changed the dataset, check the VM, and run it again",
             )
-    said = [f"The dataset {name} was destroyed or renamed during the run, and is left out." for name in gone]
+    warnings = [f"The dataset {name} was destroyed or renamed during the run and is left out." for name in gone]
     return replace(
         plan,
         snapshots=tuple(name for name in plan.snapshots if dataset_of(name) not in gone),
-        warnings=(*plan.warnings, *said),
+        warnings=(*plan.warnings, *warnings),
     )

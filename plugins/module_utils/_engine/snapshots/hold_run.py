@@ -1,18 +1,18 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the first VMware snapshot to the sealed record: hold the VMs, take the ZFS snapshot, release the VMs, raise its
-record.
+"""A run from the first VMware snapshot to the sealed record: hold the VMs, take the ZFS snapshot, release the VMs, and
+raise the record of the ZFS snapshot.
 
-Whatever happens in between, the removals are carried out; what cannot be removed stays in the journal for recovery. No
-record claims anything before it is proven, and nothing about a record keeps a VM on hold.
+The VMware snapshots are removed whatever happens in between. Those that cannot be removed stay in the journal for
+recovery. A record never claims a level before that level is proven, and no work on records delays the release of a VM.
 """
 
 from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Sequence
+from typing import Sequence
 
 from ..errors import DatasetNotFound, PolicyRefused, QuiesceError, RunFailed, ZfsTimeout
 from ..planning.plan import NOTHING, Plan
@@ -33,19 +33,20 @@ from .look import Look
 from .looks import Looks
 from .quiesce import Hold, Quiesce, holds_of
 from .release import Release, Removal
+from .run_result import RunResult
 from .run_snapshots import RunSnapshots
 from .seal import records, seal
 from .side_by_side import Pending, SideBySide
 from .stop import Stop
 
-_READ_AHEAD = 100  # VMs of a server that are read while others are being held
-_LEAST_ZFS_TIME = 2.0  # seconds that have to be left for the ZFS snapshot; with less the run gives up before it
-_LOOK_TIME = 10.0  # seconds that a server has, once the ZFS snapshot was seen, to show what became of the VMs ...
-_LEAST_LOOK_TIME = 2.0  # ... and that it has when all the time of the hold is used up
+_READ_AHEAD = 100  # VMs of a server that are read in one call while the run still waits for others
+_LEAST_ZFS_TIME = 2.0  # seconds that must be left for the ZFS snapshot; with less time the run gives up
+_LOOK_TIME = 10.0  # seconds for a server to show its VMs once the ZFS snapshot exists ...
+_LEAST_LOOK_TIME = 2.0  # ... and the minimum if max_hold is used up
 
 
 class HoldRun:
-    """The steps that change something of a run that the journal knows, for a plan that no policy forbids."""
+    """Carries out a plan that the policy allows. The journal must contain the run."""
 
     def __init__(
         self, engine: Engine, request: Request, run: str, plan: Plan, logins: Sequence[ServerLogin], stop: Stop
@@ -56,15 +57,15 @@ class HoldRun:
         self._name = identity.snapshot_name(run)
         self._holds = [Hold.planned(member) for member in plan.members]
         self._looks = Looks(plan, self._holds, self._name)
-        self._refused = ""  # why the policy does not let the run go on
-        self._snapshots = RunSnapshots(
-            Record(run, engine.host.id, request.task, vmware_snapshot=self._name), plan.snapshots
-        )
+        self._refused = ""  # why the policy ends the run
+        record = Record(run, engine.host.id, request.task, vmware_snapshot=self._name)
+        self._snapshots = RunSnapshots(record, plan.snapshots)
         self._logins = {credential.id: login for login in logins for credential in login.credentials}
-        self._unread: dict[int, int] = {}  # VMs of each site whose new state was not read yet
+        self._unread: dict[int, int] = {}  # by login: VMs with a new VMware snapshot that were not read yet
         self._work = SideBySide(logins)
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> tuple[RunResult, RunFailed | None]:
+        """Returns the result, and the failure with the same result in its `details`."""
         failure: QuiesceError | None = None
         try:
             try:
@@ -84,10 +85,10 @@ class HoldRun:
             self._work.close()
         return self._finish(failure, left)
 
-    # ---- Holding the VMs
+    # ---- Hold the VMs
 
     def _quiesce(self) -> None:
-        """Hold every VM that the plan holds. All intents are on disk before the first VMware snapshot is asked for."""
+        """Hold the VMs of the plan. The journal has an entry for each before the first VMware snapshot is requested."""
         to_hold = [hold for hold in self._holds if hold.member.action != NOTHING]
         for hold, entry in zip(to_hold, self._engine.journal.intend([self._entry(hold) for hold in to_hold])):
             hold.entry = entry
@@ -107,16 +108,16 @@ class HoldRun:
                 give_up=self._give_up,
                 stopped=self._stop.asked,
                 holds=holds,
-                made=partial(self._read_ahead, login),
+                on_created=partial(self._read_ahead, login),
             ).run()
 
-        # A server that does not answer must not keep the VMs of the others on hold.
+        # A server that does not answer must not keep the VMs of other servers on hold.
         self._work.work(quiesce).wait(until=lambda: self._stop.asked() or time.monotonic() >= self._deadline)
-        self._go_on()
+        self._check_stop()
 
-    def _read_ahead(self, login: ServerLogin, made: int) -> None:
-        """Read what many VMs have become while others are still waited for: the first look has less to read then."""
-        self._unread[id(login)] = self._unread.get(id(login), 0) + made
+    def _read_ahead(self, login: ServerLogin, count: int) -> None:
+        """Read many new states while the run waits for other VMs, so that the first look has less to read."""
+        self._unread[id(login)] = self._unread.get(id(login), 0) + count
         if self._unread[id(login)] >= _READ_AHEAD and login.watch is not None:
             self._unread[id(login)] = 0
             self._work.look_at(login, login.watch.states)
@@ -140,24 +141,26 @@ class HoldRun:
         )
 
     def _look_first(self) -> None:
-        """Find out what each VM has reached, and raise RunFailed when the policy forbids that."""
+        """Find the level that each VM has reached. Raises RunFailed if the policy forbids it."""
         looks = self._work.look(self._looks.first)
         for login, look in looks.wait(until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
             self._looks.take_first(login, look)
-        self._go_on()
-        self._refuse()
+        self._check_stop()
+        self._check_policy()
 
-    # ---- The ZFS snapshot
+    # ---- Take the ZFS snapshot
 
     def _take(self) -> None:
-        """One atomic ZFS snapshot that claims nothing. It counts once it was seen, and only while the VMs are held."""
+        """Take one atomic ZFS snapshot with a record that claims nothing.
+
+        It counts only if it is seen while the VMs are still held.
+        """
         self._engine.report(f"Taking {counted(len(self._plan.snapshots), 'ZFS snapshot')}")
         try:
             self._create()
         except DatasetNotFound as error:
-            self._plan = without_gone(
-                self._engine.zfs, self._plan, self._holds, error, max(0.0, self._deadline - time.monotonic())
-            )
+            seconds = max(0.0, self._deadline - time.monotonic())
+            self._plan = without_gone(self._engine.zfs, self._plan, self._holds, error, seconds)
             self._looks.datasets, self._snapshots.names = frozenset(self._plan.datasets), self._plan.snapshots
             self._create()
         self._snapshots.seen = True
@@ -167,11 +170,11 @@ class HoldRun:
         try:
             snapshots.create(zfs, names, self._snapshots.record.first(), timeout=limit, hurry=self._stop.asked)
         except ZfsTimeout:
-            # It may have been taken all the same. One that is first seen after the VMs are released stays crash.
+            # It may exist nevertheless. If it is found only after the VMs are released, it stays crash.
             if not self._snapshots.find(zfs, _LEAST_LOOK_TIME):
                 raise
 
-    # ---- Releasing the VMs, each server's as soon as it was looked at again
+    # ---- Release the VMs of each server after the second look at it
 
     def _begin_release(self) -> Pending[dict[int, Removal]]:
         now = time.monotonic()
@@ -185,15 +188,16 @@ class HoldRun:
         return time.monotonic() >= self._look_until
 
     def _release(self, login: ServerLogin, deadline: float) -> dict[int, Removal]:
-        """Remove every VMware snapshot of the site that exists or may exist; by hold, what became of each."""
+        """Remove every VMware snapshot of the login that exists or may exist. Returns the removals by hold."""
         if self._second is not None:
             self._second.wait_at(login, until=self._look_is_over)
-        # What to remove is decided here, in the site's own thread: by now nothing is created there any more.
-        removals = {id(hold): self._removal(hold) for hold in holds_of(login, self._holds) if hold.started is not None}
+        # The login's own thread decides what to remove: this thread has finished all creations.
+        holds = holds_of(login, self._holds)
+        removals = {id(hold): self._removal(hold) for hold in holds if hold.started is not None}
         if removals:
             Release(login.session, self._engine.journal, self._policy.limits, deadline).run(list(removals.values()))
-        unasked = [hold.entry for hold in holds_of(login, self._holds) if hold.entry and hold.started is None]
-        ignore_registry_errors(lambda: self._engine.journal.gone(dict.fromkeys(unasked, "it was never asked for")))
+        unrequested = [hold.entry for hold in holds if hold.entry and hold.started is None]
+        ignore_registry_errors(partial(self._engine.journal.gone, dict.fromkeys(unrequested, "it was never requested")))
         return removals
 
     def _removal(self, hold: Hold) -> Removal:
@@ -209,46 +213,49 @@ class HoldRun:
         )
 
     def _end_release(self, releases: Pending[dict[int, Removal]]) -> list[str]:
-        """Wait until all is removed that can be; return in words what is still there."""
+        """Wait for the removals. Returns a text for each VMware snapshot that still exists."""
         removals: dict[int, Removal] = {}
-        for _unused, found in releases.wait():
-            removals.update(found or {})
+        for _unused, removals_of_login in releases.wait():
+            removals.update(removals_of_login or {})
         left = []
         for hold in self._holds:
             removal = removals.get(id(hold))
             if removal is None:
                 continue
             hold.released = removal.released
+            vm, reason = vm_on(hold.member.name, hold.member.server), removal.reason
             if not removal.gone:
-                vm = vm_on(hold.member.name, hold.member.server)
-                left.append(f"'{self._name}' of the {vm}: {removal.reason}")
-            told = removal.reason if removal.gone else f"its VMware snapshot is left: {removal.reason}"
-            hold.reason = "; ".join(filter(None, (hold.reason, removal.reason and told)))
+                left.append(f"'{self._name}' of the {vm}: {reason}")
+                reason = reason and f"its VMware snapshot could not be removed: {reason}"
+            hold.reason = "; ".join(filter(None, (hold.reason, reason)))
             if removal.unconsolidated:
-                self._snapshots.notes.append(f"The {vm_on(hold.member.name, hold.member.server)}: {removal.reason}.")
+                self._snapshots.notes.append(f"The {vm}: {removal.reason}.")
         released = sum(removal.gone and removal.existed for removal in removals.values())
         failed = f", and could not release {counted(len(left), 'VM')}" if left else ""
         self._engine.report(f"Released {counted(released, 'VM')}{failed}")
         return left
 
-    # ---- The record, beside the release
+    # ---- Raise the record while the VMs are released
 
     def _conclude(self) -> QuiesceError | None:
-        """Raise the record to what both looks have shown, or destroy what the policy forbids; return what failed."""
+        """Raise the record to the level that both looks prove, or destroy the ZFS snapshot if the policy forbids it.
+
+        Returns the failure.
+        """
         if not self._snapshots.createtxgs:
             self._snapshots.find(self._engine.zfs, _LOOK_TIME)
-        better = [hold for hold in self._holds if hold.level != CRASH]
+        before = [hold for hold in self._holds if hold.level != CRASH]
         for login, look in self._second.wait(until=self._look_is_over) if self._second is not None else ():
             self._looks.take_second(login, look)
-        lost = [hold for hold in better if hold.level == CRASH]
-        ignore_registry_errors(lambda: self._engine.journal.set_state(self._id, RELEASING))
+        lowered = [hold for hold in before if hold.level == CRASH]
+        ignore_registry_errors(partial(self._engine.journal.set_state, self._id, RELEASING))
         try:
-            self._refuse()
+            self._check_policy()
         except PolicyRefused as error:
             self._snapshots.destroy(self._engine.zfs, _LOOK_TIME)
             return error
         problems = self._looks.problems
-        problems += [self._problem_of(hold) for hold in lost]
+        problems += [_problem_of(hold) for hold in lowered]
         self._snapshots.records = records(self._snapshots.record, self._plan.snapshots, self._holds, problems)
         self._snapshots.unsealed, unwritten = seal(
             self._engine, self._id, self._snapshots.records, self._snapshots.createtxgs
@@ -257,43 +264,39 @@ class HoldRun:
             self._snapshots.notes.append(f"The records were set, but could not be written to the journal: {unwritten}.")
         return self._snapshots.failure()
 
-    def _problem_of(self, hold: Hold) -> Problem:
-        """A VM that did not last until the second look, named where people look first."""
-        text = f"The VM '{printable(hold.member.name, 80)}': {hold.reason}"
-        return Problem(text, hold.datasets)
+    # ---- Report
 
-    # ---- The end
-
-    def _finish(self, failure: QuiesceError | None, left: list[str]) -> dict[str, Any]:
+    def _finish(self, failure: QuiesceError | None, left: list[str]) -> tuple[RunResult, RunFailed | None]:
         done = result.of_run(self._id, self._plan, self._holds, self._looks.problems, self._snapshots, left)
-        if left:
-            done["problems"].append(f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}")
-        ignore_registry_errors(lambda: self._engine.journal.end_run(self._id, done, ENDED))
+        unreleased = f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}" if left else ""
+        if unreleased:
+            done.problems.append(unreleased)
+        details = done.as_dict()
+        ignore_registry_errors(partial(self._engine.journal.end_run, self._id, details, ENDED))
         if failure is not None:
-            released = "; the VMs have been released" if not left else f"; {done['problems'][-1]}"
             kind = PolicyRefused if isinstance(failure, PolicyRefused) else RunFailed
-            raise kind(self._snapshots.what_happened(failure.problem) + released, failure.remedy, **done) from failure
-        if left:
-            raise RunFailed(
-                done["problems"][-1],
-                "Run 'vmware-zfs recover' when its cause is mended; it is tried every hour as well",
-                **done,
-            )
-        return done
+            problem = f"{self._snapshots.what_happened(failure.problem)}; {unreleased or 'the VMs have been released'}"
+            failed = kind(problem, failure.remedy, **details)
+            failed.__cause__ = failure
+            return done, failed
+        if unreleased:
+            remedy = "Fix the cause and run 'vmware-zfs recover'; recovery also retries every hour"
+            return done, RunFailed(unreleased, remedy, **details)
+        return done, None
 
-    def _go_on(self) -> None:
-        """Raise RunFailed when the run was asked to stop, or when its time is up."""
+    def _check_stop(self) -> None:
+        """Raise RunFailed if the run was asked to stop or its time is up."""
         if self._stop.asked():
             kind = PolicyRefused if self._stop.reason == self._refused else RunFailed
-            raise kind(self._stop.reason, "Mend its cause and run it again")
+            raise kind(self._stop.reason, "Fix the cause and run it again")
         if time.monotonic() >= self._deadline - _LEAST_ZFS_TIME:
             raise RunFailed(
                 f"the VMs were not ready within max_hold ({self._policy.max_hold:g} seconds)",
-                "Raise max_hold, lower vm_timeout so that slow VMs are left behind, or raise the limits",
+                "Raise max_hold, lower vm_timeout to leave slow VMs behind, or raise the limits",
             )
 
-    def _refuse(self) -> None:
-        """Raise PolicyRefused when the policy forbids what the looks have shown."""
+    def _check_policy(self) -> None:
+        """Raise PolicyRefused if the policy forbids what the looks found."""
         forbidden = self._policy.forbidden()
         new = self._looks.problems[len(self._plan.problems) :]
         refusals = texts(new) if "vm" in forbidden else []
@@ -303,6 +306,11 @@ class HoldRun:
             if hold.hindrance in forbidden
         ]
         if refusals:
-            raise PolicyRefused(
-                "; ".join(refusals).rstrip("."), "Mend it, or relax on_vm_failure or on_quiesce_failure"
-            )
+            reasons = "; ".join(refusals).rstrip(".")
+            raise PolicyRefused(reasons, "Fix the cause, or relax on_vm_failure or on_quiesce_failure")
+
+
+def _problem_of(hold: Hold) -> Problem:
+    """A problem for a VM that failed the second look: the `problems` of the result must show it too."""
+    text = f"The VM '{printable(hold.member.name, 80)}': {hold.reason}"
+    return Problem(text, hold.datasets)

@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The looks before and after the ZFS snapshot: what each VM has reached and where its disks are, read from vSphere and
-never assumed.
+"""The looks before and after the ZFS snapshot: the level of each VM and the location of its disks, read from vSphere.
 
-A VMware snapshot and a disk that are there in both looks were there in between. What cannot be read is crash. A look
-returns what it found and changes nothing, so that one that ends too late changes nothing either.
+A VMware snapshot or a disk that both looks show was there the whole time in between. Anything unreadable counts as
+crash. A look returns its findings and changes nothing, so a look that ends too late has no effect.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import AbstractSet, Iterable, Mapping, Sequence
 
-from ..planning.plan import Member, places, places_of_file
+from ..planning.locations import locations_of_disk, locations_of_file
+from ..planning.plan import Member
 from ..planning.problem import Problem
 from ..planning.server_logins import ServerLogin
 from ..records import levels
@@ -24,9 +24,9 @@ from ..vsphere.vm_snapshots import VmState
 from ..vsphere.vms import Disk, datastore_of
 from .quiesce import Hold
 
-_GONE = "it was removed, or its files left the datastores, during the run"
-_OUT_OF_SIGHT = "its host is not connected to vCenter any more, or its snapshots cannot be read"
-_UNREADABLE = "its disks cannot be read, so where they are is not known"
+_GONE = "it was removed or left the datastores during the run"
+_OUT_OF_SIGHT = "its host is not connected to vCenter any more, or its VMware snapshots cannot be read"
+_UNREADABLE = "its disks cannot be read, so their location is unknown"
 _SWITCHED_ON = "it was powered on during the run"
 
 _Chains = dict[int, tuple[tuple[str, str], ...]]  # device key -> files of the disk, the one in use first
@@ -34,7 +34,7 @@ _Chains = dict[int, tuple[tuple[str, str], ...]]  # device key -> files of the d
 
 @dataclass(frozen=True)
 class Finding:
-    """The level of a VM by a look. `hindrance` ("quiesce" or "vm") says what has gone wrong, "" if nothing has."""
+    """The level of a VM in a look. `hindrance` is the kind of failure, "quiesce" or "vm", or "" without a failure."""
 
     level: str
     reason: str = ""
@@ -43,15 +43,15 @@ class Finding:
 
 @dataclass
 class Look:
-    """What a look at the VMs of a server found: by the VM's managed object ID, and `problems` of the whole.
+    """The findings of a look at the VMs of a server, by managed object ID, and the `problems` of the whole server.
 
-    `datasets` are those that hold, or may hold, files of the VM now.
+    `datasets` are the datasets of the run that now have, or may have, files of the VM.
     """
 
     findings: dict[str, Finding] = field(default_factory=dict)
     datasets: dict[str, frozenset[str]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    failure: str = ""  # why there is nothing to be found in it
+    failure: str = ""  # why the look has no findings
     chains: dict[str, _Chains] = field(default_factory=dict)
     vmx_paths: dict[str, str] = field(default_factory=dict)
 
@@ -66,8 +66,8 @@ def first_look(
 ) -> Look:
     """The level that each of the `holds` has reached, and where its disks are.
 
-    `now` are the VMs on the site's datastores, `members` all that the plan knows on this server, and `name` is that of
-    the run's VMware snapshots.
+    `now` are the VMs on the datastores of the login, `members` all VMs of the plan, and `name` is the name of the run's
+    VMware snapshots.
     """
     look = _look(login, now, datasets, holds, members)
     for hold in holds:
@@ -91,9 +91,9 @@ def second_look(
     name: str,
     first: Look,
 ) -> Look:
-    """What the `first` look found of each VM that is better than crash, as far as it lasted until now.
+    """Whether the level of each VM that is better than crash still holds after the `first` look.
 
-    `now` has to be read once the ZFS snapshot was seen.
+    Read `now` only after the ZFS snapshot was seen.
     """
     look = _look(login, now, datasets, holds, members)
     for hold in (hold for hold in holds if hold.level != CRASH):
@@ -110,11 +110,11 @@ def _look(
     holds: Iterable[Hold],
     members: Iterable[Member],
 ) -> Look:
-    """What both looks have in common: who came, and where the files of the others are."""
+    """The common part of both looks: new VMs, and where the files of the known VMs are."""
     states = [(hold.member.moid, state) for hold in holds if (state := now.get(hold.member.moid)) is not None]
     return Look(
-        datasets={moid: frozenset(_places(state, login) & datasets) for moid, state in states},
-        problems=_strangers(login, datasets, members, now),
+        datasets={moid: frozenset(_locations(state, login) & datasets) for moid, state in states},
+        problems=_unknown_vms(login, datasets, members, now),
     )
 
 
@@ -122,26 +122,28 @@ def _look(
 
 
 def _reached(hold: Hold, state: VmState | None, name: str) -> Finding:
-    """The level of a VM by its power state and its VMware snapshot."""
+    """The level of a VM, from its power state and its VMware snapshot."""
     if hold.level == CRASH and (not hold.snapshot_moid or hold.creation is Creation.UNANSWERED):
         return Finding(CRASH, hold.reason, hold.hindrance)
     if state is None or not state.seen or state.disks is None:
         return Finding(CRASH, _GONE if state is None else _UNREADABLE if state.seen else _OUT_OF_SIGHT, "vm")
     if hold.level == STILL:
         return Finding(CRASH, _SWITCHED_ON, "vm") if state.power == "poweredOn" else Finding(STILL, hold.reason)
-    found = next((one for one in state.named(name) if one.moid == hold.snapshot_moid), None)
-    if found is None:
-        return Finding(CRASH, "its VMware snapshot was gone before the ZFS snapshot", "vm")
-    if hold.quiesced and not found.quiesced:
+    snapshot = next((each for each in state.named(name) if each.moid == hold.snapshot_moid), None)
+    if snapshot is None:
+        return Finding(CRASH, "its VMware snapshot was gone before the ZFS snapshot was taken", "vm")
+    if hold.quiesced and not snapshot.quiesced:
         return Finding(
-            CRASH, "vSphere took its snapshot without quiescing it: check VMware Tools in the guest", "quiesce"
+            CRASH,
+            "vSphere created its VMware snapshot without quiescing it: check VMware Tools in the guest",
+            "quiesce",
         )
     if not hold.quiesced:
         return Finding(CRASH, hold.reason, hold.hindrance)
-    reached = levels.of_quiesced(hold.member.guest, found.manifest)
+    reached = levels.of_quiesced(hold.member.guest, snapshot.manifest)
     reason = hold.reason
     if hold.level == APPLICATION and reached == FILESYSTEM:
-        reason = "its VMware snapshot holds no VSS manifest, so its applications were not prepared"
+        reason = "its VMware snapshot has no VSS manifest, so its applications were not prepared"
     return Finding(levels.lowest((hold.level, reached)), reason)
 
 
@@ -154,7 +156,7 @@ def _ended(hold: Hold, state: VmState | None, name: str) -> str:
     if hold.level == STILL:
         return _SWITCHED_ON if state.power == "poweredOn" else ""
     if not any(snapshot.moid == hold.snapshot_moid for snapshot in state.named(name)):
-        return "somebody else removed its VMware snapshot during the run"
+        return "its VMware snapshot was removed during the run by another user or product"
     return ""
 
 
@@ -162,10 +164,10 @@ def _ended(hold: Hold, state: VmState | None, name: str) -> str:
 
 
 def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: AbstractSet[str]) -> str:
-    """How the disks differ from those that the plan saw, or "".
+    """How the disks differ from those of the plan, or "".
 
-    Our own delta, where there is one, is the file in use now, wherever workingDir puts it. Other files that have come
-    into the chain belong to what the VM has to be reverted to, and so have to be on the datasets.
+    If the run created a VMware snapshot, the file in use is its delta file, which may be anywhere (workingDir). Any
+    other new file of a chain belongs to the state that the VM is reverted to later, so it must be on the datasets.
     """
     now = {disk.key: disk for disk in state.disks or ()}
     for placed in hold.member.disks:
@@ -175,21 +177,21 @@ def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: 
         if not set(placed.disk.files).issubset(disk.files):
             return f"its {placed.disk.label} was moved during the run"
         below = disk.files[1:] if hold.snapshot_moid else disk.files
-        between = tuple(file for file in below if file not in placed.disk.files)
-        if not datasets.isdisjoint(placed.datasets) and not _lies_on(Disk("", between, False), login, datasets):
-            return f"its {placed.disk.label} got a delta file elsewhere during the run"
+        new = tuple(file for file in below if file not in placed.disk.files)
+        if not datasets.isdisjoint(placed.datasets) and not _is_on(Disk("", new, False), login, datasets):
+            return f"its {placed.disk.label} got a delta file outside the datasets during the run"
     return _added(now, login, datasets) or _vmx_moved(hold.member.vmx_path, state)
 
 
 def _moved_since_look(state: VmState, moid: str, first: Look, login: ServerLogin, datasets: AbstractSet[str]) -> str:
-    """How the disks differ from those of the first look, or "". What was put on top of a chain since does not count."""
+    """How the disks differ from those of the first look, or "". New files on top of a chain are not a difference."""
     if state.disks is None:
         return _UNREADABLE
     now = {disk.key: disk for disk in state.disks}
     for key, files in first.chains[moid].items():
         disk = now.pop(key, None)
         if disk is None:
-            return "a disk of it was removed during the run"
+            return "one of its disks was removed during the run"
         if disk.files[len(disk.files) - len(files) :] != files:
             return f"its {disk.label} was moved during the run"
     return _added(now, login, datasets) or _vmx_moved(first.vmx_paths[moid], state)
@@ -197,7 +199,7 @@ def _moved_since_look(state: VmState, moid: str, first: Look, login: ServerLogin
 
 def _added(disks: Mapping[int, Disk], login: ServerLogin, datasets: AbstractSet[str]) -> str:
     for disk in disks.values():
-        if not datasets.isdisjoint(places(disk, login.matches)):
+        if not datasets.isdisjoint(locations_of_disk(disk, login.matches)):
             return f"its {disk.label} was added during the run"
     return ""
 
@@ -206,39 +208,39 @@ def _vmx_moved(before: str, state: VmState) -> str:
     return "its .vmx file was moved during the run" if state.vmx_path != before else ""
 
 
-def _lies_on(disk: Disk, login: ServerLogin, datasets: AbstractSet[str]) -> bool:
-    return places(disk, login.matches) <= datasets
+def _is_on(disk: Disk, login: ServerLogin, datasets: AbstractSet[str]) -> bool:
+    return locations_of_disk(disk, login.matches) <= datasets
 
 
-def _strangers(
+def _unknown_vms(
     login: ServerLogin, datasets: AbstractSet[str], members: Iterable[Member], now: Mapping[str, VmState]
 ) -> list[Problem]:
-    """Running VMs with files on the datasets that the plan does not know: they came after it.
+    """A problem for running VMs with files on the datasets that are not in the plan, because they came after it.
 
-    One of a vCenter that was copied is known by its instance UUID: managed object IDs are the same on both.
+    If a vCenter is a copy of another, both use the same managed object IDs. Only the instance UUID differs.
     """
-    known: dict[str, set[str]] = {}
+    planned: dict[str, set[str]] = {}
     for member in members:
         if member.server_id == login.session.server_id:
-            known.setdefault(member.moid, set()).add(member.instance_uuid)
-    came: dict[str, set[str]] = {}
+            planned.setdefault(member.moid, set()).add(member.instance_uuid)
+    unknown: dict[str, set[str]] = {}
     for moid, state in now.items():
         may_run = state.power == "poweredOn" or not state.seen
-        uuids = known.get(moid, set())
-        planned = uuids and (not state.instance_uuid or "" in uuids or state.instance_uuid in uuids)
-        if not planned and may_run and (places := _places(state, login) & datasets):
-            came[moid] = places
-    if not came:
+        uuids = planned.get(moid, set())
+        is_planned = uuids and (not state.instance_uuid or "" in uuids or state.instance_uuid in uuids)
+        if not is_planned and may_run and (locations := _locations(state, login) & datasets):
+            unknown[moid] = locations
+    if not unknown:
         return []
-    text = f"{counted(len(came), 'running VM')} came to the datastores of {login.server} during the run: "
-    return [Problem(text + printable(", ".join(came)), frozenset().union(*came.values()))]
+    text = f"{counted(len(unknown), 'running VM')} appeared on the datastores of {login.server} during the run: "
+    return [Problem(text + printable(", ".join(unknown)), frozenset().union(*unknown.values()))]
 
 
-def _places(state: VmState, login: ServerLogin) -> set[str]:
-    """The datasets that hold, or may hold, files of a VM; all of the site's for one whose disks cannot be read."""
+def _locations(state: VmState, login: ServerLogin) -> set[str]:
+    """The datasets that have, or may have, files of a VM: all of the login's if its disks cannot be read."""
     if state.disks is None:
-        return set(login.carried)
-    found = set().union(*(places(disk, login.matches) for disk in state.disks))
-    for moid in login.called(datastore_of(state.vmx_path)):
-        found |= places_of_file(moid, state.vmx_path, login.matches)
-    return found
+        return set(login.datasets)
+    locations = set().union(*(locations_of_disk(disk, login.matches) for disk in state.disks))
+    for moid in login.datastores_named(datastore_of(state.vmx_path)):
+        locations |= locations_of_file(moid, state.vmx_path, login.matches)
+    return locations

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two looks of a run at each of its servers, and what they change of what is known of its VMs."""
+"""The two looks of a run at each server, and how they change what the run knows about its VMs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from ..records.levels import CRASH
 from .look import Look, first_look, second_look
 from .quiesce import Hold, holds_of
 
-_UNKNOWN = "whether it was held until the ZFS snapshot was taken is not known: "
+_UNKNOWN = "it is unknown whether it was held until the ZFS snapshot was taken: "
 
 
 class Looks:
-    """`first` and `second` look at a site, in any thread, and change nothing. `take_first` and `take_second` take over
-    what they found, or that the site did not answer in time (None): levels of the holds, and `problems`.
+    """The looks, and the problems that they add to those of the plan.
+
+    `first` and `second` look at a login from any thread and change nothing. `take_first` and `take_second` apply the
+    findings to the holds and to `problems`. They take None for a server that did not answer in time.
     """
 
     def __init__(self, plan: Plan, holds: Sequence[Hold], name: str) -> None:
         self.problems = list(plan.problems)
         self.datasets: AbstractSet[str] = frozenset(plan.datasets)
         self._members, self._holds, self._name = plan.members, holds, name
-        self._first: dict[int, Look] = {}  # of each site, by its identity in this process
+        self._first: dict[int, Look] = {}  # by id() of the login
 
     def first(self, login: ServerLogin) -> Look:
         return self._look(login, None)
@@ -37,7 +39,7 @@ class Looks:
 
     def take_first(self, login: ServerLogin, look: Look | None) -> None:
         if look is None:
-            look = self._no_answer(login, f"{login.server} did not answer when the VMs were looked at last")
+            look = self._no_answer(login, f"{login.server} did not answer before the ZFS snapshot")
         self._first[id(login)] = look
         self._apply(login, look, look.failure)
 
@@ -51,17 +53,17 @@ class Looks:
         try:
             now = login.watch.states() if login.watch is not None else {}
         except VSphereError as error:
-            return Look(failure=error.problem, problems=[Problem(str(error), self._carried(login))])
+            return Look(failure=error.problem, problems=[Problem(str(error), self._datasets_of(login))])
         if first is None:
             return first_look(login, now, self.datasets, holds, self._members, self._name)
         return second_look(login, now, self.datasets, holds, self._members, self._name, first)
 
     def _no_answer(self, login: ServerLogin, reason: str) -> Look:
-        text = f"{login.server} did not answer when the VMs were looked at: VMs may have come that are not known."
-        return Look(failure=reason, problems=[Problem(text, self._carried(login))])
+        text = f"{login.server} did not answer when the state of its VMs was read, so new VMs may be unknown."
+        return Look(failure=reason, problems=[Problem(text, self._datasets_of(login))])
 
-    def _carried(self, login: ServerLogin) -> frozenset[str] | None:
-        return frozenset(self.datasets & login.carried) or None
+    def _datasets_of(self, login: ServerLogin) -> frozenset[str] | None:
+        return frozenset(self.datasets & login.datasets) or None
 
     def _apply(self, login: ServerLogin, look: Look, failure: str) -> None:
         self.problems += look.problems

@@ -1,12 +1,13 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Creating the VMware snapshots of a run: one flow per VM."""
+"""Creates the VMware snapshots of a run, with one flow per VM."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Callable, Generator, Iterable
 
 from ..errors import ConnectionFailed, RegistryError, VSphereError, VSphereFault
@@ -21,23 +22,23 @@ from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from .scheduler import Flow, Job, Outcome, Sleep, StartTask, TaskScheduler
 
-_RETRY = 1.0  # seconds before a busy VM is asked again
+_RETRY = 1.0  # seconds before a request to a busy VM is repeated
 
 
 @dataclass
 class Hold:
-    """What a run did with one VM. Times are on the monotonic clock, None until they come.
+    """What a run did with one VM. `started` and `released` are monotonic times, None until they happen.
 
-    `snapshot_moid` is the managed object ID of its VMware snapshot; by `creation` it may be half of one.
-    `datasets` are those of the run that hold files of it, by the plan and by each look; None: it may have some on any.
-    `hindrance` ("quiesce" or "vm") says what has gone wrong with it, "" if nothing has.
+    `snapshot_moid` identifies its VMware snapshot. `creation` shows whether that snapshot may be incomplete. `datasets`
+    are the datasets of the run with files of the VM, from the plan and each look; None means that it may have files on
+    any of them. `hindrance` is the kind of failure, "quiesce" or "vm", or "" without a failure.
     """
 
     member: Member
     entry: int = 0
     creation: Creation = Creation.UNASKED
     snapshot_moid: str = ""
-    quiesced: bool = False  # asked for; whether it happened is read from the tree
+    quiesced: bool = False  # requested; the snapshot tree shows whether it happened
     datasets: frozenset[str] | None = None
     hindrance: str = ""
     level: str = CRASH
@@ -47,37 +48,37 @@ class Hold:
 
     @classmethod
     def planned(cls, member: Member) -> Hold:
-        """Of a VM with which nothing was done yet."""
+        """The hold of a VM before the run does anything."""
         datasets = frozenset(member.datasets) or None
         return cls(member, datasets=datasets, level=member.level, reason=member.reason, hindrance=member.hindrance)
 
     def was_seen_on(self, datasets: frozenset[str]) -> None:
-        """Its files were found on these datasets, too."""
+        """Add datasets where a look found files of the VM."""
         if self.datasets is not None:
             self.datasets |= datasets
 
     def is_on(self, dataset: str) -> bool:
-        """Whether it has files on the dataset, or may have."""
+        """Whether the VM has, or may have, files on the dataset."""
         return self.datasets is None or dataset in self.datasets
 
     def leave_behind(self, hindrance: str, reason: str) -> None:
-        """The run goes on without it."""
+        """Continue the run without the VM."""
         self.level, self.hindrance, self.reason = CRASH, hindrance, reason
 
 
 def holds_of(login: ServerLogin, holds: Iterable[Hold]) -> list[Hold]:
-    """Those of the `holds` that are on a site's server."""
-    mine = {credential.id for credential in login.credentials}
-    return [hold for hold in holds if hold.member.credential in mine]
+    """The holds of the VMs that this login showed."""
+    ids = {credential.id for credential in login.credentials}
+    return [hold for hold in holds if hold.member.credential in ids]
 
 
 @dataclass
 class Quiesce:
     """The first half of a run on one server: creates the VMware snapshot of every hold, within the policy's limits.
 
-    `name` and `description` are those of every VMware snapshot of the run; `deadline` is when the run's hold must end;
-    `give_up` tells the whole run that it has failed; `stopped` is true once the run is to be ended; `made` is told how
-    many more VMware snapshots there are.
+    All VMware snapshots of the run have the same `name` and `description`. `deadline` is the monotonic time at which
+    creation must end. `give_up` ends the whole run with a reason. `stopped` returns whether the run must end.
+    `on_created` is called with the number of new VMware snapshots.
     """
 
     session: Session
@@ -89,12 +90,12 @@ class Quiesce:
     give_up: Callable[[str], None]
     stopped: Callable[[], bool]
     holds: list[Hold] = field(default_factory=list)
-    made: Callable[[int], None] = lambda count: None
+    on_created: Callable[[int], None] = lambda count: None
     _created: dict[int, str] = field(default_factory=dict)  # entry -> snapshot, not yet in the journal
 
     def run(self) -> None:
-        """Returns when every VMware snapshot is there, has failed, or is out of time."""
-        jobs = [Job(hold.member.host_moid, lambda hold=hold: self._create(hold)) for hold in self.holds]  # type: ignore[misc]
+        """Return when every VMware snapshot exists, has failed, or has reached its time limit."""
+        jobs = [Job(hold.member.host_moid, partial(self._create, hold)) for hold in self.holds]
         TaskScheduler(
             self.session,
             self.policy.limits,
@@ -111,65 +112,67 @@ class Quiesce:
         hold.quiesced = hold.member.action == QUIESCE
         while True:
             before = hold.creation
-            _learn(hold, Creation.ASKED)
-            outcome = yield StartTask(lambda: self._begin(hold, deadline), deadline)
+            _set_creation(hold, Creation.ASKED)
+            outcome = yield StartTask(partial(self._begin, hold, deadline), deadline)
             error = outcome.error
             if outcome.unfinished and not outcome.began:
                 hold.creation = before
-                self._fail(hold, "the run ended before its VMware snapshot was asked for")
+                self._fail(hold, "the run ended before its VMware snapshot was requested")
                 return
             if outcome.unfinished:
-                _learn(hold, Creation.UNANSWERED)
+                _set_creation(hold, Creation.UNANSWERED)
                 self._fail(
                     hold, f"its VMware snapshot was not ready within {time.monotonic() - hold.started:.0f} seconds"
                 )
                 return
             if outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
-                # The answer is lost, not the deed: look before the creation is repeated.
-                _learn(hold, Creation.UNANSWERED)
-                look = yield from self._look_for(hold, deadline)
-                if look.made:
-                    self._succeed(hold, look.made)
+                # Only the answer is lost, not necessarily the snapshot: look for it before the creation is repeated.
+                _set_creation(hold, Creation.UNANSWERED)
+                result = yield from self._find_created(hold, deadline)
+                if result.created_moid:
+                    self._succeed(hold, result.created_moid)
                     return
-                if look.found:
-                    hold.snapshot_moid = look.found
-                    self._fail(hold, "its VMware snapshot is there, but nobody saw whether its creation succeeded")
+                if result.existing_moid:
+                    hold.snapshot_moid = result.existing_moid
+                    self._fail(hold, "its VMware snapshot exists, but it is unknown whether its creation succeeded")
                     return
-                if not look.absent or hold.creation is Creation.REPEATED:
+                if not result.absent or hold.creation is Creation.REPEATED:
                     self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
                     return
-                if not self._may_ask_again(hold):
+                if not self._note_repetition(hold):
                     return
             elif error is None:
                 self._succeed(hold, outcome.result or "")
                 return
             elif isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS:
-                _learn(hold, Creation.FAILED)
+                _set_creation(hold, Creation.FAILED)
                 stopped = yield Sleep(_RETRY)
                 if stopped.unfinished or time.monotonic() >= deadline:
                     self._fail(hold, error.problem)
                     return
             else:
-                # A failed creation has been seen to leave half a snapshot: release looks for it.
+                # A failed creation can leave an incomplete snapshot: release looks for it.
                 if isinstance(error, VSphereFault) and error.kind in faults.UNSEEN_FAULTS:
-                    _learn(hold, Creation.UNANSWERED)
+                    _set_creation(hold, Creation.UNANSWERED)
                 else:
-                    _learn(hold, Creation.FAILED)
+                    _set_creation(hold, Creation.FAILED)
                 if not (hold.quiesced and isinstance(error, VSphereFault) and faults.is_of_quiescing(error)):
                     self._fail(hold, error.problem)
                     return
-                if not self._go_on_unquiesced(hold, error):
+                if not self._allows_unquiesced(hold, error):
                     hold.leave_behind("quiesce", error.problem)
                     return
-                why_left = yield from self._remove_half(hold, deadline)
+                why_left = yield from self._remove_incomplete(hold, deadline)
                 if why_left:
-                    self._fail(hold, f"{hold.reason}; what that left cannot be removed: {why_left}")
+                    self._fail(hold, f"{hold.reason}; its incomplete VMware snapshot cannot be removed: {why_left}")
                     return
-                if not self._may_ask_again(hold):
+                if not self._note_repetition(hold):
                     return
 
-    def _may_ask_again(self, hold: Hold) -> bool:
-        """Whether the journal has it that two may come to be, of which one may be late: nobody would know of it."""
+    def _note_repetition(self, hold: Hold) -> bool:
+        """Note in the journal that a second VMware snapshot may appear. Without that note, a late first one would be
+        unknown, so the creation is not repeated. Returns whether the note was written.
+        """
         try:
             self.journal.repeat(hold.entry)
         except RegistryError as failure:
@@ -186,20 +189,20 @@ class Quiesce:
 
     def _succeed(self, hold: Hold, snapshot_moid: str) -> None:
         hold.snapshot_moid = self._created[hold.entry] = snapshot_moid
-        _learn(hold, Creation.MADE)
+        _set_creation(hold, Creation.MADE)
 
     def _note_created(self) -> None:
         created, self._created = self._created, {}
-        ignore_registry_errors(lambda: self.journal.created(created))
-        self.made(len(created))
+        ignore_registry_errors(partial(self.journal.created, created))
+        self.on_created(len(created))
 
     def _fail(self, hold: Hold, reason: str) -> None:
         hold.leave_behind("vm", reason)
         if self.policy.on_vm_failure == "fail":
             self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be snapshotted: {reason}")
 
-    def _go_on_unquiesced(self, hold: Hold, error: VSphereError) -> bool:
-        """Apply on_quiesce_failure; whether the VM is to be snapshotted without quiescing it."""
+    def _allows_unquiesced(self, hold: Hold, error: VSphereError) -> bool:
+        """Apply on_quiesce_failure. Returns whether to snapshot the VM without quiescing it."""
         if self.policy.on_quiesce_failure == "fail":
             self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be quiesced: {error.problem}")
         if self.policy.on_quiesce_failure != "crash_consistent":
@@ -207,59 +210,61 @@ class Quiesce:
         hold.quiesced, hold.hindrance, hold.reason = False, "quiesce", f"quiescing failed: {error.problem}"
         return True
 
-    def _remove_half(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, str]:
-        """Remove what a failed quiesce left, so that the next snapshot does not become its child; returns why not.
+    def _remove_incomplete(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, str]:
+        """Remove the VMware snapshot of a failed quiesce, so that the next one does not become its child.
 
-        What may still be there is not buried under another one: release removes it, and a recovery after that.
+        Returns why it may still exist, or "". If it may, no other snapshot is created on top of it. Release removes it,
+        or else a recovery.
         """
-        why = ""
+        failure = ""
         while True:
             try:
                 state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
             except VSphereError as error:
                 return error.problem
-            half = next(iter(state.named(self.name) if state else ()), None)
-            if half is None:
+            incomplete = next(iter(state.named(self.name) if state else ()), None)
+            if incomplete is None:
                 return ""
-            if why:
-                return why
-            outcome = yield StartTask(lambda half=half: vm_snapshots.start_remove(self.session, half.moid), deadline)  # type: ignore[misc]
+            if failure:
+                return failure
+            outcome = yield StartTask(partial(vm_snapshots.start_remove, self.session, incomplete.moid), deadline)
             if isinstance(outcome.error, VSphereFault) and outcome.error.kind in faults.BUSY_FAULTS:
                 stopped = yield Sleep(_RETRY)
                 if not stopped.unfinished and time.monotonic() < deadline:
                     continue
-            why = outcome.error.problem if outcome.error else "its removal did not end, or changed nothing"
+            failure = outcome.error.problem if outcome.error else "its removal did not finish or had no effect"
 
-    def _look_for(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, _Look]:
-        """What came of a creation whose answer was lost."""
+    def _find_created(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, _CreationResult]:
+        """Find the result of a creation whose answer was lost."""
         while True:
             try:
                 creations = vm_snapshots.creations(self.session, hold.member.moid)
                 if not creations.running:
                     state = vm_snapshots.states(self.session, [hold.member.moid]).get(hold.member.moid)
                     if state is None or state.seen:
-                        found = [one.moid for one in (state.named(self.name) if state else ())]
-                        made = next((moid for moid in found if moid in creations.made), "")
-                        return _Look(made=made, found=next(iter(found), ""), absent=not found)
+                        moids = [snapshot.moid for snapshot in (state.named(self.name) if state else ())]
+                        created = next((moid for moid in moids if moid in creations.made), "")
+                        return _CreationResult(created, next(iter(moids), ""), absent=not moids)
             except VSphereError as error:
                 hold.reason = error.problem
             stopped = yield Sleep(_RETRY)
             if stopped.unfinished or time.monotonic() >= deadline:
-                return _Look()
+                return _CreationResult()
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A look for a VMware snapshot: the managed object ID of one whose creation succeeded, or of one that may be half
-    of one, or whether none is there.
+class _CreationResult:
+    """The VMware snapshot of a creation whose answer was lost.
+
+    `created_moid` is one whose creation succeeded, `existing_moid` one that may be incomplete. `absent`: none exists.
     """
 
-    made: str = ""
-    found: str = ""
+    created_moid: str = ""
+    existing_moid: str = ""
     absent: bool = False
 
 
-def _learn(hold: Hold, creation: Creation) -> None:
-    """Note what is known of the creation. Once two may come to be, whatever one of them does says too little."""
+def _set_creation(hold: Hold, creation: Creation) -> None:
+    """Note the state of the creation. REPEATED stays: if two creations may succeed, the state of one proves nothing."""
     if hold.creation is not Creation.REPEATED:
         hold.creation = creation

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ZFS snapshots of a run: whether they were seen, how they are known, and what became of their records."""
+"""The ZFS snapshots of a run: whether they exist, how to identify them, and the state of their records."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from ..zfs.properties import GONE
 
 @dataclass
 class RunSnapshots:
-    """`record` has what the records of all `names` share. `seen`: they were there while the VMs were held.
+    """The ZFS snapshots `names` of a run.
 
-    `createtxgs` tells equal names apart, and is empty until it is known. `records` are those that both looks allow,
-    `unsealed` the ZFS snapshots that do not carry theirs, with why. `left`: the ZFS snapshots that a run that was
-    refused could not destroy again, with why; None while none were to be. `notes` are sentences for the result.
+    `record` has the fields that all their records share. `seen`: they existed while the VMs were held. `createtxgs`
+    distinguish them from other snapshots with the same name, and are empty until they are read. `records` are the
+    records that both looks prove. `unsealed` are the ZFS snapshots whose record could not be written, with the reason.
+    `undestroyed` are those that could not be destroyed after the policy forbade them, with the reason; None if nothing
+    had to be destroyed. `notes` are sentences for the result.
     """
 
     record: Record
@@ -33,11 +35,11 @@ class RunSnapshots:
     createtxgs: dict[str, str] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     unsealed: dict[str, str] = field(default_factory=dict)
-    left: dict[str, str] | None = None
+    undestroyed: dict[str, str] | None = None
     notes: list[str] = field(default_factory=list)
 
     def find(self, zfs: Zfs, timeout: float) -> bool:
-        """Learn the createtxg of each; whether all are there and belong to the run. Waits `timeout` seconds at most."""
+        """Read the createtxgs. Returns whether all snapshots exist and belong to the run. Waits `timeout` seconds."""
         try:
             self.createtxgs = snapshots.owned(zfs, self.names, RUN, self.record.run, timeout)
         except QuiesceError:
@@ -45,34 +47,34 @@ class RunSnapshots:
         return len(self.createtxgs) == len(self.names)
 
     def destroy(self, zfs: Zfs, timeout: float) -> None:
-        """Destroy those that are the run's, by their createtxg."""
+        """Destroy the snapshots that belong to the run, which their createtxgs identify."""
         try:
             if not self.createtxgs and not self.find(zfs, timeout):
-                raise RunFailed("which of them belong to this run could not be read")
-            self.left = destroy(zfs, self.createtxgs)
+                raise RunFailed("it could not be read which of them belong to this run")
+            self.undestroyed = destroy(zfs, self.createtxgs)
         except QuiesceError as error:
-            self.left = dict.fromkeys(self.names, error.problem)
+            self.undestroyed = dict.fromkeys(self.names, error.problem)
 
     @property
     def exists(self) -> bool:
-        """Whether there is something of it."""
-        return self.seen and self.left != {}
+        """Whether any of them exists."""
+        return self.seen and self.undestroyed != {}
 
     def _on_disk(self) -> list[tuple[str, bool]]:
-        """The level of each and whether it is complete; without a seal a record says crash and no."""
+        """For each snapshot the level of its record and whether it is complete. An unsealed record means crash."""
         sealed = [self.records.get(name) if name not in self.unsealed else None for name in self.names]
         return [(one.consistency, one.complete) if one is not None else (CRASH, False) for one in sealed]
 
     def level(self) -> str | None:
-        """The level of all of them together, as it is on disk."""
+        """The lowest level of the records on disk, or None if no snapshot exists."""
         return lowest(level for level, _unused in self._on_disk()) if self.exists else None
 
     def complete(self) -> bool:
-        """Whether all of them are, as it is on disk."""
+        """Whether all records on disk are complete."""
         return self.exists and all(complete for _unused, complete in self._on_disk())
 
     def failure(self) -> RunFailed | None:
-        """What to report when a record could not be set."""
+        """The error for a record that could not be written."""
         if not self.unsealed:
             return None
         name, reason = next(iter(self.unsealed.items()))
@@ -84,16 +86,16 @@ class RunSnapshots:
         return RunFailed(
             f"The record of {counted(len(self.unsealed), 'ZFS snapshot')} could not be written, first of {name}: "
             f"{reason}",
-            "It reads as crash until a recovery writes it: the next run does, or 'vmware-zfs recover'",
+            "It reads as crash until a recovery writes the record; the next run does that, or 'vmware-zfs recover'",
         )
 
     def what_happened(self, problem: str) -> str:
-        """The problem of a run that failed, with what that means for its ZFS snapshots."""
+        """The problem of a failed run, with what it means for the ZFS snapshots."""
         if not self.seen:
             return f"No ZFS snapshot was taken: {problem}"
-        if self.left is None:
+        if self.undestroyed is None:
             return problem
-        if not self.left:
+        if not self.undestroyed:
             return f"The ZFS snapshot was destroyed again, because the policy does not allow its record: {problem}"
-        name, reason = next(iter(self.left.items()))
-        return f"The policy does not allow the ZFS snapshot {name}, which is still there because {reason}: {problem}"
+        name, reason = next(iter(self.undestroyed.items()))
+        return f"The policy does not allow the ZFS snapshot {name}, which still exists because {reason}: {problem}"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drives many VMs at once: a flow per VM, a bounded number of flows under way, one waiter for all their tasks.
+"""Works on many VMs at once: one flow per VM, a limited number of running flows, and one waiter for all tasks.
 
 A flow is a generator. It yields a `StartTask` or a `Sleep` and is resumed with the `Outcome`. The steps for one VM read
 from top to bottom, while one thread runs the flows of hundreds of VMs. Only the calls that start tasks run in separate
@@ -22,15 +22,15 @@ from ..policy import Limits
 from ..vsphere.session import CONNECTIONS, Session
 from ..vsphere.tasks import TaskEnd, TaskWaiter
 
-LONGEST_WAIT = 1  # seconds that one wait for updates lasts: a stop or a time limit is noticed this late at the most
+LONGEST_WAIT = 1  # seconds of one wait for updates: the maximum delay until a stop or a time limit is noticed
 _RECONNECT_PAUSE = 1.0  # seconds between tries while the server does not answer
 
 
 @dataclass(frozen=True)
 class StartTask:
-    """Wait for a task to end. `begin` starts it and returns its managed object ID, or raises VSphereError.
+    """Start a task and wait for its end. `begin` starts it and returns its managed object ID, or raises VSphereError.
 
-    `deadline` is on the monotonic clock. A deadline or a stop resumes the flow while the task goes on.
+    `deadline` is a monotonic time. A deadline or a stop resumes the flow, but does not stop the task.
     """
 
     begin: Callable[[], str]
@@ -39,18 +39,18 @@ class StartTask:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Go on after `seconds`, or at once when the drive is stopped."""
+    """Continue after `seconds`, or immediately if the scheduler is stopped."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a `StartTask` ended: with a `result`, with an `error`, forgotten by the server (`vanished`), or not yet.
+    """How a `StartTask` ended: with a `result`, with an `error`, lost by the server (`vanished`), or `unfinished`.
 
-    `began` is False when it is not known to have been started: `error` is then the call's, not the task's, and a
-    ConnectionFailed leaves open what the server did; without one it was never asked for, because the drive was stopped.
-    `task` is its ID if it has one.
+    `began` is False if it is not known that the task was started. `error` is then the error of the call. After a
+    ConnectionFailed the server may have started the task. Without an error the scheduler was stopped before the call.
+    `task` is the managed object ID of the task, if known.
     """
 
     result: str | None = None
@@ -66,16 +66,17 @@ Flow = Generator[Union[StartTask, Sleep], Outcome, None]
 
 @dataclass
 class Job:
-    """A VM's flow and the ESXi host that it burdens. `flow` is called when its turn comes."""
+    """The flow of a VM, and the ESXi host whose limit it counts for. `flow` is called when the job starts."""
 
     host_moid: str
     flow: Callable[[], Flow]
 
 
 class TaskScheduler:
-    """Runs the jobs of one server. `stopped` is asked often; once it is true, no job begins and every wait ends.
+    """Runs the jobs of one server.
 
-    `between` is called after flows have gone on, for what is better done once for many of them.
+    Once `stopped` returns True, no job starts and every wait ends. `between` is called regularly after flows continued,
+    for work that is done once for many of them.
     """
 
     def __init__(
@@ -90,14 +91,14 @@ class TaskScheduler:
         self._limits = limits
         self._stopped = stopped
         self._between = between
-        self._flows: dict[Flow, str] = {}  # under way -> host
+        self._flows: dict[Flow, str] = {}  # running flow -> host
         self._hosts: Counter[str] = Counter()
-        self._wishes: list[tuple[Flow, StartTask]] = []  # what is to be started next
-        self._tasks: dict[str, tuple[Flow, float]] = {}  # task -> flow that waits for it, deadline
+        self._requests: list[tuple[Flow, StartTask]] = []  # tasks to start next
+        self._tasks: dict[str, tuple[Flow, float]] = {}  # task -> waiting flow, deadline
         self._paused: list[tuple[float, Flow]] = []
 
     def run(self, jobs: Iterable[Job]) -> None:
-        """Run all jobs to their end; jobs that have not begun when the drive is stopped are left out."""
+        """Run all jobs to their end. Jobs that have not started when the scheduler is stopped are skipped."""
         waiting = deque(jobs)
         with ThreadPoolExecutor(max_workers=CONNECTIONS) as callers:
             try:
@@ -105,14 +106,14 @@ class TaskScheduler:
                     self._admit(waiting)
                     self._start(callers)
                     self._wake()
-                    if not self._wishes:
+                    if not self._requests:
                         self._wait()
                     self._between()
             finally:
                 self._waiter.close()
 
     def _admit(self, waiting: "deque[Job]") -> None:
-        """Begin waiting jobs in their order, as far as the limits allow; a full host does not hold up the others."""
+        """Start waiting jobs in their order, within the limits. A host at its limit does not delay other hosts."""
         for _unused in range(len(waiting)):
             if self._stopped() or len(self._flows) >= self._limits.per_vcenter:
                 return
@@ -126,48 +127,48 @@ class TaskScheduler:
             self._resume(flow, None)
 
     def _resume(self, flow: Flow, outcome: Outcome | None) -> None:
-        """Let the flow go on to what it waits for next."""
+        """Continue the flow until it yields its next request."""
         try:
-            wish = next(flow) if outcome is None else flow.send(outcome)
+            request = next(flow) if outcome is None else flow.send(outcome)
         except StopIteration:
             self._hosts[self._flows.pop(flow)] -= 1
             return
-        if isinstance(wish, Sleep):
-            self._paused.append((time.monotonic() + wish.seconds, flow))
+        if isinstance(request, Sleep):
+            self._paused.append((time.monotonic() + request.seconds, flow))
         else:
-            self._wishes.append((flow, wish))
+            self._requests.append((flow, request))
 
     def _start(self, callers: ThreadPoolExecutor) -> None:
-        """Start the tasks that flows wait for, side by side, and wait until all are started."""
-        wishes, self._wishes = self._wishes, []
-        if len(wishes) > 1:
-            calls = [callers.submit(self._call, wish) for _unused, wish in wishes]
-            wait(calls)  # once for all: this thread would take turns with theirs for each
+        """Start the requested tasks in parallel, and wait until all are started."""
+        requests, self._requests = self._requests, []
+        if len(requests) > 1:
+            calls = [callers.submit(self._call, request) for _unused, request in requests]
+            wait(calls)  # one wait for all: a wait for each call would switch between threads each time
             answers = [call.result() for call in calls]
         else:
-            answers = [self._call(wish) for _unused, wish in wishes]
-        for (flow, wish), started in zip(wishes, answers):
+            answers = [self._call(request) for _unused, request in requests]
+        for (flow, request), started in zip(requests, answers):
             if isinstance(started, Outcome):
                 self._resume(flow, started)
             elif started in self._tasks:
-                # Whatever the server did, this task is not what came of it: the flow has to look.
-                error = self._session.no_answer("start a task", ValueError("a task that another call has started"))
+                # The server returned the task of another call. The result of this call is unknown: the flow must look.
+                error = self._session.no_answer("start a task", ValueError("a task that another call started"))
                 self._resume(flow, Outcome(error=error, began=False))
             else:
-                self._tasks[started] = (flow, wish.deadline)
+                self._tasks[started] = (flow, request.deadline)
                 self._waiter.watch(started)
 
-    def _call(self, wish: StartTask) -> str | Outcome:
-        """The task's ID, or why it was not started. Runs in any thread."""
+    def _call(self, request: StartTask) -> str | Outcome:
+        """The managed object ID of the task, or why it was not started. Runs in any thread."""
         if self._stopped():
             return Outcome(unfinished=True, began=False)
         try:
-            return wish.begin()
+            return request.begin()
         except VSphereError as error:
             return Outcome(error=error, began=False)
 
     def _wake(self) -> None:
-        """Resume the flows whose pause or time limit has passed, or all that wait once the drive is stopped."""
+        """Resume the flows whose pause or time limit is over, or all waiting flows if the scheduler is stopped."""
         now = time.monotonic()
         stopped = self._stopped()
         due = [flow for at, flow in self._paused if stopped or at <= now]
@@ -181,7 +182,7 @@ class TaskScheduler:
                 self._resume(flow, Outcome(unfinished=True, task=task))
 
     def _wait(self) -> None:
-        """Wait for what comes first: the end of a task, or else of a pause."""
+        """Wait for the end of a task. If there is no task, wait for the end of a pause."""
         if self._tasks:
             self._collect()
         elif self._paused:
@@ -189,7 +190,7 @@ class TaskScheduler:
             time.sleep(max(0.0, min(LONGEST_WAIT, nearest - time.monotonic())))
 
     def _collect(self) -> None:
-        """Wait once for tasks to end and resume their flows. A server that does not answer is asked again later."""
+        """Wait once for tasks to end, and resume their flows. Without an answer the next call tries again."""
         nearest = min(deadline for _unused, deadline in self._tasks.values())
         pause = min((at for at, _unused in self._paused), default=nearest)
         seconds = int(max(0.0, min(LONGEST_WAIT, min(nearest, pause) - time.monotonic())) + 0.999)

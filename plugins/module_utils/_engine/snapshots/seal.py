@@ -1,15 +1,17 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raises the records of a run: made from what both looks have shown, kept in the journal, set on the ZFS snapshots.
+"""Raises the records of a run: creates them from both looks, writes them to the journal, sets them on ZFS snapshots.
 
-A kill before the end leaves crash, and the journal's bytes for a recovery to set. Nothing else ever sets them.
+If the process is killed before the end, the ZFS snapshots read as crash, and a recovery sets the records from the
+journal.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Iterable, Mapping, Sequence
 
 from ..errors import InputError, RegistryError
@@ -26,26 +28,26 @@ from ..zfs.properties import GONE, Assignment, assign
 from . import result
 from .quiesce import Hold
 
-_LONGEST_REST = 1500  # bytes of a VM in a manifest that a plan does not know yet: the reason and the VMware snapshot
-_SECONDS = 60.0  # for the records of a run ...
-_SECONDS_EACH = 0.1  # ... and for each ZFS snapshot on top
+_LONGEST_REST = 1500  # bytes of a VM in a manifest that are unknown at the plan: the reason and the VMware snapshot
+_SECONDS = 60.0  # time limit for the records of a run ...
+_SECONDS_EACH = 0.1  # ... plus this for each ZFS snapshot
 
 
 def records(
     run: Record, snapshots: Sequence[str], holds: Sequence[Hold], problems: Sequence[Problem]
 ) -> dict[str, Record]:
-    """The record of each ZFS snapshot: about the VMs with files on its dataset, and the problems that may concern it.
+    """The record of each ZFS snapshot: the VMs with files on its dataset, and the problems that may affect it.
 
-    `run` has what all of them share.
+    `run` has the fields that all records share.
     """
     run_level, run_complete = _judge(holds, problems)
     holds_on = _by_dataset(holds, snapshots)
-    found = {}
+    by_snapshot = {}
     for snapshot in snapshots:
         dataset = dataset_of(snapshot)
         concerned = [problem for problem in problems if problem.concerns(dataset)]
         level, complete = _judge(holds_on[dataset], concerned)
-        found[snapshot] = replace(
+        by_snapshot[snapshot] = replace(
             run,
             consistency=level,
             complete=complete,
@@ -54,11 +56,11 @@ def records(
             vms=[result.manifest_entry(hold) for hold in holds_on[dataset]],
             problems=texts(concerned),
         )
-    return found
+    return by_snapshot
 
 
 def check_room(plan: Plan) -> None:
-    """Raise InputError, before any VM is held, where the record of a dataset would be too long to be read again."""
+    """Raise InputError if the record of a dataset would be too long to be read later. Call it before any VM is held."""
     holds = [Hold.planned(member) for member in plan.members]
     for dataset, here in _by_dataset(holds, plan.snapshots).items():
         if sum(len(json.dumps(result.manifest_entry(hold))) + _LONGEST_REST for hold in here) > MOST_BYTES:
@@ -69,32 +71,32 @@ def check_room(plan: Plan) -> None:
 
 
 def _by_dataset(holds: Iterable[Hold], snapshots: Sequence[str]) -> dict[str, list[Hold]]:
-    """The VMs of each dataset, in their order; one whose disks cannot be read may be on any."""
-    found: dict[str, list[Hold]] = {dataset_of(snapshot): [] for snapshot in snapshots}
+    """The VMs of each dataset, in their order. A VM whose disks cannot be read may be on any dataset."""
+    by_dataset: dict[str, list[Hold]] = {dataset_of(snapshot): [] for snapshot in snapshots}
     for hold in holds:
-        for dataset in found if hold.datasets is None else hold.datasets:
-            if dataset in found:
-                found[dataset].append(hold)
-    return found
+        for dataset in by_dataset if hold.datasets is None else hold.datasets:
+            if dataset in by_dataset:
+                by_dataset[dataset].append(hold)
+    return by_dataset
 
 
 def _judge(holds: Iterable[Hold], problems: Sequence[Problem]) -> tuple[str, bool]:
-    """The level of them all, and whether each that was to be quiesced was."""
-    levels = [(hold.level, hold.member.wanted) for hold in holds]
-    complete = not problems and all(level != CRASH for level, wanted in levels if wanted)
-    return lowest([CRASH] * bool(problems) + [level for level, _unused in levels]), complete
+    """The lowest level, and whether all is complete: no problem, and no VM is crash unless it is excluded."""
+    holds = list(holds)
+    complete = not problems and all(hold.level != CRASH or hold.member.excluded for hold in holds)
+    return lowest([CRASH] * bool(problems) + [hold.level for hold in holds]), complete
 
 
 def seal(
-    engine: Engine, run: str, found: Mapping[str, Record], createtxgs: Mapping[str, str]
+    engine: Engine, run: str, by_snapshot: Mapping[str, Record], createtxgs: Mapping[str, str]
 ) -> tuple[dict[str, str], str]:
     """Raise the records of the run's ZFS snapshots.
 
-    Returns those that are not sealed, each with the reason, and why the journal could not be written, "" if it could:
-    a run that lives seals all the same.
+    Returns the ZFS snapshots that are not sealed, each with the reason, and why the journal could not be written ("" if
+    it was). The records are set even if the journal cannot be written.
     """
     assignments = [
-        Assignment(snapshot, createtxgs.get(snapshot, ""), record.seal()) for snapshot, record in found.items()
+        Assignment(snapshot, createtxgs.get(snapshot, ""), record.seal()) for snapshot, record in by_snapshot.items()
     ]
     unwritten = ""
     try:
@@ -105,9 +107,10 @@ def seal(
 
 
 def seal_again(engine: Engine, run: str) -> tuple[list[str], dict[str, str]]:
-    """Set what the journal has of a dead run; return the ZFS snapshots that are sealed now, and the others with why.
+    """Set the records of a dead run from the journal.
 
-    One that is gone is none of either: its record is dropped.
+    Returns the ZFS snapshots that are sealed now, and the others with the reason. A ZFS snapshot that no longer exists
+    is in neither: its record is deleted from the journal.
     """
     assignments = engine.journal.seals(run)
     unsealed = _set(engine, run, assignments)
@@ -117,8 +120,7 @@ def seal_again(engine: Engine, run: str) -> tuple[list[str], dict[str, str]]:
 
 def _set(engine: Engine, run: str, assignments: Sequence[Assignment]) -> dict[str, str]:
     seconds = _SECONDS + _SECONDS_EACH * len(assignments)
-    said = assign(engine.zfs, RUN, run, assignments, seconds)
-    ignore_registry_errors(
-        lambda: engine.journal.drop_seals(run, [name for name, reason in said.items() if reason in ("", GONE)])
-    )
-    return {snapshot: reason for snapshot, reason in said.items() if reason}
+    reasons = assign(engine.zfs, RUN, run, assignments, seconds)
+    done = [name for name, reason in reasons.items() if reason in ("", GONE)]
+    ignore_registry_errors(partial(engine.journal.drop_seals, run, done))
+    return {snapshot: reason for snapshot, reason in reasons.items() if reason}

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stop that is asked for from outside: SIGTERM and SIGINT end a run, but only after it has released its VMs.
+"""Stops a run from outside: SIGTERM, SIGINT and SIGHUP end a run, but only after it has released its VMs.
 
-A run that is merely suspended (Ctrl-Z) would hold its VMs for as long, and count as alive.
+Signals that suspend a process (Ctrl-Z) are ignored: a suspended run would hold its VMs and still count as alive.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _SUSPENSIONS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Stop:
-    """Whether the run is to be ended, and why. The first reason counts. Safe for use by several threads.
+    """Whether the run must end, and why. The first reason counts. Several threads may use it.
 
-    `interrupted`: a signal asked for it, so the process or the whole host is to end.
+    `interrupted`: a signal is the reason, so the process or the whole host is about to end.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Stop:
         self.interrupted = False
 
     def ask(self, reason: str) -> None:
-        # No lock: a signal handler calls this too, in the middle of anything.
+        # No lock, because a signal handler calls this too, at any point of the program.
         self.reason = self.reason or reason
 
     def asked(self) -> bool:
@@ -38,9 +38,9 @@ class Stop:
 
 @contextmanager
 def on_signals(stop: Stop) -> Iterator[None]:
-    """Until the block ends turn termination signals into `stop`, and pass over those of a terminal that suspend.
+    """Until the block ends, turn termination signals into `stop` and ignore the signals that suspend a process.
 
-    Signals belong to the main thread: elsewhere nothing changes.
+    Python handles signals in the main thread only. In any other thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One plan cut into waves.
+"""Splits a plan into waves.
 
-A wave is a run of its own, with an atomic ZFS snapshot of its own datasets: its VMs are released before the next wave
-holds any, so that a slow VM holds up those of its wave alone. The price is that the waves' snapshots show different
-instants; therefore datasets that share a VM are never parted.
+A wave is a separate run with one atomic ZFS snapshot of its datasets. Its VMs are released before the next wave holds
+any, so a slow VM delays only the VMs of its wave. The disadvantage is that the ZFS snapshots of different waves show
+different points in time. Therefore datasets that share a VM are always in the same wave.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from collections import Counter
 from dataclasses import replace
 
 from ..planning.plan import NOTHING, Plan
+from ..zfs.names import dataset_of
 
 
 def cut(plan: Plan, size: int) -> list[Plan]:
-    """`plan` as waves of at most `size` VMs that are to be held; with 0 it stays whole.
+    """Split `plan` into waves that hold at most `size` VMs each. With 0 there is one wave.
 
-    A wave is larger only where one dataset, or those that share VMs, carry more. Datasets without a VM to be held make
-    no wave of their own. A VM that may have files on any dataset is part of every wave, and so is a problem that may
-    concern any.
+    A wave is larger if a single dataset, or datasets that share VMs, have more VMs. Datasets without a VM to hold do
+    not form a separate wave. A VM that may have files on any dataset is in every wave, and so is a problem that may
+    affect any dataset.
     """
     if not size:
         return [plan]
     group_of = _groups(plan)
-    load = Counter(id(group_of[member.datasets[0]]) for member in plan.members if member.action != NOTHING)
+    vms = Counter(id(group_of[member.datasets[0]]) for member in plan.members if member.action != NOTHING)
     waves: list[set[str]] = []
     held = 0
     for group in {id(group): group for group in group_of.values()}.values():
-        more = load[id(group)]
+        more = vms[id(group)]
         if waves and (not held or not more or held + more <= size):
             waves[-1] |= group
         else:
@@ -41,7 +42,7 @@ def cut(plan: Plan, size: int) -> list[Plan]:
 
 
 def _groups(plan: Plan) -> dict[str, set[str]]:
-    """Each dataset of the plan, in its order, with those that it shares VMs with, itself among them."""
+    """For each dataset of the plan, in order, the group of datasets that share VMs with it, including itself."""
     group_of = {dataset: {dataset} for dataset in plan.datasets}
     for member in plan.members:
         for dataset in member.datasets[1:]:
@@ -55,7 +56,7 @@ def _groups(plan: Plan) -> dict[str, set[str]]:
 def _wave(plan: Plan, datasets: set[str]) -> Plan:
     return replace(
         plan,
-        snapshots=tuple(name for name in plan.snapshots if name.split("@")[0] in datasets),
+        snapshots=tuple(name for name in plan.snapshots if dataset_of(name) in datasets),
         members=tuple(one for one in plan.members if not one.datasets or not datasets.isdisjoint(one.datasets)),
         problems=tuple(one for one in plan.problems if any(map(one.concerns, datasets))),
     )

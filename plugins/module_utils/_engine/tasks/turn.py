@@ -14,6 +14,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from ..errors import InputError, QuiesceError, RunFailed
 from ..planning.connector import with_connector
 from ..planning.request import Request
+from ..planning.selection import Selection, select_datasets
 from ..records import record
 from ..records.levels import CRASH, lowest
 from ..runs.run import Begun, begin, foresee, take
@@ -186,22 +187,29 @@ def _take(
     engine: Engine, task: SnapshotTask, instant: Instant, begun: Begun | None
 ) -> tuple[str, dict[str, Any] | None, Facts | None]:
     """Return `skipped` and `snapshot` of the turn, and the facts of existing snapshots, or None if these changed."""
-    everything, which = list_datasets(engine.zfs, task.dataset), (task.dataset, task.recursive, task.exclude)
-    datasets = [dataset.name for dataset in select(everything, *which)]
+    selection = _selection(engine, task)
     found = retire.facts(engine.zfs, [task.dataset])
-    skipped = nothing_to_do(engine.zfs, task, datasets, found, instant)
+    skipped = nothing_to_do(engine.zfs, task, selection.names, found, instant)
     if skipped:
         return skipped, None, found
-    name, lacking = choice(task, datasets, found, instant)
+    name, lacking = choice(task, selection.names, found, instant)
     names = [check_snapshot(dataset, name) for dataset in lacking]
     if not task.vmware_sync:
         taken = _plain_snapshot(engine, task, names, begun)
-        taken["warnings"] = left_out(everything, *which)
+        taken["warnings"] = list(selection.warnings)
         return "", taken, None if begun else found
-    request, only = _request(task, name), frozenset(lacking)
+    request, selection = _request(task, name), selection.only(frozenset(lacking))
     if begun is None:
-        return "", foresee(engine, request, only), found
-    return "", take(engine, request, begun, only), None
+        return "", foresee(engine, request, selection).as_dict(), found
+    return "", take(engine, request, begun, selection).as_dict(), None
+
+
+def _selection(engine: Engine, task: SnapshotTask) -> Selection:
+    """Return the datasets of the task. Without VMware, only the datasets of the task are listed, not the whole pool."""
+    if task.vmware_sync:
+        return select_datasets(engine.zfs, _request(task, ""))
+    everything, which = list_datasets(engine.zfs, task.dataset), (task.dataset, task.recursive, task.exclude)
+    return Selection(select(everything, *which), everything, tuple(left_out(everything, *which)))
 
 
 def _timeouts(task: SnapshotTask) -> Timeouts:

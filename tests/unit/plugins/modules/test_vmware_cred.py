@@ -311,10 +311,8 @@ def test_authorities_that_the_units_would_not_see_are_refused(
     (units / timers.SERVICE).touch()
     for path in (str(hidden), str(tmp_path.parent / f"{tmp_path.name}-link")):
         said = host.refuses(**{**CREATE, "filesystem": "tank/vms"}, ca_path=path)
-        assert (
-            f"ca_path '{printable(path, 80)}' lies in {tmp_path}" in said
-            and "put the certificates into another place" in said
-        )
+        assert f"ca_path '{printable(path, 80)}' is in {tmp_path}" in said
+        assert "move the certificates to another directory" in said
     assert host.cred(**{**CREATE, "filesystem": "tank/vms"}, ca_path=str(hidden), thumbprint="ab" * 32)["changed"]
 
 
@@ -402,9 +400,9 @@ def test_the_last_credential_of_a_server_stays_while_a_vmware_snapshot_may_be_le
         journal.open_run("r1", "", "tank", ["tank@a"])
         (entry,) = journal.intend([Entry("r1", VCENTER["hostname"], 443, "vm-1", "uuid", "web", "vmware-zfs r1")])
         assert host.refuses(id=first, state="absent") == (
-            "1 VMware snapshot may be left on vcenter.example.com, first 'vmware-zfs r1' of the VM 'web', and this is"
-            " the last credential that could remove them; run 'vmware-zfs recover' until 'vmware-zfs status' tells of"
-            " none, or set force."
+            "1 VMware snapshot may still exist on vcenter.example.com, first 'vmware-zfs r1' of the VM 'web', and this "
+            "is the last credential that can remove them; run 'vmware-zfs recover' until 'vmware-zfs status' shows "
+            "none, or set force."
         )
         assert host.cred(check=True, id=first, state="absent", force=True)["changed"]
         second = host.cred(**{**CREATE, "filesystem": "tank/vms"})["credential"]["id"]

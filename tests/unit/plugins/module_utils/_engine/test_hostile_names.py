@@ -171,7 +171,7 @@ def test_a_plan_keeps_names_and_explains_in_lines(name: str, label: str, datasto
     assert member.reason.isprintable() and all(place.isprintable() for place in member.spans)
     refused = planned(name, label, datastore, connected=False)
     assert len(refused.refusals) == 1 and refused.refusals[0].isprintable()
-    json.dumps(result.of_plan(plan)).encode()
+    json.dumps(result.of_plan(plan).as_dict()).encode()
 
 
 def stored(properties: dict[str, str]) -> record.Record:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nobody's account is locked: a password that was refused is not sent again in the same run."""
+"""A rejected password is not sent again in the same run, so that no account is locked."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TANK = Dataset("tank", "filesystem", "/tank", True)
 
 
 class Server(Vcenter):
-    """Counts the refused logins."""
+    """Counts the rejected logins."""
 
     refused = 0
 
@@ -64,7 +64,7 @@ def server() -> Any:
 
 
 def opened(server: Vcenter, *passwords: Secret | Exception, connect: Any = vsphere.connect) -> tuple[Any, ...]:
-    """What comes of credentials of one account, the newest last: sites, problems, and what is told."""
+    """Open the logins for credentials of one account, the newest last. Returns logins, problems and reports."""
     credentials = [
         Credential(server.host, server.user, f"tank/{number}", server.port, id=number, updated=f"2026-01-0{number}")
         for number in range(1, len(passwords) + 1)
@@ -76,50 +76,50 @@ def opened(server: Vcenter, *passwords: Secret | Exception, connect: Any = vsphe
             raise found
         return found
 
-    told: list[str] = []
+    reports: list[str] = []
     with ExitStack() as stack:
-        logins, problems = open_logins(stack, credentials, password, [], (), connect, told.append)
-    mine = [problem.text for problem in problems if "lies on" not in problem.text]
-    return logins, mine, told
+        logins, problems = open_logins(stack, credentials, password, [], (), connect, reports.append)
+    others = [problem.text for problem in problems if "No datastore of" not in problem.text]
+    return logins, others, reports
 
 
 # ---- Several credentials of one account
 
 
 def test_the_newest_password_is_tried_first(server: Server) -> None:
-    logins, problems, told = opened(server, OLD, GOOD)
-    assert len(logins) == 1 and len(logins[0].credentials) == 2 and problems == told == [] and server.refused == 0
+    logins, problems, reports = opened(server, OLD, GOOD)
+    assert len(logins) == 1 and len(logins[0].credentials) == 2 and problems == reports == [] and server.refused == 0
 
 
 def test_when_it_is_refused_the_other_one_is_tried(server: Server) -> None:
-    logins, problems, told = opened(server, GOOD, OLD, OLD)
+    logins, problems, reports = opened(server, GOOD, OLD, OLD)
     assert len(logins) == 1 and problems == [] and server.refused == 1
-    assert ["refused the password of the credential 3" in told[0], "the credential 2" in told[1]] == [True, True]
+    assert ["refused the password of credential 3" in reports[0], "of credential 2" in reports[1]] == [True, True]
 
 
 def test_when_both_are_refused_each_was_tried_once(server: Server) -> None:
-    logins, problems, _told = opened(server, OLD, Secret("wrong"), OLD)
+    logins, problems, _unused = opened(server, OLD, Secret("wrong"), OLD)
     assert logins == [] and server.refused == 2 and len(problems) == 1 and "refused the login" in problems[0]
     assert server.calls["Login"] == 2
 
 
 def test_one_that_cannot_be_read_does_not_take_the_account_away(server: Server) -> None:
     unreadable = RegistryError("The key of the credential 2 is missing", "Store it again")
-    logins, problems, told = opened(server, GOOD, unreadable)
-    assert len(logins) == 1 and problems == [] and told == [str(unreadable)]
+    logins, problems, reports = opened(server, GOOD, unreadable)
+    assert len(logins) == 1 and problems == [] and reports == [str(unreadable)]
     assert opened(server, unreadable)[1] == [str(unreadable)]
 
 
 @pytest.mark.parametrize("error", [CertificateUntrusted("another certificate"), ConnectionFailed("away")])
 def test_only_a_refusal_leads_on_to_the_next_password(server: Server, error: Exception) -> None:
-    """To another server than that which is meant, no other password is sent either."""
+    """No second password is sent to a server that is not the expected one."""
     tried = []
 
     def connect(endpoint: Endpoint, username: str, password: Secret) -> Session:
         tried.append(password)
         raise error
 
-    logins, problems, _told = opened(server, GOOD, OLD, connect=connect)
+    logins, problems, _unused = opened(server, GOOD, OLD, connect=connect)
     assert logins == [] and problems == [f"{error}"] and tried == [OLD]
 
 
@@ -186,7 +186,7 @@ def test_every_kind_of_refusal_is_one(kind: str) -> None:
 
 @pytest.mark.parametrize("left", [False, True])
 def test_a_run_with_its_recovery_is_refused_once(tmp_path: Path, left: bool) -> None:
-    """The account has two credentials; the newer one's password is an old one."""
+    """The account has two credentials. The newer credential has an old password."""
     with Stage(PLAIN, lambda number, config: Server(config), vsphere.connect, tmp_path) as stage:
         server: Any = stage.servers[0]
         stage.engine.credentials.insert(
@@ -206,7 +206,7 @@ def test_a_run_with_its_recovery_is_refused_once(tmp_path: Path, left: bool) -> 
 
 
 def test_a_preview_is_refused_once(tmp_path: Path) -> None:
-    """The account has a credential in each of two spellings, with one old password."""
+    """The account has two credentials whose usernames differ in case, with one old password."""
     with Stage(PLAIN, lambda number, config: Server(config), vsphere.connect, tmp_path) as stage:
         server: Any = stage.servers[0]
         server.password = "another one"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A VM on which an earlier run left something gets no further VMware snapshot; what others left is theirs."""
+"""A VM with a leftover of an earlier run gets no other VMware snapshot. Leftovers of other hosts do not count."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def web(stage: Stage) -> Machine:
 
 
 def take(stage: Stage, name: str = NAME, host: str = "", mark: bool = True) -> None:
-    """The VM `web` has a VMware snapshot of ours, or of another storage host."""
+    """Give the VM `web` a VMware snapshot of this storage host or of another one."""
     maker = identity.StorageHost(host or stage.engine.host.name, host or stage.engine.host.id)
     text = identity.description(maker, EARLIER, f"{TREE}@old") if mark else "by hand"
     server: Any = stage.servers[0]
@@ -66,7 +66,7 @@ def take(stage: Stage, name: str = NAME, host: str = "", mark: bool = True) -> N
 
 
 def enter(engine: Engine, machine: Machine, server: Any, state: str, needed: bool = False) -> int:
-    """The journal has an open entry about the VM."""
+    """Write an open entry for the VM to the journal."""
     (entry,) = engine.journal.intend(
         [
             Entry(
@@ -100,7 +100,7 @@ def enter(engine: Engine, machine: Machine, server: Any, state: str, needed: boo
 
 
 def vms(stage: Stage, snapshot: str) -> dict[str, tuple[str, str]]:
-    """Level and reason of each VM after a run."""
+    """The level and reason of each VM after a run."""
     return {one["name"]: (one["level"], one["reason"]) for one in stage.run(snapshot).result["vms"]}
 
 
@@ -113,7 +113,7 @@ def test_a_vm_whose_removal_fails_night_after_night_has_one_of_ours(stage: Stage
     for name in ("two", "three"):
         found = vms(stage, name)
         assert found["app"] == ("filesystem", "")
-        assert found["web"][0] == "crash" and "is still there" in found["web"][1] and "FileLocked" in found["web"][1]
+        assert found["web"][0] == "crash" and "still exists" in found["web"][1] and "FileLocked" in found["web"][1]
         assert f"{TREE}@{name}" in stage.zfs.snapshots
         assert len(web(stage).snapshots) == 1 and web(stage).snapshots[0].children == []
     stage.servers[0].clear_rules()
@@ -121,7 +121,7 @@ def test_a_vm_whose_removal_fails_night_after_night_has_one_of_ours(stage: Stage
 
 
 def test_one_that_only_its_mark_tells_of_counts(stage: Stage) -> None:
-    """The database was lost, or the VM was restored and kept it."""
+    """The database was lost, or the VM was restored with the VMware snapshot."""
     take(stage)
     found = vms(stage, "one")
     assert found["web"][0] == "crash" and "--scan" in found["web"][1] and len(web(stage).snapshots) == 1
@@ -134,7 +134,7 @@ def test_it_is_a_failure_of_the_vm_for_the_policy(tmp_path: Path) -> None:
     with Stage(scenario, lambda number, config: Vcenter(config), connect, tmp_path) as stage:
         take(stage)
         outcome = stage.run()
-        assert outcome.error is not None and "is still there" in str(outcome.error)
+        assert outcome.error is not None and "still exists" in str(outcome.error)
         assert outcome.zfs.snapshots == {}
 
 
@@ -149,7 +149,7 @@ def test_other_peoples_do_not_count(stage: Stage, name: str, host: str, mark: bo
 
 
 def test_that_of_a_living_run_does_not_count(stage: Stage) -> None:
-    """A VM with disks on two datasets is in two runs at once."""
+    """A VM with disks on two datasets is part of two runs at the same time."""
     take(stage)
     enter(stage.engine, web(stage), stage.servers[0], CREATED)
     with stage.engine.locks.alive(EARLIER, "tank/other"):
@@ -164,11 +164,11 @@ def test_that_of_a_wave_that_ended_while_the_plan_was_made_does_not_count(stage:
     login: Any = None
     seen: Any = SimpleNamespace(snapshots=((identity.snapshot_name(wave), text),), consolidation_needed=False)
     assert earlier.leftover_of(login, seen) == ""
-    assert "of an earlier run is still there" in EarlierRuns(stage.engine).leftover_of(login, seen)
+    assert "from an earlier run still exists" in EarlierRuns(stage.engine).leftover_of(login, seen)
 
 
 def test_that_of_a_clone_of_this_host_does_not_count(stage: Stage) -> None:
-    """It may be in the middle of its run, and only its own recovery can tell."""
+    """The run of the other host may be alive. Only that host can decide."""
     clone = "0a0b0c0d0e0f"
     stage.engine.host = replace(stage.engine.host, former=frozenset([clone]))
     take(stage, host=clone)
@@ -180,9 +180,9 @@ def test_that_of_a_clone_of_this_host_does_not_count(stage: Stage) -> None:
 def test_what_is_only_watched_does_not_count_until_it_is_seen(stage: Stage) -> None:
     enter(stage.engine, web(stage), stage.servers[0], ABSENT)
     assert vms(stage, "one")["web"] == ("filesystem", "")
-    with stage.engine.locks.recovery(1.0):  # somebody else's: this run leaves it to that
+    with stage.engine.locks.recovery(1.0):  # another recovery is running, so this run does not start one
         take(stage, mark=False)
-        assert "is still there" in vms(stage, "two")["web"][1]
+        assert "still exists" in vms(stage, "two")["web"][1]
 
 
 def test_a_vm_that_is_off_stays_still(stage: Stage) -> None:
@@ -206,7 +206,7 @@ def test_a_vm_whose_removal_left_delta_files_gets_no_further_ones(stage: Stage) 
     server: Any = stage.servers[0]
     asked = server.calls[CREATE]
     level, reason = vms(stage, "two")["web"]
-    assert level == "crash" and "need consolidation since" in reason and "FileLocked" in reason
+    assert level == "crash" and "need consolidation after" in reason and "FileLocked" in reason
     assert server.calls[CREATE] == asked + 1, "app alone"
     stage.servers[0].clear_rules()
     assert vms(stage, "three")["web"] == ("filesystem", "") and stage.engine.journal.open_entries() == []
@@ -227,7 +227,7 @@ def test_recovery_lists_what_is_not_consolidated(stage: Stage) -> None:
 
 
 def test_delta_files_are_not_forgotten_while_the_vm_is_out_of_sight(stage: Stage) -> None:
-    """For one look: it is registered anew, or its folder could not be read."""
+    """For one look only: the VM is registered again, or its folder could not be read."""
     stage.servers[0].rule(**rule("needs_consolidation", REMOVE, "web", count=1).fields())
     stage.servers[0].rule(**rule("task_fault", CONSOLIDATE, "web", fault="FileLocked").fields())
     stage.run("one")
@@ -239,8 +239,8 @@ def test_delta_files_are_not_forgotten_while_the_vm_is_out_of_sight(stage: Stage
     assert web(stage) is machine and machine.consolidation_needed
     dry = recover.recover(stage.engine, dry=True)
     assert [one.vm for one in dry.left] == ["web"] and "need consolidation" in dry.left[0].reason
-    with stage.engine.locks.recovery(1.0):  # somebody else's: this run leaves it to that
-        assert "need consolidation since" in vms(stage, "two")["web"][1]
+    with stage.engine.locks.recovery(1.0):  # another recovery is running, so this run does not start one
+        assert "need consolidation after" in vms(stage, "two")["web"][1]
     assert [one.vm for one in recover.recover(stage.engine).left] == ["web"]
     stage.servers[0].clear_rules()
     assert recover.recover(stage.engine).left == [] and stage.engine.journal.open_entries() == []
@@ -257,7 +257,7 @@ def test_delta_files_are_not_forgotten_while_the_vm_is_out_of_sight(stage: Stage
         (REMOVED_BEFORE, False, True, False),
         (INTENDED, False, False, False),
         (CREATED, False, False, False),
-        (CREATED, True, False, False),  # it was needed before this removal
+        (CREATED, True, False, False),  # it was already needed before this removal
     ],
 )
 def test_a_recovery_consolidates_what_a_removal_of_ours_has_caused(
@@ -279,7 +279,7 @@ def test_a_recovery_consolidates_what_a_removal_of_ours_has_caused(
 def test_what_a_recovery_saw_before_its_removal_outlives_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, earlier: bool, before: bool, ours: bool
 ) -> None:
-    """It is killed when it has asked for the removal; the run, `earlier`, saw something else."""
+    """The process is killed after it requested the removal. The state before the run was `earlier`."""
     machine = web(stage)
     enter(stage.engine, machine, stage.servers[0], CREATED, needed=earlier)
     take(stage)

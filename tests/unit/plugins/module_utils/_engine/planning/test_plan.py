@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verdict on each VM and on the whole, as pure functions of what was seen."""
+"""The verdict on each VM and on the whole run, as pure functions of the state of the VMs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Session:
 
 
 class Watch:
-    """What is seen on the datastores."""
+    """Replaces the watch on the datastores."""
 
     def __init__(self, *vms: Vm) -> None:
         self._vms = vms
@@ -51,7 +51,7 @@ class Watch:
 
 
 def login(*matched: tuple[str, tuple[tuple[str, str], ...]], server_id: str = "1234") -> ServerLogin:
-    """A site whose datastores (ID) carry these (folder, dataset)."""
+    """A login. For each datastore (ID): its (folder, dataset) pairs."""
     session: Any = Session(server_id)
     matches = {
         moid: Match(
@@ -85,22 +85,22 @@ def test_a_vm_that_is_off_is_not_still_while_a_running_one_has_its_disk(monkeypa
     off = replace(WEB, moid="vm-2", name="off", power="poweredOff", disks=(Disk("Hard disk 1", OFF, False),))
     rescue = replace(WEB, disks=(*WEB.disks, Disk("Hard disk 2", OFF, False, 2001)))
     found = {one.name: one for one in plan(monkeypatch, off, rescue).members}
-    assert found["off"].reason == "its Hard disk 1 is attached to the VM 'web', which runs"
+    assert found["off"].reason == "its Hard disk 1 is attached to the running VM 'web'"
     assert (found["off"].level, found["off"].action, found["web"].level) == ("crash", "nothing", "filesystem")
     for other in (
         replace(rescue, power="poweredOff"),
-        # A linked clone and a VM with a snapshot write to a file of their own.
+        # A linked clone and a VM with a snapshot write to a separate file.
         replace(WEB, disks=(*WEB.disks, Disk("Hard disk 2", (("ds-1", "web/delta.vmdk"), *OFF), False, 2001))),
     ):
         assert {one.name: one.level for one in plan(monkeypatch, off, other).members}["off"] == "still"
 
 
 def test_a_suspended_vm_whose_memory_is_elsewhere_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be resumed from the ZFS snapshot, and its disks alone are as after a power cut."""
+    """It cannot be resumed from the ZFS snapshot. Its disks alone are as after a power cut."""
     asleep = replace(WEB, power="suspended", snapshot_directory="[ds-2] memory/")
     found = plan(monkeypatch, asleep)
     assert found.members[0].reason == "it is suspended, and its memory is on tank/b, which is not in the ZFS snapshot"
-    assert (found.best(), found.can_be_complete()) == ("crash", False)
+    assert (found.best_level(), found.can_be_complete()) == ("crash", False)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_a_vm_without_tools_is_left_alone_unless_crash_consistency_will_do(
 def test_an_excluded_vm_lowers_the_whole_but_nobody_asked_for_more(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
     planned = plan(monkeypatch, WEB, exclude_vms=("other", entry))
     (member,) = planned.members
-    assert (member.action, member.level, member.wanted) == ("nothing", "crash", False) and entry in member.reason
-    assert planned.best() == "crash" and planned.can_be_complete()
+    assert (member.action, member.level, member.excluded) == ("nothing", "crash", True) and entry in member.reason
+    assert planned.best_level() == "crash" and planned.can_be_complete()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_an_excluded_vm_lowers_the_whole_but_nobody_asked_for_more(monkeypatch: 
     [("web [old]", "web [old]"), ("web [old]", "web [[]old]"), ("WEB*", "WEB*"), ("web", "5029-ABCD"), ("web", "*")],
 )
 def test_an_entry_names_a_vm_as_it_is_written_too(monkeypatch: pytest.MonkeyPatch, name: str, entry: str) -> None:
-    """vSphere's names may have brackets in them, and people copy UUIDs in either case."""
+    """Names in vSphere may contain brackets, and UUIDs may be in upper or lower case."""
     named = replace(WEB, name=name, instance_uuid="5029-abcd")
     assert plan(monkeypatch, named, exclude_vms=(entry,)).members[0].action == "nothing"
 
@@ -171,13 +171,13 @@ def test_an_entry_names_a_vm_as_it_is_written_too(monkeypatch: pytest.MonkeyPatc
 def test_an_entry_of_exclude_vms_that_matches_nothing_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
-    """A VM whose name is spelled wrong would be held. One that is off today, or lies beside, is spelled right."""
-    beside = replace(WEB, moid="vm-2", name="beside", disks=(replace(WEB.disks[0], files=(("ds-2", "b/b.vmdk"),)),))
-    entries = ("scartch-*", "web", "w*", "vm-1", "5029-1", "beside", "vm-3")
-    planned = plan(monkeypatch, replace(WEB, **change), beside, exclude_vms=entries)
+    """An entry with a typing error does not exclude its VM. Entries for VMs that are off or elsewhere are correct."""
+    other = replace(WEB, moid="vm-2", name="other", disks=(replace(WEB.disks[0], files=(("ds-2", "b/b.vmdk"),)),))
+    entries = ("scartch-*", "web", "w*", "vm-1", "5029-1", "other", "vm-3")
+    planned = plan(monkeypatch, replace(WEB, **change), other, exclude_vms=entries)
     assert planned.warnings == (
-        "exclude_vms has 'scartch-*', which matches no VM on tank/a; correct it or remove it.",
-        "exclude_vms has 'vm-3', which matches no VM on tank/a; correct it or remove it.",
+        "exclude_vms has 'scartch-*', which matches no VM on tank/a; correct or remove the entry.",
+        "exclude_vms has 'vm-3', which matches no VM on tank/a; correct or remove the entry.",
     )
     assert not planned.problems and not planned.refusals
 
@@ -185,8 +185,8 @@ def test_an_entry_of_exclude_vms_that_matches_nothing_is_warned_of(
 def test_where_a_server_is_away_the_warning_says_what_it_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(monkeypatch, WEB, problems=(AWAY,), exclude_vms=("elsewhere",))
     assert planned.warnings == (
-        "exclude_vms has 'elsewhere', which matches no VM on tank/a, as far as its servers could be asked; "
-        "correct it or remove it.",
+        "exclude_vms has 'elsewhere', which matches no VM on tank/a (not all servers could be queried); "
+        "correct or remove the entry.",
     )
 
 
@@ -234,7 +234,7 @@ def test_a_sentence_of_two_problems_forbids_a_run_as_two(monkeypatch: pytest.Mon
 
 def test_problems_lower_the_whole_and_can_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(monkeypatch, WEB, problems=(AWAY,))
-    assert (planned.best(), planned.can_be_complete(), planned.refusals) == ("crash", False, ())
+    assert (planned.best_level(), planned.can_be_complete(), planned.refusals) == ("crash", False, ())
     refused = plan(monkeypatch, WEB, problems=(AWAY,), on_vm_failure="fail")
     assert refused.refusals == ("b.lab cannot be reached.",)
 
@@ -247,13 +247,13 @@ def test_a_server_that_cannot_list_its_vms_is_a_problem(monkeypatch: pytest.Monk
     monkeypatch.setattr(planning, "VmWatch", lambda session, datastores: Away())
     planned = make_plan(Request("tank/a", "one"), ["tank/a"], [login(*ONE)], [])
     problem = Problem("vcenter.lab cannot be reached; check the network.", frozenset({"tank/a"}))
-    assert planned.problems == (problem,), "it concerns the datasets of the run that its datastores lie on"
-    assert planned.best() == "crash" and not planned.can_be_complete()
+    assert planned.problems == (problem,), "it concerns those datasets of the run that its datastores are on"
+    assert planned.best_level() == "crash" and not planned.can_be_complete()
 
 
 def test_nothing_at_all_is_still(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(monkeypatch)
-    assert (planned.best(), planned.can_be_complete(), planned.snapshots) == ("still", True, ("tank/a@one",))
+    assert (planned.best_level(), planned.can_be_complete(), planned.snapshots) == ("still", True, ("tank/a@one",))
 
 
 def test_the_looks_go_on_with_what_the_plan_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,10 +266,10 @@ def test_the_looks_go_on_with_what_the_plan_has_read(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(planning, "VmWatch", begin)
     one = login(*ONE)
     make_plan(Request("tank/a", "one"), ["tank/a"], [one], [])
-    assert isinstance(one.watch, Watch) and asked == [["ds-1"]], "of the datastores that lie on the datasets"
+    assert isinstance(one.watch, Watch) and asked == [["ds-1"]], "only the datastores on the datasets are watched"
 
 
-# ---- Where its files lie
+# ---- Where the files of a VM are
 
 ISO = frozenset({"ds-1"})
 
@@ -278,20 +278,20 @@ ISO = frozenset({"ds-1"})
     ("changes", "datasets", "spans"),
     [
         ({}, ("tank/a",), ()),
-        # the .vmx lies on the run's dataset, the disk on another
+        # the .vmx is on the run's dataset, the disk on another
         ({"disks": (Disk("1", (("ds-2", "web.vmdk"),), False),)}, ("tank/a",), ("tank/b",)),
         ({"vmx_path": "[ds-2] web/web.vmx"}, ("tank/a",), ("tank/b",)),
         ({"vmx_path": "[ds-1] deep/web.vmx"}, ("tank/a",), ("tank/a/deep",)),
-        ({"vmx_path": "[ds-9] web/web.vmx"}, ("tank/a",), ()),  # a datastore that this login does not show
-        # deltas and swap file lie in workingDir
+        ({"vmx_path": "[ds-9] web/web.vmx"}, ("tank/a",), ()),  # a datastore that this login does not see
+        # delta and swap files are in workingDir
         ({"snapshot_directory": "[ds-2] web/"}, ("tank/a",), ("tank/b",)),
         ({"snapshot_directory": "[ds-3] web/"}, ("tank/a",), ("the datastore ds-3",)),
         # a parent of a linked clone
         ({"disks": (Disk("1", (("ds-1", "a"), ("ds-3", "b")), False),)}, ("tank/a",), ("the datastore ds-3",)),
-        # anything else that it has there, such as a swap file: on any dataset of that datastore
+        # another file, such as a swap file: it may be on any dataset of that datastore
         ({"datastores": frozenset({"ds-1", "ds-2"})}, ("tank/a",), ("tank/b",)),
         ({"datastores": frozenset({"ds-1", "ds-3"})}, ("tank/a",), ()),
-        # an image in a drive is no file of it
+        # an image in a virtual drive does not count as a file of the VM
         ({"datastores": frozenset({"ds-1", "ds-2"}), "images": frozenset({"ds-2"})}, ("tank/a",), ()),
     ],
 )  # fmt: skip
@@ -318,7 +318,7 @@ def test_a_vm_whose_disks_cannot_be_read_may_be_on_any_dataset(monkeypatch: pyte
 
 
 def test_each_disk_is_kept_as_it_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The looks compare with it, and a restore has to know it."""
+    """The looks compare with it, and a restore needs it."""
     chain = (("ds-1", "web/web-1.vmdk"), ("ds-2", "web/web.vmdk"))
     seen = (Disk("Hard disk 1", chain, False, 2000), Disk("Hard disk 2", (("ds-3", "x.vmdk"),), True, 2001))
     (member,) = plan(monkeypatch, replace(WEB, disks=seen)).members
@@ -332,8 +332,8 @@ def test_each_disk_is_kept_as_it_was_seen(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_vm_once_as_whoever_may_read_it_sees_it() -> None:
-    """A vCenter that was copied gives the same managed object IDs to other VMs, which have to be held as well."""
+    """A copied vCenter uses the same managed object IDs for other VMs, which must be held too."""
     blind, sees, copied = login(*ONE), login(*ONE), login(*ONE)
     unread, other = replace(WEB, readable=False, name="", instance_uuid=""), replace(WEB, instance_uuid="5029-2")
     views = [(blind, unread), (sees, WEB), (blind, WEB), (copied, other), (sees, replace(unread, moid="vm-2"))]
-    assert planning.each_once(views) == [(sees, WEB), (copied, other), (sees, replace(unread, moid="vm-2"))]
+    assert planning.unique_vms(views) == [(sees, WEB), (copied, other), (sees, replace(unread, moid="vm-2"))]

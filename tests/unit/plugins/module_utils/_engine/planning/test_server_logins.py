@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a credential says of its server's datastores: none is left out of a run unless that is certain."""
+"""The datastores of a credential's server. A datastore is left out of a run only if that is certainly right."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matchin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match, disk_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import (
     preflight,
+    selection,
     server_logins,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import Problem, texts
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.selection import datasets_around
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import (
     ServerLogin,
-    datasets_around,
     open_logins,
     unknown_volumes,
 )
@@ -53,7 +54,8 @@ def test_named_datastores_that_are_not_there_are_told_before_they_are_stored(mon
     monkeypatch.setattr(preflight, "list_datastores", lambda session: [GOOD.datastore])
     said = preflight.missing_datastores(session, replace(CREDENTIAL, datastores=("good", "godo")))
     assert said == [
-        "datastores has 'godo', which vcenter.lab does not have; until it has, every run reports that as a problem."
+        "datastores has 'godo', which vcenter.lab does not have; every run reports this as a problem until the "
+        "datastore exists."
     ]
 
 
@@ -83,16 +85,16 @@ def problems_of(
 
 
 def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,)) -> tuple[ServerLogin, list[str]]:
-    """The same, with what is wrong in words."""
+    """The same, with the texts of the problems."""
     login, problems = problems_of(*matches, credentials=credentials)
     return login, texts(problems)
 
 
 def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another pool may be suspended, and zfs would wait for it. The kernel tells what is mounted of it."""
+    """zfs would wait for a suspended pool. The mount table shows what is mounted from other pools."""
     zfs = Storage(["tank", "tank/vm"])
     monkeypatch.setattr(
-        server_logins,
+        selection,
         "mount_table",
         lambda: (
             Mount("tank2/share", "/", "/srv", "zfs"),
@@ -106,9 +108,9 @@ def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> N
     around = datasets_around(zfs, "tank")
     assert [(one.name, one.mountpoint) for one in around[2:]] == [("tank2/share", "/srv")]
     assert [one.name for one in around[:2]] == ["tank", "tank/vm"] and zfs.processes == 1
-    # The folder vm of a datastore on the other pool is our dataset: it is not to be missed.
+    # The folder vm of a datastore on the other pool is a dataset of this pool. It must be found.
     datastore = Datastore("ds-1", "all", "DC0", "NFS", ("nas",), "/srv", True, "vcenter.lab")
-    view = StorageHostView(frozenset(), frozenset(["nas"]), server_logins.mount_table(), real_paths={"/srv": "/srv"})
+    view = StorageHostView(frozenset(), frozenset(["nas"]), selection.mount_table(), real_paths={"/srv": "/srv"})
     (found,) = matching.match([datastore], around, view)
     assert found.datasets == ("tank2/share", "tank/vm") and not found.unresolved
 
@@ -119,14 +121,14 @@ def test_a_datastore_that_lies_elsewhere_is_no_problem() -> None:
 
 def test_a_server_without_a_datastore_of_the_credential_is_one() -> None:
     (problem,) = judged(match("elsewhere"))[1]
-    assert problem.startswith("No datastore of vcenter.lab lies on tank/vmware (credential 7); ")
+    assert problem.startswith("No datastore of vcenter.lab is on tank/vmware (credential 7); ")
 
 
 @pytest.mark.parametrize("possible_datasets", [("tank/vmware",), ("tank/vmware/deep",), ("tank", "tank/other"), ()])
 def test_one_that_may_lie_here_is_one_although_another_lies_here(possible_datasets: tuple[str, ...]) -> None:
     login, problems = judged(GOOD, match("unsure", unresolved=DOUBT, possible_datasets=possible_datasets))
-    assert problems == [f"Whether the datastore 'unsure' of vcenter.lab lies on tank/vmware is not known: {DOUBT}."]
-    assert login.carrying(["tank/vmware"]) == ["ds-good"]
+    assert problems == [f"It is unknown whether the datastore 'unsure' of vcenter.lab is on tank/vmware: {DOUBT}."]
+    assert login.datastores_on(["tank/vmware"]) == ["ds-good"]
     assert judged(match("unsure", unresolved=DOUBT, possible_datasets=possible_datasets))[1] == problems, (
         "that no datastore lies here is not known"
     )
@@ -140,22 +142,22 @@ def test_one_that_may_lie_on_another_dataset_is_none(possible_datasets: tuple[st
 def test_one_that_lies_here_as_far_as_is_known_is_a_problem_as_well() -> None:
     login, problems = judged(match("slow", "tank/vmware", unresolved="its path does not answer"))
     assert len(problems) == 1 and "its path does not answer." in problems[0]
-    assert login.carrying(["tank/vmware"]) == ["ds-slow"]
+    assert login.datastores_on(["tank/vmware"]) == ["ds-slow"]
 
 
 def test_who_names_it_has_decided() -> None:
     login, problems = judged(
         match("unsure", unresolved=DOUBT), credentials=(replace(CREDENTIAL, datastores=("unsure",)),)
     )
-    assert problems == [] and login.carrying(["tank/vmware"]) == ["ds-unsure"]
+    assert problems == [] and login.datastores_on(["tank/vmware"]) == ["ds-unsure"]
 
 
 def test_one_that_is_named_may_reach_every_dataset_below() -> None:
-    """Which of its folders lies on which, only who mounted it knows; a run of one of them must not overlook its VMs."""
+    """It is unknown which of its folders is on which dataset. A run of any of them must find its VMs."""
     login, problems = judged(match("nat"), credentials=(replace(CREDENTIAL, datastores=("nat",)),))
-    assert problems == [] and login.carrying(["tank/vmware/vm1"]) == ["ds-nat"]
+    assert problems == [] and login.datastores_on(["tank/vmware/vm1"]) == ["ds-nat"]
     assert disk_datasets(login.matches["ds-nat"], "[nat] web/web.vmdk") == ("tank/vmware", "tank/vmware/vm1")
-    assert login.carrying(["tank/vmware/off"]) == [] == login.carrying(["tank/other"])
+    assert login.datastores_on(["tank/vmware/off"]) == [] == login.datastores_on(["tank/other"])
 
 
 def test_two_credentials_tell_one_doubt_once() -> None:
@@ -173,7 +175,7 @@ def of_type(name: str, kind: str) -> Match:
 
 
 def accounted(*matches: Match, filesystem: str = "tank/vmware", volumes: int = 1) -> tuple[ServerLogin, list[str]]:
-    """A site whose credential names all of the datastores, and the volumes for which nobody accounts then."""
+    """A login whose credential names all the datastores, and the volumes that remain unknown."""
     credential = replace(CREDENTIAL, filesystem=filesystem, datastores=tuple(one.datastore.name for one in matches))
     session: Any = type("Session", (), {"endpoint": "vcenter.lab"})()
     login, there = ServerLogin(session, [credential]), [*DATASETS, *VOLUMES[:volumes]]
@@ -183,7 +185,7 @@ def accounted(*matches: Match, filesystem: str = "tank/vmware", volumes: int = 1
 
 def test_a_volume_is_accounted_for_by_a_datastore_that_is_named() -> None:
     login, unknown = accounted(of_type("lun", "VMFS"))
-    assert unknown == [] and login.carrying(["tank/vmware/lun1"]) == ["ds-lun"]
+    assert unknown == [] and login.datastores_on(["tank/vmware/lun1"]) == ["ds-lun"]
     assert accounted(of_type("lun", "VMFS"), filesystem="tank/vmware/lun1", volumes=3)[1] == [
         "tank/vmware/lun2",
         "tank/swap",
@@ -193,18 +195,18 @@ def test_a_volume_is_accounted_for_by_a_datastore_that_is_named() -> None:
 @pytest.mark.parametrize("kind", ["NFS", "NFS41"])
 def test_no_nfs_datastore_lies_on_a_volume(kind: str) -> None:
     login, unknown = accounted(of_type("nfs", kind))
-    assert unknown == ["tank/vmware/lun1"] and login.carrying(["tank/vmware/lun1"]) == []
+    assert unknown == ["tank/vmware/lun1"] and login.datastores_on(["tank/vmware/lun1"]) == []
 
 
 def test_with_fewer_datastores_than_volumes_none_is_accounted_for() -> None:
     login, unknown = accounted(of_type("lun", "VMFS"), volumes=2)
     assert unknown == ["tank/vmware/lun1", "tank/vmware/lun2"]
-    assert login.carrying(["tank/vmware/lun2"]) == ["ds-lun"], "it may lie on either"
+    assert login.datastores_on(["tank/vmware/lun2"]) == ["ds-lun"], "it may be on either"
     assert accounted(of_type("lun", "VMFS"), of_type("more", "VMFS"), volumes=2)[1] == []
 
 
 def test_datastores_of_one_name_are_one_for_the_credential() -> None:
-    """Two datacenters may each have one of the name, and the credential means one of them."""
+    """Two datacenters may use the same name. The credential means only one of the datastores."""
     lun = of_type("lun", "VMFS")
     elsewhere = replace(lun, datastore=replace(lun.datastore, moid="ds-lun-2", datacenter="DC1"))
     assert accounted(lun, elsewhere, volumes=2)[1] == ["tank/vmware/lun1", "tank/vmware/lun2"]
@@ -213,12 +215,12 @@ def test_datastores_of_one_name_are_one_for_the_credential() -> None:
 
 def test_a_volume_without_any_server_is_a_problem_of_its_own_dataset() -> None:
     (problem,) = unknown_volumes([*DATASETS, VOLUMES[2]], [])
-    assert problem.datasets == {"tank/swap"} and "tank/swap" in problem.text and "exclude it" in problem.text
+    assert problem.datasets == {"tank/swap"} and "tank/swap" in problem.text and "exclude the volume" in problem.text
 
 
-# ---- Which datasets that concerns
+# ---- The datasets that a problem affects
 
-# The credential's filesystem, and what lies above and below.
+# The credential's file system with its parents and children.
 HERE = {"tank", "tank/vmware", "tank/vmware/vm1", "tank/vmware/off", "tank/vmware/deep"}
 
 
@@ -250,7 +252,7 @@ def test_what_concerns_no_dataset_of_this_host_may_concern_all() -> None:
 
 
 def test_each_server_that_is_away_concerns_its_credentials_filesystems() -> None:
-    """The snapshots of other datasets stay complete: no VM of this server is meant to lie there."""
+    """The snapshots of other datasets stay complete, because no VM of this server is expected there."""
     credentials = [CREDENTIAL, replace(CREDENTIAL, hostname="b.lab", filesystem="tank/other", id=8)]
 
     def away(endpoint: Any, username: str, password: Any) -> Any:
@@ -272,9 +274,9 @@ def test_each_server_that_is_away_concerns_its_credentials_filesystems() -> None
 def test_an_esxi_host_does_not_take_part_while_a_vcenter_manages_it(
     monkeypatch: pytest.MonkeyPatch, kind: str, vcenter: str, concerned: set[str]
 ) -> None:
-    """It knows none of the other hosts' VMs, and a VM that moves to another host is lost with its VMware snapshot."""
-    told = {"ha-host": {"summary.managementServerIp": vcenter} if vcenter else {}}
-    monkeypatch.setattr(inventory, "read_all", lambda *asked: told)
+    """It does not know the VMs of other hosts, and loses a VM that moves to another host."""
+    found = {"ha-host": {"summary.managementServerIp": vcenter} if vcenter else {}}
+    monkeypatch.setattr(inventory, "read_all", lambda *_unused: found)
     monkeypatch.setattr(server_logins, "list_datastores", lambda session: [])
 
     def connect(endpoint: Any, username: str, password: Any) -> Any:
@@ -298,12 +300,12 @@ def test_a_password_that_cannot_be_read_concerns_the_credentials_filesystem() ->
 
 
 def test_a_datastore_is_found_by_its_name() -> None:
-    """Two datacenters may each have one of a name."""
+    """Two datacenters may use the same name."""
     login = judged(GOOD, match("other", "tank/other"))[0]
-    assert login.called("good") == {"ds-good"} and login.called("none") == set()
+    assert login.datastores_named("good") == {"ds-good"} and login.datastores_named("none") == set()
     twin = Match(replace(GOOD.datastore, moid="ds-twin"), "")
-    assert judged(GOOD, twin)[0].called("good") == {"ds-good", "ds-twin"}
-    assert login.carried == {"tank/vmware", "tank/other"}
+    assert judged(GOOD, twin)[0].datastores_named("good") == {"ds-good", "ds-twin"}
+    assert login.datasets == {"tank/vmware", "tank/other"}
 
 
 def test_a_hostile_name_stays_on_one_line() -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told of a VM before any run agrees with what a run can reach."""
+"""The report on a VM agrees with the level that a run can reach."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Session:
     [
         ({}, True, ""),
         ({"tools": "not running"}, False, "VMware Tools are not running"),
-        ({"guest": "other"}, False, "not known to freeze a guest of its kind"),
+        ({"guest": "other"}, False, "not known to freeze this guest"),
         ({"guest": "other", "tools": "not running"}, False, "VMware Tools are not running"),
         ({"guest": "other", "power": "poweredOff"}, False, ""),
     ],
@@ -43,6 +43,6 @@ def test_what_cannot_be_quiesced_is_told_with_the_reason(
     datastore = Datastore("ds-1", "ds", "DC0", "NFS", ("10.0.2.15",), "/a", True, "vcenter.lab")
     session: Any = Session()
     login = ServerLogin(session, [], matches={"ds-1": Match(datastore, "", "root", "", (("", "tank/a"),))})
-    (told,) = vm_reports.vm_report([login], ["tank/a"])
-    assert told["can_quiesce"] is can_quiesce
-    assert bool(told["reasons"]) is bool(reason) and reason in "".join(told["reasons"])
+    (report,) = vm_reports.vm_report([login], ["tank/a"])
+    assert report["can_quiesce"] is can_quiesce
+    assert bool(report["reasons"]) is bool(reason) and reason in "".join(report["reasons"])

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of scenarios, with the fake in place of vSphere: whole runs of the engine, in memory."""
+"""The table of scenarios with a fake vSphere: complete runs of the engine in memory."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_counts_and_results_say_which_vm_was_not_released(tmp_path: Path) -> Non
     assert run is not None and run.result["problems"] == outcome.result["problems"]
     assert "1 VMware snapshot could not be removed: 'vmware-zfs" in run.result["problems"][-1]
     reasons = {vm["name"]: vm["reason"] for vm in run.result["vms"]}
-    assert reasons["app"] == "" and reasons["web"].startswith("its VMware snapshot is left: ")
+    assert reasons["app"] == "" and reasons["web"].startswith("its VMware snapshot could not be removed: ")
 
 
 def test_a_vm_that_was_never_held_is_not_counted_as_released(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_vm_that_was_never_held_is_not_counted_as_released(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("wave_size", [0, 1])
 def test_what_is_excluded_and_is_not_there_is_warned_of(tmp_path: Path, wave_size: int) -> None:
-    """In a dry run, in the run and in what the journal keeps; it lowers nothing."""
+    """The dry run, the run and the journal have the warning. It does not lower the level."""
     asked = {
         "exclude_vms": ("scartch-*", "web"),
         "exclude": (f"{TREE}/scartch",),
@@ -88,12 +88,12 @@ def test_what_is_excluded_and_is_not_there_is_warned_of(tmp_path: Path, wave_siz
     scenario = Scenario("typo", ((nfs(vm("app"), vm("web")),),), Expected(), request=asked)
     said = [
         f"exclude names the dataset '{TREE}/scartch', which does not exist; correct or remove it.",
-        f"exclude_vms has 'scartch-*', which matches no VM on {TREE}; correct it or remove it.",
+        f"exclude_vms has 'scartch-*', which matches no VM on {TREE}; correct or remove the entry.",
     ]
     with Stage(scenario, start, connect, tmp_path) as stage:
         policy = Policy(exclude_vms=asked["exclude_vms"], wave_size=wave_size)
         request = Request(TREE, "two", recursive=True, exclude=asked["exclude"], policy=policy)
-        assert preview(stage.engine, request)["warnings"] == said
+        assert preview(stage.engine, request).warnings == said
         result = stage.run().result
         run = stage.engine.journal.run(result["run_id"])
     assert result["warnings"] == said and result["complete"] and result["problems"] == []
@@ -131,7 +131,7 @@ def test_what_may_not_be_read_is_excluded_by_its_managed_object_id(tmp_path: Pat
         assert levels == {moid: "crash", "web": held} and result["complete"] is complete, entry
 
 
-# ---- Datasets that are not there, or not yet
+# ---- Datasets that do not exist, or not yet
 
 _CHILDREN = (TREE, f"{TREE}/app", f"{TREE}/old", f"{TREE}/web")
 _APART = Scenario(
@@ -147,7 +147,7 @@ def test_a_half_received_dataset_is_left_out_with_a_warning(tmp_path: Path, wave
     half = f"{TREE}/old"
     scenario = replace(_APART, receiving=(half,), request={"wave_size": wave_size})
     with Stage(scenario, start, connect, tmp_path) as stage:
-        shown = run.preview(stage.engine, Request(TREE, "one", recursive=True))
+        shown = run.preview(stage.engine, Request(TREE, "one", recursive=True)).as_dict()
         outcome = stage.run()
     assert outcome.error is None and outcome.result["complete"] and half not in outcome.result["zfs_snapshots"]
     assert outcome.result["zfs_snapshots"] == [f"{name}@one" for name in _CHILDREN if name != half]
@@ -165,7 +165,7 @@ def test_a_half_received_root_is_refused_before_a_vm_is_held(tmp_path: Path) -> 
 
 
 def destroy(*names: str) -> Callable[[World], None]:
-    """Somebody destroys datasets."""
+    """Destroy datasets during the run."""
 
     def work(world: World) -> None:
         for name in names:
@@ -184,7 +184,7 @@ def test_a_dataset_that_is_destroyed_after_the_plan_is_left_out(tmp_path: Path, 
         assert outcome.error is None, outcome.error
         assert outcome.result["zfs_snapshots"] == left == list(outcome.zfs.snapshots) and outcome.result["complete"]
         assert outcome.result["warnings"] == [
-            f"The dataset {TREE}/old was destroyed or renamed during the run, and is left out."
+            f"The dataset {TREE}/old was destroyed or renamed during the run and is left out."
         ]
         assert all(one.sealed and one.run_complete for one in record.read(outcome.zfs, left).values())
     assert outcome.there == [] == outcome.open
@@ -200,7 +200,7 @@ def test_a_dataset_with_a_vm_that_is_destroyed_after_the_plan_ends_the_run(tmp_p
 
 
 def test_a_dataset_is_missed_only_where_zfs_says_so(tmp_path: Path) -> None:
-    """Another failure is told as it is, whatever became of a dataset meanwhile."""
+    """Any other failure is reported unchanged, even if a dataset was destroyed meanwhile."""
     scenario = replace(
         _APART, events=(Event(HELD, destroy(f"{TREE}/old")),), zfs=(ZfsFault("snapshot", carried_out=False),)
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Datasets that are destroyed while the VMs are held; test_scenarios.py has the whole runs."""
+"""Datasets that are destroyed while the VMs are held. See test_scenarios.py for complete runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ERROR = DatasetNotFound("There is no dataset tank/new")
 def test_a_run_of_which_none_or_all_are_there_ends_with_what_zfs_said(
     monkeypatch: pytest.MonkeyPatch, there: set[str]
 ) -> None:
-    """A second try that takes only what the first has not done may have a single dataset."""
+    """A second try of a turn may have a single dataset: the one that the first try did not snapshot."""
     monkeypatch.setattr(gone_datasets, "existing", lambda zfs, root, timeout: there)
     plan = Plan("tank", ("tank/new@one", "tank/other@one"), (), (), ())
     with pytest.raises(DatasetNotFound, match="no dataset tank/new"):

@@ -1,9 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The looks before and after the ZFS snapshot: each level is proven by the power state, the VMware snapshot and every
-disk.
-"""
+"""The looks before and after the ZFS snapshot: the power state, the VMware snapshot and every disk prove each level."""
 
 from __future__ import annotations
 
@@ -12,13 +10,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.locations import locations_of_disk
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import (
     NOTHING,
     QUIESCE,
     SNAPSHOT,
     Member,
     PlacedDisk,
-    places,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.levels import (
@@ -70,9 +68,9 @@ def disks(chains: Chains) -> tuple[Disk, ...]:
 
 
 def member(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any) -> Member:
-    """A VM with these disks, as the plan saw it."""
+    """A VM with these disks at the time of the plan."""
     placed = tuple(
-        PlacedDisk(disk, "", tuple(sorted(places(disk, LOGIN.matches) & {"tank/a", "tank/b", "tank/c"})))
+        PlacedDisk(disk, "", tuple(sorted(locations_of_disk(disk, LOGIN.matches) & {"tank/a", "tank/b", "tank/c"})))
         for disk in disks(chains or {1: (BASE,)})
     )
     values: dict[str, Any] = {
@@ -91,7 +89,7 @@ def hold(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any) 
 
 
 def state(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any) -> VmState:
-    """The same VM when it is looked at: with our VMware snapshot, unless it is still."""
+    """The same VM at the time of a look: with the run's VMware snapshot, unless its level is still."""
     still = level == STILL
     values: dict[str, Any] = {
         "power": "poweredOff" if still else "poweredOn", "consolidation_needed": False,
@@ -102,7 +100,7 @@ def state(level: str = FILESYSTEM, chains: Chains | None = None, **changes: Any)
 
 
 class There:
-    """What is on the datastores, and what the looks find there."""
+    """The VMs on the datastores, and the looks at them."""
 
     def __init__(self) -> None:
         self.vms: dict[str, VmState] = {}
@@ -138,7 +136,7 @@ def test_what_stays_as_it_was_keeps_its_level_in_both_looks(there: There, level:
 
 
 def test_a_look_changes_no_hold(there: There) -> None:
-    """One that ends too late would change what has been decided."""
+    """A look that ends too late must not change the result."""
     there.vms["vm-1"] = state()
     one = hold()
     first = there.first(one)
@@ -155,8 +153,8 @@ def test_a_vm_whose_files_left_is_crash(there: There, level: str) -> None:
     one = hold(level)
     first = there.first(one)
     there.vms.clear()
-    assert_crash(there.first(one).findings["vm-1"], "its files left the datastores")
-    assert_crash(there.second(first, one).findings["vm-1"], "its files left the datastores")
+    assert_crash(there.first(one).findings["vm-1"], "it was removed or left the datastores")
+    assert_crash(there.second(first, one).findings["vm-1"], "it was removed or left the datastores")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +217,7 @@ def test_what_failed_before_keeps_its_reason(there: There) -> None:
 
 
 def test_the_second_look_raises_nothing(there: There) -> None:
-    """A VM that is crash is not looked at again: its reason stays, whatever is there by now."""
+    """The second look skips a VM with the level crash: its reason stays."""
     there.vms["vm-1"] = state()
     one = hold(CRASH, reason="it failed", hindrance="vm")
     assert there.second(Look(), one).findings == {}
@@ -235,11 +233,14 @@ def test_the_second_look_raises_nothing(there: There) -> None:
         ({1: (BASE,)}, {1: (ON_B, BASE)}),
         ({1: (BASE,)}, {1: (ON_SAN, BASE)}),  # workingDir
         ({1: (PARENT, BASE)}, {1: (ON_SAN, PARENT, BASE)}),
-        ({1: (BASE,)}, {1: (DELTA, PARENT, BASE)}),  # somebody's snapshot before ours, with its files on the datasets
+        (
+            {1: (BASE,)},
+            {1: (DELTA, PARENT, BASE)},
+        ),  # another snapshot was created before the run's, with its files on the datasets
         ({1: (BASE,)}, {1: (BASE,)}),  # an independent disk gets no delta
         ({1: (BASE,), 2: (SECOND,)}, {2: (ON_SAN, SECOND), 1: (DELTA, BASE)}),
         ({1: (BASE,), 2: (SECOND,)}, {1: (DELTA, BASE), 2: (ON_SAN, ("ds-san", "web/foreign.vmdk"), SECOND)}),
-        ({1: (BASE,)}, {1: (DELTA, BASE), 2: (SECOND,)}),  # a disk that is added elsewhere
+        ({1: (BASE,)}, {1: (DELTA, BASE), 2: (SECOND,)}),  # a disk is added outside the datasets
         ({1: (BASE,)}, {1: (DELTA, BASE), 2: (("ds-c", "web/data.vmdk"),)}),
     ],
 )
@@ -260,11 +261,15 @@ def test_our_own_delta_and_what_lies_elsewhere_do_not_count(there: There, planne
         ({1: (PARENT, BASE)}, {1: (DELTA, BASE)}, "its Hard disk 1 was moved"),  # a parent was consolidated
         ({1: (PARENT, BASE)}, {1: (DELTA, PARENT)}, "its Hard disk 1 was moved"),
         ({1: (BASE,), 2: (SECOND,)}, {1: (DELTA, BASE), 2: (("ds-b", "web/data.vmdk"),)}, "its Hard disk 2 was moved"),
-        ({1: (BASE,)}, {1: (DELTA, ON_SAN, BASE)}, "its Hard disk 1 got a delta file elsewhere"),
-        ({1: (BASE,)}, {1: (ON_SAN, ("ds-c", "web/x.vmdk"), BASE)}, "its Hard disk 1 got a delta file elsewhere"),
-        ({1: (BASE,)}, {1: (DELTA, ("", "web/x.vmdk"), BASE)}, "its Hard disk 1 got a delta file elsewhere"),
+        ({1: (BASE,)}, {1: (DELTA, ON_SAN, BASE)}, "its Hard disk 1 got a delta file outside"),
+        ({1: (BASE,)}, {1: (ON_SAN, ("ds-c", "web/x.vmdk"), BASE)}, "its Hard disk 1 got a delta file outside"),
+        ({1: (BASE,)}, {1: (DELTA, ("", "web/x.vmdk"), BASE)}, "its Hard disk 1 got a delta file outside"),
         ({1: (BASE,), 2: (SECOND,)}, {1: (DELTA, BASE)}, "its Hard disk 2 was removed"),
-        ({1: (BASE,)}, {2: (DELTA, BASE)}, "its Hard disk 1 was removed"),  # a disk is its key, not its file
+        (
+            {1: (BASE,)},
+            {2: (DELTA, BASE)},
+            "its Hard disk 1 was removed",
+        ),  # the device key identifies a disk, not the file
         ({1: (BASE,)}, {}, "its Hard disk 1 was removed"),
         ({1: (BASE,)}, {1: (DELTA, BASE), 2: (("ds-b", "web/new.vmdk"),)}, "its Hard disk 2 was added"),
         ({1: (BASE,)}, {1: (DELTA, BASE), 2: (ON_SAN, ("ds-b", "x.vmdk"))}, "its Hard disk 2 was added"),
@@ -299,7 +304,7 @@ def test_a_vmx_file_that_was_moved_is_crash(there: There) -> None:
     ("before", "after"),
     [
         ({1: (DELTA, BASE)}, {1: (DELTA, BASE)}),
-        ({1: (DELTA, BASE)}, {1: (ON_SAN, DELTA, BASE)}),  # somebody's snapshot on top of ours
+        ({1: (DELTA, BASE)}, {1: (ON_SAN, DELTA, BASE)}),  # another snapshot on top of the run's
         ({1: (DELTA, BASE)}, {1: (("ds-b", "x.vmdk"), ON_SAN, DELTA, BASE)}),
         ({1: (ON_SAN, BASE), 2: (SECOND,)}, {2: (SECOND,), 1: (ON_SAN, BASE)}),
         ({1: (DELTA, BASE)}, {1: (DELTA, BASE), 2: (SECOND,)}),
@@ -317,14 +322,14 @@ def test_what_is_put_on_top_of_a_chain_does_not_count(there: There, before: Chai
 @pytest.mark.parametrize(
     ("after", "reason"),
     [
-        ({1: (BASE,)}, "was moved"),  # our delta is gone
+        ({1: (BASE,)}, "was moved"),  # the run's delta file is gone
         ({1: (ON_SAN, BASE)}, "was moved"),
         ({1: (DELTA, ("ds-san", "web/web.vmdk"))}, "was moved"),
         ({1: (DELTA, PARENT, BASE)}, "was moved"),
         ({1: (BASE, DELTA)}, "was moved"),
         ({1: ()}, "was moved"),
-        ({}, "a disk of it was removed"),
-        ({2: (DELTA, BASE)}, "a disk of it was removed"),
+        ({}, "one of its disks was removed"),
+        ({2: (DELTA, BASE)}, "one of its disks was removed"),
         ({1: (DELTA, BASE), 2: (("ds-b", "web/new.vmdk"),)}, "its Hard disk 2 was added"),
     ],
 )
@@ -336,7 +341,7 @@ def test_a_chain_that_does_not_end_as_the_first_looks_is_crash(there: There, aft
     assert_crash(there.second(first, one).findings["vm-1"], reason)
 
 
-# ---- Where its files are now
+# ---- Where the files of a VM are now
 
 
 @pytest.mark.parametrize(
@@ -347,14 +352,14 @@ def test_a_chain_that_does_not_end_as_the_first_looks_is_crash(there: There, aft
         ({"chains": {1: (("ds-b", "web/web-1.vmdk"), ("ds-b", "web/web.vmdk"))}}, {"tank/a", "tank/b"}),  # its .vmx
         ({"chains": {1: (ON_SAN,), 2: (("ds-c", "x.vmdk"),)}, "vmx_path": "[b] web/web.vmx"}, {"tank/b"}),
         ({"chains": {1: (ON_SAN,)}, "vmx_path": "[san] web/web.vmx"}, set()),
-        ({"disks": None}, {"tank/a", "tank/b"}),  # it may be anywhere
+        ({"disks": None}, {"tank/a", "tank/b"}),  # it may be on any dataset
     ],
 )
 @pytest.mark.parametrize("level", [CRASH, FILESYSTEM])
 def test_each_look_says_which_datasets_hold_files_of_the_vm(
     there: There, changes: dict[str, Any], datasets: set[str], level: str
 ) -> None:
-    """Their records have to list it, also where the plan had seen nothing of it there."""
+    """The records of these datasets must list the VM, even if the plan did not find it there."""
     there.vms["vm-1"] = state()
     one = hold(level, snapshot_moid="snapshot-1")
     first = there.first(one)
@@ -367,7 +372,7 @@ def test_of_a_vm_that_is_gone_no_look_knows_where_it_is(there: There) -> None:
     assert there.first(hold()).datasets == {}
 
 
-# ---- VMs that the plan does not know
+# ---- VMs that are not in the plan
 
 
 @pytest.mark.parametrize(
@@ -377,20 +382,20 @@ def test_of_a_vm_that_is_gone_no_look_knows_where_it_is(there: There) -> None:
         ({"chains": {1: (ON_SAN, ("ds-b", "db/db.vmdk"))}}, {"tank/b"}),
         ({"chains": {1: (("ds-a", "db.vmdk"),), 2: (("ds-b", "db.vmdk"),)}}, {"tank/a", "tank/b"}),
         ({"chains": {1: (SECOND,)}, "vmx_path": "[b] db/db.vmx"}, {"tank/b"}),
-        ({"disks": None}, {"tank/a", "tank/b"}),  # it may lie anywhere
+        ({"disks": None}, {"tank/a", "tank/b"}),  # it may be on any dataset
         ({"disks": None, "seen": False}, {"tank/a", "tank/b"}),
     ],
 )
 def test_a_stranger_is_a_problem_of_the_datasets_with_its_files(
     there: There, changes: dict[str, Any], datasets: set[str]
 ) -> None:
-    """Also one that had but an ISO image there, and got its disk by Storage vMotion: the plan left it out."""
+    """Also a VM that the plan skipped: it had only an ISO image there, and its disk was moved there later."""
     there.vms = {"vm-1": state(), "vm-9": state(**{"vmx_path": "[san] db/db.vmx", **changes})}
     one = hold()
     first = there.first(one)
     for look in (first, there.second(first, one)):
         (problem,) = look.problems
-        assert problem.text == "1 running VM came to the datastores of vc during the run: vm-9"
+        assert problem.text == "1 running VM appeared on the datastores of vc during the run: vm-9"
         assert problem.datasets == datasets
         assert look.findings["vm-1"].level == FILESYSTEM
 
@@ -398,7 +403,7 @@ def test_a_stranger_is_a_problem_of_the_datasets_with_its_files(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"chains": {1: (SECOND,)}},  # nothing but an ISO image on the datastores
+        {"chains": {1: (SECOND,)}},  # only an ISO image on the datastores
         {"chains": {1: (("ds-c", "db/db.vmdk"),)}},  # a dataset that is not in the run
         {"chains": {1: (("ds-b", "db/db.vmdk"),)}, "power": "poweredOff"},
         {"chains": {1: (("ds-b", "db/db.vmdk"),)}, "power": "suspended"},
@@ -417,7 +422,7 @@ def test_whom_the_plan_knows_on_this_server_is_no_stranger(there: There) -> None
 
 
 def test_a_vm_of_a_copied_vcenter_is_known_by_its_instance_uuid(there: There) -> None:
-    """Its managed object IDs are those of the other VMs."""
+    """Its VMs have the same managed object IDs as the VMs of the plan."""
     known = replace(member(), instance_uuid="5029-1")
     for uuid, strangers in (("5029-1", 0), ("", 0), ("5029-2", 1)):
         there.vms["vm-1"] = replace(state(), instance_uuid=uuid)

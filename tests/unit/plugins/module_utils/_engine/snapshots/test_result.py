@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The result of a snapshot that was there already, beside that of a run, and what the modules document of both."""
+"""Results of runs, plans and existing ZFS snapshots, and what the modules document."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -17,6 +17,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import result
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.run_result import (
+    RunResult,
+    VmResult,
+    WaveResult,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.run_snapshots import RunSnapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_coordinated_snapshot
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
@@ -35,7 +40,7 @@ DOCUMENTED = yaml.safe_load(vmware_coordinated_snapshot.RETURN)
 
 @pytest.fixture
 def existing() -> dict[str, Any]:
-    """The result of a snapshot whose record tells of one VM."""
+    """The result for an existing ZFS snapshot whose record lists one VM."""
     found = of_existing(pool({NAME: sealed(vms=[result.manifest_entry(HOLD)])}))
     assert found is not None
     return found
@@ -55,21 +60,25 @@ def pool(snapshots: dict[str, dict[str, str]]) -> Pool:
 
 
 def of_existing(zfs: Pool, policy: Policy = ANYTHING, names: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    return result.of_existing(zfs, names or tuple(zfs.snapshots), policy)
+    found = result.of_existing(zfs, names or tuple(zfs.snapshots), policy)
+    return None if found is None else found.as_dict()
+
+
+def of_run(plan: Plan, holds: list[Hold], problems: list[Problem], of: RunSnapshots, left: list[str]) -> dict[str, Any]:
+    return result.of_run("r1", plan, holds, problems, of, left).as_dict()
 
 
 def test_the_vms_of_a_snapshot_that_was_there_already_have_what_those_of_a_run_have(existing: dict[str, Any]) -> None:
     plan = Plan("tank/a", (NAME,), (MEMBER,), (), ())
     run_snapshots = RunSnapshots(Record("r1", "h"), (NAME,), seen=True)
-    (of_run,) = result.of_run("r1", plan, [HOLD], [], run_snapshots, [])["vms"]
+    (held,) = of_run(plan, [HOLD], [], run_snapshots, [])["vms"]
     (vm,) = existing["vms"]
-    assert vm.keys() == of_run.keys() == DOCUMENTED["vms"]["contains"].keys()
-    assert vm == {**of_run, "power": None, "action": None, "hold_seconds": None}
-    assert of_run["hold_seconds"] == 2.5 and of_run["vmware_snapshot_moid"] == "snapshot-7"
-    assert of_run["spans"] == ["tank/b"]
+    assert vm == {**held, "power": None, "action": None, "hold_seconds": None}
+    assert held["hold_seconds"] == 2.5 and held["vmware_snapshot_moid"] == "snapshot-7"
+    assert held["spans"] == ["tank/b"]
 
 
-# ---- A run says what is on disk
+# ---- A result states what is on disk
 
 
 def test_a_result_says_what_the_records_say() -> None:
@@ -77,7 +86,7 @@ def test_a_result_says_what_the_records_say() -> None:
     record = Record("r1", "h", consistency="filesystem", complete=True)
     run_snapshots = RunSnapshots(record, (NAME,), seen=True, records={NAME: record}, notes=["a note"])
     problems = [Problem("a problem"), Problem("a problem", frozenset({"tank/a"}))]
-    done = result.of_run("r1", plan, [HOLD], problems, run_snapshots, ["left"])
+    done = of_run(plan, [HOLD], problems, run_snapshots, ["left"])
     assert (done["created"], done["consistency"], done["complete"]) == (True, "filesystem", True)
     assert done["problems"] == ["a problem", "a note"] and done["left"] == ["left"]
     assert done["vms"][0]["level"] == "filesystem" and done["hold_window_seconds"] == 2.5
@@ -91,7 +100,7 @@ def test_a_vm_whose_record_could_not_be_written_is_crash() -> None:
     run_snapshots = RunSnapshots(
         Record("r1", "h"), plan.snapshots, seen=True, unsealed={NAME: "zfs refuses (error 28)"}
     )
-    done = result.of_run("r1", plan, [HOLD, other, hidden, failed], [], run_snapshots, [])
+    done = of_run(plan, [HOLD, other, hidden, failed], [], run_snapshots, [])
     assert [(vm["level"], vm["reason"]) for vm in done["vms"]] == [
         ("crash", "the record of tank/a@one could not be written"),
         ("still", ""),
@@ -103,11 +112,11 @@ def test_a_vm_whose_record_could_not_be_written_is_crash() -> None:
 
 def test_what_was_not_seen_has_no_consistency() -> None:
     plan = Plan("tank/a", (NAME,), (MEMBER,), (), ())
-    done = result.of_run("r1", plan, [HOLD], [], RunSnapshots(Record("r1", "h"), (NAME,)), [])
+    done = of_run(plan, [HOLD], [], RunSnapshots(Record("r1", "h"), (NAME,)), [])
     assert (done["created"], done["consistency"], done["complete"]) == (False, None, False)
 
 
-# ---- A snapshot that was there already, by the policy
+# ---- A ZFS snapshot that already exists
 
 OTHER = "tank/b@one"
 QUIESCE_FAILS, VM_FAILS = Policy(on_quiesce_failure="fail"), Policy(on_vm_failure="fail")
@@ -115,7 +124,7 @@ BOTH_FAIL = Policy(on_quiesce_failure="fail", on_vm_failure="fail")
 
 
 def vm(level: str, hindrance: str = "", moid: str = "vm-1") -> dict[str, Any]:
-    member = replace(MEMBER, moid=moid, wanted=bool(hindrance) or level != "crash")
+    member = replace(MEMBER, moid=moid, excluded=not hindrance and level == "crash")
     return result.manifest_entry(Hold(member, level=level, hindrance=hindrance, reason="because" if hindrance else ""))
 
 
@@ -124,13 +133,13 @@ def test_nothing_is_there_yet() -> None:
 
 
 def test_what_is_there_in_part_is_another_snapshot() -> None:
-    with pytest.raises(SnapshotExists, match="tank/a@one exists already and 1 of the others do not"):
+    with pytest.raises(SnapshotExists, match="tank/a@one already exists, but is missing on 1 of 2 datasets"):
         of_existing(pool({NAME: sealed()}), names=(NAME, OTHER))
 
 
 @pytest.mark.parametrize("properties", [{}, {"quiesce.vmware_zfs:consistency": "still"}])
 def test_what_carries_no_record_is_another_snapshot(properties: dict[str, str]) -> None:
-    with pytest.raises(SnapshotExists, match="tank/b@one exists already and carries no consistency record"):
+    with pytest.raises(SnapshotExists, match="tank/b@one already exists and has no consistency record"):
         of_existing(pool({NAME: sealed(), OTHER: properties}))
 
 
@@ -159,13 +168,15 @@ RECORDS: dict[str, dict[str, str]] = {
     ],
 )
 def test_the_policy_is_applied_to_what_is_recorded(policy: Policy, allowed: set[str]) -> None:
-    """Also to that of the last dataset: those of all are read."""
+    """The records of all datasets are read, including the last one."""
 
     def is_allowed(properties: dict[str, str]) -> bool:
         try:
             found = of_existing(pool({NAME: sealed(), OTHER: properties}), policy)
         except SnapshotExists as error:
-            assert str(error).startswith("The ZFS snapshot tank/b@one exists already and its record says crash, which")
+            assert str(error).startswith(
+                "The ZFS snapshot tank/b@one already exists, and the policy does not allow its record (crash)"
+            )
             return False
         assert found is not None and found["created"] is False
         return True
@@ -175,7 +186,9 @@ def test_the_policy_is_applied_to_what_is_recorded(policy: Policy, allowed: set[
 
 def test_a_refusal_says_why() -> None:
     for name in ("not quiesced", "problem"):
-        with pytest.raises(SnapshotExists, match="which the policy does not allow: because; choose another name"):
+        with pytest.raises(
+            SnapshotExists, match=r"the policy does not allow its record \(crash\): because; choose another name"
+        ):
             of_existing(pool({NAME: RECORDS[name]}), BOTH_FAIL)
 
 
@@ -202,14 +215,40 @@ def test_those_of_several_waves_are_shown_as_a_run_with_waves() -> None:
     ]
 
 
-# ---- What is documented
+# ---- Documentation
 
 
-def test_everything_in_a_result_is_documented(existing: dict[str, Any]) -> None:
-    plan = result.of_plan(Plan("tank/a", (NAME,), (MEMBER,), (), ()))
-    waves = result.together([plan], [NAME])
-    assert {*existing, *plan, *waves} - DOCUMENTED.keys() == {"warnings"}, "warnings become Ansible's own"
-    assert waves["waves"][0].keys() == DOCUMENTED["waves"]["contains"].keys()
+# The type in RETURN for each annotation. A test below checks None.
+TYPES = {"str": "str", "bool": "bool", "float": "float", "int": "int", "list[str]": "list", "dict[str, Any]": "dict"}
+NESTED = {"list[VmResult]": VmResult, "list[WaveResult]": WaveResult}
+
+
+def documentation_of(of: type[Any]) -> dict[str, str]:
+    """The fields of a dataclass, with the types that RETURN must document."""
+    plain = {each.name: str(each.type).removesuffix(" | None") for each in fields(of)}
+    return {name: "list" if annotation in NESTED else TYPES[annotation] for name, annotation in plain.items()}
+
+
+def types_in(returned: dict[str, Any]) -> dict[str, str]:
+    return {name: value["type"] for name, value in returned.items()}
+
+
+@pytest.mark.parametrize(("of", "key"), [(VmResult, "vms"), (WaveResult, "waves")])
+def test_return_documents_every_field_of_a_vm_and_of_a_wave(of: type[Any], key: str) -> None:
+    assert types_in(DOCUMENTED[key]["contains"]) == documentation_of(of)
+
+
+def test_return_documents_every_field_of_a_run() -> None:
+    whole = RunResult("r1", [NAME], True, None, True, [], [VmResult()], refusals=[], waves=[], recovery={})
+    made = {"zfs_snapshot": "str", "vmware_snapshots_left": "int"}  # as_dict adds these
+    assert whole.as_dict().keys() == documentation_of(RunResult).keys() | made.keys()
+    documented = {**documentation_of(RunResult), **made}
+    del documented["warnings"]  # the module returns these as warnings of Ansible
+    assert types_in(DOCUMENTED) == documented
+
+
+def test_what_does_not_apply_is_left_out() -> None:
+    assert not {"refusals", "waves", "recovery"} & RunResult("r1", [NAME], True, None, True, [], []).as_dict().keys()
 
 
 def test_what_may_be_null_is_said_to_be(existing: dict[str, Any]) -> None:

@@ -95,7 +95,7 @@ def test_a_record_that_could_not_be_written_is_reported() -> None:
     error = one.failure()
     assert error is not None and str(error) == (
         "The record of 2 ZFS snapshots could not be written, first of tank/a@s: zfs refuses (error 28); it reads as "
-        "crash until a recovery writes it: the next run does, or 'vmware-zfs recover'."
+        "crash until a recovery writes the record; the next run does that, or 'vmware-zfs recover'."
     )
     error = run_snapshots("still", "still", unsealed={B: GONE}).failure()
     assert error is not None and "The ZFS snapshot tank/b@s has no record: it was destroyed" in str(error)
@@ -110,9 +110,9 @@ def test_those_of_the_run_are_destroyed_and_no_other() -> None:
     one.find(zfs, 7.0)
     zfs.add(B, RUN.first())  # made anew since
     one.destroy(zfs, 7.0)
-    assert list(zfs.snapshots) == [B] and one.left == {B: "another snapshot has this name now"}
+    assert list(zfs.snapshots) == [B] and one.undestroyed == {B: "another snapshot has this name now"}
     assert one.exists and one.level() == "crash"
-    assert "the ZFS snapshot tank/b@s, which is still there because another snapshot has" in one.what_happened(
+    assert "the ZFS snapshot tank/b@s, which still exists because another snapshot has" in one.what_happened(
         "x"
     ).replace("The policy does not allow ", "")
 
@@ -120,7 +120,7 @@ def test_those_of_the_run_are_destroyed_and_no_other() -> None:
 def test_what_was_destroyed_again_is_nothing() -> None:
     zfs, one = pool(), run_snapshots("filesystem", "filesystem")
     one.destroy(zfs, 7.0)
-    assert zfs.snapshots == {} and one.left == {} and not one.exists
+    assert zfs.snapshots == {} and one.undestroyed == {} and not one.exists
     assert one.level() is None and not one.complete()
     assert one.what_happened("x") == (
         "The ZFS snapshot was destroyed again, because the policy does not allow its record: x"
@@ -132,7 +132,7 @@ def test_where_it_is_not_known_which_are_the_runs_none_is_destroyed() -> None:
     del zfs.snapshots[B]
     one.destroy(zfs, 7.0)
     assert list(zfs.snapshots) == [A] and one.exists
-    assert one.left == dict.fromkeys((A, B), "which of them belong to this run could not be read")
+    assert one.undestroyed == dict.fromkeys((A, B), "it could not be read which of them belong to this run")
 
 
 def test_a_pool_that_hangs_leaves_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_pool_that_hangs_leaves_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
     zfs.before = hang
     one.destroy(zfs, 7.0)
-    assert one.left == dict.fromkeys((A, B), "'zfs program' did not end within 600 seconds") and one.exists
+    assert one.undestroyed == dict.fromkeys((A, B), "'zfs program' did not end within 600 seconds") and one.exists
 
 
 def test_a_run_that_was_not_refused_says_only_its_problem() -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The drive of many flows over one waiter, with a waiter and a clock of the test's own."""
+"""The scheduler with many flows and one waiter. The waiter and the clock are fakes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 
 
 class World:
-    """A clock that passes only while somebody waits, and a server whose tasks take 1 second each."""
+    """A clock that advances only during waits, and a server whose tasks take 1 second each."""
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.seconds: dict[str, float] = {}  # of a task, where it is not 1
-        self.ends: dict[str, TaskEnd] = {}  # how a task ends, where it is not well
-        self.away = 0  # so many waits fail
+        self.seconds: dict[str, float] = {}  # seconds of a task if not 1
+        self.ends: dict[str, TaskEnd] = {}  # result of a task if it does not succeed
+        self.away = 0  # number of waits that fail
         self.running: dict[str, float] = {}
         self.watched: set[str] = set()
         self.waits = 0
@@ -46,7 +46,7 @@ class World:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    # What TaskWaiter has
+    # Methods of TaskWaiter
 
     def watch(self, task: str) -> None:
         self.watched.add(task)
@@ -71,7 +71,7 @@ class World:
     def close(self) -> None:
         self.closed += 1
 
-    # What flows use
+    # For flows
 
     def task(self, name: str, deadline: float = 1e9) -> StartTask:
         def begin() -> str:
@@ -91,15 +91,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(scheduler, "TaskWaiter", lambda session: made)
     monkeypatch.setattr(scheduler, "time", made)
-    monkeypatch.setattr(scheduler, "CONNECTIONS", 1)  # so that what begins does so in its order
+    monkeypatch.setattr(scheduler, "CONNECTIONS", 1)  # so that tasks start in order
     return made
 
 
 class Server:
-    """The part of a session that a drive itself uses."""
+    """The part of a session that the scheduler uses."""
 
     def no_answer(self, purpose: str, error: BaseException) -> ConnectionFailed:
-        return ConnectionFailed(f"that is no answer to '{purpose}': {error}")
+        return ConnectionFailed(f"this is not an answer to '{purpose}': {error}")
 
 
 def run(world: World, jobs: list[Job], limits: Limits | None = None, stopped: Any = lambda: False) -> None:
@@ -108,7 +108,7 @@ def run(world: World, jobs: list[Job], limits: Limits | None = None, stopped: An
 
 
 def simple(world: World, names: list[str], outcomes: dict[str, Outcome]) -> list[Job]:
-    """Jobs of one task each; a name is `host/vm`."""
+    """Jobs with one task each. A name is `host/vm`."""
 
     def flow(name: str) -> Flow:
         outcomes[name] = yield world.task(name)
@@ -172,7 +172,7 @@ def test_ends_are_told_as_they_are(world: World) -> None:
 
 @pytest.mark.parametrize("turns", ["at once", "one after the other"])
 def test_a_task_that_another_flow_waits_for_is_no_answer(world: World, turns: str) -> None:
-    """Both creations may have begun: the second flow is told that nobody knows, and looks."""
+    """Both creations may have started. The second flow gets an error and looks."""
     outcomes: dict[str, Outcome] = {}
 
     def flow(name: str, pause: float) -> Flow:
@@ -193,7 +193,7 @@ def test_a_task_that_another_flow_waits_for_is_no_answer(world: World, turns: st
     assert outcomes["first"].result == "made by a/same" and outcomes["again"].result == "made by a/other"
     second = outcomes["second"]
     assert isinstance(second.error, ConnectionFailed) and not second.began and not second.unfinished
-    assert str(second.error) == "that is no answer to 'start a task': a task that another call has started."
+    assert str(second.error) == "this is not an answer to 'start a task': a task that another call started."
 
 
 def test_a_time_limit_ends_the_wait_but_not_the_others(world: World) -> None:
@@ -256,7 +256,7 @@ def test_tasks_are_started_side_by_side(world: World, monkeypatch: pytest.Monkey
         task = world.task(name)
 
         def begin() -> str:
-            together.wait()  # until all sixteen are here, or it breaks
+            together.wait()  # until all 16 calls have arrived, or the barrier breaks
             return task.begin()
 
         outcomes[name] = yield StartTask(begin, task.deadline)

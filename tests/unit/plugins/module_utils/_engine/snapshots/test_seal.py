@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The records of a run: each about its own dataset, small enough, in the journal before they are set."""
+"""The records of a run: one for each dataset, small enough, and in the journal before they are set."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ SHARED = Record(RUN, "0123456789ab", "0123", vmware_snapshot=f"vmware-zfs {RUN}"
 A, B, C = "tank/a@one", "tank/b@one", "tank/c@one"
 
 
-def hold(name: str, *datasets: str, level: str = "filesystem", wanted: bool = True, **changes: Any) -> Hold:
-    """What a run did with a VM that has a disk on each of the datasets."""
+def hold(name: str, *datasets: str, level: str = "filesystem", excluded: bool = False, **changes: Any) -> Hold:
+    """The hold of a VM with a disk on each of the datasets."""
     disks = tuple(
         PlacedDisk(Disk(f"Hard disk {key}", ((f"ds-{dataset}", f"{name}.vmdk"),), False, 2000 + key), "ds", (dataset,))
         for key, dataset in enumerate(datasets)
@@ -50,7 +50,7 @@ def hold(name: str, *datasets: str, level: str = "filesystem", wanted: bool = Tr
     member = Member(
         server="vc.lab", server_id="1234", credential=1, moid=f"vm-{name}", name=name, instance_uuid=f"uuid-{name}",
         vmx_path=f"[ds] {name}/{name}.vmx", host_moid="host-1", guest="linux", power="poweredOn",
-        action=QUIESCE if wanted else NOTHING, level=level, datasets=datasets, wanted=wanted, disks=disks,
+        action=NOTHING if excluded else QUIESCE, level=level, datasets=datasets, excluded=excluded, disks=disks,
     )  # fmt: skip
     one = Hold.planned(member)
     one.snapshot_moid = f"snapshot-{name}"
@@ -58,12 +58,12 @@ def hold(name: str, *datasets: str, level: str = "filesystem", wanted: bool = Tr
 
 
 def said(holds: list[Hold], *problems: Problem) -> dict[str, tuple[str, bool, list[str]]]:
-    """By snapshot: level, whether it is complete, and the VMs in the manifest."""
+    """By ZFS snapshot: the level, whether it is complete, and the VMs in the manifest."""
     found = seal.records(SHARED, [A, B, C], holds, problems)
     return {name: (one.consistency, one.complete, [vm["name"] for vm in one.vms]) for name, one in found.items()}
 
 
-# ---- What each record says
+# ---- The content of a record
 
 
 def test_each_record_lists_the_vms_with_files_on_its_dataset() -> None:
@@ -95,7 +95,7 @@ def test_a_vm_whose_disks_cannot_be_read_is_in_every_manifest() -> None:
 
 
 def test_an_excluded_vm_lowers_the_level_but_nobody_asked_for_more() -> None:
-    holds = [hold("web", "tank/a"), hold("test", "tank/a", level="crash", wanted=False)]
+    holds = [hold("web", "tank/a"), hold("test", "tank/a", level="crash", excluded=True)]
     assert said(holds)[A] == ("crash", True, ["web", "test"])
     found = seal.records(SHARED, [A, B, C], holds, [])
     assert (found[B].run_consistency, found[B].run_complete) == ("crash", True)
@@ -123,7 +123,7 @@ def test_a_problem_elsewhere_lowers_the_run_alone() -> None:
 
 
 def test_a_vm_that_came_to_a_dataset_during_the_run_is_in_its_record() -> None:
-    """The plan had seen it elsewhere: there it counts as well."""
+    """It counts for the datasets of the plan and for those of the look."""
     moved = hold("db", "tank/b")
     moved.was_seen_on(frozenset({"tank/c"}))
     moved.leave_behind("vm", "its Hard disk 1 was moved during the run")
@@ -165,7 +165,7 @@ def test_an_entry_has_what_a_restore_needs() -> None:
 
 
 def realistic(number: int, dataset: str) -> Hold:
-    """A VM with names and identifiers as they are found at a company, which hardly compress."""
+    """A VM with realistic names and identifiers, which compress badly."""
     name = f"srv-{hashlib.sha256(str(number).encode()).hexdigest()[:6]}-prod{number:04}"
     datastore = f"nfs-{dataset.split('/')[-1]}"
     disks = tuple(
@@ -188,7 +188,7 @@ def realistic(number: int, dataset: str) -> Hold:
 
 
 def bytes_of_manifest(one: Record) -> int:
-    """What the manifest takes on the snapshot: names and values of its properties."""
+    """The size of the manifest on the snapshot: names and values of its properties."""
     return sum(len(key) + len(value) for key, value in one.seal() if key.startswith(PART))
 
 
@@ -207,7 +207,7 @@ def test_a_thousand_vms_on_one_dataset_take_less() -> None:
 
 
 def test_room_is_checked_by_what_each_dataset_would_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before any VM is held: a record that is too long would read as damaged."""
+    """A record that is too long would read as damaged, so this is checked before any VM is held."""
     members = tuple(realistic(number, "tank/a" if number % 2 else "tank/b").member for number in range(20))
     plan = Plan("tank", (A, B), members, (), ())
     seal.check_room(plan)
@@ -224,7 +224,7 @@ def test_room_is_checked_by_what_each_dataset_would_list(monkeypatch: pytest.Mon
 
 
 def test_what_room_was_checked_for_is_readable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound counts a reason and the VMware snapshot, which a plan does not know yet."""
+    """The limit includes a reason and the VMware snapshot, which are not known at the time of the plan."""
     holds = [realistic(number, "tank/a") for number in range(50)]
     for one in holds:
         one.reason = "x" * 500
@@ -246,11 +246,11 @@ def fits(plan: Plan, size: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     return True
 
 
-# ---- Setting them
+# ---- Set the records
 
 
 class Engine:
-    """What a seal works with: a pool in memory, and a journal on disk."""
+    """An engine with a pool in memory and a journal on disk."""
 
     def __init__(self, database: Database) -> None:
         self.zfs, self.journal = Pool(), Journal(database)
@@ -303,7 +303,7 @@ def test_what_is_gone_leaves_the_journal_and_is_reported(engine: Engine) -> None
     found = seal.records(SHARED, [A, B], [], [])
     me: Any = engine
     born = {name: engine.zfs.born(name) for name in (A, B)}
-    engine.zfs.add(B, SHARED.first())  # destroyed, and made anew under the same run
+    engine.zfs.add(B, SHARED.first())  # destroyed and created again under the same run
     assert seal.seal(me, RUN, found, born) == ({B: GONE}, "")
     assert engine.journal.seals(RUN) == [] and engine.sealed() == [A]
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several servers at a time: none waits for another, and a look keeps no work waiting."""
+"""Several servers in parallel: no server waits for another, and a look does not delay work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ A, B = LOGINS
 
 @pytest.fixture
 def gate() -> Any:
-    """What a server that does not answer waits for; it is opened at the end in any case."""
+    """An event that a server without an answer waits for. It is always set at the end."""
     opened = threading.Event()
     yield opened
     opened.set()
@@ -70,7 +70,7 @@ def test_a_look_without_an_answer_keeps_no_work_waiting(gate: threading.Event) -
 
 
 def test_one_site_can_be_looked_at_alone_and_nobody_waits_for_it() -> None:
-    """What it shows, or fails with, is for the look that comes after it."""
+    """Its result, or its error, is for the next look."""
     both = SideBySide(LOGINS)
     seen: list[str] = []
 
@@ -87,7 +87,7 @@ def test_one_site_can_be_looked_at_alone_and_nobody_waits_for_it() -> None:
 def test_one_site_can_be_waited_for_alone(gate: threading.Event) -> None:
     both = SideBySide(LOGINS)
     look = both.look(lambda login: login is B or gate.wait(60))
-    look.wait_at(B, until=lambda: False)  # returns although A has no answer
+    look.wait_at(B, until=lambda: False)  # returns although A does not answer
     asked: list[int] = []
     look.wait_at(A, until=lambda: bool(asked.append(1)) or len(asked) > 2)
     assert len(asked) == 3

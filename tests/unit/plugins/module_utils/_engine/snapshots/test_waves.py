@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan cut into waves: nothing is lost, nothing shared is parted."""
+"""A plan split into waves: nothing is lost, and datasets that share a VM stay together."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_part_is_in_one_wave_and_nothing_shared_is_parted(
 
 
 def connected(wave: Plan, held: list[Member]) -> bool:
-    """Whether the VMs hang together: it could not have been cut."""
+    """Whether the datasets share VMs, so that the wave cannot be split."""
     reached, rest = set(held[0].datasets), list(wave.members)
     while near := [one for one in rest if reached.intersection(one.datasets)]:
         reached.update(dataset for one in near for dataset in one.datasets)

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The datasets that a run snapshots, and those that it needs to match datastores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Collection, Sequence
+
+from ..errors import DatasetNotFound, ZfsError
+from ..storage_host.view import mount_table
+from ..zfs.command import Zfs
+from ..zfs.datasets import Dataset, left_out, list_datasets, select
+from ..zfs.names import pool_of
+from .request import Request
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`chosen` are the datasets to snapshot. `around` are all datasets that a datastore may be on.
+
+    `warnings` are about datasets that the snapshot leaves out, and about entries of `exclude` that have no effect.
+    """
+
+    chosen: Sequence[Dataset]
+    around: Sequence[Dataset]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [dataset.name for dataset in self.chosen]
+
+    def only(self, names: Collection[str]) -> Selection:
+        """The same, but `chosen` limited to `names`."""
+        return replace(self, chosen=[dataset for dataset in self.chosen if dataset.name in names])
+
+
+def select_datasets(zfs: Zfs, request: Request) -> Selection:
+    """List the datasets and select those of the request.
+
+    Raises InputError for an invalid `exclude`, DatasetNotFound, and ZfsError if the dataset is not fully received.
+    """
+    around = datasets_around(zfs, pool_of(request.dataset))
+    which = (request.dataset, request.recursive, request.exclude)
+    chosen = select(around, *which)
+    if not chosen:
+        raise DatasetNotFound(
+            f"The dataset '{request.dataset}' does not exist on this storage host", "Check the name with 'zfs list'"
+        )
+    if chosen[0].receiving:
+        raise ZfsError(
+            f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it is not complete",
+            f"Let it finish, or discard the received part with 'zfs receive -A {request.dataset}'",
+        )
+    return Selection(chosen, around, tuple(left_out(around, *which)))
+
+
+def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
+    """The datasets of a pool, and the mounted datasets of other pools.
+
+    The zfs command lists only this pool, because it does not answer for any pool while it waits for a suspended one.
+    The mount table lists what is mounted from other pools. That is enough to detect a datastore on another pool.
+    """
+    mounts = [mount for mount in mount_table() if mount.fstype == "zfs" and mount.root == "/" and mount.visible]
+    others = {
+        mount.source: Dataset(mount.source, "filesystem", mount.mountpoint, True)
+        for mount in mounts
+        if "@" not in mount.source and pool_of(mount.source) != pool
+    }
+    return [*list_datasets(zfs, pool), *others.values()]
