@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ZFS snapshots of a run: a result says what is on disk, and no more."""
+"""The ZFS snapshots of a run: a result never states more than is on disk."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def pool() -> Pool:
 
 
 def run_snapshots(*levels: str, complete: bool = True, **changes: Any) -> RunSnapshots:
-    """A run whose records have these levels."""
+    """The ZFS snapshots of a run whose records have these levels."""
     records = {name: Record("one", "h", consistency=level, complete=complete) for name, level in zip((A, B), levels)}
     return RunSnapshots(RUN, (A, B), **{"seen": True, "records": records, **changes})
 
 
-# ---- Which of them are the run's
+# ---- Which snapshots belong to the run
 
 
 def test_those_of_the_run_are_found_with_their_createtxg() -> None:
@@ -44,7 +44,7 @@ def test_those_of_the_run_are_found_with_their_createtxg() -> None:
     ("value", "source"), [("two", "local"), ("one", "received"), ("one", "inherited from tank"), ("one\nx", "local")]
 )
 def test_one_of_somebody_else_is_not_the_runs(value: str, source: str) -> None:
-    """A received snapshot of a run that has the same name was not taken here."""
+    """A received snapshot with the same name belongs to a run of another host."""
     zfs, one = pool(), RunSnapshots(RUN, (A, B))
     zfs.change(B, {PREFIX + "run": value}, source)
     assert not one.find(zfs, 7.0) and B not in one.createtxgs
@@ -64,7 +64,7 @@ def test_a_pool_that_hangs_shows_nothing() -> None:
     assert not RunSnapshots(RUN, (A, B)).find(Hanging(), 2.0)
 
 
-# ---- What became of it
+# ---- What happened
 
 
 def test_what_was_not_seen_is_nothing() -> None:
@@ -102,13 +102,13 @@ def test_a_record_that_could_not_be_written_is_reported() -> None:
     assert run_snapshots("still", "still").failure() is None
 
 
-# ---- Destroying it again
+# ---- Destroy
 
 
 def test_those_of_the_run_are_destroyed_and_no_other() -> None:
     zfs, one = pool(), run_snapshots()
     one.find(zfs, 7.0)
-    zfs.add(B, RUN.first())  # made anew since
+    zfs.add(B, RUN.first())  # created again under the same name
     one.destroy(zfs, 7.0)
     assert list(zfs.snapshots) == [B] and one.undestroyed == {B: "another snapshot has this name now"}
     assert one.exists and one.level() == "crash"
