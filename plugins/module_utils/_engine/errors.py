@@ -68,7 +68,7 @@ class PermissionDenied(VSphereError):
 class VSphereFault(VSphereError):
     """The server returned a fault.
 
-    `kind` is the name of the vSphere fault type, for example ApplicationQuiesceFault. `said` is the server's message in
+    `kind` is the name of the vSphere fault type, for example ApplicationQuiesceFault. `message` is the server's text in
     the server's language. `marks` identify the fault in every language: the types of the fault and its causes, and the
     keys of their messages.
     """
@@ -78,11 +78,11 @@ class VSphereFault(VSphereError):
         kind: str,
         problem: str,
         remedy: str = "",
-        said: str = "",
+        message: str = "",
         marks: frozenset[str] = frozenset(),
         **details: Any,
     ) -> None:
-        self.kind, self.said, self.marks = kind, said, marks | {kind}
+        self.kind, self.message, self.marks = kind, message, marks | {kind}
         super().__init__(problem, remedy, **details)
 
 

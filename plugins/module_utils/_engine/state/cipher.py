@@ -79,7 +79,7 @@ class Cipher:
     def decrypt(self, ciphertext: str, context: str, former_context: str = "") -> Secret:
         """Decrypt a ciphertext. Raises RegistryError if the key is missing or the ciphertext has another context.
 
-        `former_context` is the context in which release 1.0.0 encrypted. It counts for a ciphertext of format v1 only.
+        `former_context` is the context that release 1.0.0 used. It is accepted only for ciphertexts in the format v1.
         """
         require()
         form, _unused, rest = ciphertext.partition(":")

@@ -207,9 +207,9 @@ class Credentials:
             connection.execute("DELETE FROM credential WHERE id = ?", (credential_id,))
 
     def upgrade(self) -> None:
-        """Encrypt again the passwords that release 1.0.0 stored: it did not bind them to the TLS settings.
+        """Encrypt the passwords of release 1.0.0 again, because 1.0.0 did not bind them to the TLS settings.
 
-        A password that cannot be read stays as it is. Whoever needs it gets the error.
+        A password that cannot be decrypted is not changed. The error is raised when it is used.
         """
         for row in self._database.rows("SELECT * FROM credential WHERE password LIKE ?", (f"{FORMER}:%",)):
             with suppress(DependencyError, RegistryError), self._database.transaction() as connection:

@@ -39,9 +39,9 @@ def kind_of(fault: Any) -> str:
 
 def text_of(fault: Any) -> str:
     """Return the server's message as one printable line, including the host's message (API PlatformConfigFault)."""
-    said = getattr(fault, "msg", None) or getattr(fault, "localizedMessage", None) or kind_of(fault)
+    text = getattr(fault, "msg", None) or getattr(fault, "localizedMessage", None) or kind_of(fault)
     detail = getattr(fault, "text", None)
-    return printable(f"{said} {detail}" if detail else said)
+    return printable(f"{text} {detail}" if detail else text)
 
 
 def _marks_of(fault: Any) -> Iterator[str]:
@@ -66,7 +66,7 @@ def is_of_quiescing(fault: VSphereFault) -> bool:
     `msg.snapshot.quiesce.vmerr`), or only the text, which is in English if the server supports the session's locale.
     """
     return not QUIESCE_FAULTS.isdisjoint(fault.marks) or any(
-        "quiesc" in text.lower() for text in (fault.said, *fault.marks)
+        "quiesc" in text.lower() for text in (fault.message, *fault.marks)
     )
 
 
@@ -90,11 +90,11 @@ def translate(fault: Any, server: str, purpose: str, username: str = "") -> VSph
             privilege=privilege,
             object=target,
         )
-    said = text_of(fault)
+    message = text_of(fault)
     return VSphereFault(
         kind,
-        f"{server} could not {purpose}: {said} ({kind})",
+        f"{server} could not {purpose}: {message} ({kind})",
         "See the server's events for the cause",
-        said=said,
+        message=message,
         marks=frozenset(_marks_of(fault)),
     )

@@ -94,8 +94,8 @@ class Roles:
                 + (f" and {counted(len(others) - 1, 'more time')}" if others[1:] else ""),
                 "Remove these permissions first; principal and path select one to remove",
             )
-        mine = self._permission is not None and self._permission.roleId == self._role.roleId
-        return State(None, None if mine else self.state().grant)
+        ours = self._permission is not None and self._permission.roleId == self._role.roleId
+        return State(None, None if ours else self.state().grant)
 
     def change(self, before: State, after: State) -> None:
         """Change the role and its permission from `before` to `after`."""
