@@ -98,11 +98,9 @@ credentials:
 from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
-    Credentials,
-    canonical_host,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.host_names import canonical_host
 
 SPEC = ArgumentSpec({"id": {"type": "int"}, "hostname": {"type": "str"}, "filesystem": {"type": "str"}})
 

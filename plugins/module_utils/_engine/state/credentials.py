@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import json
 import os
-import re
 import sqlite3
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -23,10 +21,7 @@ from ..vsphere.tls import normalise_thumbprint
 from ..zfs.names import check_dataset, upwards
 from .cipher import FORMER, Cipher, KeyMissing
 from .database import Database, Paths
-
-# DNS labels. The last label must not be a number, so that a mistyped address is not accepted as a name.
-_HOST_NAME = re.compile(r"(?!-)(?!(.*\.)?[0-9]+\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\Z")
-_LONGEST_NAME = 253
+from .host_names import canonical_host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,21 +300,4 @@ def endpoint_of(credential: Credential) -> Endpoint:
     """Return the server address and TLS settings of a credential."""
     return Endpoint(
         credential.hostname, credential.port, credential.validate_certs, credential.ca_path, credential.thumbprint
-    )
-
-
-def canonical_host(hostname: str) -> str:
-    """Return a host name in lower case without final dot, or an IP address in its shortest form. Raises InputError."""
-    try:
-        found = ipaddress.ip_address(hostname.strip("[]"))
-    except ValueError:
-        name = hostname.rstrip(".").lower()
-        if _HOST_NAME.match(name) and len(name) <= _LONGEST_NAME:
-            return name
-    else:
-        if not (found.is_unspecified or found.is_multicast):
-            return str(found)
-    raise InputError(
-        f"'{printable(hostname, 80)}' is not a host name or IP address of a server",
-        "Set only the name or address; use the option port for a port",
     )
