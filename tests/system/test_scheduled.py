@@ -89,7 +89,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     # Start the service as the timer does: the trace shows the quiesce, zfs shows the record.
     key = have(host, {}, enrol(vcenter, host))
     host.ssh(["systemctl", "start", "--no-block", SERVICE])
-    first = wait_for_another(host, [], 150)
+    first = wait_for_another(host, [], 300)
     assert {task["vm_name"] for task in ended(vcenter, "CreateSnapshot") if task.get("quiesced")} >= {"web", "db"}
     record = own(host, first)
     assert record["quiesce.vmware_zfs:task"] == key and record["quiesce.vmware_zfs:complete"] == "yes"
@@ -112,7 +112,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     time.sleep(max(0.0, (due - datetime.now()).total_seconds() + 1.0))
     host.boot()
     started = clock(host)
-    late = wait_for_another(host, known, 150)
+    late = wait_for_another(host, known, 300)
     assert own(host, late)["quiesce.vmware_zfs:complete"] == "yes"
     assert started > due
     time.sleep(10.0)  # further timer events do not repeat it
@@ -125,14 +125,14 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     have(host, {})
     vcenter.rule(method="CreateSnapshot.*", vm="db", count=1, effect="task_fault", fault="ApplicationQuiesceFault")
     host.ssh(["date", "-s", "+2 hours"])
-    doubted = wait_for_another(host, known, 150)
+    doubted = wait_for_another(host, known, 300)
     assert "Failed with result 'exit-code'" in log_with(host, "code=exited, status=3/")
     warnings = host.ssh(["journalctl", "--unit", SERVICE, "--priority", "warning", "--output=cat"]).stdout
     assert "not complete: The VM 'db'" in warnings and "this turn destroys nothing" in warnings
     assert late in taken(host), "the clock may be wrong"
     vcenter.clear_rules()
     host.ssh(["date", "-s", "+40 seconds"])
-    newest = wait_for_another(host, [*known, doubted], 150)
+    newest = wait_for_another(host, [*known, doubted], 300)
     deadline = time.monotonic() + 240
     while late in taken(host) and time.monotonic() < deadline:
         time.sleep(1.0)
