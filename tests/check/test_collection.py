@@ -73,8 +73,11 @@ def test_a_role_has_a_molecule_scenario(role: str) -> None:
 
 
 def test_the_readmes_links_are_whole_and_lead_somewhere() -> None:
-    """Galaxy and Automation Hub show the README outside the repository."""
-    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    """Galaxy and Automation Hub show the README outside the repository. Images are relative."""
+    readme = (ROOT / "README.md").read_text()
+    images = re.findall(r"!\[[^]]{80,}\]\(([^)]+)\)", readme)  # Galaxy shows the text of an image instead
+    assert len(images) == readme.count("![") and all((ROOT / image).is_file() for image in images)
+    links = re.findall(r"(?<!!)\[[^]]*\]\(([^)]+)\)", readme)
     assert links and all(link.startswith("https://") for link in links)
     ours = [link.removeprefix(f"{REPOSITORY}/blob/main/") for link in links if link.startswith(f"{REPOSITORY}/blob/")]
     assert [path for path in ours if not (ROOT / path).is_file()] == []
