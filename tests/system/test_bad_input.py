@@ -184,11 +184,11 @@ def test_a_datastore_that_no_dataset_carries(scene: Scene, start_vcenter: StartV
         "vmware_coordinated_snapshot", {"dataset": tree, "aliases": [GUEST], "name": "none", "on_vm_failure": "fail"}
     )
     assert (
-        f"No datastore of 127.0.0.2:{vcenter.port} lies on {tree}" in said and "vmware_datastore_match says why" in said
+        f"No datastore of 127.0.0.2:{vcenter.port} is on {tree}" in said and "vmware_datastore_match shows why" in said
     )
     assert state(scene) == before
     result = run_module("vmware_dataset_vms_info", {"dataset": tree, "aliases": [GUEST]})
-    assert result["has_vms"] is False and "vmware_datastore_match says why" in json.dumps(result["warnings"])
+    assert result["has_vms"] is False and "vmware_datastore_match shows why" in json.dumps(result["warnings"])
     # Without the policy, the record has a problem, because the VMs of the server may still exist.
     taken = run_module("vmware_coordinated_snapshot", {"dataset": tree, "aliases": [GUEST], "name": "uncarried"})
     assert taken["consistency"] == "crash" and not taken["complete"]

@@ -113,7 +113,7 @@ LEVELS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"name": "independent", "disks": [{}, {"kind": "independent_persistent"}]},
         "crash",
-        "its independent disk Hard disk 2 is left out",
+        "do not include its independent disk Hard disk 2",
     ),
     ({"name": "host-away", "properties": {"runtime.connectionState": "disconnected"}}, "crash", "is not connected"),
     ({"name": "template", "template": True}, "still", "it is a template"),
