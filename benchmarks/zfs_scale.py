@@ -28,7 +28,7 @@ from tests.collection_path import collections_path
 
 sys.path.insert(0, str(collections_path()))
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import match_here
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import match_on
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import RUN, Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
@@ -145,7 +145,7 @@ def _matching(zfs: TimedZfs) -> dict[str, float]:
         Datastore(f"datastore-{number}", f"ds{number}", "DC0", "NFS", (GUEST,), f"/{each.name}", True, "vcenter.lab")
         for number, each in enumerate(mounted)
     ]
-    return {**found, **_timed(zfs, "match", lambda: match_here(datastores, mounted, [GUEST]))}
+    return {**found, **_timed(zfs, "match", lambda: match_on(zfs.host, datastores, mounted, [GUEST]))}
 
 
 def _planning(engine: Engine, zfs: TimedZfs) -> dict[str, float]:

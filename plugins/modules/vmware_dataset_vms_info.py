@@ -228,6 +228,7 @@ def run(module: Any) -> dict[str, Any]:
             credentials,
             password,
             datasets_around(zfs, pool_of(options["dataset"])),
+            zfs.host,
             options["aliases"],
             Connector(partial(connect, timeouts=timeouts(options))),
         )

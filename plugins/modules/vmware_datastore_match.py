@@ -158,7 +158,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import
     run_module,
     timeouts,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import by_dataset, match_here
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import by_dataset, match_on
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.selection import datasets_around
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
@@ -177,16 +177,16 @@ IN_DATASETS = ("moid", "name", "datacenter", "relation")
 
 
 def run(module: Any) -> dict[str, Any]:
-    wanted = module.params["dataset"]
+    wanted, zfs = module.params["dataset"], Zfs()
     if wanted is None:
-        datasets = list_datasets(Zfs())
+        datasets = list_datasets(zfs)
     else:
-        list_datasets(Zfs(), wanted)  # raises if the dataset does not exist
-        datasets = datasets_around(Zfs(), pool_of(wanted))
+        list_datasets(zfs, wanted)  # raises if the dataset does not exist
+        datasets = datasets_around(zfs, pool_of(wanted))
     server, username, password = login(module)
     with connect(server, username, password, timeouts(module.params)) as session:
         datastores = list_datastores(session)
-    matches = match_here(datastores, datasets, module.params["aliases"])
+    matches = match_on(zfs.host, datastores, datasets, module.params["aliases"])
     if wanted is not None:
         matches = [match for match in matches if any(is_within(name, wanted) for name in match.datasets)]
     return {

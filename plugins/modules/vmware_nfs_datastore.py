@@ -271,7 +271,7 @@ hosts:
       sample: ""
 """
 
-from typing import Any
+from typing import Any, Iterable
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
     LOGIN,
@@ -280,6 +280,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import
     run_module,
     timeouts,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.outcome import Outcome
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.request import wanted
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.run import absent, present, purge
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.hosts import Scope
@@ -325,13 +327,40 @@ def run(module: Any) -> dict[str, Any]:
     server, username, password = login(module)
     with connect(server, username, password, timeouts(options)) as session:
         if datastore is None:
-            result = purge(session, options["keep"], options["aliases"], scope, module.check_mode)
+            outcome = purge(session, LocalHost(), options["keep"], options["aliases"], scope, module.check_mode)
         else:
             reach = present if options["state"] == "present" else absent
-            result = reach(session, datastore, scope, options["on_drift"], module.check_mode)
-    for warning in result.pop("warnings"):
-        module.warn(warning)
+            outcome = reach(session, datastore, scope, options["on_drift"], module.check_mode)
+    result = as_result(outcome)
+    if outcome.failure is not None:
+        outcome.failure.details.update(result)
+        raise outcome.failure
+    for note in outcome.notes:
+        module.warn(note)
+    if outcome.refusal is not None:
+        module.warn(f"Outside check mode, this fails: {outcome.refusal}")
     return result
+
+
+def as_result(outcome: Outcome) -> dict[str, Any]:
+    """Return the result of the module. A change that is refused outside check mode changes nothing."""
+    before = mounts((host.step.host.name, host.before) for host in outcome.hosts)
+    after = mounts((host.step.host.name, host.after) for host in outcome.hosts)
+    refused = outcome.refusal is not None
+    return {
+        "changed": any(host.changed for host in outcome.hosts) and not refused,
+        "datastore": outcome.datastore.as_dict() if outcome.datastore else None,
+        "hosts": [host.as_dict() for host in outcome.hosts],
+        "diff": {"before": before, "after": before if refused else after},
+    }
+
+
+def mounts(hosts: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, list[str]]:
+    """Return the mounts as text by host. If the state is purged, a host can have several entries."""
+    found: dict[str, list[str]] = {}
+    for name, words in hosts:
+        found.setdefault(name, []).extend(words)
+    return found
 
 
 def main() -> None:

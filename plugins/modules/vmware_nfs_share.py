@@ -213,6 +213,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import
     require_libraries,
     run_module,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.plan import Plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import NfsServer
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.served import (
     Served,
@@ -255,17 +256,25 @@ def run(module: Any) -> dict[str, Any]:
         plan = server.plan_removal(module.params["path"])
     if plan.withdraws and not module.params["force"]:
         ask_vsphere(module, server)
-    if plan.changed and not module.check_mode:
+    if plan.is_needed and not module.check_mode:
         server.carry_out(plan)
     for warning in plan.warnings:
         module.warn(warning)
     return {
-        "changed": plan.changed,
+        "changed": plan.is_needed,
         "share": plan.share.as_dict() if plan.share else None,
         "dataset": plan.dataset,
         "file": str(plan.file),
-        "diff": plan.diff(),
+        "diff": diff(plan),
     }
+
+
+def diff(plan: Plan) -> dict[str, str]:
+    """Return the diff of the file. If only the active exports change, return a text that says so."""
+    if plan.before == plan.after and plan.is_needed:
+        return {"prepared": f"{plan.file} does not change. The NFS server's active exports are updated to match.\n"}
+    heads = {"before_header": str(plan.file), "after_header": str(plan.file)}
+    return {"before": plan.before, "after": plan.after, **heads}
 
 
 def ask_vsphere(module: Any, server: NfsServer) -> None:
@@ -276,7 +285,13 @@ def ask_vsphere(module: Any, server: NfsServer) -> None:
         if stored:
             require_libraries(["pyVmomi", "cryptography"])
             share = Served(path, server.dataset_of(path), server.exported(), module.params["aliases"])
-            refuse_in_use(share, stored, lambda one: conceal(module, credentials.password(one)), Connector(connect))
+            refuse_in_use(
+                server.host,
+                share,
+                stored,
+                lambda one: conceal(module, credentials.password(one)),
+                Connector(connect),
+            )
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ ENGINE = ROOT / "plugins" / "module_utils" / "_engine"
 # From the lowest floor to the highest. A folder imports itself and lower floors, never a folder on its own floor.
 FLOORS = (
     {"base"},  # the files directly in _engine/
-    {"storage_host", "zfs"},
-    {"vsphere"},
+    {"door"},  # to the storage host
+    {"storage_host", "vsphere", "zfs"},
     {"exports", "matching", "records", "schedule"},
     {"state"},
     {"planning", "nfs_datastore", "observe"},
@@ -29,7 +29,7 @@ FLOORS = (
     {"cli"},
     {"runtime"},
 )
-STRANGERS = ({"vsphere", "zfs"},)  # on different floors, and still without knowledge of each other
+STRANGERS = ({"vsphere", "door"},)  # on different floors, and still without knowledge of each other
 
 
 def floor(folder: str) -> int:

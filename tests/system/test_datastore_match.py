@@ -210,7 +210,8 @@ from engine.zfs.command import Zfs
 from engine.zfs.datasets import list_datasets
 with open("{PLACE}/datastores") as asked:
     datastores = [Datastore(**one) for one in json.load(asked)]
-print(json.dumps([match.as_dict() for match in matching.match_here(datastores, list_datasets(Zfs()))]))
+zfs = Zfs()
+print(json.dumps([match.as_dict() for match in matching.match_on(zfs.host, datastores, list_datasets(zfs))]))
 """
 
 

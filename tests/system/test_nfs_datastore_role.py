@@ -85,7 +85,7 @@ def test_the_list_is_mounted_and_what_it_no_longer_holds_purged(play: Play, vcen
     vcenter.deploy("old", {"name": "web"})
     changed, said = play(**purge)
     assert changed == 0 and mounted(vcenter) == everywhere
-    assert "keeps the datastore 'old': it carries 1 registered VM ('web'" in said.replace("\n", " ")
+    assert "keeps the datastore 'old': it has 1 registered VM ('web'" in said.replace("\n", " ")
     vcenter.unregister("web")
     assert play("--check", **purge)[0] == 1 and mounted(vcenter) == everywhere
     assert play(**purge)[0] == 1

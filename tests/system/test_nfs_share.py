@@ -48,9 +48,9 @@ from engine.exports.server import NfsServer
 options, server = json.load(sys.stdin), NfsServer()
 try:
     plan = server.plan(options) if options["state"] == "present" else server.plan_removal(options["path"])
-    if plan.changed:
+    if plan.is_needed:
         server.carry_out(plan)
-    print(json.dumps({{"changed": plan.changed, "file": str(plan.file), "text": plan.after}}))
+    print(json.dumps({{"changed": plan.is_needed, "file": str(plan.file), "text": plan.after}}))
 except QuiesceError as error:
     print(json.dumps({{"refused": str(error)}}))
 """

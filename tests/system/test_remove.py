@@ -59,7 +59,7 @@ def test_nothing_goes_while_vms_are_registered_and_then_everything(start_vcenter
         vcenter.deploy("vmware", {"name": "web"})
 
         changed, said = remove(fails=True)
-        assert "'vmware' carries 1 registered VM ('web'" in said
+        assert "'vmware' has 1 registered VM ('web'" in said
         assert changed == 0 and mounted(vcenter) and len(scene.engine.credentials.list_all()) == 1
 
         vcenter.unregister("web")

@@ -1,15 +1,14 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs other programs without a shell and finds them in all system folders.
+"""Runs programs of the coordinator without a shell and finds them in all system folders.
 
-zfs/command.py runs zfs itself, in the same environment.
+door/local.py runs the programs of the storage host, in the same environment.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import Sequence
 
@@ -23,11 +22,6 @@ def environment() -> dict[str, str]:
     """
     path = os.pathsep.join((os.environ.get("PATH") or os.defpath, *SYSTEM_FOLDERS))
     return {**os.environ, "PATH": path, "LC_ALL": "C", "LANG": "C"}
-
-
-def find(command: str) -> str | None:
-    """Return the path of a command, or None if this system does not have it."""
-    return shutil.which(command, path=environment()["PATH"])
 
 
 def run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import combinations
 from typing import Iterable, Mapping, Sequence, Union
 
+from ..addresses import Address, address, host_name, is_host_name
+from ..door.host import StorageHost
 from ..errors import InputError
-from ..storage_host.view import LOOKUP_SECONDS, Address, address, ask_all, host_name, is_host_name, resolve
+from ..storage_host.resolver import LOOKUP_SECONDS, ask_all, resolve
 from ..text import printable
 
 Network = Union[IPv4Network, IPv6Network]
@@ -81,12 +84,12 @@ def names(clients: Iterable[str]) -> set[str]:
     return {host_name(client) for client in clients if address(client) is None and is_host_name(client)}
 
 
-def resolve_clients(clients: Iterable[str]) -> Resolved:
+def resolve_clients(host: StorageHost, clients: Iterable[str]) -> Resolved:
     """Return the addresses of the host names among the clients, and of their canonical names. A name that does not
     exist has no addresses. A name that the resolver did not resolve in time is missing from the result.
     """
     found: dict[str, frozenset[Address]] = {}
-    for answer in ask_all(resolve, names(clients), LOOKUP_SECONDS).values():
+    for answer in ask_all(partial(resolve, host), names(clients), LOOKUP_SECONDS).values():
         for name, addresses in answer.items():
             found[name] = found.get(name, frozenset()) | addresses
     return found

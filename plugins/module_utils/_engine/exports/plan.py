@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 
 from .clients import Resolved
 from .share import Share, keeps
@@ -19,7 +19,7 @@ class Plan:
     """The plan for one share. `before` and `after` are the text of its file, "" if there is no file."""
 
     path: str
-    file: Path
+    file: PurePath
     before: str
     after: str
     share: Share | None = None  # None: the share is removed
@@ -32,7 +32,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     @property
-    def changed(self) -> bool:
+    def is_needed(self) -> bool:
+        """Whether anything has to be done."""
         return self.before != self.after or bool(self.steps)
 
     @property
@@ -47,10 +48,3 @@ class Plan:
         going = [entry for entry in self.former if is_among(entry, self.steps.unexport, self.resolved)]
         lines = [f"{escaped(entry.path)} {entry.client}({','.join(entry.options)})\n" for entry in going]
         return text + "".join(lines)
-
-    def diff(self) -> dict[str, str]:
-        """Return the diff of the file for Ansible. If only the active exports change, return a text that says so."""
-        if self.before == self.after and self.changed:
-            return {"prepared": f"{self.file} does not change. The NFS server's active exports are updated to match.\n"}
-        heads = {"before_header": str(self.file), "after_header": str(self.file)}
-        return {"before": self.before, "after": self.after, **heads}

@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, Iterable, Mapping, Sequence
 
-from ..durable import remove_file, replace_file
-from ..errors import DependencyError, ExportRefused, InputError
-from ..process import find, run
-from ..storage_host.view import ancestors, host_name, mount_table
+from ..addresses import host_name
+from ..errors import ExportRefused, InputError
+from ..paths import ancestors
+from ..storage_host.mounts import mount_table
 from ..text import printable
 from ..zfs.command import Zfs
 from .clients import Resolved, resolve_clients
+from .exportfs import exportfs, refused
 from .plan import Plan
 from .share import (
     PREFIX,
@@ -34,7 +33,7 @@ from .share import (
 from .steps import Steps, argument, back, in_force, is_among, steps, unresolved
 from .table import Entry, parse
 
-EXPORTFS_SECONDS = 60.0  # it resolves the names of all clients
+ETC, ETAB = PurePath("/etc"), PurePath("/var/lib/nfs/etab")
 ZFS_FILE = "zfs.exports"  # written by ZFS for the property sharenfs
 
 
@@ -44,14 +43,13 @@ class NfsServer:
     Only the lines for a share's path and clients are changed in this table. See steps.py.
     """
 
-    def __init__(
-        self, etc: Path = Path("/etc"), etab: Path = Path("/var/lib/nfs/etab"), zfs: Zfs | None = None
-    ) -> None:
+    def __init__(self, etc: PurePath = ETC, etab: PurePath = ETAB, zfs: Zfs | None = None) -> None:
         self._exports, self._folder, self._etab, self._zfs = etc / "exports", etc / "exports.d", etab, zfs or Zfs()
+        self.host = self._zfs.host
 
-    def shares(self) -> dict[Path, Share]:
+    def shares(self) -> dict[PurePath, Share]:
         """Return the shares that this collection manages, by file."""
-        found = {file: Share.read(_read(file)) for file in sorted(self._folder.glob(f"{PREFIX}*.exports"))}
+        found = {file: Share.read(self._read(file)) for file in self._files() if file.name.startswith(PREFIX)}
         return {file: share for file, share in found.items() if share is not None}
 
     def exported(self) -> set[str]:
@@ -60,7 +58,7 @@ class NfsServer:
 
     def dataset_of(self, path: str) -> str:
         """Return the dataset of a path, or "" if it is on none, for example because the pool is not imported."""
-        visible = {mount.mountpoint: mount for mount in mount_table() if mount.visible}
+        visible = {mount.mountpoint: mount for mount in mount_table(self.host) if mount.visible}
         mount = next((visible[step] for step in ancestors(path) if step in visible), None)
         return mount.source if mount and mount.fstype == "zfs" and mount.mountpoint != "/" else ""
 
@@ -68,12 +66,12 @@ class NfsServer:
         """Plan the share that the options of vmware_nfs_share request. Raises QuiesceError."""
         path, file = parameters["path"], self._file(parameters["path"])
         before = self._own_text(file)
-        mount = dataset_at(path, mount_table())
+        mount = dataset_at(self.host, path, mount_table(self.host))
         others, table = self._others(file), self._entries(self._etab)
-        here = [entry for entry in others if os.path.realpath(entry.path) == path]
+        here = [entry for entry in others if self.host.real_path(entry.path) == path]
         former = self._former(file)
-        resolved = _resolve(parameters["hosts"], here, former, table)
-        share = from_options(parameters, mount.mountpoint, resolved)
+        resolved = self._resolve(parameters["hosts"], here, former, table)
+        share = from_options(self.host, parameters, mount.mountpoint, resolved)
         mine = share.entries(str(file))
         without_file = [line for line in table if line.path == path and not is_among(line, [*here, *former], resolved)]
         pair = contradiction(mine, [*here, *without_file], resolved)
@@ -100,10 +98,10 @@ class NfsServer:
     def plan_removal(self, path: str) -> Plan:
         """Plan the removal of the share of a path. Raises QuiesceError."""
         file = self._file(path)
-        here = [entry for entry in self._others(file) if os.path.realpath(entry.path) == path]
+        here = [entry for entry in self._others(file) if self.host.real_path(entry.path) == path]
         former, table = self._former(file), self._entries(self._etab)
         plan = Plan(path, file, self._own_text(file), "")
-        return self._with_steps(plan, [], former, here, table, _resolve([], here, former, table))
+        return self._with_steps(plan, [], former, here, table, self._resolve([], here, former, table))
 
     def carry_out(self, plan: Plan) -> None:
         """Write the file and update the active exports. If this raises ExportRefused, the old state is restored.
@@ -132,14 +130,14 @@ class NfsServer:
         """Raise ExportRefused unless the active exports match the plan."""
         now = self._in_force(plan.path)
         # exportfs may have written another name of a client, which is not in the plan: resolve the names again.
-        resolved = {**resolve_clients(line.client for line in now), **plan.resolved}
+        resolved = {**resolve_clients(self.host, (line.client for line in now)), **plan.resolved}
         missing = [entry.client for entry in plan.wanted if not in_force([entry], now, resolved)]
         left = [line.client for line in steps(plan.former, plan.wanted, now, resolved).unexport]
         if missing or left:
             said = (
                 f"does not export it to {', '.join(missing)}" if missing else f"still exports it to {', '.join(left)}"
             )
-            raise _refused({f"nothing, but the NFS server {said}"})
+            raise refused({f"nothing, but the NFS server {said}"})
 
     def _put_back(self, plan: Plan, was: Sequence[Entry], error: BaseException) -> None:
         """Restore the file and the active exports. Raises ExportRefused if this fails."""
@@ -192,32 +190,39 @@ class NfsServer:
             warnings=(*plan.warnings, *dropped),
         )
 
-    def _former(self, file: Path) -> list[Entry]:
-        return all_entries(_read(file), str(file))
+    def _former(self, file: PurePath) -> list[Entry]:
+        return all_entries(self._read(file), str(file))
 
-    def _file(self, path: str) -> Path:
+    def _file(self, path: str) -> PurePath:
         return self._folder / file_name(check_path(path))
 
-    def _own_text(self, file: Path) -> str:
-        text = _read(file)
+    def _own_text(self, file: PurePath) -> str:
+        text = self._read(file)
         if text and Share.read(text) is None:
             raise InputError(f"{file} was not written by vmware_nfs_share", "Move the file to another directory")
         return text
 
-    def _others(self, own: Path) -> list[Entry]:
-        files = [self._exports, *sorted(self._folder.glob("*.exports"))]
+    def _others(self, own: PurePath) -> list[Entry]:
+        files = [self._exports, *self._files()]
         return [entry for file in files if file != own for entry in self._entries(file)]
+
+    def _files(self) -> list[PurePath]:
+        try:
+            names = self.host.list_folder(str(self._folder))
+        except OSError as error:
+            raise _unreadable(self._folder, error) from error
+        return [self._folder / name for name in names if name.endswith(".exports")]
 
     def _in_force(self, path: str) -> list[Entry]:
         return [entry for entry in self._entries(self._etab) if entry.path == path]
 
-    def _entries(self, file: Path) -> list[Entry]:
-        return parse(_read(file), str(file))
+    def _entries(self, file: PurePath) -> list[Entry]:
+        return parse(self._read(file), str(file))
 
     def _refuse_sharenfs(self, dataset: str, path: str, here: list[Entry]) -> None:
         """Raise InputError if ZFS also exports the dataset, unless its entries are in the file of ZFS."""
         value = self._zfs.run("get", "-H", "-p", "-o", "value", "sharenfs", dataset).strip()
-        if value not in ("off", "-") and not any(Path(entry.file).name == ZFS_FILE for entry in here):
+        if value not in ("off", "-") and not any(PurePath(entry.file).name == ZFS_FILE for entry in here):
             raise InputError(
                 f"The property sharenfs of {dataset} is '{printable(value)}', which also exports {path}",
                 f"Run 'zfs set sharenfs=off {dataset}'",
@@ -226,7 +231,7 @@ class NfsServer:
     def _unexport(self, lines: Sequence[Entry]) -> None:
         """Withdraw lines of the table. Errors are ignored, because _check verifies the result."""
         if lines:
-            _exportfs("-u", *map(argument, lines))
+            exportfs(self.host, "-u", *map(argument, lines))
 
     def _export(self, entries: Sequence[Entry]) -> None:
         """Export the entries. Raises ExportRefused with the output of exportfs."""
@@ -235,62 +240,44 @@ class NfsServer:
             by_options.setdefault(entry.options, []).append(argument(entry))
         for options, arguments in by_options.items():
             # -i: use only these options and ignore the exports files
-            done = _exportfs("-i", "-o", ",".join(options), *arguments)
-            if done.returncode:
-                said = {line.strip() for line in (done.stdout + done.stderr).splitlines()} - {""}
-                raise _refused(said or {f"nothing (exit status {done.returncode})"})
+            done = exportfs(self.host, "-i", "-o", ",".join(options), *arguments)
+            if done.status:
+                said = {line.strip() for line in (done.output + done.complaint).splitlines()} - {""}
+                raise refused(said or {f"nothing (exit status {done.status})"})
 
     def _remedy(self, other: Entry, dataset: str) -> str:
-        if Path(other.file).name == ZFS_FILE:
+        if PurePath(other.file).name == ZFS_FILE:
             return f"Run 'zfs set sharenfs=off {dataset}' to remove the entry, or request the same options"
         if other.file == str(self._etab):
             return f"The entry is in no file: remove the client here, or run 'exportfs -u {argument(other)}' if unused"
         return "Remove that entry, or request the same options"
 
-    def _write(self, file: Path, text: str) -> None:
+    def _write(self, file: PurePath, text: str) -> None:
         """Write the file atomically and sync it to disk, or remove it if `text` is empty."""
-        if _read(file) == text:
+        if self._read(file) == text:
             return
         try:
             if text:
-                file.parent.mkdir(mode=0o755, exist_ok=True)
-                replace_file(file, text.encode("utf-8", errors="surrogateescape"), 0o644)
+                self.host.replace_file(str(file), text, 0o644)
             else:
-                remove_file(file)
+                self.host.remove_file(str(file))
         except OSError as error:
             raise ExportRefused(
                 f"{file} cannot be written: {error.strerror}",
                 "Run as root (become: true), and check the free space with 'df'",
             ) from error
 
+    def _read(self, file: PurePath) -> str:
+        try:
+            return self.host.read(str(file))
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise _unreadable(file, error) from error
 
-def _resolve(hosts: Iterable[str], *entries: Iterable[Entry]) -> Resolved:
-    return resolve_clients([*hosts, *(entry.client for each in entries for entry in each)])
-
-
-def _exportfs(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run exportfs. Raises DependencyError if it is not installed, and ExportRefused if it does not finish."""
-    command = find("exportfs")
-    if command is None:
-        raise DependencyError(
-            "The command exportfs is not installed on this storage host",
-            "Install the NFS server, which is in the package nfs-kernel-server or nfs-utils",
-        )
-    try:
-        return run([command, *arguments], EXPORTFS_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _refused({str(error)}) from error
+    def _resolve(self, hosts: Iterable[str], *entries: Iterable[Entry]) -> Resolved:
+        return resolve_clients(self.host, [*hosts, *(entry.client for each in entries for entry in each)])
 
 
-def _refused(said: Iterable[str]) -> ExportRefused:
-    output = printable(" | ".join(sorted(said)), 600)
-    return ExportRefused(f"exportfs refused the share: {output}", "Fix the cause; the exports are unchanged")
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="surrogateescape")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise ExportRefused(f"{file} cannot be read: {error.strerror}", "Run as root (become: true)") from error
+def _unreadable(file: PurePath, error: OSError) -> ExportRefused:
+    return ExportRefused(f"{file} cannot be read: {error.strerror}", "Run as root (become: true)")

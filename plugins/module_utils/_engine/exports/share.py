@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import grp
 import hashlib
 import os
-import pwd
 import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
+from ..door.host import StorageHost
 from ..errors import InputError
-from ..storage_host.view import Mount, ancestors, clean_path, unescaped
+from ..paths import ancestors, clean_path, unescaped
+from ..storage_host.mounts import Mount
 from ..text import printable
 from .clients import Resolved, check_hosts, check_networks, overlap, same_client, within
 from .table import Entry, effect, escaped, parse
@@ -82,7 +82,7 @@ def file_name(path: str) -> str:
     return f"{PREFIX}{readable}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.exports"
 
 
-def from_options(parameters: Mapping[str, Any], mountpoint: str, resolved: Resolved) -> Share:
+def from_options(host: StorageHost, parameters: Mapping[str, Any], mountpoint: str, resolved: Resolved) -> Share:
     """Return the share that the options of vmware_nfs_share request, on the dataset mounted at `mountpoint`.
 
     Raises InputError.
@@ -99,7 +99,7 @@ def from_options(parameters: Mapping[str, Any], mountpoint: str, resolved: Resol
         "sync",  # ESXi treats every acknowledged write as stored
         "no_subtree_check",
         *_only_if_mounted(parameters["path"], mountpoint),
-        *squash(parameters),
+        *squash(host, parameters),
     )
     return Share(parameters["path"], (*networks, *hosts), options, parameters["enabled"])
 
@@ -114,7 +114,7 @@ def _only_if_mounted(path: str, mountpoint: str) -> tuple[str, ...]:
     return (f"mountpoint={mountpoint}",) if _OPTION_PATH.fullmatch(mountpoint) else ()
 
 
-def squash(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+def squash(host: StorageHost, parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the options that map users: maproot maps root, mapall maps all users. Raises InputError."""
     given = {name: parameters[name] for name in ("maproot_user", "maproot_group", "mapall_user", "mapall_group")}
     if (given["maproot_user"] or given["maproot_group"]) and (given["mapall_user"] or given["mapall_group"]):
@@ -126,27 +126,27 @@ def squash(parameters: Mapping[str, Any]) -> tuple[str, ...]:
         # On TrueNAS, as on BSD, the group of root is wheel. On this host, wheel may be another group or not exist.
         if given["maproot_user"] == "root" and given["maproot_group"] in (None, "", "root", "wheel"):
             return ("no_root_squash",)
-        return ("root_squash", *_ids(given["maproot_user"], given["maproot_group"]))
+        return ("root_squash", *_ids(host, given["maproot_user"], given["maproot_group"]))
     if given["mapall_user"]:
-        return ("all_squash", *_ids(given["mapall_user"], given["mapall_group"]))
+        return ("all_squash", *_ids(host, given["mapall_user"], given["mapall_group"]))
     return ("root_squash",)
 
 
-def _ids(user: str, group: str | None) -> tuple[str, str]:
+def _ids(host: StorageHost, user: str, group: str | None) -> tuple[str, str]:
     """Return the IDs of the user and the group. Without a group, it is the primary group of the user."""
     try:
-        account = pwd.getpwnam(user)
+        uid, own = host.user(user)
     except KeyError:
         raise InputError(
             f"The user '{printable(user)}' does not exist on this storage host", "Use an existing user"
         ) from None
     try:
-        gid = grp.getgrnam(group).gr_gid if group else account.pw_gid
+        gid = host.group(group) if group else own
     except KeyError:
         raise InputError(
             f"The group '{printable(group)}' does not exist on this storage host", "Use an existing group"
         ) from None
-    return f"anonuid={account.pw_uid}", f"anongid={gid}"
+    return f"anonuid={uid}", f"anongid={gid}"
 
 
 def check_path(path: str) -> str:
@@ -157,10 +157,10 @@ def check_path(path: str) -> str:
     return path
 
 
-def dataset_at(path: str, mounts: Sequence[Mount]) -> Mount:
+def dataset_at(host: StorageHost, path: str, mounts: Sequence[Mount]) -> Mount:
     """Return the mount of the path's dataset. Raises InputError if there is no dataset, or if it is not a directory."""
-    real = os.path.realpath(path)
-    if not os.path.isdir(real):
+    real = host.real_path(path)
+    if not host.is_folder(real):
         raise InputError(
             f"The directory '{path}' does not exist on this storage host", "Mount its dataset, or correct the path"
         )

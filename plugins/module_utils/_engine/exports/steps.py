@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable, Sequence
 
-from ..storage_host.view import address
+from ..addresses import address
 from .clients import Resolved, covers, names, same_client
 from .share import differ
 from .table import Entry

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator
 
-from ..storage_host.view import unescaped
+from ..paths import unescaped
 
 NOBODY = "65534"
 _CONTINUED = re.compile(r"\\\n")
@@ -97,7 +97,7 @@ def effect(options: Iterable[str]) -> Effect:
 
 
 def escaped(path: str) -> str:
-    """Escape a path for an exports file. storage_host.unescaped reverses this."""
+    """Escape a path for an exports file. paths.unescaped reverses this."""
     return "".join(
         character if _PLAIN.match(character) else "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
         for character in path

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Iterable, Sequence
 
-from ..storage_host.view import StorageHostView, address, ancestors, clean_path, host_name, is_localhost, observe
+from ..addresses import address, host_name, is_localhost
+from ..door.host import StorageHost
+from ..paths import ancestors, clean_path
+from ..storage_host.view import StorageHostView, observe
 from ..text import printable
 from ..vsphere.datastores import Datastore
 from ..vsphere.vms import path_of
@@ -70,13 +73,13 @@ class Match:
         }
 
 
-def match_here(
-    datastores: Sequence[Datastore], datasets: Iterable[Dataset], aliases: Sequence[str] = ()
+def match_on(
+    host: StorageHost, datastores: Sequence[Datastore], datasets: Iterable[Dataset], aliases: Sequence[str] = ()
 ) -> list[Match]:
-    """Match datastores on the local machine. Raises the errors of `observe`; see also `match`."""
+    """Match datastores on the storage host. Raises the errors of `observe`; see also `match`."""
     mounts = [datastore for datastore in datastores if datastore.type in NFS_TYPES]
     names = {name for datastore in mounts for name in datastore.remote_hosts}
-    return match(datastores, datasets, observe(aliases, names, {datastore.remote_path for datastore in mounts}))
+    return match(datastores, datasets, observe(host, aliases, names, {datastore.remote_path for datastore in mounts}))
 
 
 def match(datastores: Iterable[Datastore], datasets: Iterable[Dataset], view: StorageHostView) -> list[Match]:

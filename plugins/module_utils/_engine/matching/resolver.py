@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Iterable
 
-from ..storage_host.view import Mount, StorageHostView, ancestors, clean_path
+from ..paths import ancestors, clean_path
+from ..storage_host.mounts import Mount
+from ..storage_host.view import StorageHostView
 from ..zfs.datasets import Dataset
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
+from ..addresses import address, host_name, is_host_name
 from ..errors import InputError
-from ..storage_host.view import address, clean_path, host_name, is_host_name
+from ..paths import clean_path
 from ..text import printable
 from ..vsphere.hosts import comparable
 from ..vsphere.nas_mounts import Export

@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Collection, Sequence
 
+from ..addresses import address
+from ..door.host import StorageHost
 from ..errors import DatastoreInUse, LoginRefused, QuiesceError, VSphereError
 from ..matching.match import NFS_TYPES, objection, uncertainty
+from ..paths import ancestors, clean_path
 from ..secret import Secret
 from ..state.credentials import Credential, endpoint_of
-from ..storage_host.view import StorageHostView, address, ancestors, clean_path, observe
+from ..storage_host.view import StorageHostView, observe
 from ..text import printable
 from ..vsphere.datastores import Datastore, list_datastores
 from ..vsphere.nas_mounts import read_vms
@@ -36,7 +39,11 @@ class Served:
 
 
 def refuse_in_use(
-    share: Served, credentials: Sequence[Credential], password: Callable[[Credential], Secret], connect: Connect
+    storage_host: StorageHost,
+    share: Served,
+    credentials: Sequence[Credential],
+    password: Callable[[Credential], Secret],
+    connect: Connect,
 ) -> None:
     """Raise DatastoreInUse if VMs or templates are registered on a datastore that the share serves.
 
@@ -50,7 +57,7 @@ def refuse_in_use(
     unknown: list[QuiesceError] = []
     for group in accounts.values():
         try:
-            _ask(share, group, password, connect)
+            _ask(storage_host, share, group, password, connect)
         except DatastoreInUse:
             raise
         except QuiesceError as error:
@@ -66,14 +73,18 @@ def refuse_in_use(
 
 
 def _ask(
-    share: Served, group: Sequence[Credential], password: Callable[[Credential], Secret], connect: Connect
+    storage_host: StorageHost,
+    share: Served,
+    group: Sequence[Credential],
+    password: Callable[[Credential], Secret],
+    connect: Connect,
 ) -> None:
     """Query one server with one account. Raises DatastoreInUse, and QuiesceError if the server does not respond."""
     first = group[0]
     with connect(endpoint_of(first), first.username, password(first)) as session:
         datastores = [one for one in list_datastores(session) if one.type in NFS_TYPES]
         servers = {server for one in datastores for server in one.remote_hosts if address(server) is None}
-        view = observe(share.aliases, servers, {one.remote_path for one in datastores})
+        view = observe(storage_host, share.aliases, servers, {one.remote_path for one in datastores})
         named = {name for one in group if _concerns(one, share.dataset) for name in one.datastores}
         served = {one.moid: one for one in datastores if is_served(one, share, view, one.name in named)}
         for moid, vms in (read_vms(session, served) if served else {}).items():

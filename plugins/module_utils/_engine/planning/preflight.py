@@ -11,7 +11,7 @@ import os
 from typing import Iterable, Sequence
 
 from ..errors import InputError, PermissionDenied
-from ..matching.match import match_here
+from ..matching.match import match_on
 from ..state.credentials import Credential
 from ..state.journal import Journal
 from ..text import counted, printable
@@ -68,7 +68,7 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
     """
     datasets = datasets_around(zfs, pool_of(credential.filesystem))
     login = ServerLogin(session, [credential], list_datastores(session))
-    login.judge(match_here(login.datastores, datasets), datasets)
+    login.judge(match_on(zfs.host, login.datastores, datasets), datasets)
     datastores = login.datastores_on(one.name for one in datasets if is_within(one.name, credential.filesystem))
     vms = inventory.read_referenced(
         session,

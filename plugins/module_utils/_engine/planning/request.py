@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
+from ..addresses import split_aliases
 from ..errors import InputError
 from ..policy import Policy
 from ..seconds import check_seconds
-from ..storage_host.view import split_aliases
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Collection, Sequence
 
 from ..errors import DatasetNotFound, ZfsError
-from ..storage_host.view import mount_table
+from ..storage_host.mounts import mount_table
 from ..zfs.command import Zfs
 from ..zfs.datasets import Dataset, left_out, list_datasets, select
 from ..zfs.names import pool_of
@@ -62,7 +62,7 @@ def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
     The zfs command lists only this pool, because it does not answer for any pool while it waits for a suspended one.
     The mount table lists what is mounted from other pools. That is enough to detect a datastore on another pool.
     """
-    mounts = [mount for mount in mount_table() if mount.fstype == "zfs" and mount.root == "/" and mount.visible]
+    mounts = [mount for mount in mount_table(zfs.host) if mount.fstype == "zfs" and mount.root == "/" and mount.visible]
     others = {
         mount.source: Dataset(mount.source, "filesystem", mount.mountpoint, True)
         for mount in mounts

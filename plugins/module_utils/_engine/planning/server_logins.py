@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Callable, Iterable, Sequence
 
+from ..door.host import StorageHost
 from ..errors import LoginRefused, QuiesceError, VSphereError
-from ..matching.match import NFS_TYPES, Match, match_here
+from ..matching.match import NFS_TYPES, Match, match_on
 from ..secret import Secret
 from ..state.credentials import Credential, endpoint_of
 from ..text import printable
@@ -121,6 +122,7 @@ def open_logins(
     credentials: Sequence[Credential],
     password: Callable[[Credential], Secret],
     datasets: Sequence[Dataset],
+    host: StorageHost,
     aliases: Sequence[str],
     connect: Connect,
     report: Callable[[str], None] = lambda line: None,
@@ -179,7 +181,9 @@ def open_logins(
         opened = list(pool.map(open_one, accounts.values()))
     problems += [login for login in opened if isinstance(login, Problem)]
     logins = [login for login in opened if isinstance(login, ServerLogin)]
-    verdicts = iter(match_here([datastore for login in logins for datastore in login.datastores], datasets, aliases))
+    verdicts = iter(
+        match_on(host, [datastore for login in logins for datastore in login.datastores], datasets, aliases)
+    )
     for login in logins:  # the verdicts have the order of the datastores
         problems += login.judge([next(verdicts) for _unused in login.datastores], datasets)
     return logins, problems

@@ -190,6 +190,7 @@ def _plan(
         credentials,
         engine.credentials.password,
         selection.around,
+        engine.zfs.host,
         request.aliases,
         engine.connect,
         engine.report,
@@ -201,7 +202,7 @@ def _plan(
     plan = replace(plan, warnings=(*selection.warnings, *plan.warnings))
     parts = waves.cut(plan, request.policy.wave_size)
     for wave in parts:
-        snapshots.check_room(wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())
+        snapshots.check_room(engine.zfs, wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())
         check_room(wave)
     return logins, plan, parts
 

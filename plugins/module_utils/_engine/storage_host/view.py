@@ -3,52 +3,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The storage host's addresses, names, mounts and NFS version 4 roots, as plain data.
 
-All queries to the system are here, so that the matching is a pure function. Every query has a time limit: a DNS server
-or a network file system that does not respond cannot block a run.
+All queries for the matching are here, so that the matching is a pure function. Every query has a time limit: a DNS
+server or a network file system that does not respond cannot block a run.
 """
 
 from __future__ import annotations
 
-import os
-import posixpath
-import queue
 import re
-import socket
-import subprocess
-import threading
-import time
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar, Union
+from functools import partial
+from typing import Iterable, Mapping, Sequence
 
-from ..errors import DependencyError, InputError
-from ..process import find, run
+from ..addresses import Address, address, host_name, is_localhost, split_aliases
+from ..door.host import StorageHost
+from ..errors import DependencyError
+from ..paths import clean_path, unescaped
 from ..text import printable
+from .mounts import Mount, mount_table
+from .resolver import LOOKUP_SECONDS, addresses_of, ask_all
 
-Address = Union[IPv4Address, IPv6Address]
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
-
-LOOKUP_SECONDS = 5.0  # for all host names together; a healthy resolver needs milliseconds
-LOOKUP_THREADS = 16
 COMMAND_SECONDS = 10.0
 
 # "inet 10.0.2.15/24" in the output of ip and BSD's ifconfig, "inet addr:10.0.2.15" in that of the old net-tools
 _INTERFACE_ADDRESS = re.compile(r"^\s*inet6?\s+(?:addr:\s*)?([0-9A-Fa-f.:]+)", re.MULTILINE)
-_OCTAL_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
-# The last label is never a number, so that a mistyped address is not accepted as a name
-_HOST_NAME = re.compile(r"(?!(.*\.)?\d+\Z)\w([\w.-]*\w)?")
-
-
-@dataclass(frozen=True)
-class Mount:
-    """One line of the mount table. For ZFS, `source` is the name of the dataset or snapshot."""
-
-    source: str
-    root: str  # the mounted directory of the file system; not "/" for most bind mounts
-    mountpoint: str
-    fstype: str
-    visible: bool = True  # False: hidden by another mount on the same directory or a parent directory
 
 
 @dataclass(frozen=True)
@@ -66,29 +43,35 @@ class StorageHostView:
 
 
 def observe(
-    aliases: Sequence[str] = (), names: Iterable[str] = (), paths: Iterable[str] = (), limit: float = LOOKUP_SECONDS
+    host: StorageHost,
+    aliases: Sequence[str] = (),
+    names: Iterable[str] = (),
+    paths: Iterable[str] = (),
+    limit: float = LOOKUP_SECONDS,
 ) -> StorageHostView:
-    """Observe this machine. Resolve the host `names` and the directory `paths`, for example those of datastores.
+    """Observe the storage host. Resolve the host `names` and the directory `paths`, for example those of datastores.
 
-    `aliases` are additional names and addresses of this machine, such as NAT or virtual addresses. Raises InputError
+    `aliases` are additional names and addresses of the host, such as NAT or virtual addresses. Raises InputError
     for an alias that is neither, and DependencyError if no command lists the addresses.
     """
     alias_names, addresses = split_aliases(aliases)
-    own_names = _own_names(socket.gethostname())
+    own_names = _own_names(host)
     asked = {host_name(name) for name in names if address(name) is None}
-    answers = ask_all(_look_up, asked | alias_names, limit)
+    answers = ask_all(partial(addresses_of, host), asked | alias_names, limit)
     resolved = {name: found or frozenset() for name, found in answers.items()}
     for name in alias_names:
         addresses |= {found for found in resolved.get(name, frozenset()) if not found.is_loopback}
-    roots = pseudo_roots(_read("/var/lib/nfs/etab"))
+    roots = pseudo_roots(_table(host, "/var/lib/nfs/etab"))
     asked_paths = {clean_path(path) for path in paths}
     asked_paths |= {clean_path(root + path) for root in roots for path in asked_paths}
-    mounts = mount_table()
+    mounts = mount_table(host)
     # The kernel's mount table has real paths. A mountpoint needs no lookup, which could hang with its pool.
     mountpoints = asked_paths.intersection(mount.mountpoint for mount in mounts if mount.visible)
-    found_paths = ask_all(_real_path, asked_paths - mountpoints, limit) | {path: path for path in mountpoints}
+    found_paths = ask_all(partial(_real_path, host), asked_paths - mountpoints, limit) | {
+        path: path for path in mountpoints
+    }
     return StorageHostView(
-        addresses=frozenset(addresses | local_addresses()),
+        addresses=frozenset(addresses | local_addresses(host)),
         names=frozenset(alias_names | own_names),
         mounts=mounts,
         pseudo_roots=roots,
@@ -99,168 +82,35 @@ def observe(
     )
 
 
-def address(text: str) -> Address | None:
-    """Parse an IP address, or return None. Removes brackets and zone. An IPv4-mapped IPv6 address becomes IPv4."""
-    bare = text.strip().partition("%")[0].strip("[]")
-    try:
-        parsed = ip_address(bare)
-    except ValueError:
-        return None
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped
-    return parsed
-
-
-def host_name(text: str) -> str:
-    """Normalize a host name for comparison: lower case, without the final dot."""
-    return text.strip().rstrip(".").lower()
-
-
-def is_host_name(text: str) -> bool:
-    """Return whether a text is a valid host name. An address is not."""
-    return _HOST_NAME.fullmatch(host_name(text)) is not None
-
-
-def is_localhost(name: str) -> bool:
-    """Return whether a name refers to the local machine (RFC 6761, and names that distributions put in /etc/hosts)."""
-    labels = host_name(name).split(".")
-    return labels[-1] in ("localhost", "localdomain", "ip6-localhost", "ip6-loopback")
-
-
-def clean_path(path: str) -> str:
-    """Normalize an absolute path: no repeated or trailing slashes, no dots. A missing first slash is added (NFS)."""
-    return posixpath.normpath("/" + path.lstrip("/"))
-
-
-def ancestors(path: str) -> Iterator[str]:
-    """Yield the path, then each parent directory, up to "/"."""
-    while path != "/":
-        yield path
-        path = posixpath.dirname(path)
-    yield path
-
-
-def resolve(name: str) -> dict[str, frozenset[Address]]:
-    """Return the addresses of a host name by that name and by its canonical name, which exportfs writes instead of an
-    alias. A name that does not exist has no addresses. The result is empty if the resolver fails temporarily. This call
-    has no time limit.
-    """
-    answers = _ask_resolver(name, socket.AI_CANONNAME)
-    if answers is None:
-        return {}
-    names = {name, *(host_name(answer[3]) for answer in answers if answer[3])}
-    return dict.fromkeys(names, _addresses(answers))
-
-
-def _look_up(name: str) -> frozenset[Address] | None:
-    """Return the addresses of a host name, or None if the resolver fails temporarily."""
-    answers = _ask_resolver(name)
-    return None if answers is None else _addresses(answers)
-
-
-def _ask_resolver(name: str, flags: int = 0) -> Sequence[tuple[Any, ...]] | None:
-    """Return the result of getaddrinfo, or None if the resolver fails temporarily."""
-    try:
-        return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=flags)
-    except socket.gaierror as error:
-        return None if error.errno == socket.EAI_AGAIN else ()
-    except (OSError, ValueError):  # ValueError: not a valid name, for example with an empty label
-        return ()
-
-
-def _addresses(answers: Iterable[tuple[Any, ...]]) -> frozenset[Address]:
-    return frozenset(found for answer in answers if (found := address(str(answer[4][0]))) is not None)
-
-
-def ask_all(ask: Callable[[Question], Answer], questions: Iterable[Question], limit: float) -> dict[Question, Answer]:
-    """Ask all questions in parallel. Return the answers that arrive within `limit` seconds.
-
-    The threads are daemons, because a system call that hangs cannot be stopped and must not keep the process alive.
-    """
-    waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
-    answered: queue.SimpleQueue[tuple[Question, Answer]] = queue.SimpleQueue()
-    for question in questions:
-        waiting.put(question)
-    count = waiting.qsize()
-
-    def work() -> None:
-        while True:
-            try:
-                question = waiting.get_nowait()
-            except queue.Empty:
-                return
-            answered.put((question, ask(question)))
-
-    for _unused in range(min(count, LOOKUP_THREADS)):
-        threading.Thread(target=work, daemon=True).start()
-    answers: dict[Question, Answer] = {}
-    deadline = time.monotonic() + limit
-    try:
-        while len(answers) < count:
-            question, answer = answered.get(timeout=max(0.0, deadline - time.monotonic()))
-            answers[question] = answer
-    except queue.Empty:
-        pass
-    return answers
-
-
-def local_addresses() -> frozenset[Address]:
+def local_addresses(host: StorageHost) -> frozenset[Address]:
     """Return the addresses of all interfaces, without loopback addresses and without the zones of IPv6 addresses."""
-    commands = (["ip", "addr"], ["ifconfig", "-a"])
-    command = next((argv for argv in commands if find(argv[0])), None)
-    if command is None:
-        raise DependencyError(
-            "The addresses of this storage host are not known, because it has neither 'ip' nor 'ifconfig'",
-            "Install iproute2",
-        )
-    try:
-        ended = run(command, COMMAND_SECONDS)
-        ended.check_returncode()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DependencyError(
-            f"The addresses of this storage host cannot be listed: {printable(error)}",
-            f"Check why '{' '.join(command)}' fails",
-        ) from error
-    return parse_addresses(ended.stdout)
+    for command in (["ip", "addr"], ["ifconfig", "-a"]):
+        try:
+            ended = host.run(command, COMMAND_SECONDS)
+        except (FileNotFoundError, PermissionError):
+            continue
+        except OSError as error:
+            raise _not_listed(command, str(error)) from error
+        if ended.status:
+            raise _not_listed(command, f"exit status {ended.status}")
+        return parse_addresses(ended.output)
+    raise DependencyError(
+        "The addresses of this storage host are not known, because it has neither 'ip' nor 'ifconfig'",
+        "Install iproute2",
+    )
+
+
+def _not_listed(command: Sequence[str], reason: str) -> DependencyError:
+    return DependencyError(
+        f"The addresses of this storage host cannot be listed: {printable(reason)}",
+        f"Check why '{' '.join(command)}' fails",
+    )
 
 
 def parse_addresses(text: str) -> frozenset[Address]:
     """Return the addresses in the output of `ip addr` or `ifconfig -a`, without loopback addresses."""
     found = (address(match) for match in _INTERFACE_ADDRESS.findall(text))
     return frozenset(each for each in found if each is not None and not each.is_loopback)
-
-
-def mount_table() -> tuple[Mount, ...]:
-    """Return the mounts of this machine."""
-    return parse_mountinfo(_read("/proc/self/mountinfo"))
-
-
-def parse_mountinfo(text: str) -> tuple[Mount, ...]:
-    """Return the mounts of a /proc/<pid>/mountinfo (proc(5)), in the same order.
-
-    The kernel also lists mounts that a later mount on the same directory, or on a parent directory, hides. To find
-    them, this function resolves each mountpoint from the root as the kernel does.
-    """
-    lines = [line.partition(" - ") for line in text.splitlines() if " - " in line]
-    rows = [(left.split(" "), right.split(" ")) for left, _unused, right in lines]
-    known = {left[0] for left, _unused in rows}
-    below: dict[tuple[str, str], str] = {}  # (mount, directory) -> the mount on it; "" is the parent of the root
-    for left, _unused in rows:
-        parent = left[1] if left[1] in known and left[1] != left[0] else ""
-        below[parent, unescaped(left[4])] = left[0]
-
-    def reached(path: str) -> str:
-        here = ""
-        for step in reversed(list(ancestors(path))):
-            while (here, step) in below:
-                here = below[here, step]
-        return here
-
-    return tuple(
-        Mount(unescaped(right[1]), unescaped(left[3]), mountpoint, right[0], reached(mountpoint) == left[0])
-        for left, right in rows
-        for mountpoint in (unescaped(left[4]),)
-    )
 
 
 def pseudo_roots(etab: str) -> tuple[str, ...]:
@@ -277,49 +127,25 @@ def pseudo_roots(etab: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(roots))
 
 
-def unescaped(text: str) -> str:
-    r"""Decode octal escapes such as \040. The kernel and exportfs escape spaces, backslashes and other bytes so."""
-    raw = _OCTAL_ESCAPE.sub(lambda match: bytes([int(match.group(1), 8)]), os.fsencode(text))
-    return os.fsdecode(raw)
-
-
-def split_aliases(aliases: Sequence[str]) -> tuple[set[str], set[Address]]:
-    """Split the aliases into host names and addresses. Raises InputError for one that is neither."""
-    names: set[str] = set()
-    addresses: set[Address] = set()
-    for alias in aliases:
-        parsed = address(alias)
-        if parsed is not None:
-            addresses.add(parsed)
-        elif is_host_name(alias):
-            names.add(host_name(alias))
-        else:
-            raise InputError(
-                f"The alias '{printable(alias)}' is neither a host name nor an IP address",
-                "Set each alias to one host name or one IP address",
-            )
-    return names, addresses
-
-
-def _own_names(machine: str) -> set[str]:
+def _own_names(host: StorageHost) -> set[str]:
     """Return the short and the full name. The full name comes from the resolver, with a time limit."""
-    canonical = ask_all(socket.getfqdn, [machine], LOOKUP_SECONDS).get(machine, machine)
-    full = {host_name(machine), host_name(canonical)}
+    name = host.name()
+    canonical = ask_all(lambda _name: host.full_name(), [name], LOOKUP_SECONDS).get(name, name)
+    full = {host_name(name), host_name(canonical)}
     return {name for name in full | {name.partition(".")[0] for name in full} if name and not is_localhost(name)}
 
 
-def _real_path(path: str) -> str:
+def _real_path(host: StorageHost, path: str) -> str:
     try:
-        real = os.path.realpath(path)
-        return real if os.path.exists(real) else ""
+        real = host.real_path(path)
+        return real if host.exists(real) else ""
     except ValueError:  # a null byte
         return ""
 
 
-def _read(path: str) -> str:
+def _table(host: StorageHost, path: str) -> str:
     """Return the text of a system table, or "" if it does not exist: another operating system, or no NFS server."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as table:
-            return table.read()
+        return host.read(path)
     except OSError:
         return ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Mapping, Sequence
 
+from ..addresses import address, host_name
 from ..errors import InputError
-from ..storage_host.view import address, host_name
 from ..text import printable
 from . import inventory, sdk
 from .session import Session, understands

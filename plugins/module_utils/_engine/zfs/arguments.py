@@ -5,26 +5,14 @@
 
 from __future__ import annotations
 
-import os
-from typing import Iterable, Iterator, Sequence
+from typing import Iterator, Sequence
 
-_MOST = 6 * 1024 * 1024  # bytes; Linux allows no more, regardless of the stack size limit
-_POINTER = 8  # bytes that each argument takes in addition to its text and the final NUL
+from ..door.host import StorageHost, size
 
 
-def size(words: Iterable[str]) -> int:
-    """Return how many bytes of the limit `words` use."""
-    return sum(len(os.fsencode(word)) + 1 + _POINTER for word in words)
-
-
-def limit() -> int:
-    """Return how many bytes the arguments of one command may use. Reserves a page."""
-    return min(os.sysconf("SC_ARG_MAX"), _MOST) - size(f"{name}={value}" for name, value in os.environ.items()) - 4096
-
-
-def parts(names: Sequence[str]) -> Iterator[list[str]]:
+def parts(host: StorageHost, names: Sequence[str]) -> Iterator[list[str]]:
     """Split `names` into parts that each fit into one command. Half of the limit is reserved for other arguments."""
-    room = limit() // 2
+    room = host.argument_limit() // 2
     part: list[str] = []
     taken = 0
     for name in names:

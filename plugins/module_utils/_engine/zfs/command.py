@@ -6,21 +6,16 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
-import subprocess
-import time
 from typing import Callable, Sequence
 
+from ..door.host import ProgramTimeout, StorageHost, never
+from ..door.local import LocalHost
 from ..errors import DatasetNotFound, DependencyError, InputError, SnapshotExists, ZfsError, ZfsTimeout
-from ..process import environment
 from ..text import printable
 
 READ_TIMEOUT = 60.0  # seconds; if a listing takes longer, the pool hangs
 LONG_READ_TIMEOUT = 600.0  # the same if every snapshot is read: ten thousand on cold disks take minutes
-_POLL = 0.5  # seconds between checks of `hurry`
-_HURRIED = 5.0  # seconds that a command may still take once `hurry` is true
-_KILL_GRACE = 1.0  # seconds to wait for a killed command; one that waits for a suspended pool never ends
 
 _MEANINGS = (
     (re.compile(r"dataset (does not exist|not found)|no such pool|could not find any snapshots"), DatasetNotFound),
@@ -28,15 +23,12 @@ _MEANINGS = (
 )
 
 
-def never() -> bool:
-    return False
-
-
 class Zfs:
-    """Runs zfs. `binary` is a name to find on the PATH of process.environment, or an absolute path."""
+    """Runs zfs on `host`. `binary` is a name to find on the PATH of process.environment, or an absolute path."""
 
-    def __init__(self, binary: str = "zfs") -> None:
+    def __init__(self, binary: str = "zfs", host: StorageHost | None = None) -> None:
         self.binary = binary
+        self.host: StorageHost = host or LocalHost()
         self.processes = 0  # number of processes started; used by tests
 
     def run(
@@ -51,15 +43,12 @@ class Zfs:
         """
         self.processes += 1
         try:
-            # AnsibleModule.run_command has no time limit and is not available in scheduled runs.
-            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
-                [self.binary, *arguments],
-                stdin=subprocess.PIPE if script else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment(),
-                start_new_session=True,  # Ctrl-C at the terminal must not interrupt a snapshot
-            )
+            ended = self.host.run([self.binary, *arguments], timeout, script, hurry)
+        except ProgramTimeout as error:
+            raise ZfsTimeout(
+                f"'zfs {arguments[0]}' did not end within {error.seconds:g} seconds",
+                "Check the pool with 'zpool status'",
+            ) from error
         except OSError as error:
             if error.errno == errno.E2BIG:
                 raise too_long(arguments[0]) from error
@@ -67,22 +56,14 @@ class Zfs:
                 f"The command '{self.binary}' cannot be run: {error.strerror}",
                 "Install OpenZFS 2.1 or later on this host",
             ) from error
-        try:
-            output, complaint = _communicate(process, timeout, hurry, script)
-        except subprocess.TimeoutExpired as error:
-            _abandon(process)
+        if ended.status < 0:
             raise ZfsTimeout(
-                f"'zfs {arguments[0]}' did not end within {error.timeout:g} seconds",
-                "Check the pool with 'zpool status'",
-            ) from error
-        if process.returncode < 0:
-            raise ZfsTimeout(
-                f"'zfs {arguments[0]}' was killed by signal {-process.returncode}",
+                f"'zfs {arguments[0]}' was killed by signal {-ended.status}",
                 "Check the kernel log for the cause",
             )
-        if process.returncode:
-            raise _error(arguments, output, complaint)
-        return output
+        if ended.status:
+            raise _error(arguments, ended.output, ended.complaint)
+        return ended.output
 
     def rows(self, *arguments: str, timeout: float = READ_TIMEOUT) -> list[list[str]]:
         """Return the output of a `-H` listing as rows of tab-separated fields.
@@ -104,40 +85,6 @@ def too_long(what: str) -> InputError:
         f"The arguments of 'zfs {what}' would exceed this system's limit for one command",
         "Exclude datasets, or snapshot parts of the tree separately",
     )
-
-
-def _communicate(
-    process: "subprocess.Popen[bytes]", timeout: float, hurry: Callable[[], bool], script: str
-) -> tuple[str, str]:
-    """Wait for the process and return its output and error output. Raises TimeoutExpired with the time allowed.
-
-    The output is read as bytes, because Python converts carriage returns in text to line feeds.
-    """
-    begun = time.monotonic()
-    unsent: bytes | None = script.encode() or None
-    allowed = timeout
-    while True:
-        spent = time.monotonic() - begun
-        if hurry():
-            allowed = min(allowed, spent + _HURRIED)
-            hurry = never
-        try:
-            output, complaint = process.communicate(unsent, timeout=max(0.0, min(allowed - spent, _POLL)))
-            return os.fsdecode(output), os.fsdecode(complaint)
-        except subprocess.TimeoutExpired:
-            unsent = None  # communicate() keeps the input of the first call
-            if time.monotonic() - begun >= allowed:
-                raise subprocess.TimeoutExpired(process.args, round(allowed, 1)) from None
-
-
-def _abandon(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    try:
-        process.communicate(timeout=_KILL_GRACE)
-    except subprocess.TimeoutExpired:
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
 
 
 def _error(arguments: Sequence[str], output: str, complaint: str) -> ZfsError:

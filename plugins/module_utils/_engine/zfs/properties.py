@@ -14,8 +14,9 @@ import time
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Sequence
 
+from ..door.host import size
 from ..errors import QuiesceError, ZfsTimeout
-from . import arguments, program
+from . import program
 from .command import Zfs
 from .names import pool_of
 
@@ -66,7 +67,7 @@ def assign(zfs: Zfs, key: str, owner: str, assignments: Sequence[Assignment], ti
     end = time.monotonic() + timeout
     failures: dict[str, str] = {}
     failure = ""
-    for batch in _batches(assignments):
+    for batch in _batches(zfs, assignments):
         begun = [piece for piece in batch if failures.get(piece.snapshot, "") == ""]
         if begun and not failure:
             words = [key, owner, *(word for piece in begun for word in _words(piece))]
@@ -87,19 +88,19 @@ def _meaning(code: object) -> str:
     return _MEANINGS.get(str(code), f"zfs refuses (error {code})" if code else "zfs did not report a result")
 
 
-def _batches(assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
+def _batches(zfs: Zfs, assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
     """Group the assignments into as few programs as the limits allow. A large assignment is split, in its order."""
-    room = min(_MOST_BYTES, arguments.limit() // 2)
+    room = min(_MOST_BYTES, zfs.host.argument_limit() // 2)
     batch: list[Assignment] = []
     taken = 0
     for whole in assignments:
         for piece in _pieces(whole, room):
-            size = arguments.size(_words(piece))
-            if batch and (taken + size > room or len(batch) >= program.MOST_SNAPSHOTS):
+            more = size(_words(piece))
+            if batch and (taken + more > room or len(batch) >= program.MOST_SNAPSHOTS):
                 yield batch
                 batch, taken = [], 0
             batch.append(piece)
-            taken += size
+            taken += more
     if batch:
         yield batch
 
@@ -108,12 +109,12 @@ def _pieces(whole: Assignment, room: int) -> Iterator[Assignment]:
     piece: list[tuple[str, str]] = []
     taken = 0
     for pair in whole.properties:
-        size = arguments.size(pair)
-        if piece and taken + size > room // 2:
+        more = size(pair)
+        if piece and taken + more > room // 2:
             yield Assignment(whole.snapshot, whole.createtxg, tuple(piece))
             piece, taken = [], 0
         piece.append(pair)
-        taken += size
+        taken += more
     yield Assignment(whole.snapshot, whole.createtxg, tuple(piece))
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import time
 from typing import Callable, Mapping, Sequence
 
+from ..door.host import never, size
 from ..errors import DatasetNotFound, ZfsError
 from . import arguments
-from .command import LONG_READ_TIMEOUT, READ_TIMEOUT, Zfs, lines, never, too_long
+from .command import LONG_READ_TIMEOUT, READ_TIMEOUT, Zfs, lines, too_long
 
 MAX_PROPERTY_VALUE = 8191  # bytes: ZAP_MAXVALUELEN (8,192) minus the final NUL
 _OWN = ("local", "received")  # sources of values that are set on the snapshot or received with it
@@ -37,9 +38,9 @@ def create(
     zfs.run(*_create_command(names, properties), timeout=timeout, hurry=hurry)
 
 
-def check_room(names: Sequence[str], properties: Mapping[str, str]) -> None:
+def check_room(zfs: Zfs, names: Sequence[str], properties: Mapping[str, str]) -> None:
     """Raise InputError if `create` with properties twice as long would exceed the system's limit on arguments."""
-    if arguments.size(_create_command(names, properties)) + arguments.size(properties.values()) > arguments.limit():
+    if size(_create_command(names, properties)) + size(properties.values()) > zfs.host.argument_limit():
         raise too_long("snapshot")
 
 
@@ -99,7 +100,7 @@ def own_of_each(zfs: Zfs, names: Sequence[str], keys: Sequence[str]) -> dict[str
 def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> list[str]:
     """Return the snapshots in `names` that exist."""
     found: list[str] = []
-    for part in arguments.parts(names):
+    for part in arguments.parts(zfs.host, names):
         try:
             listing = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", *part, timeout=timeout)
         except DatasetNotFound as error:
@@ -127,7 +128,7 @@ def facts(
     # Numbers that users cannot set come first and last: see _blocks().
     keys = ("createtxg", *others, *users, "creation")
     found: dict[str, dict[str, str]] = {}
-    for part in arguments.parts(datasets):
+    for part in arguments.parts(zfs.host, datasets):
         values_of = _blocks(zfs.rows(*_BELOW, ",".join(keys), *part, timeout=timeout), keys)
         if values_of is None:
             values_of = _read_separately(zfs, part, ("createtxg", *others, "creation"), users, timeout)
@@ -146,7 +147,7 @@ def written_since(zfs: Zfs, name: str, datasets: Sequence[str]) -> bool:
     A dataset without this snapshot counts as written to.
     """
     what = ("get", "-H", "-p", "-o", "value", f"written@{name}")
-    return any(row != ["0"] for part in arguments.parts(datasets) for row in zfs.rows(*what, *part))
+    return any(row != ["0"] for part in arguments.parts(zfs.host, datasets) for row in zfs.rows(*what, *part))
 
 
 def _blocks(rows: Sequence[Sequence[str]], keys: Sequence[str]) -> dict[str, _Values] | None:
@@ -175,7 +176,7 @@ def _of_each(zfs: Zfs, names: Sequence[str], keys: Sequence[str], timeout: float
     does not affect other snapshots.
     """
     found: dict[str, _Values] = {}
-    for part in arguments.parts(names):
+    for part in arguments.parts(zfs.host, names):
         values_of = _blocks(zfs.rows(*_OF_EACH, ",".join(keys), *part, timeout=timeout), keys)
         if values_of is not None and values_of.keys() == set(part):
             found.update(values_of)

@@ -12,11 +12,13 @@ import sys
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.host import Ended
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports import server
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import Mount
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.mounts import Mount
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share, vmware_nfs_share_info
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
@@ -110,7 +112,7 @@ class Host:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Host:
     host = Host(tmp_path, capsys)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setattr(server, "mount_table", lambda: (Mount("tank/vmware", "/", host.path, "zfs"),))
+    monkeypatch.setattr(server, "mount_table", lambda _unused: (Mount("tank/vmware", "/", host.path, "zfs"),))
     for module in (vmware_nfs_share, vmware_nfs_share_info):
         monkeypatch.setattr(module, "NfsServer", partial(server.NfsServer, tmp_path / "etc", tmp_path / "etab"))
     return host
@@ -241,14 +243,14 @@ def test_a_client_that_is_covered_before_and_after_never_loses_the_export(
     host.share(**before)
     (file,) = host.files.iterdir()
     was = file.read_text()
-    real, served = server._exportfs, []
+    real, served = server.exportfs, []
 
-    def watched(*arguments: str) -> Any:
+    def watched(*arguments: Any) -> Any:
         done = real(*arguments)
         served.append(serves(host))
         return done
 
-    monkeypatch.setattr(server, "_exportfs", watched)
+    monkeypatch.setattr(server, "exportfs", watched)
     if refused:
         assert "krb5p" not in was and host.share(**{**after, "security": ["krb5p"]})["failed"]
         assert file.read_text() == was and not host.share(**before)["changed"]
@@ -282,8 +284,8 @@ def test_a_change_that_was_killed_at_any_point_is_ended_the_next_time(
         return step
 
     with monkeypatch.context() as patch:
-        for name in ("_exportfs", "replace_file"):
-            patch.setattr(server, name, mortal(getattr(server, name)))
+        for room, name in ((server, "exportfs"), (LocalHost, "replace_file")):
+            patch.setattr(room, name, mortal(getattr(room, name)))
         child = os.fork()
         if not child:
             host.share(**after)
@@ -490,7 +492,14 @@ def test_a_file_of_somebody_elses_is_left_alone(host: Host) -> None:
 
 
 def test_a_host_without_an_nfs_server_is_told_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "find", lambda command: None)
+    real = LocalHost.run
+
+    def run(host: LocalHost, command: Sequence[str], *arguments: Any) -> Ended:
+        if command[0] == "exportfs":
+            raise FileNotFoundError(command[0])
+        return real(host, command, *arguments)
+
+    monkeypatch.setattr(LocalHost, "run", run)
     assert "command exportfs is not installed on this storage host; install the NFS server" in host.refused()
     assert not list(host.files.iterdir())
 

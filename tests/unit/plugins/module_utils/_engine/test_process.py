@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine import process
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import _exportfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.exportfs import exportfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import local_addresses
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.timers import Timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
@@ -36,15 +38,14 @@ def test_every_command_is_found(sbin: Path) -> None:
     install(sbin, "helper", 'echo "$1"')
     assert Zfs().run("list") == "C\n", "and what it calls itself is found as well"
     install(sbin, "exportfs", "exec zfs")
-    assert _exportfs("-u").stdout == "C\n"
+    assert exportfs(LocalHost(), "-u").output == "C\n"
     install(sbin, "test-systemctl", "exec zfs")
     assert Timers(sbin, "test-systemctl")._run("show") == "C\n"
     install(sbin, "ip", "echo '    inet 198.51.100.7/24'")
-    if process.find("ip") == str(sbin / "ip"):  # this machine has no such command
-        assert {str(each) for each in local_addresses()} == {"198.51.100.7"}
+    if shutil.which("ip", path=process.environment()["PATH"]) == str(sbin / "ip"):  # this machine has no such command
+        assert {str(each) for each in local_addresses(LocalHost())} == {"198.51.100.7"}
 
 
 def test_the_systems_folders_are_those_of_every_distribution_and_come_last() -> None:
     path = process.environment()["PATH"].split(os.pathsep)
     assert path[-3:] == ["/usr/local/sbin", "/usr/sbin", "/sbin"]
-    assert process.find("no-such-command") is None

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports import share as shares
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.share import Share, squash
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.table import parse
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import Mount
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.mounts import Mount
 
 NOBODY = pwd.getpwnam("nobody")
 NOTHING = {"maproot_user": None, "maproot_group": None, "mapall_user": None, "mapall_group": None}
@@ -26,7 +27,7 @@ ASKED = {
 
 
 def ask(mountpoint: str = "/tank/vmware", **options: Any) -> Share:
-    return shares.from_options({**ASKED, **options}, mountpoint, {})
+    return shares.from_options(LocalHost(), {**ASKED, **options}, mountpoint, {})
 
 
 def test_the_file_of_seeds_share() -> None:
@@ -99,7 +100,7 @@ def test_nothing_is_exported_while_the_dataset_is_not_mounted(path: str, mountpo
     ],
 )
 def test_whom_clients_work_as(options: dict[str, str], expected: str) -> None:
-    assert ",".join(squash({**NOTHING, **options})) == expected
+    assert ",".join(squash(LocalHost(), {**NOTHING, **options})) == expected
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_the_dataset_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "tank" / "link").symlink_to("vmware")
 
     def lies_on(path: str) -> str:
-        return shares.dataset_at(str(tmp_path / path), mounts(tmp_path)).source
+        return shares.dataset_at(LocalHost(), str(tmp_path / path), mounts(tmp_path)).source
 
     def refused(path: str) -> str:
         with pytest.raises(InputError) as caught:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.table import effect, escaped, parse
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import unescaped
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.paths import unescaped
 from hypothesis import given
 from hypothesis import strategies as st
 

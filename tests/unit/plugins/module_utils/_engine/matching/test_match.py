@@ -10,16 +10,16 @@ from ipaddress import ip_address
 from typing import Any, Iterable, Mapping
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.addresses import Address
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching import match as matching
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import (
-    Address,
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.paths import ancestors, clean_path
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.mounts import (
     Mount,
-    StorageHostView,
-    ancestors,
-    clean_path,
     parse_mountinfo,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import StorageHostView
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import Dataset
 from hypothesis import given
@@ -480,14 +480,15 @@ def test_every_datastore_gets_its_verdict_in_order() -> None:
 def test_matching_here_asks_only_for_what_nfs_datastores_name(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def observe(aliases: object, names: object, paths: object) -> StorageHostView:
-        asked.extend((aliases, names, paths))
+    def observe(host: object, aliases: object, names: object, paths: object) -> StorageHostView:
+        asked.extend((host, aliases, names, paths))
         return view()
 
     monkeypatch.setattr(matching, "observe", observe)
     subjects = [datastore("nas"), datastore("esx", path="/vmfs", type="VMFS")]
-    matches = matching.match_here(subjects, TANK, ["alias"])
-    assert asked == [["alias"], {"nas"}, {"/tank/vmware"}]
+    host = LocalHost()
+    matches = matching.match_on(host, subjects, TANK, ["alias"])
+    assert asked == [host, ["alias"], {"nas"}, {"/tank/vmware"}]
     assert [match.relation for match in matches] == ["root", ""]
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     ConnectionFailed,
     DatastoreInUse,
@@ -79,7 +80,7 @@ class Servers:
 
     def refuse(self, share: Served = SHARE, **filesystems: str) -> None:
         stored = [Credential(name, "u", filesystems.get(name, "tank/vmware")) for name in self.vms]
-        served.refuse_in_use(share, stored, lambda one: Secret("x"), self.connect)  # type: ignore[arg-type]
+        served.refuse_in_use(LocalHost(), share, stored, lambda one: Secret("x"), self.connect)  # type: ignore[arg-type]
 
 
 def test_registered_vms_keep_the_share(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     CertificateUntrusted,
     ConnectionFailed,
@@ -78,7 +79,7 @@ def opened(server: Vcenter, *passwords: Secret | Exception, connect: Any = vsphe
 
     reports: list[str] = []
     with ExitStack() as stack:
-        logins, problems = open_logins(stack, credentials, password, [], (), connect, reports.append)
+        logins, problems = open_logins(stack, credentials, password, [], LocalHost(), (), connect, reports.append)
     others = [problem.text for problem in problems if "No datastore of" not in problem.text]
     return logins, others, reports
 
@@ -243,7 +244,9 @@ def test_a_share_is_asked_for_with_one_refused_login(server: Server, monkeypatch
     monkeypatch.setattr(vmware_nfs_share, "connect", vsphere.connect)
     module = SimpleNamespace(params={"path": "/tank", "aliases": []})
     with pytest.raises(VSphereError, match="refused the login"):
-        vmware_nfs_share.ask_vsphere(module, SimpleNamespace(dataset_of=lambda path: "tank", exported=set))
+        vmware_nfs_share.ask_vsphere(
+            module, SimpleNamespace(dataset_of=lambda path: "tank", exported=set, host=LocalHost())
+        )
     assert server.refused == 1
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import ConnectionFailed, RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching import match as matching
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match, disk_datasets
@@ -28,7 +29,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import Mount, StorageHostView
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.mounts import Mount
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import StorageHostView
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import inventory
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import Dataset
@@ -96,7 +98,7 @@ def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         selection,
         "mount_table",
-        lambda: (
+        lambda host: (
             Mount("tank2/share", "/", "/srv", "zfs"),
             Mount("tank/vm", "/", "/srv/vm", "zfs"),
             Mount("tank2/share", "/sub", "/bound", "zfs"),
@@ -110,7 +112,9 @@ def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> N
     assert [one.name for one in around[:2]] == ["tank", "tank/vm"] and zfs.processes == 1
     # The folder vm of a datastore on the other pool is a dataset of this pool. It must be found.
     datastore = Datastore("ds-1", "all", "DC0", "NFS", ("nas",), "/srv", True, "vcenter.lab")
-    view = StorageHostView(frozenset(), frozenset(["nas"]), selection.mount_table(), real_paths={"/srv": "/srv"})
+    view = StorageHostView(
+        frozenset(), frozenset(["nas"]), selection.mount_table(zfs.host), real_paths={"/srv": "/srv"}
+    )
     (found,) = matching.match([datastore], around, view)
     assert found.datasets == ("tank2/share", "tank/vm") and not found.unresolved
 
@@ -259,7 +263,9 @@ def test_each_server_that_is_away_concerns_its_credentials_filesystems() -> None
         raise ConnectionFailed(f"{endpoint} cannot be reached", "Check the network")
 
     with ExitStack() as stack:
-        logins, problems = open_logins(stack, credentials, lambda credential: Secret("x"), DATASETS, (), away)
+        logins, problems = open_logins(
+            stack, credentials, lambda credential: Secret("x"), DATASETS, LocalHost(), (), away
+        )
     assert logins == []
     assert sorted(problems, key=lambda problem: problem.text) == [
         Problem("b.lab cannot be reached; check the network.", frozenset({"tank", "tank/other"})),
@@ -284,7 +290,9 @@ def test_an_esxi_host_does_not_take_part_while_a_vcenter_manages_it(
         return SimpleNamespace(endpoint=endpoint, content=content, close=lambda: None)
 
     with ExitStack() as stack:
-        opened, problems = open_logins(stack, [CREDENTIAL], lambda credential: Secret("x"), DATASETS, (), connect)
+        opened, problems = open_logins(
+            stack, [CREDENTIAL], lambda credential: Secret("x"), DATASETS, LocalHost(), (), connect
+        )
     managed = [problem for problem in problems if "is managed by the vCenter 10.0.0.5" in problem.text]
     assert [problem.datasets for problem in managed] == ([frozenset(concerned)] if concerned else [])
     assert len(opened) == (not concerned)
@@ -295,7 +303,7 @@ def test_a_password_that_cannot_be_read_concerns_the_credentials_filesystem() ->
         raise RegistryError("The key file is missing", "Restore it")
 
     with ExitStack() as stack:
-        logins, problems = open_logins(stack, [CREDENTIAL], unreadable, DATASETS, (), None)  # type: ignore[arg-type]
+        logins, problems = open_logins(stack, [CREDENTIAL], unreadable, DATASETS, LocalHost(), (), None)  # type: ignore[arg-type]
     assert logins == [] and problems == [Problem("The key file is missing; restore it.", frozenset(HERE))]
 
 

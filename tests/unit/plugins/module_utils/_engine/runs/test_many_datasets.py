@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.host import size
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DatasetNotFound, InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import match
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import plan as planning
@@ -189,19 +191,19 @@ def test_nobody_elses_snapshots_are_sealed(tmp_path: Path) -> None:
 def test_names_that_do_not_fit_into_one_command_go_into_several(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     zfs = many(number)
     names = take_all(zfs, "one")
-    monkeypatch.setattr(arguments, "limit", lambda: 2000)
+    monkeypatch.setattr(LocalHost, "argument_limit", lambda host: 2000)
     assert snapshots.existing(zfs, [*names, "tank@gone"]) == names
     assert list(snapshots.owned(zfs, names, PREFIX + "run", "one", 60.0)) == names
-    parts = list(arguments.parts(names))
-    assert [name for part in parts for name in part] == names and all(arguments.size(part) <= 1000 for part in parts)
-    assert zfs.processes == len(list(arguments.parts([*names, "tank@gone"]))) + len(parts)
+    parts = list(arguments.parts(zfs.host, names))
+    assert [name for part in parts for name in part] == names and all(size(part) <= 1000 for part in parts)
+    assert zfs.processes == len(list(arguments.parts(zfs.host, [*names, "tank@gone"]))) + len(parts)
 
 
 def test_a_run_whose_names_do_not_fit_is_refused_before_a_vm_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zfs = many(1000)
-    monkeypatch.setattr(arguments, "limit", lambda: 20_000)
+    monkeypatch.setattr(LocalHost, "argument_limit", lambda host: 20_000)
     with engine_over(zfs, tmp_path) as engine:
         for carry_out in (runs.preview, runs.execute):
             with pytest.raises(InputError, match="this system's limit for one command; exclude datasets"):
@@ -216,7 +218,7 @@ def test_what_the_system_itself_refuses_is_told_in_one_sentence() -> None:
 
 def test_what_fits_by_our_account_fits_into_a_command() -> None:
     name = "tank/" + "x" * 250
-    most = (arguments.limit() - arguments.size(["/bin/true", "snapshot"])) // arguments.size([name])
+    most = (LocalHost().argument_limit() - size(["/bin/true", "snapshot"])) // size([name])
     assert Zfs("/bin/true").run("snapshot", *[name] * most) == "" and most > 1000
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door import local
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     DatasetNotFound,
     DependencyError,
@@ -17,7 +18,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
     ZfsError,
     ZfsTimeout,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import command, snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 
 
@@ -78,8 +79,8 @@ def test_a_command_that_hangs_is_given_up(fake: Zfs) -> None:
 def test_a_command_that_hangs_gets_a_few_seconds_more_once_it_has_to_hurry(
     fake: Zfs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_POLL", 0.05)
-    monkeypatch.setattr(command, "_HURRIED", 0.3)
+    monkeypatch.setattr(local, "_POLL", 0.05)
+    monkeypatch.setattr(local, "_HURRIED", 0.3)
     do(fake, "exec sleep 60")
     looks = iter((False, False, True))
     with pytest.raises(ZfsTimeout, match=r"'zfs snapshot' did not end within 0\.\d seconds"):

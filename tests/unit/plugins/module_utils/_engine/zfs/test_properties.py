@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Callable
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.host import size
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import ZfsTimeout
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import arguments, program, properties
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import program, properties
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.properties import GONE, Assignment, assign
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import PREFIX, Pool
 from hypothesis import given, settings
@@ -108,7 +110,7 @@ def test_a_program_has_a_mebibyte_at_most() -> None:
     made = pool(*names(12))
     assert put(made, assignments(made, parts(24))) == dict.fromkeys(made.snapshots, "")
     assert len(made.programs) == 3
-    assert all(arguments.size(words) <= MEBIBYTE + 200 for words in made.programs)
+    assert all(size(words) <= MEBIBYTE + 200 for words in made.programs)
 
 
 def test_a_record_that_is_larger_than_a_program_is_set_by_several_in_its_order() -> None:
@@ -120,16 +122,16 @@ def test_a_record_that_is_larger_than_a_program_is_set_by_several_in_its_order()
     ]
     assert put(made, given) == dict.fromkeys(made.snapshots, "")
     assert len(made.programs) >= 4
-    assert all(arguments.size(words) <= MEBIBYTE + 200 for words in made.programs)
+    assert all(size(words) <= MEBIBYTE + 200 for words in made.programs)
     assert [key for name, key in made.set_order if name == "tank/b@s"] == [key for key, _value in parts(400)]
     assert made.own("tank/b@s") == {RUN: "one", **dict(parts(400))}
 
 
 def test_a_system_with_less_room_for_arguments_gets_smaller_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arguments, "limit", lambda: 200_000)
+    monkeypatch.setattr(LocalHost, "argument_limit", lambda host: 200_000)
     made = pool(*names(20))
     assert put(made, assignments(made, parts(2))) == dict.fromkeys(made.snapshots, "")
-    assert all(arguments.size(words) <= 100_200 for words in made.programs) and len(made.programs) == 4
+    assert all(size(words) <= 100_200 for words in made.programs) and len(made.programs) == 4
 
 
 LENGTHS = st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=12), min_size=1, max_size=8)
@@ -140,7 +142,7 @@ LENGTHS = st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=12), min_s
 def test_however_they_are_cut_all_are_set_once_in_their_order(lengths: list[list[int]], room: int, most: int) -> None:
     made = pool(*names(len(lengths)))
     given = [
-        Assignment(name, made.born(name), tuple((f"{PREFIX}{n}", "x" * size) for n, size in enumerate(sizes)))
+        Assignment(name, made.born(name), tuple((f"{PREFIX}{n}", "x" * length) for n, length in enumerate(sizes)))
         for name, sizes in zip(made.snapshots, lengths)
     ]
     with pytest.MonkeyPatch.context() as patched:
@@ -149,7 +151,7 @@ def test_however_they_are_cut_all_are_set_once_in_their_order(lengths: list[list
         assert put(made, given) == dict.fromkeys(made.snapshots, "")
     assert made.set_order == [(one.snapshot, key) for one in given for key, _value in one.properties]
     for words in made.programs:
-        assert arguments.size(words[2:]) <= room or len(words) == 7  # one property that exceeds the limit
+        assert size(words[2:]) <= room or len(words) == 7  # one property that exceeds the limit
 
 
 # ---- Failures

@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DatasetNotFound, InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import arguments, snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import snapshots
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, PREFIX, Pool
 from hypothesis import given, settings
@@ -187,14 +189,14 @@ def test_those_that_exist(pool: Pool) -> None:
 
 def test_a_command_that_the_system_would_not_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     names, values = [f"tank/{number}@s" for number in range(100)], {"a": "x" * 1000}
-    snapshots.check_room(names, values)
+    snapshots.check_room(Zfs(), names, values)
     for limit, fits in ((6_000, True), (3_000, False)):
-        monkeypatch.setattr(arguments, "limit", lambda limit=limit: limit)
+        monkeypatch.setattr(LocalHost, "argument_limit", lambda host, limit=limit: limit)
         if fits:
-            snapshots.check_room(names, values)
+            snapshots.check_room(Zfs(), names, values)
         else:
             with pytest.raises(InputError, match="The arguments of 'zfs snapshot' would exceed this system's limit"):
-                snapshots.check_room(names, values)
+                snapshots.check_room(Zfs(), names, values)
 
 
 NOTE = f"a note of\nseveral\tlines\n{RUN}\tforged\tlocal\ncreation\t{OLD - 100}\t-\n{PREFIX}complete\tyes"
