@@ -41,6 +41,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.j
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import StorageHostView
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.retire import Kept, Retirement
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.turn_result import TurnResult
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import printable, table
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import inventory, vms
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
@@ -286,14 +288,11 @@ def test_the_journal_keeps_every_name_and_the_command_shows_it_in_one_line(
         text = say(command, "--json", *more)[0]
         assert text.isascii()
         assert json.loads(text)["left"][0]["vm"] == name
-    turn = {
-        "skipped": "",
-        "snapshot": {
-            "vms": [{"name": name, "server": "vcenter.lab", "level": "crash", "reason": reason}],
-            "problems": [reason], "zfs_snapshots": ["tank/a@one"], "consistency": "crash",
-        },
-        "retired": {"destroyed": [], "kept": [{"name": "tank/a@old", "reason": reason}]},
+    snapshot = {
+        "vms": [{"name": name, "server": "vcenter.lab", "level": "crash", "reason": reason}],
+        "problems": [reason], "zfs_snapshots": ["tank/a@one"], "consistency": "crash",
     }  # fmt: skip
+    turn = TurnResult(1, False, snapshot=snapshot, retired=Retirement([], [Kept("tank/a@old", reason)]))
     output = io.StringIO()
     with redirect_stdout(output):
         cli._print_turn(turn, False)
