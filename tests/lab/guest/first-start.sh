@@ -23,6 +23,17 @@ python3 -c 'import json, shutil, subprocess, tempfile, zipfile, ctypes, sqlite3,
 /opt/vmware-zfs/venv/bin/python -c 'import pyVim.connect, pyVmomi, cryptography.fernet'
 systemctl list-units >/dev/null
 
-# The lab's own login is to be over before the machine is saved: a connection would be dead when it wakes up.
+# On a busy machine a unit can time out during the boot. Start it again, and never save a host with a failed unit.
+for _ in 1 2 3; do
+    systemctl is-system-running --wait >/dev/null && break
+    systemctl reset-failed
+    systemctl start default.target nfs-server
+done
+if ! systemctl is-system-running >/dev/null; then
+    systemctl list-units --failed --no-legend --plain >&2
+    exit 1
+fi
+
+# The lab's own login must end before the machine is saved: its connection would be dead when the machine resumes.
 setsid sh -c 'until [ "$(pgrep -c sshd)" -le 1 ]; do sleep 0.1; done; sync; zpool sync; echo the last login has ended >/dev/console' \
     >/dev/null 2>&1 </dev/null &
