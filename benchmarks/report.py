@@ -125,8 +125,8 @@ This is the time from the call until the module starts its work, including Ansib
 ## Many datasets
 
 These figures are for 1,000 datasets with 10,000 ZFS snapshots on the emulated storage host. There, `zfs` takes a few
-hundredths of a second for each of them. What counts is the number of processes, and how little time the engine adds to
-that of `zfs`.
+hundredths of a second for each of them. The relevant figures are the number of processes and
+the time that the engine adds to that of `zfs`.
 
 {scale}
 

@@ -17,8 +17,8 @@ options:
       - V(crash_consistent) takes the VMware snapshot without quiescing.
       - V(skip) takes no VMware snapshot of the VM. In the ZFS snapshot, the VM is in the state of a power failure.
       - V(fail) fails the run without a ZFS snapshot. If the problem is found after the ZFS snapshot was taken, the run
-        destroys it, together with the snapshots of earlier waves. A snapshot with this name that already exists and has
-        such a record is refused.
+        destroys it, together with the snapshots of earlier waves. The run also fails if a snapshot with
+        this name already exists and its record does not satisfy the policy.
     type: str
     choices: [crash_consistent, skip, fail]
     default: crash_consistent

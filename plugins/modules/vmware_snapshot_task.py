@@ -330,11 +330,11 @@ task:
       type: float
       sample: 60.0
     created:
-      description: The time of its creation in UTC. V(null) if check mode would create it.
+      description: The creation time, in UTC. V(null) if check mode would create it.
       type: str
       sample: "2026-01-31T08:15:00Z"
     updated:
-      description: The time of its last change in UTC. V(null) if check mode would create it.
+      description: The time of the last change, in UTC. V(null) if check mode would create it.
       type: str
       sample: "2026-01-31T08:15:00Z"
 """

@@ -153,11 +153,11 @@ tasks:
       type: float
       sample: 60.0
     created:
-      description: The time of its creation in UTC.
+      description: The creation time, in UTC.
       type: str
       sample: "2026-01-31T08:15:00Z"
     updated:
-      description: The time of its last change in UTC.
+      description: The time of the last change, in UTC.
       type: str
       sample: "2026-01-31T08:15:00Z"
     next_run:

@@ -73,11 +73,11 @@ CREATING = (
         rules=(rule("task_fault", CREATE, "web", fault="ApplicationQuiesceFault"),),
         request={"on_quiesce_failure": "fail"},
     ),
-    Scenario("quiesce ignored", _LIAR, Expected(_CRASH, {"web": "without quiescing it"})),
+    Scenario("quiesce ignored", _LIAR, Expected(_CRASH, {"web": "without quiescing the guest"})),
     Scenario(
         "quiesce ignored, fail",
         _LIAR,
-        Expected(_CRASH, failed="without quiescing it", taken=False),
+        Expected(_CRASH, failed="without quiescing the guest", taken=False),
         request={"on_quiesce_failure": "fail"},
     ),
     Scenario(

@@ -128,7 +128,7 @@ def test_a_quiesce_that_vsphere_leaves_out_is_noticed_by_the_policy(
     scene.enrol(vcenter)
     error = scene.fail(snapshot="left-out", on_quiesce_failure="fail")
     assert [entry["quiesced"] for entry in ended(vcenter, "CreateSnapshot") if entry["vm_name"] == "liar"] == [False]
-    assert "the VM 'liar'" in str(error) and "without quiescing it" in str(error)
+    assert "the VM 'liar'" in str(error) and "without quiescing the guest" in str(error)
     assert not scene.exists(f"{tree}@left-out")
     scene.assert_released(vcenter)
 
@@ -527,7 +527,7 @@ def test_what_vcenter_lost_sight_of_during_the_run_is_crash(
     event.join()
     result = error.details
     assert levels(result) == {**BEST, "web": "crash"} and not result["complete"]
-    assert "not connected to vCenter any more" in vm_of(result, "web")["reason"]
+    assert "no longer connected to vCenter" in vm_of(result, "web")["reason"]
     assert {vm["name"]: vm["level"] for vm in scene.record(result["zfs_snapshot"]).vms} == levels(result)
     vcenter.vm("web", properties={})
     recover.recover(scene.engine)

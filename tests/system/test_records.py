@@ -42,7 +42,9 @@ def test_a_record_that_cannot_be_written_fails_the_run_and_is_written_by_the_nex
     before_zfs('[ "$1" = program ] && { echo "pool I/O is suspended" >&2; exit 1; }\nexec $zfs "$@"')
     error = scene.fail(snapshot="unsealed")
     name = f"{scene.tree}@unsealed"
-    assert f"The record of 1 ZFS snapshot could not be written, first of {name}: 'zfs program' failed" in str(error)
+    assert f"The record of 1 ZFS snapshot could not be written, for example of {name}: 'zfs program' failed" in str(
+        error
+    )
     assert "the VMs have been released; it reads as crash until a recovery writes the record" in str(error)
     assert (error.details["created"], error.details["consistency"], error.details["complete"]) == (True, "crash", False)
     assert levels(error.details) == dict.fromkeys(BEST, "crash")

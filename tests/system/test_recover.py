@@ -356,7 +356,11 @@ def test_what_a_restored_vm_has_to_be_reverted_to_is_left_to_people(
     vcenter.vm("web", power="off")
     take(session, vcenter, "web", f"{NAME_PREFIX}{done['run_id']}", mark)
     result = run_module(RECOVER, {**SOON, "scan": True})
-    assert result["failed"] and "revert the VM to it" in result["left"][0]["reason"] and ours(vcenter) == ["web"]
+    assert (
+        result["failed"]
+        and "revert it to the VMware snapshot" in result["left"][0]["reason"]
+        and ours(vcenter) == ["web"]
+    )
     # A powered-on VM writes data, so that reverting it would lose data.
     vcenter.vm("web", power="on")
     assert names(run_module(RECOVER, {**SOON, "scan": True}), "removed") == ["web"] and ours(vcenter) == []

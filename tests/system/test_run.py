@@ -101,7 +101,7 @@ LEVELS: list[tuple[dict[str, Any], str, str]] = [
             "properties": {"guest.toolsRunningStatus": "guestToolsRunning", "guest.guestFamily": "linuxGuest"},
         },
         "crash",
-        "without quiescing it",
+        "without quiescing the guest",
     ),
     ({"name": "gpu", "pci_passthrough": True}, "crash", "PCI passthrough device"),
     ({"name": "rdm", "disks": [{"kind": "rdm_physical"}]}, "crash", "raw device mapping in physical mode"),

@@ -27,6 +27,6 @@ def ancestors(path: str) -> Iterator[str]:
 
 
 def unescaped(text: str) -> str:
-    r"""Decode octal escapes such as \040. The kernel and exportfs escape spaces, backslashes and other bytes so."""
+    r"""Decode octal escapes such as \040. The kernel and exportfs write some bytes this way."""
     raw = _OCTAL_ESCAPE.sub(lambda match: bytes([int(match.group(1), 8)]), os.fsencode(text))
     return os.fsdecode(raw)

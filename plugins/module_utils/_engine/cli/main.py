@@ -36,7 +36,7 @@ examples:
   vmware-zfs run 3              run snapshot task 3 now
   vmware-zfs run 3 --dry-run    show which ZFS snapshots task 3 would take and destroy
   vmware-zfs recover            remove the VMware snapshots of interrupted runs
-  vmware-zfs recover --dry-run  list these VMware snapshots without a change
+  vmware-zfs recover --dry-run  list these VMware snapshots without removing them
   vmware-zfs recover --scan     also search vSphere, if the state in /var/lib/vmware-zfs was lost
 
 exit status:
@@ -111,7 +111,7 @@ def _recover(options: argparse.Namespace) -> int:
             say(f"reduced the level of {name}, because release 1.0.0 had not verified it")
         _say_leftovers(done.as_dict())
         if not any(done.as_dict().values()):
-            say("no interrupted run has left anything")
+            say("nothing to recover: no interrupted run left anything")
     done.require_clean()
     return 1 if done.problems else 0
 

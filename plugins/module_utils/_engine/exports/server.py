@@ -249,7 +249,10 @@ class NfsServer:
         if PurePath(other.file).name == ZFS_FILE:
             return f"Run 'zfs set sharenfs=off {dataset}' to remove the entry, or request the same options"
         if other.file == str(self._etab):
-            return f"The entry is in no file: remove the client here, or run 'exportfs -u {argument(other)}' if unused"
+            return (
+                "No file contains the entry: remove the client from this share, "
+                f"or run 'exportfs -u {argument(other)}' if nothing uses it"
+            )
         return "Remove that entry, or request the same options"
 
     def _write(self, file: PurePath, text: str) -> None:

@@ -31,7 +31,7 @@ class ResolvedPath:
 
 
 class PathResolver:
-    """Finds the dataset of a path by the mounted file systems."""
+    """Finds the dataset that contains a path, from the list of mounted file systems."""
 
     def __init__(self, datasets: Iterable[Dataset], view: StorageHostView) -> None:
         self._datasets = {dataset.name: dataset for dataset in datasets}

@@ -47,9 +47,9 @@ def refuse_in_use(
 ) -> None:
     """Raise DatastoreInUse if VMs or templates are registered on a datastore that the share serves.
 
-    Raises VSphereError if a server with a credential for the share's dataset cannot be queried, because the withdrawal
-    of the share could stop VMs. The detail `login_refused` is true if only logins failed. A server that has only
-    credentials for other datasets is ignored if it cannot be queried.
+    Raises VSphereError if a server with a credential for the share's dataset cannot be queried, because withdrawing the
+    share could stop VMs. The detail `login_refused` is true if only logins failed. A server that has only credentials
+    for other datasets is ignored if it cannot be queried.
     """
     accounts: dict[tuple[str, int, str], list[Credential]] = {}
     for credential in credentials:

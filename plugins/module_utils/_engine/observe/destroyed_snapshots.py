@@ -19,7 +19,7 @@ _SECONDS = 10.0  # time limit for a pool that hangs, so that the status is shown
 
 
 def destroyed(zfs: Zfs, runs: Iterable[RunRecord]) -> dict[str, list[str] | None]:
-    """Return for each run ID the run's ZFS snapshots that were destroyed or renamed.
+    """Return the ZFS snapshots that were destroyed or renamed, by run ID.
 
     The value is None if the pool is not imported or does not respond. Starts a few processes for each pool.
     """

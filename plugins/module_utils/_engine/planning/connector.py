@@ -16,7 +16,7 @@ from ..vsphere.session import Connect, Endpoint, Session
 class Connector:
     """A `connect` that never sends a rejected password again.
 
-    All sessions that it opens share the list of rejected passwords, also when they log in again.
+    All sessions that it opens share the list of rejected passwords, even when they log in again.
     """
 
     def __init__(self, connect: Connect) -> None:

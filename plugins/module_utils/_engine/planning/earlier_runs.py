@@ -26,7 +26,7 @@ class EarlierRuns:
         self._entries = [entry for entry in engine.journal.open_entries() if not self._is_alive(entry.run)]
 
     def leftover_of(self, login: ServerLogin, vm: Vm) -> str:
-        """Why the VM must not get a VMware snapshot, or ""."""
+        """Return why the VM must not get a VMware snapshot, or ""."""
         for name, description in vm.snapshots:
             if not name.startswith(NAME_PREFIX):
                 continue
@@ -34,19 +34,19 @@ class EarlierRuns:
             origin = origin_of(self._host, name, description)
             if entry is not None or (origin is not None and self._is_over(origin)):
                 return (
-                    f"its VMware snapshot '{name}' from an earlier run still exists{_note(entry)}, so no other one is "
-                    f"created; run 'vmware-zfs recover{'' if entry else ' --scan'}'"
+                    f"its VMware snapshot '{name}' from an earlier run still exists{_note(entry)}, so the VM gets "
+                    f"no new one; run 'vmware-zfs recover{'' if entry else ' --scan'}'"
                 )
         for entry in self._entries if vm.consolidation_needed else ():
             if entry.removal_asked and _is_of(entry, login, vm):
                 return (
-                    "its disks need consolidation after the VMware snapshot from an earlier run was removed"
-                    f"{_note(entry)}, so no other one is created; run 'vmware-zfs recover'"
+                    "its disks need consolidation after the removal of a VMware snapshot from an earlier run"
+                    f"{_note(entry)}, so the VM gets no new one; run 'vmware-zfs recover'"
                 )
         return ""
 
     def _is_over(self, origin: Origin) -> bool:
-        """Whether the run belongs to this host and has ended.
+        """Return whether the run belongs to this host and has ended.
 
         A former identity of this host may belong to a clone of it, and the run may be alive there.
         """

@@ -81,7 +81,7 @@ class Plan:
         return tuple(map(dataset_of, self.snapshots))
 
     def best_level(self) -> str:
-        """The best level that the whole run can reach."""
+        """Return the best level that the whole run can reach."""
         return lowest([CRASH] * bool(self.problems) + [member.level for member in self.members])
 
     def can_be_complete(self) -> bool:
@@ -126,7 +126,7 @@ def make_plan(
 
 
 def unique_vms(views: Iterable[tuple[ServerLogin, Vm]]) -> list[tuple[ServerLogin, Vm]]:
-    """Each VM once, if possible as seen by an account that may read it.
+    """Return each VM once, if possible as seen by an account that may read it.
 
     Two accounts, or two names of one server, show the same VM. The instance UUID separates the VMs of two vCenters if
     one vCenter is a copy of the other.
@@ -143,8 +143,8 @@ def unique_vms(views: Iterable[tuple[ServerLogin, Vm]]) -> list[tuple[ServerLogi
 
 
 def _without_shared(members: Collection[Member]) -> Iterable[Member]:
-    """The members. The level of a VM that is off becomes crash if one of its disks is attached to a running VM, which
-    writes to it. An administrator or a backup product may have attached the disk.
+    """Return the members. The level of a VM that is off becomes crash if one of its disks is attached to a running VM,
+    which writes to it. An administrator or a backup product may have attached the disk.
     """
     writers = {
         (member.server_id, placed.disk.files[0]): member.name
@@ -168,7 +168,7 @@ def _without_shared(members: Collection[Member]) -> Iterable[Member]:
 
 
 def _warnings(request: Request, vms: Iterable[Vm], problems: Sequence[Problem]) -> Iterable[str]:
-    """Entries of exclude_vms without effect. An entry with a typing error does not exclude its VM."""
+    """Yield a warning for each entry of exclude_vms that matches no VM, for example because of a typo."""
     where = f"{request.dataset} (not all servers could be queried)" if problems else request.dataset
     for entry in request.policy.unused_exclusions((vm.name, vm.instance_uuid, vm.moid) for vm in vms):
         yield f"exclude_vms has '{printable(entry, 80)}', which matches no VM on {where}; correct or remove the entry."
@@ -255,7 +255,7 @@ def _verdict(vm: Vm, policy: Policy, leftover: str) -> _Verdict:
 
 
 def _refusals(members: Sequence[Member], problems: Sequence[Problem], policy: Policy) -> Iterable[str]:
-    """Why the policy forbids the run, as far as that is known before anything is changed."""
+    """Return why the policy forbids the run, as far as this is known before the first change."""
     forbidden = policy.forbidden()
     if "vm" in forbidden:
         yield from (problem.text for problem in problems)

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks before a credential is stored (can it log in, may its account do what runs need) or removed (is anything left
-that only it can clean up).
+"""Checks before a credential is stored (does the login work, does the account have the privileges) or removed (may
+VMware snapshots remain that no other credential can remove).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def require_authorities(credential: Credential, in_units: bool) -> None:
 
 
 def missing_datastores(session: Session, credential: Credential) -> list[str]:
-    """A sentence for each datastore that the credential names and the server does not have."""
+    """Return a sentence for each datastore that the credential names and the server does not have."""
     if not credential.datastores:
         return []
     existing = {datastore.name for datastore in list_datastores(session)}
@@ -115,8 +115,9 @@ def require_nothing_left(
     left = [entry for entry in journal.open_entries() if (entry.hostname, entry.port) == server]
     if left:
         raise InputError(
-            f"{counted(len(left), 'VMware snapshot')} may still exist on {going.hostname}, first '{left[0].name}' of "
-            f"the VM '{printable(left[0].vm_name, 80)}', and this is the last credential that can remove them",
+            f"{counted(len(left), 'VMware snapshot')} may still exist on {going.hostname}, for example "
+            f"'{left[0].name}' of the VM '{printable(left[0].vm_name, 80)}', and this is the last credential that can "
+            "remove them",
             "Run 'vmware-zfs recover' until 'vmware-zfs status' shows none, or set force",
         )
 

@@ -23,10 +23,10 @@ class Problem:
 
 
 def related(datasets: Iterable[str], filesystem: str) -> frozenset[str]:
-    """Those of `datasets` that are `filesystem`, its children or its parents."""
+    """Return those of `datasets` that are `filesystem`, one of its children or one of its parents."""
     return frozenset(name for name in datasets if is_within(name, filesystem) or is_within(filesystem, name))
 
 
 def texts(problems: Iterable[Problem]) -> list[str]:
-    """The sentences without duplicates, in their order."""
+    """Return the sentences without duplicates, in their order."""
     return list(dict.fromkeys(problem.text for problem in problems))

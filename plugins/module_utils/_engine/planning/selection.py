@@ -32,7 +32,7 @@ class Selection:
         return [dataset.name for dataset in self.chosen]
 
     def only(self, names: Collection[str]) -> Selection:
-        """The same, but `chosen` limited to `names`."""
+        """Return this selection with `chosen` limited to `names`."""
         return replace(self, chosen=[dataset for dataset in self.chosen if dataset.name in names])
 
 
@@ -57,7 +57,7 @@ def select_datasets(zfs: Zfs, request: Request) -> Selection:
 
 
 def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
-    """The datasets of a pool, and the mounted datasets of other pools.
+    """Return the datasets of a pool, and the mounted datasets of other pools.
 
     The zfs command lists only this pool, because it does not answer for any pool while it waits for a suspended one.
     The mount table lists what is mounted from other pools. That is enough to detect a datastore on another pool.

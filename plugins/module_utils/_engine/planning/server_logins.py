@@ -27,7 +27,7 @@ from .problem import Problem, related
 
 
 def newest_first(credentials: Iterable[Credential]) -> list[Credential]:
-    """The newest first: each password was tested when it was stored, so the newest one is most likely correct."""
+    """Return them newest first: each password was tested when it was stored, so the newest is most likely correct."""
     return sorted(credentials, key=lambda credential: (credential.updated, credential.id), reverse=True)
 
 
@@ -80,12 +80,12 @@ class ServerLogin:
         return list(dict.fromkeys(problems))
 
     def datastores_on(self, datasets: Iterable[str]) -> list[str]:
-        """The datastores (managed object IDs) that are on any of the datasets."""
+        """Return the datastores (managed object IDs) that are on any of the datasets."""
         names = set(datasets)
         return [moid for moid, match in self.matches.items() if names.intersection(match.datasets)]
 
     def datastores_named(self, name: str) -> set[str]:
-        """The datastores (managed object IDs) with this name. Two datacenters may use the same name."""
+        """Return the datastores (managed object IDs) with this name. Two datacenters may use the same name."""
         return self._by_name.get(name, set())
 
     @cached_property
@@ -97,7 +97,7 @@ class ServerLogin:
 
     @cached_property
     def datasets(self) -> frozenset[str]:
-        """The datasets that the datastores are on."""
+        """Return the datasets that the datastores are on."""
         return frozenset(name for match in self.matches.values() for name in match.datasets)
 
 
@@ -190,7 +190,7 @@ def open_logins(
 
 
 def _apply(credential: Credential, login: ServerLogin, datasets: Sequence[Dataset]) -> Iterable[Problem]:
-    """Apply the datastores that the credential names, and yield the problems of the credential."""
+    """Apply the datastores that the credential names. Yield the problems of the credential."""
     names = [dataset.name for dataset in datasets]
     concerned = related(names, credential.filesystem)
     for name in credential.datastores:
@@ -221,7 +221,7 @@ def _apply(credential: Credential, login: ServerLogin, datasets: Sequence[Datase
 
 
 def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -> Match:
-    """The verdict on a datastore that a credential names.
+    """Return the verdict on a datastore that a credential names.
 
     Its files are on the file system or on any mounted child of it. Files of a datastore that is not NFS may also be on
     any volume below the file system.
@@ -242,12 +242,12 @@ def _named(datastore: Datastore, filesystem: str, datasets: Sequence[Dataset]) -
 
 
 def _may_carry(dataset: Dataset, datastore: Datastore) -> bool:
-    """Whether the dataset is a volume and the datastore may use it as a disk."""
+    """Return whether the dataset is a volume and the datastore may use it as a disk."""
     return dataset.kind == "volume" and datastore.type not in NFS_TYPES
 
 
 def _volumes_of(credential: Credential, login: ServerLogin, datasets: Iterable[Dataset]) -> Iterable[str]:
-    """The volumes at or below the credential's file system if the credential names a datastore for each of them.
+    """Return the volumes at or below the credential's file system if the credential names a datastore for each of them.
 
     If it names fewer datastores, it is unknown which volume has none.
     """
@@ -262,7 +262,7 @@ def _volumes_of(credential: Credential, login: ServerLogin, datasets: Iterable[D
 
 
 def unknown_volumes(chosen: Iterable[Dataset], logins: Iterable[ServerLogin]) -> list[Problem]:
-    """A problem for each of the `chosen` volumes without a datastore in a credential: VMs may use it as a LUN."""
+    """Yield a problem for each of the `chosen` volumes without a datastore in a credential: VMs may use it as a LUN."""
     known = frozenset().union(*(login.volumes for login in logins))
     return [
         Problem(
@@ -276,5 +276,5 @@ def unknown_volumes(chosen: Iterable[Dataset], logins: Iterable[ServerLogin]) ->
 
 
 def _may_concern(match: Match, datasets: frozenset[str]) -> bool:
-    """Whether a datastore with an unresolved match may be on any of the datasets."""
+    """Return whether a datastore with an unresolved match may be on any of the datasets."""
     return not match.possible_datasets or not datasets.isdisjoint(match.possible_datasets)

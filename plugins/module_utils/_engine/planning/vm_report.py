@@ -14,7 +14,7 @@ from .server_logins import ServerLogin
 
 
 def vm_report(logins: Sequence[ServerLogin], datasets: Sequence[str]) -> list[dict[str, Any]]:
-    """Every VM that has, or may have, files on any of `datasets` (names). Each VM once, sorted by server and name.
+    """Return every VM that has, or may have, files on any of `datasets` (names), once, sorted by server and name.
 
     Raises VSphereError.
     """
@@ -58,7 +58,7 @@ def _report(login: ServerLogin, vm: Vm, targets: set[str]) -> dict[str, Any]:
 
 
 def _more_reasons(vm: Vm) -> list[str]:
-    """Other reasons why a snapshot reaches a lower level."""
+    """Return other reasons why a snapshot reaches a lower level."""
     reasons = [] if vm.known else [vm.why_unknown]
     if vm.agent:
         reasons.append("it is a vSphere Cluster Services VM (vCLS), which runs ignore")

@@ -19,8 +19,8 @@ from ..vsphere.vm_snapshots import Bearer, Search, search
 from ..vsphere.whereabouts import RESTORED
 
 _RESTORED = (
-    "its run has ended and the VM is off, so it may be a restored VM that must be reverted to this VMware snapshot; "
-    "revert the VM to it, or remove it manually"
+    "its run has ended and the VM is off, so the VM may have been restored; if so, revert it to this "
+    "VMware snapshot; if not, remove the VMware snapshot manually"
 )
 _FORMER = (
     "it has a former identity of this storage host, so it may belong to an active run on a clone of this host; "

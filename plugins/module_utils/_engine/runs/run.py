@@ -47,7 +47,7 @@ class Begun:
 
 
 def preview(engine: Engine, request: Request) -> RunResult:
-    """What `execute` would do: the result of ZFS snapshots that already exist, or the plan. Changes nothing."""
+    """Return what `execute` would do: the result of ZFS snapshots that already exist, or the plan. Changes nothing."""
     _check(request)
     engine = with_connector(engine)
     selection, names = _select(engine, request)
@@ -55,7 +55,7 @@ def preview(engine: Engine, request: Request) -> RunResult:
 
 
 def foresee(engine: Engine, request: Request, selection: Selection) -> RunResult:
-    """What `take` would do. Changes nothing."""
+    """Return what `take` would do. Changes nothing."""
     with ExitStack() as stack:
         _unused, plan, parts = _plan(engine, request, selection, stack)
     if not request.policy.wave_size:
@@ -140,7 +140,7 @@ def _hold(
 
 
 def _not_gone(plan: Plan, parts: Sequence[Plan], results: Sequence[RunResult]) -> list[str]:
-    """The ZFS snapshots of the plan, without those whose dataset no longer existed when its wave started."""
+    """Return the ZFS snapshots of the plan, without those whose dataset no longer existed when its wave started."""
     planned = {name for wave in parts[: len(results)] for name in wave.snapshots}
     gone = planned.difference(name for done in results for name in done.zfs_snapshots)
     return [name for name in plan.snapshots if name not in gone]
@@ -166,7 +166,7 @@ def _check(request: Request) -> None:
 
 
 def _select(engine: Engine, request: Request) -> tuple[Selection, list[str]]:
-    """The datasets of the request and the names of its ZFS snapshots. Raises InputError and ZfsError."""
+    """Return the datasets of the request and the names of its ZFS snapshots. Raises InputError and ZfsError."""
     selection = select_datasets(engine.zfs, request)
     if not request.task and not engine.credentials.find_for_datasets(selection.names):
         raise InputError(_no_credential(request), "Store one with vmware_cred")
@@ -176,7 +176,7 @@ def _select(engine: Engine, request: Request) -> tuple[Selection, list[str]]:
 def _plan(
     engine: Engine, request: Request, selection: Selection, stack: ExitStack
 ) -> tuple[list[ServerLogin], Plan, list[Plan]]:
-    """The logins (`stack` logs out), the plan and its waves; without waves the plan is the only one."""
+    """Return the logins (`stack` logs out), the plan and its waves; without waves, the plan is the only one."""
     engine.report(f"Looking for the VMs on {request.dataset}")
     earlier = EarlierRuns(engine)
     if not selection.chosen:

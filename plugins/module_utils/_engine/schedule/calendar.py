@@ -82,7 +82,7 @@ class Schedule:
         ]
 
     def follows_clock(self) -> bool:
-        """Return whether it runs each time the local clock shows a time, not once for each time (crontab's rule)."""
+        """Return whether the task runs again in a repeated hour and not at all in a skipped one (rule of crontab)."""
         return self.minute.startswith("*") or self.hour.startswith("*")
 
     def on_calendar(self) -> list[str]:

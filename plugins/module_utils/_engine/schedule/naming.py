@@ -42,7 +42,8 @@ def check_schema(schema: str, dataset: str = "") -> str:
         "z" in directives
     ):  # also if the offset starts with '-' here, because it may start with '+' in summer or elsewhere
         raise InputError(
-            f"{shown} contains %z, which produces a '+' at and east of Greenwich, and ZFS does not allow '+' in names",
+            f"{shown} contains %z, which produces a '+' in time zones at or east of Greenwich, and ZFS does not allow "
+            "'+' in names",
             "Remove %z, because names in a repeated hour are unique without it, or use %s, the seconds since 1970",
         )
     try:

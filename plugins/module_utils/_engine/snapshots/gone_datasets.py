@@ -18,10 +18,10 @@ from .quiesce import Hold
 
 
 def without_gone(zfs: Zfs, plan: Plan, holds: Sequence[Hold], error: DatasetNotFound, timeout: float) -> Plan:
-    """The plan without the datasets that no longer exist. `error` is the error of `zfs snapshot`.
+    """Return the plan without the datasets that no longer exist. `error` is the error of `zfs snapshot`.
 
     Waits `timeout` seconds at most. Raises `error` if all datasets exist or none does. Raises RunFailed if a VM had
-    files on a dataset that is gone, because nothing is known about where these files are now.
+    files on a dataset that is gone, because the current location of these files is unknown.
     """
     present = existing(zfs, plan.dataset, timeout)
     gone = [name for name in plan.datasets if name not in present]
@@ -33,7 +33,7 @@ def without_gone(zfs: Zfs, plan: Plan, holds: Sequence[Hold], error: DatasetNotF
             raise RunFailed(
                 f"the dataset {lost} was destroyed or renamed during the run, and the "
                 f"{vm_on(hold.member.name, hold.member.server)} has files on it",
-                "Find out who changed the dataset, check the VM, and run it again",
+                "Find out which user or tool changed the dataset, check the VM, and take the snapshot again",
             )
     warnings = [f"The dataset {name} was destroyed or renamed during the run and is left out." for name in gone]
     return replace(

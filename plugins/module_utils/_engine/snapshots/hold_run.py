@@ -288,11 +288,11 @@ class HoldRun:
         """Raise RunFailed if the run was asked to stop or its time is up."""
         if self._stop.asked():
             kind = PolicyRefused if self._stop.reason == self._refused else RunFailed
-            raise kind(self._stop.reason, "Fix the cause and run it again")
+            raise kind(self._stop.reason, "Fix the cause and take the snapshot again")
         if time.monotonic() >= self._deadline - _LEAST_ZFS_TIME:
             raise RunFailed(
                 f"the VMs were not ready within max_hold ({self._policy.max_hold:g} seconds)",
-                "Raise max_hold, lower vm_timeout to leave slow VMs behind, or raise the limits",
+                "Raise max_hold or the limits, or lower vm_timeout so that the run does not wait for slow VMs",
             )
 
     def _check_policy(self) -> None:
@@ -311,6 +311,6 @@ class HoldRun:
 
 
 def _problem_of(hold: Hold) -> Problem:
-    """A problem for a VM that failed the second look: the `problems` of the result must show it too."""
+    """Return a problem for a VM that failed the second look: the `problems` of the result must show it too."""
     text = f"The VM '{printable(hold.member.name, 80)}': {hold.reason}"
     return Problem(text, hold.datasets)

@@ -25,7 +25,7 @@ from ..vsphere.vms import Disk, datastore_of
 from .quiesce import Hold
 
 _GONE = "it was removed or left the datastores during the run"
-_OUT_OF_SIGHT = "its host is not connected to vCenter any more, or its VMware snapshots cannot be read"
+_OUT_OF_SIGHT = "its host is no longer connected to vCenter, or its VMware snapshots cannot be read"
 _UNREADABLE = "its disks cannot be read, so their location is unknown"
 _SWITCHED_ON = "it was powered on during the run"
 
@@ -64,7 +64,7 @@ def first_look(
     members: Iterable[Member],
     name: str,
 ) -> Look:
-    """The level that each of the `holds` has reached, and where its disks are.
+    """Return the level that each of the `holds` has reached, and where its disks are.
 
     `now` are the VMs on the datastores of the login, `members` all VMs of the plan, and `name` is the name of the run's
     VMware snapshots.
@@ -91,7 +91,7 @@ def second_look(
     name: str,
     first: Look,
 ) -> Look:
-    """Whether the level of each VM that is better than crash still holds after the `first` look.
+    """Return whether the level of each VM that is better than crash still holds after the `first` look.
 
     Read `now` only after the ZFS snapshot was seen.
     """
@@ -110,7 +110,7 @@ def _look(
     holds: Iterable[Hold],
     members: Iterable[Member],
 ) -> Look:
-    """The common part of both looks: new VMs, and where the files of the known VMs are."""
+    """Return the common part of both looks: new VMs, and where the files of the known VMs are."""
     states = [(hold.member.moid, state) for hold in holds if (state := now.get(hold.member.moid)) is not None]
     return Look(
         datasets={moid: frozenset(_locations(state, login) & datasets) for moid, state in states},
@@ -122,7 +122,7 @@ def _look(
 
 
 def _reached(hold: Hold, state: VmState | None, name: str) -> Finding:
-    """The level of a VM, from its power state and its VMware snapshot."""
+    """Return the level of a VM, from its power state and its VMware snapshot."""
     if hold.level == CRASH and (not hold.snapshot_moid or hold.creation is Creation.UNANSWERED):
         return Finding(CRASH, hold.reason, hold.hindrance)
     if state is None or not state.seen or state.disks is None:
@@ -135,7 +135,7 @@ def _reached(hold: Hold, state: VmState | None, name: str) -> Finding:
     if hold.quiesced and not snapshot.quiesced:
         return Finding(
             CRASH,
-            "vSphere created its VMware snapshot without quiescing it: check VMware Tools in the guest",
+            "vSphere created its VMware snapshot without quiescing the guest: check VMware Tools in the guest",
             "quiesce",
         )
     if not hold.quiesced:
@@ -148,7 +148,7 @@ def _reached(hold: Hold, state: VmState | None, name: str) -> Finding:
 
 
 def _ended(hold: Hold, state: VmState | None, name: str) -> str:
-    """Why the VM was not held until now, or ""."""
+    """Return why the VM was not held until now, or ""."""
     if state is None:
         return _GONE
     if not state.seen:
@@ -164,7 +164,7 @@ def _ended(hold: Hold, state: VmState | None, name: str) -> str:
 
 
 def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: AbstractSet[str]) -> str:
-    """How the disks differ from those of the plan, or "".
+    """Return how the disks differ from those of the plan, or "".
 
     If the run created a VMware snapshot, the file in use is its delta file, which may be anywhere (workingDir). Any
     other new file of a chain belongs to the state that the VM is reverted to later, so it must be on the datasets.
@@ -184,7 +184,7 @@ def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: 
 
 
 def _moved_since_look(state: VmState, moid: str, first: Look, login: ServerLogin, datasets: AbstractSet[str]) -> str:
-    """How the disks differ from those of the first look, or "". New files on top of a chain are not a difference."""
+    """Return how the disks differ from those of the first look, or "". New files on top of a chain do not count."""
     if state.disks is None:
         return _UNREADABLE
     now = {disk.key: disk for disk in state.disks}
@@ -215,7 +215,7 @@ def _is_on(disk: Disk, login: ServerLogin, datasets: AbstractSet[str]) -> bool:
 def _unknown_vms(
     login: ServerLogin, datasets: AbstractSet[str], members: Iterable[Member], now: Mapping[str, VmState]
 ) -> list[Problem]:
-    """A problem for running VMs with files on the datasets that are not in the plan, because they came after it.
+    """Return a problem for running VMs with files on the datasets that are not in the plan, because they came after it.
 
     If a vCenter is a copy of another, both use the same managed object IDs. Only the instance UUID differs.
     """
@@ -237,7 +237,7 @@ def _unknown_vms(
 
 
 def _locations(state: VmState, login: ServerLogin) -> set[str]:
-    """The datasets that have, or may have, files of a VM: all of the login's if its disks cannot be read."""
+    """Return the datasets that have, or may have, files of a VM: all of the login's if its disks cannot be read."""
     if state.disks is None:
         return set(login.datasets)
     locations = set().union(*(locations_of_disk(disk, login.matches) for disk in state.disks))

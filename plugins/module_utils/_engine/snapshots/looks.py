@@ -59,7 +59,9 @@ class Looks:
         return second_look(login, now, self.datasets, holds, self._members, self._name, first)
 
     def _no_answer(self, login: ServerLogin, reason: str) -> Look:
-        text = f"{login.server} did not answer when the state of its VMs was read, so new VMs may be unknown."
+        text = (
+            f"{login.server} did not answer when the run read the state of its VMs, so the run may have missed new VMs."
+        )
         return Look(failure=reason, problems=[Problem(text, self._datasets_of(login))])
 
     def _datasets_of(self, login: ServerLogin) -> frozenset[str] | None:

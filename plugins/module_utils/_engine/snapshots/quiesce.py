@@ -48,7 +48,7 @@ class Hold:
 
     @classmethod
     def planned(cls, member: Member) -> Hold:
-        """The hold of a VM before the run does anything."""
+        """Return the hold of a VM before the run does anything."""
         datasets = frozenset(member.datasets) or None
         return cls(member, datasets=datasets, level=member.level, reason=member.reason, hindrance=member.hindrance)
 
@@ -58,7 +58,7 @@ class Hold:
             self.datasets |= datasets
 
     def is_on(self, dataset: str) -> bool:
-        """Whether the VM has, or may have, files on the dataset."""
+        """Return whether the VM has, or may have, files on the dataset."""
         return self.datasets is None or dataset in self.datasets
 
     def leave_behind(self, hindrance: str, reason: str) -> None:
@@ -67,7 +67,7 @@ class Hold:
 
 
 def holds_of(login: ServerLogin, holds: Iterable[Hold]) -> list[Hold]:
-    """The holds of the VMs that this login showed."""
+    """Return the holds of the VMs that this login showed."""
     ids = {credential.id for credential in login.credentials}
     return [hold for hold in holds if hold.member.credential in ids]
 
@@ -104,7 +104,7 @@ class Quiesce:
         ).run(jobs)
         for hold in self.holds:
             if hold.started is None:
-                self._fail(hold, "the run ended before its turn came")
+                self._fail(hold, "the run ended before it reached this VM")
 
     def _create(self, hold: Hold) -> Flow:
         hold.started = time.monotonic()

@@ -131,7 +131,7 @@ class Release:
         ignore_registry_errors(partial(self._journal.gone, finished))
 
     def _is_left_or_unknown(self, removal: Removal, state: VmState | None) -> bool:
-        """The same as `_is_left`. An error about one VM must not stop the work on the others."""
+        """Call `_is_left`, and handle its errors: an error about one VM must not stop the work on the others."""
         try:
             return self._is_left(removal, state)
         except (PermissionDenied, VSphereFault) as error:

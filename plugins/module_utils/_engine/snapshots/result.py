@@ -38,7 +38,7 @@ _LONGEST_REASON = 200  # characters of a reason in a manifest, which may list a 
 
 
 def of_existing(zfs: Zfs, names: Sequence[str], policy: Policy) -> RunResult | None:
-    """The result for ZFS snapshots that already exist, from the records of all datasets; None if none of them exists.
+    """Return the result for ZFS snapshots that already exist, from all their records; None if none of them exists.
 
     Raises SnapshotExists if only some of them exist, if one has no record, or if the policy does not allow a record.
     """
@@ -69,7 +69,7 @@ def _require_allowed(name: str, recorded: Record, policy: Policy) -> None:
 
 
 def _of_records(by_snapshot: dict[str, Record]) -> RunResult:
-    """The common result of the records of one run or wave, by ZFS snapshot."""
+    """Return the common result of the records of one run or wave, by ZFS snapshot."""
     records = list(by_snapshot.values())
     vms = {(str(vm.get("server")), str(vm.get("moid"))): vm for each in records for vm in each.vms}
     return RunResult(
@@ -91,7 +91,7 @@ def _exists(name: str, why_not_usable: str) -> SnapshotExists:
 
 
 def of_plan(plan: Plan) -> RunResult:
-    """What a dry run shows: the plan, with the best level that each VM can reach."""
+    """Return what a dry run shows: the plan, with the best level that each VM can reach."""
     return RunResult(
         run_id="",
         zfs_snapshots=list(plan.snapshots),
@@ -113,7 +113,7 @@ def of_run(
     run_snapshots: RunSnapshots,
     left: Sequence[str],
 ) -> RunResult:
-    """What a run did, with the levels that its records state. `left` are VMware snapshots that were not removed."""
+    """Return what a run did, with the levels in its records. `left` are VMware snapshots that were not removed."""
     started = [hold.started for hold in holds if hold.started is not None]
     released = [hold.released for hold in holds if hold.released is not None]
     return RunResult(
@@ -131,7 +131,7 @@ def of_run(
 
 
 def _recorded(hold: Hold, run_snapshots: RunSnapshots) -> VmResult:
-    """A VM with the level that the records state. A record that could not be written means crash."""
+    """Return a VM with the level that the records state. A record that could not be written means crash."""
     vm = _vm(hold)
     unsealed = next((name for name in run_snapshots.unsealed if hold.is_on(dataset_of(name))), None)
     if unsealed is not None and vm.level != CRASH:
@@ -140,7 +140,7 @@ def _recorded(hold: Hold, run_snapshots: RunSnapshots) -> VmResult:
 
 
 def manifest_entry(hold: Hold) -> dict[str, Any]:
-    """A VM in the manifest of a record, with what a restore needs: its disks, and what is not in the ZFS snapshot."""
+    """Return a VM for a manifest, with the data for a restore: its disks, and what is not in the ZFS snapshot."""
     vm = _vm(hold)
     entry = {
         **{name: getattr(vm, name) for name in _RECORDED},

@@ -73,7 +73,7 @@ class RunResult:
 
 
 def combine(waves: Sequence[RunResult], names: Sequence[str]) -> RunResult:
-    """One result for all waves of a run. `names` are all ZFS snapshots of the run, including waves that never started.
+    """Return one result for all waves of a run. `names` are all its ZFS snapshots, including waves that never started.
 
     The consistency is the lowest of the waves, the hold window is the longest. The run is complete if every ZFS
     snapshot was taken and every wave is complete.

@@ -50,7 +50,7 @@ class RunSnapshots:
         """Destroy the snapshots that belong to the run, which their createtxgs identify."""
         try:
             if not self.createtxgs and not self.find(zfs, timeout):
-                raise RunFailed("it could not be read which of them belong to this run")
+                raise RunFailed("it is unknown which of them belong to this run")
             self.undestroyed = destroy(zfs, self.createtxgs)
         except QuiesceError as error:
             self.undestroyed = dict.fromkeys(self.names, error.problem)
@@ -66,31 +66,31 @@ class RunSnapshots:
         return [(one.consistency, one.complete) if one is not None else (CRASH, False) for one in sealed]
 
     def level(self) -> str | None:
-        """The lowest level of the records on disk, or None if no snapshot exists."""
+        """Return the lowest level of the records on disk, or None if no snapshot exists."""
         return lowest(level for level, _unused in self._on_disk()) if self.exists else None
 
     def complete(self) -> bool:
-        """Whether all records on disk are complete."""
+        """Return whether all records on disk are complete."""
         return self.exists and all(complete for _unused, complete in self._on_disk())
 
     def failure(self) -> RunFailed | None:
-        """The error for a record that could not be written."""
+        """Return the error for a record that could not be written."""
         if not self.unsealed:
             return None
         name, reason = next(iter(self.unsealed.items()))
         if reason == GONE:
             return RunFailed(
                 f"The ZFS snapshot {name} has no record: {reason} before the record was written",
-                "Find out who did that, and run it again",
+                "Find out which user or tool changed it, and take the snapshot again",
             )
         return RunFailed(
-            f"The record of {counted(len(self.unsealed), 'ZFS snapshot')} could not be written, first of {name}: "
+            f"The record of {counted(len(self.unsealed), 'ZFS snapshot')} could not be written, for example of {name}: "
             f"{reason}",
             "It reads as crash until a recovery writes the record; the next run does that, or 'vmware-zfs recover'",
         )
 
     def what_happened(self, problem: str) -> str:
-        """The problem of a failed run, with what it means for the ZFS snapshots."""
+        """Return the problem of a failed run, with what it means for the ZFS snapshots."""
         if not self.seen:
             return f"No ZFS snapshot was taken: {problem}"
         if self.undestroyed is None:

@@ -159,7 +159,7 @@ class TaskScheduler:
                 self._waiter.watch(started)
 
     def _call(self, request: StartTask) -> str | Outcome:
-        """The managed object ID of the task, or why it was not started. Runs in any thread."""
+        """Return the managed object ID of the task, or why it was not started. Runs in any thread."""
         if self._stopped():
             return Outcome(unfinished=True, began=False)
         try:

@@ -36,7 +36,7 @@ _SECONDS_EACH = 0.1  # ... plus this for each ZFS snapshot
 def records(
     run: Record, snapshots: Sequence[str], holds: Sequence[Hold], problems: Sequence[Problem]
 ) -> dict[str, Record]:
-    """The record of each ZFS snapshot: the VMs with files on its dataset, and the problems that may affect it.
+    """Return the record of each ZFS snapshot: the VMs with files on its dataset, and the problems that may affect it.
 
     `run` has the fields that all records share.
     """
@@ -65,13 +65,13 @@ def check_room(plan: Plan) -> None:
     for dataset, here in _by_dataset(holds, plan.snapshots).items():
         if sum(len(json.dumps(result.manifest_entry(hold))) + _LONGEST_REST for hold in here) > MOST_BYTES:
             raise InputError(
-                f"{counted(len(here), 'VM')} on {dataset} are more than the record of one ZFS snapshot can list",
+                f"The record of one ZFS snapshot cannot list the {counted(len(here), 'VM')} on {dataset}",
                 "Move some of them to another dataset, or report this as a bug",
             )
 
 
 def _by_dataset(holds: Iterable[Hold], snapshots: Sequence[str]) -> dict[str, list[Hold]]:
-    """The VMs of each dataset, in their order. A VM whose disks cannot be read may be on any dataset."""
+    """Return the VMs of each dataset, in their order. A VM whose disks cannot be read may be on any dataset."""
     by_dataset: dict[str, list[Hold]] = {dataset_of(snapshot): [] for snapshot in snapshots}
     for hold in holds:
         for dataset in by_dataset if hold.datasets is None else hold.datasets:
@@ -81,7 +81,7 @@ def _by_dataset(holds: Iterable[Hold], snapshots: Sequence[str]) -> dict[str, li
 
 
 def _judge(holds: Iterable[Hold], problems: Sequence[Problem]) -> tuple[str, bool]:
-    """The lowest level, and whether all is complete: no problem, and no VM is crash unless it is excluded."""
+    """Return the lowest level, and whether the record is complete: no problem, and only excluded VMs are crash."""
     holds = list(holds)
     complete = not problems and all(hold.level != CRASH or hold.member.excluded for hold in holds)
     return lowest([CRASH] * bool(problems) + [hold.level for hold in holds]), complete

@@ -42,7 +42,7 @@ def cut(plan: Plan, size: int) -> list[Plan]:
 
 
 def _groups(plan: Plan) -> dict[str, set[str]]:
-    """For each dataset of the plan, in order, the group of datasets that share VMs with it, including itself."""
+    """Return, for each dataset of the plan in order, the group of datasets that share VMs with it, including itself."""
     group_of = {dataset: {dataset} for dataset in plan.datasets}
     for member in plan.members:
         for dataset in member.datasets[1:]:

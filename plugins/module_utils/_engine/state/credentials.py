@@ -90,7 +90,7 @@ class Change:
 
 
 def plan_change(existing: Credential | None, wanted: Credential | None, new_password: bool = False) -> Change:
-    """Compare the stored with the desired credential (None: absent). Of a password, show only that it is new."""
+    """Compare the stored credential with the desired one (None if absent). A password is only shown as changed."""
     change = Change(_settings(existing), _settings(wanted))
     if new_password:
         change.after["password"] = "a new password"
@@ -284,7 +284,7 @@ def _canonical(credential: Credential) -> Credential:
     if not all(name.strip() for name in credential.datastores):
         raise InputError(
             "datastores has an empty entry",
-            "Set the datastores' names in vSphere, or omit datastores to match them automatically",
+            "List the datastores by their names in vSphere, or omit datastores to match them automatically",
         )
     return dataclasses.replace(
         credential,

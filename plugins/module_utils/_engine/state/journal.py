@@ -168,7 +168,7 @@ class Journal:
             return [row[0] for row in self._database.rows("SELECT run FROM seal GROUP BY run ORDER BY min(rowid)")]
 
     def forget(self, before: datetime) -> None:
-        """Delete ended runs that began before this time, and stored records of that age, which could not be set.
+        """Delete ended runs from before this time, and stored records from before it that could not be set.
 
         The newest run of each task stays, because it shows the last result of the task. Runs of which a VMware snapshot
         may still exist stay as well.

@@ -209,7 +209,7 @@ class SnapshotTasks:
         return (float(rows[0][0]), bool(rows[0][1])) if rows else (0.0, False)
 
     def handled(self, task_id: int) -> float:
-        """Return up to which instant (seconds since 1970) the schedule of a stored task is done."""
+        """Return the instant (seconds since 1970) up to which the schedule of a stored task is done."""
         rows = self._database.rows("SELECT handled FROM task WHERE id = ?", (task_id,))
         return float(rows[0][0])
 

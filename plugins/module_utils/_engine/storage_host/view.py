@@ -116,7 +116,7 @@ def parse_addresses(text: str) -> frozenset[Address]:
 def pseudo_roots(etab: str) -> tuple[str, ...]:
     """Return the paths that are exported with fsid=0 in the NFS server's table of exports (exportfs(8)).
 
-    The table of active exports also contains the exports of the property sharenfs, which /etc/exports does not.
+    The table of active exports also contains the exports of the property sharenfs, which are not in /etc/exports.
     """
     roots = []
     for line in etab.splitlines():

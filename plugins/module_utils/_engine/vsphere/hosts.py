@@ -86,7 +86,7 @@ def select(hosts: Sequence[Host], scope: Scope, esxi: bool, server: str) -> list
             _refuse("cluster", scope.cluster, server, {host.cluster for host in hosts if host.cluster})
     elif scope.hosts is not None:
         if not scope.hosts:
-            raise InputError("The list of hosts is empty", "Name at least one host")
+            raise InputError("The list of hosts is empty", "List at least one host")
         wanted = {comparable(name): name for name in scope.hosts}
         found = [host for host in found if comparable(host.name) in wanted]
         for key in sorted(wanted.keys() - {comparable(host.name) for host in found}):

@@ -119,7 +119,7 @@ def read_all(
         found = _read_view(session, kind, paths, purpose, patient)
         if session.logins == logins:  # a view is lost with its session and then reads as empty
             return found
-    raise SessionLost(f"{session.endpoint} ended the session again and again when asked to {purpose}", "Try again")
+    raise SessionLost(f"{session.endpoint} repeatedly ended the session during the request to {purpose}", "Try again")
 
 
 @understands
@@ -156,7 +156,7 @@ def _retrieve(
         if not page.token:
             return
         if not before < len(seen) <= MOST:  # a server could send pages without new objects forever
-            raise session.no_answer(purpose, ValueError("the pages do not end"))
+            raise session.no_answer(purpose, ValueError("the pages of the result never end"))
         page = session.call(purpose, collector.ContinueRetrievePropertiesEx, token=page.token)
 
 

@@ -101,7 +101,7 @@ def _load_authorities(context: ssl.SSLContext, ca_path: str) -> None:
     except (OSError, ssl.SSLError) as error:
         raise InputError(
             f"ca_path '{ca_path}' does not contain usable certificate authorities: {error}",
-            "Name a readable PEM file, or a folder prepared with 'openssl rehash'",
+            "Set it to a readable PEM file, or to a folder prepared with 'openssl rehash'",
         ) from error
 
 
@@ -127,5 +127,5 @@ def check_pin(pin: str, certificate: bytes, peer: str) -> None:
     if presented != pin:
         raise CertificateUntrusted(
             f"The certificate of {peer} has the thumbprint {presented}, but {pin} is pinned",
-            "If the certificate was replaced on purpose, set the new one; if not, find out which server responds",
+            "If the certificate was replaced on purpose, set the new thumbprint; if not, find out which server answers",
         )

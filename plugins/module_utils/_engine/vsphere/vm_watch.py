@@ -112,7 +112,7 @@ class VmWatch:
             while more:
                 answers += 1
                 if answers > _MOST_ANSWERS:
-                    raise ValueError("the updates do not end")
+                    raise ValueError("the updates never end")
                 update = self._session.call(
                     _PURPOSE, collector.WaitForUpdatesEx, version=self._version, options=options, repeatable=False
                 )

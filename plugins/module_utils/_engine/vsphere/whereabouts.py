@@ -12,8 +12,7 @@ from .vm_snapshots import VmState, find_by_instance_uuid, states
 
 RESTORED = (
     "the VM is off and was registered again, or got another instance UUID, after the VMware snapshot was taken, so it "
-    "may be a restored VM that must be reverted to the VMware snapshot; "
-    "revert the VM to it and then remove it, or power the VM on if it was not restored"
+    "may be a restored VM; if so, revert it to the VMware snapshot and then remove that snapshot; if not, power it on"
 )
 
 

@@ -400,9 +400,9 @@ def test_the_last_credential_of_a_server_stays_while_a_vmware_snapshot_may_be_le
         journal.open_run("r1", "", "tank", ["tank@a"])
         (entry,) = journal.intend([Entry("r1", VCENTER["hostname"], 443, "vm-1", "uuid", "web", "vmware-zfs r1")])
         assert host.refuses(id=first, state="absent") == (
-            "1 VMware snapshot may still exist on vcenter.example.com, first 'vmware-zfs r1' of the VM 'web', and this "
-            "is the last credential that can remove them; run 'vmware-zfs recover' until 'vmware-zfs status' shows "
-            "none, or set force."
+            "1 VMware snapshot may still exist on vcenter.example.com, for example 'vmware-zfs r1' of the VM 'web', "
+            "and this is the last credential that can remove them; run 'vmware-zfs recover' until 'vmware-zfs status' "
+            "shows none, or set force."
         )
         assert host.cred(check=True, id=first, state="absent", force=True)["changed"]
         second = host.cred(**{**CREATE, "filesystem": "tank/vms"})["credential"]["id"]

@@ -203,7 +203,10 @@ def test_what_is_in_no_file_may_not_contradict_and_its_client_is_not_taken_over(
     said = host.refused()
     assert said.startswith(f"{host.folder}/etab line 1 has '{host.path} {line}', which ")
     command = f"exportfs -u {line.partition('(')[0]}:{host.path}"
-    assert f"; the entry is in no file: remove the client here, or run '{command}' if unused" in said
+    assert (
+        f"; no file contains the entry: remove the client from this share, or run '{command}' if nothing uses it"
+        in said
+    )
     assert host.calls == 0
 
 

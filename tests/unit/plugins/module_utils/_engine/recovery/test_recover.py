@@ -185,11 +185,11 @@ def test_a_restored_vm_is_left_with_what_it_has_to_be_reverted_to(
     world.register_again("web", power)
     for dry in (True, False):
         done = world.recover(dry=dry)
-        assert names(done.left) == ["web"] and "revert the VM to it" in done.left[0].reason, done
+        assert names(done.left) == ["web"] and "revert it to" in done.left[0].reason, done
         assert names(done.removed) == ["db"]
     assert world.ours() == ["web"] and names(recover.before_run(world.engine, "tank").left) == ["web"]
     code, (said,) = world.said(capsys, "status")
-    assert code == 1 and said.startswith("left: ") and "revert the VM to it" in said
+    assert code == 1 and said.startswith("left: ") and "revert it to" in said
     world.there["web"].snapshots.clear()  # reverted and removed manually
     assert world.recover() == Recovery() and world.engine.journal.open_entries() == []
 
@@ -242,7 +242,7 @@ def test_a_vm_whose_instance_uuid_changed_is_known_by_its_vmware_snapshot(world:
     world.vcenter.vm("web", power="off")
     for dry in (True, False):
         done = world.recover(dry=dry)
-        assert names(done.left) == ["web"] and "revert the VM to it" in done.left[0].reason
+        assert names(done.left) == ["web"] and "revert it to" in done.left[0].reason
         assert done.removed == done.watched == [] and world.ours() == ["web"]
     world.vcenter.vm("web", power="on")
     assert names(world.recover().removed) == ["web"] and world.ours() == []
@@ -267,7 +267,7 @@ def test_a_restored_one_on_another_vcenter_is_left_alone(world: World) -> None:
     for dry in (True, False):
         done = world.recover(scan=True, dry=dry)
         assert done.removed == [] and names(done.left) == ["web"] and world.ours() == ["web"]
-        assert "revert the VM to it" in done.left[0].reason
+        assert "revert it to" in done.left[0].reason
 
 
 # ---- Recovery and status agree
@@ -308,7 +308,7 @@ def test_what_is_watched_is_left_while_nobody_can_look(world: World, capsys: pyt
 
 
 def test_nothing_is_said_of_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert world.said(capsys, "recover") == (0, ["no interrupted run has left anything"])
+    assert world.said(capsys, "recover") == (0, ["nothing to recover: no interrupted run left anything"])
     assert world.said(capsys, "status") == (0, [])
     assert cli.main(["status", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

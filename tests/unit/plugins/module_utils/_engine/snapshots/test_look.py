@@ -161,9 +161,9 @@ def test_a_vm_whose_files_left_is_crash(there: There, level: str) -> None:
     ("level", "changes", "reason"),
     [
         (STILL, {"power": "poweredOn"}, "it was powered on during the run"),
-        (STILL, {"seen": False}, "its host is not connected"),
+        (STILL, {"seen": False}, "its host is no longer connected"),
         (STILL, {"disks": None}, "its disks cannot be read"),
-        (FILESYSTEM, {"seen": False}, "its host is not connected"),
+        (FILESYSTEM, {"seen": False}, "its host is no longer connected"),
         (FILESYSTEM, {"disks": None}, "its disks cannot be read"),
         (FILESYSTEM, {"snapshots": ()}, "VMware snapshot"),
         (FILESYSTEM, {"snapshots": (replace(OURS, moid="snapshot-2"),)}, "VMware snapshot"),
@@ -183,7 +183,7 @@ def test_what_is_not_proven_is_crash_in_either_look(
 
 def test_a_snapshot_that_vsphere_did_not_quiesce_is_crash(there: There) -> None:
     there.vms["vm-1"] = state(snapshots=(replace(OURS, quiesced=False),))
-    assert_crash(there.first(hold()).findings["vm-1"], "without quiescing it", "quiesce")
+    assert_crash(there.first(hold()).findings["vm-1"], "without quiescing the guest", "quiesce")
 
 
 @pytest.mark.parametrize(

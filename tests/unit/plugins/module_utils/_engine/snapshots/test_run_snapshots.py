@@ -94,8 +94,8 @@ def test_a_record_that_could_not_be_written_is_reported() -> None:
     one = run_snapshots("still", "still", unsealed={A: "zfs refuses (error 28)", B: "zfs refuses (error 28)"})
     error = one.failure()
     assert error is not None and str(error) == (
-        "The record of 2 ZFS snapshots could not be written, first of tank/a@s: zfs refuses (error 28); it reads as "
-        "crash until a recovery writes the record; the next run does that, or 'vmware-zfs recover'."
+        "The record of 2 ZFS snapshots could not be written, for example of tank/a@s: zfs refuses (error 28); it reads "
+        "as crash until a recovery writes the record; the next run does that, or 'vmware-zfs recover'."
     )
     error = run_snapshots("still", "still", unsealed={B: GONE}).failure()
     assert error is not None and "The ZFS snapshot tank/b@s has no record: it was destroyed" in str(error)
@@ -132,7 +132,7 @@ def test_where_it_is_not_known_which_are_the_runs_none_is_destroyed() -> None:
     del zfs.snapshots[B]
     one.destroy(zfs, 7.0)
     assert list(zfs.snapshots) == [A] and one.exists
-    assert one.undestroyed == dict.fromkeys((A, B), "it could not be read which of them belong to this run")
+    assert one.undestroyed == dict.fromkeys((A, B), "it is unknown which of them belong to this run")
 
 
 def test_a_pool_that_hangs_leaves_them(monkeypatch: pytest.MonkeyPatch) -> None:

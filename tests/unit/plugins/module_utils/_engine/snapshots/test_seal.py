@@ -214,7 +214,7 @@ def test_room_is_checked_by_what_each_dataset_would_list(monkeypatch: pytest.Mon
     monkeypatch.setattr(seal, "MOST_BYTES", 40_000)
     seal.check_room(plan)
     monkeypatch.setattr(seal, "MOST_BYTES", 19_000)
-    with pytest.raises(InputError, match="10 VMs on tank/a are more than the record of one ZFS snapshot can list"):
+    with pytest.raises(InputError, match="The record of one ZFS snapshot cannot list the 10 VMs on tank/a"):
         seal.check_room(plan)
     hidden = replace(plan, members=tuple(replace(member, datasets=()) for member in members))
     monkeypatch.setattr(seal, "MOST_BYTES", 24_000)

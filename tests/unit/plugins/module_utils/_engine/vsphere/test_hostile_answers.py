@@ -104,7 +104,8 @@ def test_pages_are_read_to_the_last() -> None:
 def test_pages_that_bring_nothing_new_are_no_answer(pages: tuple[list[int], ...]) -> None:
     session = Pages(*pages, *([1] for _unused in range(1000)))
     with pytest.raises(
-        ConnectionFailed, match="did not return a valid vSphere response to 'list the VMs': the pages do not end"
+        ConnectionFailed,
+        match="did not return a valid vSphere response to 'list the VMs': the pages of the result never end",
     ):
         listed(session)
     assert session.calls <= 2
@@ -113,7 +114,7 @@ def test_pages_that_bring_nothing_new_are_no_answer(pages: tuple[list[int], ...]
 def test_more_objects_than_any_server_has_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "MOST", 5)
     session = Pages(*([number] for number in range(1000)))
-    with pytest.raises(ConnectionFailed, match="the pages do not end"):
+    with pytest.raises(ConnectionFailed, match="the pages of the result never end"):
         listed(session)
     assert session.calls == 6
 
