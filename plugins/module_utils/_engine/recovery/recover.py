@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Recovery: removes VMware snapshots of runs that are no longer alive.
 
-The journal shows which VMware snapshots may exist. With `scan`, vSphere is searched as well for those that are missing
-in the journal. VMware snapshots of live runs and VMware snapshots that this host did not create are never changed.
+The journal shows which VMware snapshots may exist. With `scan`, recovery also searches vSphere for VMware snapshots
+that are not in the journal. VMware snapshots of live runs and VMware snapshots that this host did not create are never
+changed.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class PythonEnvironment:
         if wheels is not None and not wheels.is_dir():
             raise InputError(
                 f"The directory of wheels {wheels} does not exist on this host",
-                "Copy it to the host, or set another one",
+                "Copy it to the host, or set another directory",
             )
         if self.versions() is None:
             _run([base, "-m", "venv", "--clear", str(self.folder)], _BUILD_SECONDS)

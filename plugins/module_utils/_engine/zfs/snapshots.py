@@ -190,7 +190,7 @@ def _of_each(zfs: Zfs, names: Sequence[str], keys: Sequence[str], timeout: float
 def _read_separately(
     zfs: Zfs, datasets: Sequence[str], safe: Sequence[str], users: Sequence[str], timeout: float
 ) -> dict[str, _Values]:
-    """Read the properties `safe`, which users cannot set, of all snapshots, then the user properties `users`.
+    """Read two groups of properties of all snapshots: `safe`, which users cannot set, and the user properties `users`.
 
     The user properties of a snapshot are left out if one of them contains line breaks or tabs.
     """
