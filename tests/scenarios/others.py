@@ -72,7 +72,7 @@ OTHERS = (
         Scenario(
             f"its host is out of sight {when}",
             _VMS,
-            Expected(_LOST, {"web": "not connected"}),
+            Expected(_LOST, {"web": "no longer connected"}),
             events=(Event(moment, change("web", properties=_UNSEEN)), Event(RELEASING, change("web", properties={}))),
         )
         for when, moment in _WHEN.items()
