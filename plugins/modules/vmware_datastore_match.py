@@ -133,7 +133,7 @@ datastores:
       type: str
       sample: /tank/vmware is the mountpoint of tank/vmware
     warnings:
-      description: Possible problems with a datastore that matches, one sentence each.
+      description: Possible problems with a matched datastore, one sentence each.
       type: list
       elements: str
       sample: []

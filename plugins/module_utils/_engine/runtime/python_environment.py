@@ -105,8 +105,8 @@ def _numbers(version: str | None) -> list[int]:
 
 
 def _sync(folder: Path) -> None:
-    """Sync the file system of `folder` to disk if possible. sync(2) would wait for all file systems, and forever for a
-    suspended pool.
+    """Sync the file system of `folder` to disk if possible. sync(2) is not used, because it waits for all file systems,
+    and would wait forever for a suspended pool.
     """
     try:
         run(["sync", "-f", str(folder)], _SYNC_SECONDS)

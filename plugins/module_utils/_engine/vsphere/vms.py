@@ -254,7 +254,7 @@ def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iter
     if str(properties.get("runtime.faultToleranceState", "notConfigured")) != "notConfigured":
         yield "fault tolerance is on"
     if properties.get("capability.snapshotOperationsSupported") is False:
-        yield "its host does not support snapshots of it"
+        yield "its host does not support snapshots of this VM"
     depth = chain_depth(properties.get("snapshot.rootSnapshotList", ()))
     if depth >= MAX_CHAIN:
         yield f"its snapshot chain is {depth} long; the maximum is {MAX_CHAIN}"
