@@ -204,8 +204,8 @@ def refuse_while_left() -> None:
         left = Journal(database).open_entries()
     if left:
         raise InputError(
-            f"{counted(len(left), 'VMware snapshot')} may exist or may still appear, for example '{left[0].name}' of the"
-            f" VM '{printable(left[0].vm_name, 80)}' on {left[0].hostname}, and only the runtime on this host can"
+            f"{counted(len(left), 'VMware snapshot')} may exist or may still appear, for example '{left[0].name}' of "
+            f"the VM '{printable(left[0].vm_name, 80)}' on {left[0].hostname}, and only the runtime on this host can"
             " remove them",
             "Run 'vmware-zfs recover' until 'vmware-zfs status' lists none, or set force",
         )

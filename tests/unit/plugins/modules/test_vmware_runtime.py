@@ -90,9 +90,9 @@ def test_it_stays_while_a_vmware_snapshot_may_be_left(run: Run, paths: Paths, tm
         for check in (True, False):
             refused = run(check=check, state="absent")
             assert refused["failed"] and refused["msg"] == (
-                "1 VMware snapshot may exist or may still appear, for example 'vmware-zfs r1' of the VM 'web' on vc.lab, "
-                "and only the runtime on this host can remove them; run 'vmware-zfs recover' until 'vmware-zfs status' "
-                "lists none, or set force."
+                "1 VMware snapshot may exist or may still appear, for example 'vmware-zfs r1' of the VM 'web' on "
+                "vc.lab, and only the runtime on this host can remove them; run 'vmware-zfs recover' until 'vmware-zfs "
+                "status' lists none, or set force."
             )
             assert (tmp_path / "bin" / "vmware-zfs").exists()
         assert run(check=True, state="absent", force=True)["changed"]
