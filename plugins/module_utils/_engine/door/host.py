@@ -54,9 +54,11 @@ class StorageHost(Protocol):
     def list_folder(self, path: str) -> list[str]:
         """Return the sorted names in a folder, or nothing if the folder does not exist."""
 
-    def exists(self, path: str) -> bool: ...
+    def exists(self, path: str) -> bool:
+        """Return whether a file or folder exists."""
 
-    def is_folder(self, path: str) -> bool: ...
+    def is_folder(self, path: str) -> bool:
+        """Return whether a folder exists."""
 
     def real_path(self, path: str) -> str:
         """Return the path without symbolic links. It may not exist. Raises ValueError for a path with a null byte."""

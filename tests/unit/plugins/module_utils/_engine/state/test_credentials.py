@@ -265,7 +265,7 @@ def store_like_1_0_0(paths: Paths, key: bytes = FORMER_KEY) -> None:
         credentials.insert(dataclasses.replace(VCENTER, thumbprint=PIN), Secret("replaced below"))
     paths.key_file.write_text(f"0a0b0c0d {FORMER_KEY.hex()}\n")
     blob = bytes(12) + AESGCM(key).encrypt(bytes(12), CANARY.reveal().encode(), FORMER_CONTEXT.encode())
-    with closing(sqlite3.connect(paths.state_dir / "state.db")) as database, database:
+    with closing(sqlite3.connect(paths.state_dir / "state.db", isolation_level=None)) as database:
         database.execute("UPDATE credential SET password = ?", (f"v1:0a0b0c0d:{base64.b64encode(blob).decode()}",))
 
 
@@ -290,7 +290,7 @@ def test_a_damaged_password_of_1_0_0_does_not_keep_the_engine_from_starting(path
 
 def test_a_password_of_today_is_never_read_in_the_context_of_1_0_0(paths: Paths) -> None:
     store_like_1_0_0(paths)
-    with closing(sqlite3.connect(paths.state_dir / "state.db")) as database, database:
+    with closing(sqlite3.connect(paths.state_dir / "state.db", isolation_level=None)) as database:
         database.execute("UPDATE credential SET password = 'v2' || substr(password, 3)")
     with Credentials.open(paths) as credentials, pytest.raises(RegistryError, match="damaged or belongs to another"):
         credentials.password(credentials.get(1))
