@@ -128,7 +128,7 @@ def test_the_timer_takes_them_a_power_cut_delays_one_and_retention_lets_go(
     doubted = wait_for_another(host, known, 300)
     assert "Failed with result 'exit-code'" in log_with(host, "code=exited, status=3/")
     warnings = host.ssh(["journalctl", "--unit", SERVICE, "--priority", "warning", "--output=cat"]).stdout
-    assert "not complete: The VM 'db'" in warnings and "this turn destroys nothing" in warnings
+    assert "not complete: The VM 'db'" in warnings and "nothing is destroyed this time" in warnings
     assert late in taken(host), "the clock may be wrong"
     vcenter.clear_rules()
     host.ssh(["date", "-s", "+40 seconds"])
