@@ -68,7 +68,7 @@ def test_what_awx_would_refuse_is_refused(defined: Awx) -> None:
     for wrong in ({"default": "y"}, {"choices": []}, {"variable": "a b"}, {"type": "list"}):
         with pytest.raises(rules.Refused):
             rules.survey({"name": "", "description": "", "spec": [{**question, **wrong}]})
-    with pytest.raises(rules.Refused, match="no field"):
+    with pytest.raises(rules.Refused, match="unknown field"):
         rules.credential_type({"inputs": {"fields": []}, "injectors": {"env": {"A": "{{ b }}"}}}, defined.find)
     recover = defined.named("job_templates", "VMware ZFS - recover")["id"]
     good = {"unified_job_template": recover, "rrule": "DTSTART:20260101T010000Z RRULE:FREQ=DAILY;INTERVAL=1"}
