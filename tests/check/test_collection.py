@@ -78,7 +78,8 @@ def test_the_readmes_links_are_whole_and_lead_somewhere() -> None:
     images = re.findall(r"!\[[^]]{80,}\]\(([^)]+)\)", readme)  # Galaxy shows the text of an image instead
     assert len(images) == readme.count("![") and all((ROOT / image).is_file() for image in images)
     links = re.findall(r"(?<!!)\[[^]]*\]\(([^)]+)\)", readme)
-    assert links and all(link.startswith("https://") for link in links)
+    anchors = {f"#{heading.lower().replace(' ', '-')}" for heading in re.findall(r"^#+ (.+)$", readme, re.MULTILINE)}
+    assert links and all(link.startswith("https://") or link in anchors for link in links)
     ours = [link.removeprefix(f"{REPOSITORY}/blob/main/") for link in links if link.startswith(f"{REPOSITORY}/blob/")]
     assert [path for path in ours if not (ROOT / path).is_file()] == []
 

@@ -176,8 +176,8 @@ def test_an_entry_that_contradicts_is_named_and_nothing_is_changed(host: Storage
     theirs(host, f"# theirs\n{PATH} \\\n  10.99.0.0/16(ro,sync,no_subtree_check)\n")
     said = share()["refused"]
     assert said.startswith(
-        f"/etc/exports.d/theirs.exports line 2 says '{PATH} 10.99.0.0/16(ro,sync,no_subtree_check)', which contradicts "
-        f"'{PATH} 10.99.1.0/24(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' of /etc/exports.d/quiesce."
+        f"/etc/exports.d/theirs.exports line 2 has '{PATH} 10.99.0.0/16(ro,sync,no_subtree_check)', which conflicts with "
+        f"'{PATH} 10.99.1.0/24(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' in /etc/exports.d/quiesce."
     )
     assert [line.split("\t")[1].partition("(")[0] for line in exported(host, PATH)] == ["10.99.0.0/16"]
 
