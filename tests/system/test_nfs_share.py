@@ -91,7 +91,7 @@ def foreign(host: StorageHost) -> list[str]:
 
 def theirs(host: StorageHost, text: str) -> None:
     """Write an exports file of another user and export it."""
-    script = f"cat >/etc/exports.d/theirs.exports; exportfs -ra; {EXPORT_FOREIGN}"
+    script = f"mkdir -p /etc/exports.d; cat >/etc/exports.d/theirs.exports; exportfs -ra; {EXPORT_FOREIGN}"
     host.ssh(["sh", "-c", script], input=text)
 
 
@@ -176,8 +176,9 @@ def test_an_entry_that_contradicts_is_named_and_nothing_is_changed(host: Storage
     theirs(host, f"# theirs\n{PATH} \\\n  10.99.0.0/16(ro,sync,no_subtree_check)\n")
     said = share()["refused"]
     assert said.startswith(
-        f"/etc/exports.d/theirs.exports line 2 has '{PATH} 10.99.0.0/16(ro,sync,no_subtree_check)', which conflicts with "
-        f"'{PATH} 10.99.1.0/24(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' in /etc/exports.d/quiesce."
+        f"/etc/exports.d/theirs.exports line 2 has '{PATH} 10.99.0.0/16(ro,sync,no_subtree_check)', "
+        f"which conflicts with '{PATH} 10.99.1.0/24(sec=sys,rw,sync,no_subtree_check,mountpoint,no_root_squash)' in "
+        "/etc/exports.d/quiesce."
     )
     assert [line.split("\t")[1].partition("(")[0] for line in exported(host, PATH)] == ["10.99.0.0/16"]
 
