@@ -114,7 +114,7 @@ def _shown(session: Session) -> list[Any]:
                 vm,
                 moid="",
                 instance_uuid="",
-                host="",
+                host_moid="",
                 disks=tuple(
                     replace(disk, files=tuple((names[moid], path) for moid, path in disk.files)) for disk in vm.disks
                 ),
