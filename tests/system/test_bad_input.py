@@ -73,7 +73,7 @@ def sentence(result: dict[str, Any]) -> str:
         ({"naming_schema": "auto-%Y-%m-%d"}, "lacks %H %M, so two snapshots could get the same name; add them"),
         ({"naming_schema": "nightly"}, "lacks %Y %m %d %H %M"),
         ({"naming_schema": "-%Y-%m-%d_%H-%M"}, "it begins with a dash"),
-        ({"naming_schema": "%Y-%m-%d_%H-%M-%Q"}, "holds %Q"),
+        ({"naming_schema": "%Y-%m-%d_%H-%M-%Q"}, "contains %Q"),
         ({"exclude": ["tank/other"], "recursive": True}, "exclude names 'tank/other', which is not below"),
         ({"exclude": ["{tree}/nested"]}, "(recursive is false)"),
         ({"vm_timeout": 20, "max_hold": 10}, "vm_timeout (20 s) is longer than max_hold (10 s)"),
@@ -125,7 +125,7 @@ def test_a_server_that_cannot_be_logged_in_to(
         "ca_path": {"ca_path": "/no/such/file.pem"},
     }[trouble]
     expected = {
-        "password": [f"refused the login of '{vcenter.user}'", "check username and password"],
+        "password": [f"refused the login of '{vcenter.user}'", "check the username and password"],
         "host": ["no-such-host.invalid", "could not be reached", "check the name"],
         "port": [f"127.0.0.2:{closed} could not be reached", "refused"],
         "certificate": ["could not be verified", "set ca_path or thumbprint"],
@@ -163,7 +163,7 @@ def test_a_changed_certificate_is_refused_with_both_thumbprints(
     assert vcenter.thumbprint != old
     vcenter.clear_trace()
     said = refused("vmware_cred", {"id": pinned.id, "datastores": ["vmware"]})
-    assert old in said and vcenter.thumbprint in said and "find out which server responds" in said
+    assert old in said and vcenter.thumbprint in said and "find out which server answers" in said
     result = scene.take()
     assert result["consistency"] == "crash" and result["vms"] == []
     assert old in result["problems"][0] and vcenter.thumbprint in result["problems"][0]

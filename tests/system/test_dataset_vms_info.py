@@ -95,4 +95,4 @@ def test_a_vm_that_may_not_be_read_hides_no_other(scene: Scene, vcenter: Simulat
     found = {vm["name"]: vm for vm in ask(tree)["vms"]}
     assert found.keys() == {"db", "own", "web", moid}
     assert not found[moid]["can_snapshot"] and "lacks the privilege System.Read on it" in found[moid]["reasons"][0]
-    assert not found["own"]["can_snapshot"] and "vSphere's own" in found["own"]["reasons"][0]
+    assert not found["own"]["can_snapshot"] and "vCLS" in found["own"]["reasons"][0]
