@@ -358,7 +358,7 @@ def test_what_a_restored_vm_has_to_be_reverted_to_is_left_to_people(
     result = run_module(RECOVER, {**SOON, "scan": True})
     assert (
         result["failed"]
-        and "revert it to the VMware snapshot" in result["left"][0]["reason"]
+        and "revert it to this VMware snapshot" in result["left"][0]["reason"]
         and ours(vcenter) == ["web"]
     )
     # A powered-on VM writes data, so that reverting it would lose data.
