@@ -30,7 +30,8 @@ _prepend("PYTHONPATH", _COLLECTIONS)
 _prepend("ANSIBLE_COLLECTIONS_PATH", _COLLECTIONS)
 
 # One process runs all tests of a part, because they share a storage host or a folder. The longest parts come first, so
-# that both processes end at about the same time. Tests without an entry are the last part.
+# that both processes end at about the same time. Tests without an entry are the first part: they share one storage host
+# and take the longest.
 _PARTS = (
     "tests/system/test_scheduled.py",
     "tests/system/test_runtime_role.py",
@@ -53,7 +54,7 @@ _SHARED = "tests"  # the storage host of most system tests; a session leaves it 
 
 def _part(test: str) -> int:
     """The place of a test's part in their order, by the test's ID."""
-    return next((place for place, part in enumerate(_PARTS) if test.startswith(part)), len(_PARTS))
+    return next((place for place, part in enumerate(_PARTS, 1) if test.startswith(part)), 0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
