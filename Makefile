@@ -17,7 +17,7 @@ setup: ## build the lab and the virtual environment (first time: some minutes)
 demo: setup ## show the whole workflow in the lab; ARGS=-v shows all output, ARGS=--keep leaves the lab running
 	@$(VENV)/bin/python -m tests.lab.demo $(ARGS)
 
-unit: setup ## the unit tests, in two processes; under a minute
+unit: setup ## the unit tests, in two processes
 	@$(VENV)/bin/python -m pytest tests/unit -q -n 2 --dist worksteal
 
 test: setup ## every test but those of `make check`, in two processes (tests/conftest.py)
