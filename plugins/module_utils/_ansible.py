@@ -19,7 +19,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ._engine.errors import CredentialNotFound, DependencyError, InputError, QuiesceError
 from ._engine.policy import QUIESCE_FAILURE, VM_FAILURE, Policy
 from ._engine.secret import Secret, leave_no_core_dump
-from ._engine.state.credentials import Credential, Credentials
+from ._engine.state.credentials import Credential, Credentials, endpoint_of
 from ._engine.state.database import Paths
 from ._engine.text import printable
 from ._engine.vsphere.session import Endpoint, Timeouts
@@ -141,7 +141,7 @@ def login(module: Any) -> tuple[Endpoint, str, Secret]:
     require_libraries(["cryptography"])
     with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
         stored = _look_up(credentials, parameters)
-        return endpoint(stored.as_dict()), stored.username, conceal(module, credentials.password(stored))
+        return endpoint_of(stored), stored.username, conceal(module, credentials.password(stored))
 
 
 def _look_up(credentials: Credentials, parameters: Mapping[str, Any]) -> Credential:
@@ -167,7 +167,7 @@ def read_environment(module: Any) -> None:
 
 
 def endpoint(parameters: Mapping[str, Any]) -> Endpoint:
-    """Return the server that connection options or the settings of a stored credential name."""
+    """Return the server that connection options name."""
     return Endpoint(
         parameters["hostname"],
         parameters["port"],

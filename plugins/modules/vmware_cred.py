@@ -265,7 +265,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import
     STORED_CONNECTION,
     ArgumentSpec,
     conceal,
-    endpoint,
     read_environment,
     require_libraries,
     run_module,
@@ -282,6 +281,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
     Credential,
     Credentials,
+    endpoint_of,
     plan_change,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
@@ -418,7 +418,7 @@ def new_password(module: Any, credentials: Credentials, existing: Credential | N
 
 def try_login(module: Any, wanted: Credential, password: Secret) -> None:
     require_libraries(["pyVmomi"])
-    with connect(endpoint(wanted.as_dict()), wanted.username, password, timeouts(module.params)) as session:
+    with connect(endpoint_of(wanted), wanted.username, password, timeouts(module.params)) as session:
         for warning in missing_datastores(session, wanted):
             module.warn(warning)
         if module.params["verify_privileges"]:

@@ -36,24 +36,29 @@ class Selection:
         return replace(self, chosen=[dataset for dataset in self.chosen if dataset.name in names])
 
 
+def selection_of(listed: Sequence[Dataset], dataset: str, recursive: bool, exclude: Sequence[str]) -> Selection:
+    """Select from the `listed` datasets. Raises InputError for an invalid `exclude`."""
+    which = (dataset, recursive, exclude)
+    return Selection(select(listed, *which), listed, tuple(left_out(listed, *which)))
+
+
 def select_datasets(zfs: Zfs, request: Request) -> Selection:
     """List the datasets and select those of the request.
 
     Raises InputError for an invalid `exclude`, DatasetNotFound, and ZfsError if the dataset is not fully received.
     """
     around = datasets_around(zfs, pool_of(request.dataset))
-    which = (request.dataset, request.recursive, request.exclude)
-    chosen = select(around, *which)
-    if not chosen:
+    selection = selection_of(around, request.dataset, request.recursive, request.exclude)
+    if not selection.chosen:
         raise DatasetNotFound(
             f"The dataset '{request.dataset}' does not exist on this storage host", "Check the name with 'zfs list'"
         )
-    if chosen[0].receiving:
+    if selection.chosen[0].receiving:
         raise ZfsError(
             f"No snapshot of {request.dataset} can be taken, because a 'zfs receive' into it is not complete",
             f"Let it finish, or discard the received part with 'zfs receive -A {request.dataset}'",
         )
-    return Selection(chosen, around, tuple(left_out(around, *which)))
+    return selection
 
 
 def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:

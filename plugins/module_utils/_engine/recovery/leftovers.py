@@ -14,6 +14,7 @@ from typing import Any
 
 from ..state.engine import Engine
 from ..state.journal_entries import Entry
+from ..vsphere.session import Endpoint
 
 WATCHED = "it was not found, but it or its VM may still appear; recovery checks for it until that is impossible"
 _NOT_CHECKED = "its run ended early, and no recovery has checked for it yet"
@@ -49,7 +50,7 @@ def leftover(entry: Entry, reason: str) -> Leftover:
     """Describe an entry of the journal for results."""
     return Leftover(
         run_id=entry.run,
-        server=entry.hostname if entry.port == 443 else f"{entry.hostname}:{entry.port}",
+        server=str(Endpoint(entry.hostname, entry.port)),
         vm=entry.vm_name,
         moid=entry.vm_moid,
         vmware_snapshot=entry.name,

@@ -87,15 +87,11 @@ class Cipher:
         key = self.keys().get(key_id)
         if form not in (_FORMAT, FORMER) or key is None:
             raise KeyMissing(f"The key that encrypted the password is not in {self.key_file}", _REMEDY)
-        contexts = [context, former_context] if form == FORMER else [context]
-        for each in contexts:
+        for bound_to in (context, former_context) if form == FORMER else (context,):
             try:
-                blob = base64.b64decode(encoded, validate=True)
-                if base64.b64encode(blob).decode() != encoded:  # the last character can contain unused bits
-                    raise ValueError("not as it was written")
-                return Secret(AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], each.encode()).decode())
+                return _decrypt(key, encoded, bound_to)
             except (InvalidTag, ValueError):  # ValueError: not base64, or shorter than a nonce
-                continue
+                pass
         raise RegistryError("The stored password is damaged or belongs to another credential", _REMEDY)
 
     def keys(self) -> dict[str, bytes]:
@@ -115,6 +111,13 @@ class Cipher:
         """Replace the keys in the file, atomically and durably. Only one process may do this at a time."""
         with _sentences(self.key_file):
             replace_file(self.key_file, "".join(_line(*key) for key in keys.items()).encode(), 0o600)
+
+
+def _decrypt(key: bytes, encoded: str, context: str) -> Secret:
+    blob = base64.b64decode(encoded, validate=True)
+    if base64.b64encode(blob).decode() != encoded:  # the last character can contain unused bits
+        raise ValueError("not as it was written")
+    return Secret(AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], context.encode()).decode())
 
 
 def key_id_of(ciphertext: str) -> str:

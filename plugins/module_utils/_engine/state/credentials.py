@@ -111,10 +111,15 @@ class Credentials:
     def open(cls, paths: Paths, read_only: bool = False) -> Iterator["Credentials"]:
         """Open the credentials in the database of `paths`, and close it at the end. Raises RegistryError."""
         with Database.open(paths, read_only) as database:
-            credentials = cls(database, Cipher(paths.key_file))
-            if not read_only:
-                credentials.upgrade()
-            yield credentials
+            yield cls.stored_in(database, paths, read_only)
+
+    @classmethod
+    def stored_in(cls, database: Database, paths: Paths, read_only: bool) -> "Credentials":
+        """Return the credentials in an open database."""
+        credentials = cls(database, Cipher(paths.key_file))
+        if not read_only:
+            credentials._upgrade()
+        return credentials
 
     def list_all(self) -> list[Credential]:
         """List all credentials, oldest first."""
@@ -201,7 +206,7 @@ class Credentials:
             self.get(credential_id)
             connection.execute("DELETE FROM credential WHERE id = ?", (credential_id,))
 
-    def upgrade(self) -> None:
+    def _upgrade(self) -> None:
         """Encrypt the passwords of release 1.0.0 again, because 1.0.0 did not bind them to the TLS settings.
 
         A password that cannot be decrypted is not changed. The error is raised when it is used.

@@ -13,7 +13,6 @@ from typing import Callable, Iterator
 
 from ..vsphere.session import Connect, connect
 from ..zfs.command import Zfs
-from .cipher import Cipher
 from .credentials import Credentials
 from .database import Database, Paths
 from .identity import StorageHost
@@ -45,12 +44,9 @@ def open_engine(
     """Open the state in `paths`. With `read_only`, nothing is created or changed. Raises RegistryError."""
     with Database.open(paths, read_only=read_only) as database, _in_background(report) as queued_report:
         host = StorageHost.here(paths, read_only)
-        credentials = Credentials(database, Cipher(paths.key_file))
-        if not read_only:
-            credentials.upgrade()
         yield Engine(
             zfs=Zfs(),
-            credentials=credentials,
+            credentials=Credentials.stored_in(database, paths, read_only),
             tasks=SnapshotTasks(database),
             journal=Journal(database, host.id),
             locks=Locks(paths.lock_dir),

@@ -24,10 +24,15 @@ class Mount:
 
 def mount_table(host: StorageHost) -> tuple[Mount, ...]:
     """Return the mounts of the storage host, or nothing on an operating system without this table."""
+    return parse_mountinfo(system_table(host, "/proc/self/mountinfo"))
+
+
+def system_table(host: StorageHost, path: str) -> str:
+    """Return the text of a system table, or "" if it does not exist: another operating system, or no NFS server."""
     try:
-        return parse_mountinfo(host.read("/proc/self/mountinfo"))
+        return host.read(path)
     except OSError:
-        return ()
+        return ""
 
 
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:

@@ -19,7 +19,7 @@ from ..door.host import StorageHost
 from ..errors import DependencyError
 from ..paths import clean_path, unescaped
 from ..text import printable
-from .mounts import Mount, mount_table
+from .mounts import Mount, mount_table, system_table
 from .resolver import LOOKUP_SECONDS, addresses_of, ask_all
 
 COMMAND_SECONDS = 10.0
@@ -61,7 +61,7 @@ def observe(
     resolved = {name: found or frozenset() for name, found in answers.items()}
     for name in alias_names:
         addresses |= {found for found in resolved.get(name, frozenset()) if not found.is_loopback}
-    roots = pseudo_roots(_table(host, "/var/lib/nfs/etab"))
+    roots = pseudo_roots(system_table(host, "/var/lib/nfs/etab"))
     asked_paths = {clean_path(path) for path in paths}
     asked_paths |= {clean_path(root + path) for root in roots for path in asked_paths}
     mounts = mount_table(host)
@@ -140,12 +140,4 @@ def _real_path(host: StorageHost, path: str) -> str:
         real = host.real_path(path)
         return real if host.exists(real) else ""
     except ValueError:  # a null byte
-        return ""
-
-
-def _table(host: StorageHost, path: str) -> str:
-    """Return the text of a system table, or "" if it does not exist: another operating system, or no NFS server."""
-    try:
-        return host.read(path)
-    except OSError:
         return ""

@@ -14,7 +14,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from ..errors import InputError, QuiesceError, RunFailed
 from ..planning.connector import with_connector
 from ..planning.request import Request
-from ..planning.selection import Selection, select_datasets
+from ..planning.selection import Selection, select_datasets, selection_of
 from ..records import record
 from ..records.levels import CRASH, lowest
 from ..runs.run import Begun, begin, foresee, take
@@ -28,7 +28,7 @@ from ..state.snapshot_tasks import SnapshotTask
 from ..text import vm_on
 from ..vsphere.session import Timeouts, connect
 from ..zfs import snapshots
-from ..zfs.datasets import left_out, list_datasets, select
+from ..zfs.datasets import list_datasets
 from ..zfs.names import check_snapshot
 from . import retire
 from .to_take import Facts, Instant, choice, nothing_to_do
@@ -208,8 +208,7 @@ def _selection(engine: Engine, task: SnapshotTask) -> Selection:
     """Return the datasets of the task. Without VMware, only the datasets of the task are listed, not the whole pool."""
     if task.vmware_sync:
         return select_datasets(engine.zfs, _request(task, ""))
-    everything, which = list_datasets(engine.zfs, task.dataset), (task.dataset, task.recursive, task.exclude)
-    return Selection(select(everything, *which), everything, tuple(left_out(everything, *which)))
+    return selection_of(list_datasets(engine.zfs, task.dataset), task.dataset, task.recursive, task.exclude)
 
 
 def _timeouts(task: SnapshotTask) -> Timeouts:
