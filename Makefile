@@ -6,6 +6,7 @@ LAB := tests/lab/lab
 VENV := build/venv
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # otherwise each process of a test compiles the engine again
 .PHONY: help setup demo unit test check chaos bench fleet docs lab-up lab-down clean
 
 help: ## show these lines

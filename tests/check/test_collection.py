@@ -67,6 +67,22 @@ def test_a_roles_variables_have_the_same_names_and_defaults_everywhere(role: str
     assert [name for name in described if not name.startswith(f"{role}_") or f"| `{name}` |" not in readme] == []
 
 
+LISTS = {"credentials": "configure", "nfs_datastore": "entries", "nfs_share": "configure", "snapshot_task": "configure"}
+
+
+@pytest.mark.parametrize(("role", "tasks"), LISTS.items())
+def test_a_role_passes_every_option_of_an_entry_to_its_module(role: str, tasks: str) -> None:
+    folder = ROOT / "roles" / role
+    options = yaml.safe_load((folder / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    (described,) = [option["options"] for option in options.values() if option.get("elements") == "dict"]
+    called = [task for task in yaml.safe_load((folder / "tasks" / f"{tasks}.yml").read_text()) if "loop" in task]
+    (passed,) = [value for task in called for name, value in task.items() if name.startswith(f"{GALAXY['namespace']}.")]
+    for name, option in described.items():
+        source = rf"(item|{role}_one)\.{name}"
+        optional = "" if option.get("required") else r" \| default\(omit\)"
+        assert re.fullmatch(rf"{{{{ {source}{optional} }}}}", passed.get(name, "")), f"{role} does not pass {name}"
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_has_a_molecule_scenario(role: str) -> None:
     assert (ROOT / "extensions" / "molecule" / role / "converge.yml").exists()

@@ -33,9 +33,12 @@ def storage_host() -> Iterator[StorageHost]:
         yield host
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tree(storage_host: StorageHost) -> Iterator[str]:
-    """The dataset of this session, with the children `nested`, `ds1` and `ds10`. Remove those of killed sessions."""
+    """The dataset of a file of tests, with the children `nested`, `ds1` and `ds10`. Remove those of killed sessions.
+
+    A new one for each file, because every test leaves ZFS snapshots, and each query takes longer with each of them.
+    """
     listed = storage_host.ssh(["zfs", "list", "-H", "-o", "name", "-d", "1", "tank"]).stdout.splitlines()
     for name in listed:
         owner = name.removeprefix("tank/session-")

@@ -210,12 +210,12 @@ def test_a_dataset_is_missed_only_where_zfs_says_so(tmp_path: Path) -> None:
 
 
 def test_many_waves_take_no_more_open_files_than_one(tmp_path: Path) -> None:
-    names = tuple(f"{TREE}/vm{number:02}" for number in range(30))
+    names = tuple(f"{TREE}/vm{number:02}" for number in range(15))
     datastores = tuple(nfs(vm(f"vm{at}"), name=f"ds{at}", dataset=name) for at, name in enumerate(names))
     scenario = Scenario("many waves", (datastores,), Expected(None), datasets=(TREE, *names), request={"wave_size": 1})
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Stage(scenario, start, connect, tmp_path) as stage:
-        few = len(os.listdir("/proc/self/fd")) + 25
+        few = len(os.listdir("/proc/self/fd")) + 10
         resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
         try:
             outcome = stage.run()
