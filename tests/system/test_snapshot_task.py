@@ -17,6 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli imp
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import program
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.destroy import destroy
 
 from tests.lab.simulator import Simulator
@@ -258,11 +259,12 @@ def test_another_snapshot_of_the_same_name_is_not_destroyed(scene: Scene) -> Non
 
 def test_many_go_in_few_processes(scene: Scene, storage_host: StorageHost, monkeypatch: pytest.MonkeyPatch) -> None:
     task = store(scene, recursive=True)
-    script = f"for i in $(seq 150); do zfs snapshot -o {TASK}={task.key} {scene.tree}/ds10@many-$i; done"
+    script = f"for i in $(seq 16); do zfs snapshot -o {TASK}={task.key} {scene.tree}/ds10@many-$i; done"
     storage_host.ssh(["sh", "-ec", script], timeout=300)
+    monkeypatch.setattr(program, "MOST_SNAPSHOTS", 10)
     later(monkeypatch, 2)
     before = scene.engine.zfs.processes
-    assert len(retention(scene, task)["destroyed"]) == 149
+    assert len(retention(scene, task)["destroyed"]) == 15
     assert scene.engine.zfs.processes - before == 3  # one query, two channel programs
 
 
