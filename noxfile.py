@@ -39,7 +39,7 @@ def run(session: nox.Session, tool: str, *arguments: str) -> None:
 
 @nox.session(venv_backend="none")
 def mypy(session: nox.Session) -> None:
-    """Check the types of the engine."""
+    """Check the types of the engine, the modules, the tests and the benchmarks."""
     run(session, "mypy")
 
 

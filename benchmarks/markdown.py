@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Mapping, Sequence
 
 
@@ -15,11 +16,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
+def _between(text: str, marks: re.Match[str]) -> str:
+    return f"{marks[1]}{text}\n{marks[2]}"
+
+
 def fill(page: str, tables: Mapping[str, str]) -> str:
     """Return the page with each table between its two markers. Raise ValueError if a table has no markers."""
     for name, text in tables.items():
         place = re.compile(rf"(<!-- {name}: written by a script -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
-        page, places = place.subn(lambda marks, text=text: f"{marks[1]}{text}\n{marks[2]}", page)  # type: ignore[misc]
+        page, places = place.subn(partial(_between, text), page)
         if places != 1:
             raise ValueError(f"the page has {places} places for the table {name}")
     return page

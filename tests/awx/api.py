@@ -139,6 +139,7 @@ def serve(playbooks: list[str]) -> Iterator[Awx]:
             pass
 
         def _answer(self) -> None:
+            answer: Any
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":

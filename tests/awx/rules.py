@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Callable, Mapping
 
 from dateutil.rrule import rrulestr
@@ -53,9 +54,11 @@ def answer(question: Mapping[str, Any], value: Any) -> None:
     refuse(not isinstance(value, kind), f"Value {value!r} for '{question['variable']}' is no {kind.__name__}")
     size = value if kind is not str else len(value)
     bounded = question["type"] != "multiplechoice"
-    for bound, wrong in (("min", lambda limit: size < limit), ("max", lambda limit: size > limit)):
+    for bound, wrong in (("min", operator.lt), ("max", operator.gt)):
         limit = question.get(bound)
-        refuse(bounded and limit not in (None, "") and wrong(limit), f"'{question['variable']}' {bound} is {limit}")
+        refuse(
+            bounded and limit not in (None, "") and wrong(size, limit), f"'{question['variable']}' {bound} is {limit}"
+        )
     refuse(not bounded and value not in question["choices"], f"{value!r} is not among {question['choices']}")
 
 

@@ -65,6 +65,7 @@ def test_only_the_site_job_gets_the_password_of_vcenter(defined: Awx) -> None:
 
 def test_what_awx_would_refuse_is_refused(defined: Awx) -> None:
     question = {"variable": "a", "type": "multiplechoice", "question_name": "A", "required": True, "choices": ["x"]}
+    wrong: rules.Object
     for wrong in ({"default": "y"}, {"choices": []}, {"variable": "a b"}, {"type": "list"}):
         with pytest.raises(rules.Refused):
             rules.survey({"name": "", "description": "", "spec": [{**question, **wrong}]})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
@@ -75,7 +76,7 @@ def test_a_jitter_that_a_task_could_not_have_is_refused() -> None:
 def test_picture_and_tables_come_from_the_figures(tmp_path: Path) -> None:
     fleet = Fleet(vms=(400,))
     simulations = [simulate(fleet, jitter) for jitter in (0, 60)]
-    found = {
+    found: dict[str, Any] = {
         "assumptions": assumptions(fleet), "simulations": simulations, "slow": 3.0,
         "summaries": [summary(fleet, one) for one in simulations],
         "rule": [{"vms": 400, "jitter": j, "most_in_flight": 5 + j, "slow": j > 9} for j in (9, 27)],

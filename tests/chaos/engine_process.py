@@ -38,6 +38,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import (
     hold_run,
+    look,
     looks,
     quiesce,
     release,
@@ -160,13 +161,15 @@ def work(task: Task, line: Line) -> None:
     _hasten(task)
     if task.get("mutation"):
         MUTATIONS[task["mutation"]]()
-    engine.Journal = _journal(steps)  # type: ignore[misc]
-    vm_snapshots.start_create = _stepping(steps, "create", vm_snapshots.start_create)
-    vm_snapshots.start_remove = _stepping(steps, "remove", vm_snapshots.start_remove)
-    looks.first_look = _stepping(steps, "first-look", looks.first_look)
-    looks.second_look = _stepping(steps, "second-look", looks.second_look)
     _SteppingZfs.steps = steps
-    engine.Zfs = _SteppingZfs  # type: ignore[misc]
+    _put(engine, Journal=_journal(steps), Zfs=_SteppingZfs)
+    for step, module, name in (
+        ("create", vm_snapshots, "start_create"),
+        ("remove", vm_snapshots, "start_remove"),
+        ("first-look", looks, "first_look"),
+        ("second-look", looks, "second_look"),
+    ):
+        _put(module, **{name: _stepping(steps, step, getattr(module, name))})
 
     def report(text: str) -> None:
         steps.reach(f"report:{text.split()[0]}", "before")
@@ -199,19 +202,25 @@ def _request(task: Task) -> Request:
     )
 
 
+def _put(owner: object, **parts: Any) -> None:
+    """Put other parts into a module or class of the engine in place of its own."""
+    for name, part in parts.items():
+        assert hasattr(owner, name), f"{owner} has no {name}"
+        setattr(owner, name, part)
+
+
 def _hasten(task: Task) -> None:
     for module in (quiesce, release):
-        module._RETRY = 0.2
+        _put(module, _RETRY=0.2)
     scheduler._RECONNECT_PAUSE = 0.2
     locks._RETRY = 0.05
     recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
     recover._LIMIT, recover._LIMIT_BEFORE_RUN = 8.0, 5.0
     seal._SECONDS = task.get("seal_seconds") or seal._SECONDS
     properties._MOST_BYTES = task.get("program_bytes") or properties._MOST_BYTES
-    open_database = Database.open.__func__  # type: ignore[attr-defined]
-    Database.open = classmethod(partial(open_database, busy_timeout=1.0))  # type: ignore[assignment,method-assign,arg-type]
+    _put(Database, open=classmethod(partial(vars(Database)["open"].__func__, busy_timeout=1.0)))
     if task.get("later"):  # as the recovery of an hour later sees it
-        recover._SETTLED_AFTER = 0.0  # type: ignore[attr-defined]
+        recover._SETTLED_AFTER = 0.0
 
 
 # ---- An engine that breaks its promise
@@ -223,7 +232,7 @@ def _no_intent() -> None:
     def intend(self: Journal, entries: Any) -> list[int]:
         return list(range(1_000_000, 1_000_000 + len(list(entries))))
 
-    Journal.intend = intend  # type: ignore[method-assign]
+    _put(Journal, intend=intend)
 
 
 def _removal_with_children() -> None:
@@ -233,22 +242,22 @@ def _removal_with_children() -> None:
         node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
         return str(session.call("remove a snapshot", node.RemoveSnapshot_Task, removeChildren=True)._moId)
 
-    vm_snapshots.start_remove = start_remove
+    _put(vm_snapshots, start_remove=start_remove)
 
 
 def _seal_without_the_second_look() -> None:
     """What the first look found is sealed."""
-    looks.second_look = lambda *arguments: Look()
+    _put(looks, second_look=lambda *arguments: Look())
 
 
 def _second_look_too_early() -> None:
     """The second look is over before the ZFS snapshot is asked for."""
-    look, take = looks.second_look, hold_run.HoldRun._take
+    take = hold_run.HoldRun._take
     early: dict[int, Look] = {}
 
     def second_look(login: Any, *arguments: Any) -> Look:
         if id(login) not in early:
-            early[id(login)] = look(login, *arguments)
+            early[id(login)] = look.second_look(login, *arguments)
         return early[id(login)]
 
     def take_late(self: hold_run.HoldRun) -> None:
@@ -256,13 +265,14 @@ def _second_look_too_early() -> None:
             self._looks.second(login)
         take(self)
 
-    looks.second_look, hold_run.HoldRun._take = second_look, take_late  # type: ignore[method-assign]
+    _put(looks, second_look=second_look)
+    _put(hold_run.HoldRun, _take=take_late)
 
 
 def _digest_first() -> None:
     """What says that the record is whole is set before the rest."""
     of_record = Record.seal
-    Record.seal = lambda self: tuple(reversed(of_record(self)))  # type: ignore[method-assign]
+    _put(Record, seal=lambda self: tuple(reversed(of_record(self))))
 
 
 def _recreated_name_sealed() -> None:
@@ -284,7 +294,7 @@ def _journal_without_both_looks() -> None:
             )
         return begin_release(self)
 
-    hold_run.HoldRun._begin_release = begin_release_late  # type: ignore[method-assign]
+    _put(hold_run.HoldRun, _begin_release=begin_release_late)
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {

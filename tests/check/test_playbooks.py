@@ -16,10 +16,10 @@ from .stand_in import StandIn
 from .tools import ROOT
 
 FRESH = {"vmware_runtime": {"changed": True, "missing": ["pyVmomi>=8.0.3", "cryptography>=3.4"]}}
-THERE = {"vmware_runtime": {"missing": []}}
+THERE: dict[str, Any] = {"vmware_runtime": {"missing": []}}
 NEW = {"vmware_cred": {"changed": True}}
 SERVER = {"hostname": "vc.lab", "username": "u", "filesystem": "tank/a"}
-SITE = {
+SITE: dict[str, Any] = {
     "credentials_credentials": [{**SERVER, "password": "secret"}],
     "nfs_datastore_datastores": [{**SERVER, "name": "a", "servers": ["nfs"], "path": "/tank/a"}],
     "snapshot_task_tasks": [{"dataset": "tank/a"}],
@@ -56,7 +56,9 @@ def test_check_mode_leaves_out_what_rests_on_a_prediction_says_so_and_goes_on(
 
 # ---- Purge and remove.yml
 
-EVERYTHING = {f"{role}_purge": True for role in ("nfs_share", "credentials", "nfs_datastore", "snapshot_task")}
+EVERYTHING: dict[str, Any] = {
+    f"{role}_purge": True for role in ("nfs_share", "credentials", "nfs_datastore", "snapshot_task")
+}
 OLD = {
     **THERE,
     "vmware_nfs_share_info": {"shares": [{"path": "/tank/old"}]},
@@ -66,7 +68,7 @@ OLD = {
     "vmware_snapshot_task": {"task": {"id": 1}},
 }
 IN_USE = {"vmware_nfs_share": {"failed": True, "msg": "The datastore 'old' carries 1 registered VM.", "vms": []}}
-SHARED = {"nfs_share_shares": [{"path": "/tank/a", "networks": ["10.0.0.0/8"]}]}
+SHARED: dict[str, Any] = {"nfs_share_shares": [{"path": "/tank/a", "networks": ["10.0.0.0/8"]}]}
 
 
 def changes(stand_in: StandIn) -> list[tuple[str, str]]:
@@ -104,7 +106,7 @@ def test_the_check_of_the_shares_passes_over_a_password_that_is_replaced(
     stand_in: StandIn, options: str, given: bool, asked: list[bool]
 ) -> None:
     """And it does not send the rejected password a second time."""
-    lists = {**GOING, "credentials_credentials": [{**SERVER, "password": "new"} if given else SERVER]}
+    lists: dict[str, Any] = {**GOING, "credentials_credentials": [{**SERVER, "password": "new"} if given else SERVER]}
     said = stand_in.play("site", options, answers={**THERE, **LOCKED_OUT}, fails=options != "--check", **lists)
     assert [check for name, check, _options in stand_in.calls if name == "vmware_nfs_share"] == asked
     assert "refused the login" in said or options == "--check"

@@ -43,7 +43,8 @@ def run(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.Compl
     """Run a tool of the virtual environment and return its output. Raises AssertionError with the output on failure."""
     done = ask(
         [str(TOOLS / command[0]), *command[1:]],
-        cwd=cwd,
+        None,
+        cwd,
         **{"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", **environment},
     )
     assert done.returncode == 0, f"{' '.join(command)} failed with {done.returncode}:\n{done.stdout}"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .model import (
     CREATE,
     HELD,
@@ -30,7 +32,7 @@ _ONE, _TWO = f"{TREE}/one", f"{TREE}/two"
 _DATASETS = (TREE, _ONE, _TWO)
 _APART = ((nfs(vm("app"), name="ds1", dataset=_ONE), nfs(vm("web"), name="ds2", dataset=_TWO)),)
 _LUN = f"{TREE}/lun"
-_WITH_LUN = {"datasets": (TREE, _LUN), "volumes": (_LUN,)}
+_WITH_LUN: dict[str, Any] = {"datasets": (TREE, _LUN), "volumes": (_LUN,)}
 _UNKNOWN_LUN = f"It is unknown which VMs use the volume {_LUN},"
 _FAULT = rule("task_fault", CREATE, "web", fault="FileLocked")
 
@@ -84,14 +86,14 @@ STORAGE = (
             Expected(
                 {"app": "crash"},
                 records={TREE: ("still", True), _ONE: ("crash", False), _TWO: ("crash", False)},
-                **said,
+                problems=problems,
             ),
             events=(Event(moment, disks("app", "ds2")),),
             datasets=_DATASETS,
         )
-        for when, moment, said in (
-            ("before the first look", HELD, {}),
-            ("between the looks", Moment("snapshot", zfs="before"), {"problems": ("The VM 'app'",)}),
+        for when, moment, problems in (
+            ("before the first look", HELD, ()),
+            ("between the looks", Moment("snapshot", zfs="before"), ("The VM 'app'",)),
         )
     ),
     Scenario(

@@ -55,10 +55,11 @@ def set_up(host: StorageHost, credential: dict[str, Any]) -> int:
 
 def _units() -> dict[str, bytes]:
     with tarfile.open(TARBALL) as tar:
-        templates = {
-            member.name.rpartition("/")[2]: tar.extractfile(member).read().decode()  # type: ignore[union-attr]
+        files = {
+            member.name.rpartition("/")[2]: tar.extractfile(member)
             for member in tar.getmembers()
             if member.name.startswith("roles/runtime/templates/")
         }
+        templates = {name: file.read().decode() for name, file in files.items() if file is not None}
     role = Environment(loader=DictLoader(templates), autoescape=False)
     return {name: role.get_template(f"{name}.j2").render(VARIABLES).encode() for name in UNITS}

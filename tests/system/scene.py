@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -33,7 +34,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.e
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Timeouts, connect
 
-from tests.lab.places import GUEST
+from tests.lab.places import GUEST as GUEST
 from tests.lab.simulator import Simulator
 
 TIMEOUTS = Timeouts(connect=5.0, call=5.0)
@@ -222,9 +223,5 @@ def open_scene(tree: str, timeouts: Timeouts = TIMEOUTS) -> Iterator[Scene]:
         environment.setenv("VMWARE_ZFS_KEY_FILE", str(paths.key_file))
         environment.setenv("VMWARE_ZFS_LOCK_DIR", str(paths.lock_dir))
         reports: list[str] = []
-
-        def connect_soon(*arguments: Any) -> Any:
-            return connect(*arguments, timeouts=timeouts)
-
-        with open_engine(paths, report=reports.append, connect=connect_soon) as engine:
+        with open_engine(paths, report=reports.append, connect=partial(connect, timeouts=timeouts)) as engine:
             yield Scene(tree, paths, engine, reports)

@@ -13,7 +13,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
@@ -51,7 +51,9 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     given = {name: os.environ.get(f"VMWARE_ZFS_TEST_{name}", "") for name in ("HOST", "PORT", "USER", "PASSWORD", "VM")}
     if given["HOST"]:
-        trust = {name: os.environ.get(f"VMWARE_ZFS_TEST_{name.upper()}") or None for name in ("ca_path", "thumbprint")}
+        trust: dict[str, Any] = {
+            name: os.environ.get(f"VMWARE_ZFS_TEST_{name.upper()}") or None for name in ("ca_path", "thumbprint")
+        }
         endpoint = Endpoint(given["HOST"], int(given["PORT"] or 443), **trust)
         yield Server(endpoint, given["USER"], Secret(given["PASSWORD"]), given["VM"])
         return

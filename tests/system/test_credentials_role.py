@@ -70,7 +70,7 @@ def test_it_does_what_it_says_and_shows_no_password(tree: str, vcenter: Simulato
     assert changed.returncode == 0 and "changed=1" in changed.stdout, changed.stdout
     wrong = apply(tmp_path, [{**right, "password": CANARY}, down])
     assert wrong.returncode != 0 and "refused the login" in wrong.stdout, wrong.stdout
-    twice = apply(tmp_path, [right, {**right, "hostname": right["hostname"].upper(), "password": CANARY}])
+    twice = apply(tmp_path, [right, {**right, "hostname": vcenter.host.upper(), "password": CANARY}])
     assert twice.returncode != 0 and "lists a credential twice" in twice.stdout, twice.stdout
     purged = apply(tmp_path, [right], credentials_purge=True)
     assert purged.returncode == 0 and "(item=esxi.lab)" in purged.stdout, purged.stdout

@@ -11,7 +11,6 @@ from typing import Iterator
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
 
 from tests.lab.storage_host import StorageHost
@@ -48,7 +47,7 @@ def test_many_datasets_take_as_many_processes_as_one(
     vcenter = start_vcenter(nfs("many", task.dataset, {"name": "web"}))
     scene.enrol(vcenter, task.dataset)
     later = time.time() + 2 * 3600
-    monkeypatch.setattr(retire.time, "time", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: later)
     zfs = scene.engine.zfs
 
     done = turns.take_turn(scene.engine, task).require_success().as_dict()

@@ -100,7 +100,7 @@ def test_the_role_is_what_it_is_to_be(server: Simulator) -> None:
     assert made["diff"]["before"] == {"privileges": None, "permission": None}
     assert made["role"]["permission"] == {"role": "vmware-zfs", "propagate": True}
     for same in ({"principal": ACCOUNT}, {"principal": "VSPHERE.LOCAL\\Snapshots"}, {}):
-        assert not role(server, **same)["changed"]
+        assert not role(server, False, **same)["changed"]
 
     # A privilege is added and removed. Another object is another permission.
     more = role(server, privileges=[CREATE, REMOVE, "Host.Config.Storage"], principal=ACCOUNT)

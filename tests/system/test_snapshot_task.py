@@ -57,7 +57,7 @@ def make(scene: Scene, task: SnapshotTask, *names: str, complete: bool = False, 
 def later(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
     """Apply retention as if this time had passed."""
     now = time.time() + hours * 3600
-    monkeypatch.setattr(retire.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
 
 
 def retention(scene: Scene, task: SnapshotTask, dry: bool = False) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_a_scheduled_turn_waits_for_its_minute(scene: Scene, monkeypatch: pytest
     task = store(scene, schedule={"minute": "*"})
     assert turn(scene, task, scheduled=True)["skipped"] == "it is not due"
     now = time.time() + 60
-    monkeypatch.setattr(turns.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     assert turn(scene, task, scheduled=True)["snapshot"]["created"]
     assert turn(scene, task, scheduled=True)["skipped"] == "it is not due"
     disabled = scene.engine.tasks.update(task.merged({"enabled": False}))
@@ -113,7 +113,7 @@ def test_a_place_within_the_jitter_changes_no_name(scene: Scene, monkeypatch: py
     due = int(time.time() // 3600 + 1) * 3600
     for hours, late, named in ((0, 890, due), (1, 1190, due + 3600), (2, 1210, due + 7200 + 1210)):
         now = due + hours * 3600 + late
-        monkeypatch.setattr(turns.time, "time", lambda now=now: float(now))
+        monkeypatch.setattr(time, "time", lambda now=now: float(now))
         waits = late <= 900
         shown = datetime.fromisoformat(turns.overview(scene.engine, task)["next_run"]).timestamp()
         assert shown == due + hours * 3600 + (0 if waits else 3600)
@@ -129,7 +129,7 @@ def test_a_name_that_is_taken_costs_no_snapshot(scene: Scene, monkeypatch: pytes
     now = time.time() // 60 * 60 + 120
     names = []
     for offset in (1, 3, 5):
-        monkeypatch.setattr(turns.time, "time", lambda offset=offset: now + offset)
+        monkeypatch.setattr(time, "time", lambda offset=offset: now + offset)
         names.append(turn(scene, task)["snapshot"]["zfs_snapshot"])
     assert len(set(names)) == 3 and names[1] == f"{names[0]}-{int(now + 3)}"
     assert scene.exists(names[0]) and scene.exists(names[1]) and scene.exists(names[2])

@@ -113,7 +113,9 @@ class Calls:
             if isinstance(reference, sdk.vim.view.ContainerView) and moid in kept:
                 return {"view": [one for kind in kept[moid] for one in faces.all_of(self.inventory, kind)]}
             found = faces.face(self.inventory, type(reference), moid)
-            for pattern, whole in self._denied if found is not None else ():
+            if found is None:
+                return None
+            for pattern, whole in self._denied:
                 if re.fullmatch(pattern, found["name"]):
                     found = {**found, DENIED: whole}
             return found

@@ -41,7 +41,11 @@ esac
 
 CANARY = "canary-4711"
 NEW_CANARY = "canary-0815"
-VCENTER = {"hostname": "vcenter.example.com", "username": "administrator@vsphere.local", "filesystem": "tank/vmware"}
+VCENTER: dict[str, Any] = {
+    "hostname": "vcenter.example.com",
+    "username": "administrator@vsphere.local",
+    "filesystem": "tank/vmware",
+}
 CREATE = {**VCENTER, "password": CANARY}
 REFUSED = LoginRefused("vcenter.example.com refused the login", "Check username and password")
 
@@ -79,7 +83,7 @@ class Host:
     def refuses(self, **options: Any) -> str:
         """The sentence that the module fails with, in check mode and without; neither may change anything."""
         before = self.stored()
-        sentences = []
+        sentences: list[str] = []
         for check in (True, False):
             result = self.run(vmware_cred, {**options, "_ansible_check_mode": check})
             assert result["failed"] and not result.get("exception")
@@ -213,7 +217,7 @@ def test_the_port_is_part_of_the_server(host: Host) -> None:
 
 
 def test_an_esxi_host_is_stored_alike(host: Host) -> None:
-    options = {"hostname": "esxi01.example.com", "username": "root", "password": CANARY, "filesystem": "tank/vms"}
+    options = {**CREATE, "hostname": "esxi01.example.com", "username": "root", "filesystem": "tank/vms"}
     assert host.cred(**options, thumbprint="ab" * 32)["changed"]
     assert not host.cred(**options, thumbprint=":".join(["AB"] * 32))["changed"]
     assert host.cred(id=1, thumbprint="")["credential"]["thumbprint"] is None

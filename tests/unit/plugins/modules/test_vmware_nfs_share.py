@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.host import Ended
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports import server
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.exportfs import exportfs
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.mounts import Mount
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share, vmware_nfs_share_info
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
@@ -246,10 +247,10 @@ def test_a_client_that_is_covered_before_and_after_never_loses_the_export(
     host.share(**before)
     (file,) = host.files.iterdir()
     was = file.read_text()
-    real, served = server.exportfs, []
+    served: list[bool] = []
 
     def watched(*arguments: Any) -> Any:
-        done = real(*arguments)
+        done = exportfs(*arguments)
         served.append(serves(host))
         return done
 
@@ -387,7 +388,7 @@ def test_a_host_is_known_by_its_canonical_name(
     host: Host, resolver: Callable[..., None], given: str, canonical: str
 ) -> None:
     resolver(canonical, ["10.0.0.1", "2001:db8::1"], "esx1", "vmk1.example.com")
-    asked = {"networks": [], "hosts": [given]}
+    asked: dict[str, Any] = {"networks": [], "hosts": [given]}
     assert host.share(**asked)["changed"] and host.clients == [canonical]
     assert not host.share(**asked)["changed"]
     assert host.share(**asked, read_only=True)["changed"] and host.clients == [canonical]

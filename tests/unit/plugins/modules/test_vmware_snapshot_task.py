@@ -68,7 +68,7 @@ case $1 in
     show) cat {0} 2>/dev/null || true ;;
 esac
 """
-BASE = {"dataset": "tank/a"}
+BASE: dict[str, Any] = {"dataset": "tank/a"}
 # Another value than the default for each option that is stored, those that tell one task from another aside.
 OTHER_VALUES: dict[str, Any] = {
     "recursive": True, "exclude": ["tank/a/b"], "lifetime_value": 5, "lifetime_unit": "DAY", "schedule": {"hour": "2"},
@@ -159,7 +159,7 @@ def test_by_id_only_what_is_given_changes(option: str, host: Host) -> None:
     task = host.task(**everything)["task"]
     assert not host.task(id=task["id"])["changed"]
     default = SnapshotTask("tank/a").as_dict()[option]
-    more = {"exclude": []} if option == "recursive" else {}
+    more: dict[str, Any] = {"exclude": []} if option == "recursive" else {}
     changed = host.task(id=task["id"], **{option: default}, **more)
     assert changed["changed"] and changed["task"][option] == default
     rest = {name: value for name, value in changed["task"].items() if name not in (option, *more, "updated")}

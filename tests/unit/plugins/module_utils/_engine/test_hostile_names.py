@@ -32,6 +32,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.manifest import PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import look, result
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.quiesce import Hold
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import identity
@@ -230,7 +231,7 @@ def test_a_record_that_somebody_else_made_does_not_fill_the_memory(times: int) -
     found = stored(properties)
     assert found.consistency == "crash" and "is damaged" in found.problems[0]
     of_1_0_0 = {key: value for key, value in properties.items() if not key.endswith("sealed")}
-    found = stored({**of_1_0_0, record.PREFIX + "held_until": str(2**40)})
+    found = stored({**of_1_0_0, PREFIX + "held_until": str(2**40)})
     assert found.consistency == "crash" and "is damaged" in found.problems[0]
 
 
@@ -293,10 +294,10 @@ def test_the_journal_keeps_every_name_and_the_command_shows_it_in_one_line(
         "problems": [reason], "zfs_snapshots": ["tank/a@one"], "consistency": "crash",
     }  # fmt: skip
     turn = TurnResult(1, False, snapshot=snapshot, retired=Retirement([], [Kept("tank/a@old", reason)]))
-    output = io.StringIO()
-    with redirect_stdout(output):
+    screen = io.StringIO()
+    with redirect_stdout(screen):
         cli._print_turn(turn, False)
-    assert_shown(output.getvalue(), 4)
+    assert_shown(screen.getvalue(), 4)
 
 
 def test_a_terminal_that_cannot_show_a_name_is_no_reason_to_fail(folder: Path) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -31,7 +32,7 @@ VM = {"name": "db", "server": "vc.lab", "level": "crash", "reason": "VMware Tool
 PLAN = {"vms": [VM], "problems": [], "refusals": [], "zfs_snapshots": ["tank/a@1"], "consistency": "crash"}
 RETIRED = Retirement(["tank/a@0"], [Kept("tank/a@old", "it is held"), Kept("tank/a@1", ALIVE), Kept("tank/a@2", ALIVE)])
 PROBLEM = "vc2.lab cannot be reached."
-REFUSED = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
+REFUSED: dict[str, Any] = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
 NOT_ALLOWED = (
     "no snapshot would be taken, because the policy does not allow it; fix the cause, exclude the VM with exclude_vms, "
     "or relax on_vm_failure or on_quiesce_failure"
@@ -123,8 +124,8 @@ def test_show_marks_the_vm_that_was_not_released_and_cuts_nothing(
     assert why in said and LEFT + "x" * 5000 in said and "warning: exclude_vms" in said
 
     terminal = io.StringIO()
-    terminal.isatty = lambda: True  # type: ignore[method-assign]
-    monkeypatch.setattr(cli.sys, "stdout", terminal)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", "60")
     assert cli.main(["show", "r1"]) == 0
     rows = terminal.getvalue().partition("reason\n")[2].splitlines()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
@@ -72,7 +72,7 @@ class Servers:
         monkeypatch.setattr(served, "read_vms", lambda session, moids: {moid: session.vms for moid in moids})
         monkeypatch.setattr(served, "observe", lambda *_unused: VIEW)
 
-    def connect(self, endpoint: Any, username: str, password: Secret) -> AbstractContextManager[Any]:
+    def connect(self, endpoint: Any, username: str, password: Secret) -> Any:
         vms = self.vms[endpoint.hostname]
         if vms is None:
             raise ConnectionFailed(f"{endpoint.hostname} cannot be reached", "Look")
@@ -80,7 +80,7 @@ class Servers:
 
     def refuse(self, share: Served = SHARE, **filesystems: str) -> None:
         stored = [Credential(name, "u", filesystems.get(name, "tank/vmware")) for name in self.vms]
-        served.refuse_in_use(LocalHost(), share, stored, lambda one: Secret("x"), self.connect)  # type: ignore[arg-type]
+        served.refuse_in_use(LocalHost(), share, stored, lambda one: Secret("x"), self.connect)
 
 
 def test_registered_vms_keep_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_that_nothing_but_a_login_was_refused_is_told(
     servers = Servers(monkeypatch, old=[], **others)
     connect = servers.connect
 
-    def refusing(endpoint: Any, username: str, password: Secret) -> AbstractContextManager[Any]:
+    def refusing(endpoint: Any, username: str, password: Secret) -> Any:
         if endpoint.hostname == "old":
             raise LoginRefused("old refused the login", "Check the password")
         return connect(endpoint, username, password)

@@ -28,7 +28,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.plannin
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs.run import preview
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credential
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    Credential,
+    Credentials,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.faults import translate
@@ -239,14 +242,13 @@ def test_the_vms_of_a_dataset_are_asked_for_with_one_refused_login(
 def test_a_share_is_asked_for_with_one_refused_login(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     both = [Credential(server.host, username, "tank", server.port) for username in ("root", "ROOT")]
     stored = SimpleNamespace(list_all=lambda: both, password=lambda credential: OLD)
-    monkeypatch.setattr(vmware_nfs_share.Credentials, "open", lambda *_unused, **_options: nullcontext(stored))
+    monkeypatch.setattr(Credentials, "open", lambda *_unused, **_options: nullcontext(stored))
     monkeypatch.setattr(vmware_nfs_share, "conceal", lambda module, password: password)
     monkeypatch.setattr(vmware_nfs_share, "connect", vsphere.connect)
     module = SimpleNamespace(params={"path": "/tank", "aliases": []})
+    shares: Any = SimpleNamespace(dataset_of=lambda path: "tank", exported=set, host=LocalHost())
     with pytest.raises(VSphereError, match="refused the login"):
-        vmware_nfs_share.ask_vsphere(
-            module, SimpleNamespace(dataset_of=lambda path: "tank", exported=set, host=LocalHost())
-        )
+        vmware_nfs_share.ask_vsphere(module, shares)
     assert server.refused == 1
 
 

@@ -54,7 +54,8 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def web(stage: Stage) -> Machine:
     server: Any = stage.servers[0]
-    return next(one for one in server.inventory.machines.values() if one.config.name == "web")
+    machines: list[Machine] = list(server.inventory.machines.values())
+    return next(one for one in machines if one.config.name == "web")
 
 
 def take(stage: Stage, name: str = NAME, host: str = "", mark: bool = True) -> None:
@@ -84,18 +85,12 @@ def enter(engine: Engine, machine: Machine, server: Any, state: str, needed: boo
     )
     if state not in (INTENDED, ABSENT):
         engine.journal.created({entry: "snapshot-9"})
-    writes = {
-        INTENDED: lambda: None,
-        CREATED: lambda: None,
-        REMOVING: lambda: engine.journal.removing({entry: ("snapshot-9", needed)}),
-        ABSENT: lambda: engine.journal.absent([entry]),
-        REMOVED_BEFORE: lambda: (
-            engine.journal.removing({entry: ("snapshot-9", needed)}),
-            engine.journal.absent([entry]),
-        ),
-        UNCONSOLIDATED: lambda: engine.journal.unconsolidated({entry: "why"}),
-    }
-    writes[state]()
+    if state in (REMOVING, REMOVED_BEFORE):
+        engine.journal.removing({entry: ("snapshot-9", needed)})
+    if state in (ABSENT, REMOVED_BEFORE):
+        engine.journal.absent([entry])
+    if state == UNCONSOLIDATED:
+        engine.journal.unconsolidated({entry: "why"})
     return entry
 
 

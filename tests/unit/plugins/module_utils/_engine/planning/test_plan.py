@@ -134,8 +134,9 @@ def test_the_verdict_on_a_vm(
     (member,) = plan(monkeypatch, replace(WEB, **changes)).members
     assert (member.action, member.level, member.hindrance) == (action, level, hindrance)
     assert (member.reason != "") == (level in ("crash", "still")), member.reason
+    fail: Any = "fail"
     refused = {
-        hindrance: bool(plan(monkeypatch, replace(WEB, **changes), **{option: "fail"}).refusals)
+        hindrance: bool(plan(monkeypatch, replace(WEB, **changes), **{option: fail}).refusals)
         for hindrance, option in (("quiesce", "on_quiesce_failure"), ("vm", "on_vm_failure"))
     }
     assert refused == {name: name == hindrance for name in ("quiesce", "vm")}

@@ -95,26 +95,21 @@ def judged(*matches: Match, credentials: tuple[Credential, ...] = (CREDENTIAL,))
 def test_zfs_is_asked_about_the_pool_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """zfs would wait for a suspended pool. The mount table shows what is mounted from other pools."""
     zfs = Storage(["tank", "tank/vm"])
-    monkeypatch.setattr(
-        selection,
-        "mount_table",
-        lambda host: (
-            Mount("tank2/share", "/", "/srv", "zfs"),
-            Mount("tank/vm", "/", "/srv/vm", "zfs"),
-            Mount("tank2/share", "/sub", "/bound", "zfs"),
-            Mount("tank2/share@old", "/", "/srv/.zfs/snapshot/old", "zfs"),
-            Mount("tank2/hidden", "/", "/hidden", "zfs", visible=False),
-            Mount("/dev/sda1", "/", "/", "ext4"),
-        ),
+    mounts = (
+        Mount("tank2/share", "/", "/srv", "zfs"),
+        Mount("tank/vm", "/", "/srv/vm", "zfs"),
+        Mount("tank2/share", "/sub", "/bound", "zfs"),
+        Mount("tank2/share@old", "/", "/srv/.zfs/snapshot/old", "zfs"),
+        Mount("tank2/hidden", "/", "/hidden", "zfs", visible=False),
+        Mount("/dev/sda1", "/", "/", "ext4"),
     )
+    monkeypatch.setattr(selection, "mount_table", lambda host: mounts)
     around = datasets_around(zfs, "tank")
     assert [(one.name, one.mountpoint) for one in around[2:]] == [("tank2/share", "/srv")]
     assert [one.name for one in around[:2]] == ["tank", "tank/vm"] and zfs.processes == 1
     # The folder vm of a datastore on the other pool is a dataset of this pool. It must be found.
     datastore = Datastore("ds-1", "all", "DC0", "NFS", ("nas",), "/srv", True, "vcenter.lab")
-    view = StorageHostView(
-        frozenset(), frozenset(["nas"]), selection.mount_table(zfs.host), real_paths={"/srv": "/srv"}
-    )
+    view = StorageHostView(frozenset(), frozenset(["nas"]), mounts, real_paths={"/srv": "/srv"})
     (found,) = matching.match([datastore], around, view)
     assert found.datasets == ("tank2/share", "tank/vm") and not found.unresolved
 
@@ -219,13 +214,14 @@ def test_datastores_of_one_name_are_one_for_the_credential() -> None:
 
 def test_a_volume_without_any_server_is_a_problem_of_its_own_dataset() -> None:
     (problem,) = unknown_volumes([*DATASETS, VOLUMES[2]], [])
-    assert problem.datasets == {"tank/swap"} and "tank/swap" in problem.text and "exclude the volume" in problem.text
+    assert problem.datasets == frozenset({"tank/swap"})
+    assert "tank/swap" in problem.text and "exclude the volume" in problem.text
 
 
 # ---- The datasets that a problem affects
 
 # The credential's file system with its parents and children.
-HERE = {"tank", "tank/vmware", "tank/vmware/vm1", "tank/vmware/off", "tank/vmware/deep"}
+HERE = frozenset({"tank", "tank/vmware", "tank/vmware/vm1", "tank/vmware/off", "tank/vmware/deep"})
 
 
 def test_a_server_without_a_datastore_concerns_the_credentials_filesystem() -> None:
@@ -241,10 +237,10 @@ def test_a_datastore_that_is_named_and_not_there_concerns_the_credentials_filesy
 
 @pytest.mark.parametrize(
     ("possible_datasets", "datasets"),
-    [((), HERE), (("tank/vmware",), HERE), (("tank/vmware", "tank/other"), {*HERE, "tank/other"})],
+    [((), HERE), (("tank/vmware",), HERE), (("tank/vmware", "tank/other"), HERE | {"tank/other"})],
 )
 def test_a_doubt_concerns_also_where_the_datastore_may_lie(
-    possible_datasets: tuple[str, ...], datasets: set[str]
+    possible_datasets: tuple[str, ...], datasets: frozenset[str]
 ) -> None:
     (problem,) = problems_of(GOOD, match("unsure", unresolved=DOUBT, possible_datasets=possible_datasets))[1]
     assert problem.datasets == datasets
@@ -302,9 +298,10 @@ def test_a_password_that_cannot_be_read_concerns_the_credentials_filesystem() ->
     def unreadable(credential: Credential) -> Secret:
         raise RegistryError("The key file is missing", "Restore it")
 
+    never: Any = None  # no connection is tried
     with ExitStack() as stack:
-        logins, problems = open_logins(stack, [CREDENTIAL], unreadable, DATASETS, LocalHost(), (), None)  # type: ignore[arg-type]
-    assert logins == [] and problems == [Problem("The key file is missing; restore it.", frozenset(HERE))]
+        logins, problems = open_logins(stack, [CREDENTIAL], unreadable, DATASETS, LocalHost(), (), never)
+    assert logins == [] and problems == [Problem("The key file is missing; restore it.", HERE)]
 
 
 def test_a_datastore_is_found_by_its_name() -> None:

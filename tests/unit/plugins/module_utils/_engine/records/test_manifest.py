@@ -21,6 +21,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records
     encode,
     parts_in,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.snapshots import MAX_PROPERTY_VALUE
 
 GOOD: dict[str, Any] = {"version": 2, "vmware_snapshot": "a", "vms": [{"level": "still"}], "problems": ["b"]}
 
@@ -37,7 +38,7 @@ def test_what_is_encoded_is_decoded() -> None:
 
 
 def test_parts_are_as_long_as_a_property_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert manifest.MAX_PROPERTY_VALUE == 8191
+    assert MAX_PROPERTY_VALUE == 8191
     monkeypatch.setattr(manifest, "MAX_PROPERTY_VALUE", 7)
     parts = encode(GOOD)
     assert {len(part) for part in parts[:-1]} == {7} and 0 < len(parts[-1]) <= 7

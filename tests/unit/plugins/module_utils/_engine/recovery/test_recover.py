@@ -19,11 +19,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import orphans, recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.leftovers import Leftover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.result import Recovery
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import release
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import identity
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import vm_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_snapshots import Search
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import TREE, Expected, Scenario, nfs, vm
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import Stage
@@ -109,7 +109,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(cli, "open_engine", partial(open_engine, connect=connect))
     monkeypatch.setattr(recover, "_BACKOFF", (0.0,))
     monkeypatch.setattr(recover, "_LIMIT", 5.0)
-    with World(tmp_path) as opened:
+    opened = World(tmp_path)
+    with opened:
         monkeypatch.setenv("VMWARE_ZFS_STATE_DIR", str(tmp_path / "state"))
         monkeypatch.setenv("VMWARE_ZFS_KEY_FILE", str(tmp_path / "etc" / "secret.key"))
         monkeypatch.setenv("VMWARE_ZFS_LOCK_DIR", str(tmp_path / "run"))
@@ -327,10 +328,9 @@ def test_what_a_dry_recovery_cannot_see_is_left(world: World) -> None:
 
 def test_a_scan_goes_on_beside_a_vm_that_may_not_be_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.snapshot("web")
-    search = orphans.search
 
     def blind(session: Any, prefix: str) -> Search:
-        done = search(session, prefix)
+        done = vm_snapshots.search(session, prefix)
         sick = world.there["app"].moid
         return replace(done, read=done.read - {sick}, unread={sick: "app"})
 
@@ -351,13 +351,13 @@ def test_what_the_server_refuses_of_one_vm_keeps_no_other_waiting(
     with world.engine.journal._database.transaction() as connection:
         connection.execute("UPDATE vm_snapshot SET creation = 'asked', state = 'intended'")
     sick = world.there["app"]
-    creations = release.vm_snapshots.creations
+    creations = vm_snapshots.creations
 
     def refuse(session: Any, moid: str) -> Any:
         if moid == sick.moid:
             raise PermissionDenied("The account lacks the privilege System.View on it to look for a task")
         return creations(session, moid)
 
-    monkeypatch.setattr(release.vm_snapshots, "creations", refuse)
+    monkeypatch.setattr(vm_snapshots, "creations", refuse)
     done = world.recover()
     assert names(done.removed) == ["db", "web"] and names(done.left) == ["app"] and world.ours() == []

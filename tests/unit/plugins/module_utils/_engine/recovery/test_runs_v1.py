@@ -24,6 +24,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.j
     Entry,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import pool_of
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, Pool
@@ -180,7 +181,7 @@ def test_the_vms_wait_for_a_suspended_pool_once(world: World, monkeypatch: pytes
 
     for run, name in (("one", "tank/a@s"), ("two", "tank/b@s"), ("three", "tank2/a@s")):
         world.journal.open_run(run, "", pool_of(name), [name], SNAPSHOTTING)
-    monkeypatch.setattr(runs_v1.snapshots, "existing", suspended)
+    monkeypatch.setattr(snapshots, "existing", suspended)
     lowered, problems = world.settle()
     assert lowered == [] and len(asked) == 2 and "tank2/a@s" in asked
     assert ["did not end within" in problems[0], "the pool tank did not respond" in problems[1]] == [True, True]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ class World:
         monkeypatch.setattr(
             server_recovery, "states", lambda session, vms: {vm: session.sees[vm] for vm in vms if vm in session.sees}
         )
-        monkeypatch.setattr(server_recovery.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
     def connect(self, endpoint: Any, username: str, password: Secret) -> Any:
         self.logins.append(username)

@@ -19,7 +19,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.ho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DatasetNotFound, InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import match
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import plan as planning
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
@@ -42,6 +41,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks i
     turn as snapshot_task,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import Datastore
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_watch import VmWatch
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vms import Disk, Vm
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import arguments, snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
@@ -68,8 +68,8 @@ def work_of(function: Callable[[], Any]) -> int:
     """The number of function calls, including those of Python itself."""
     profile = cProfile.Profile()
     profile.runcall(function)
-    calls: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
-    return calls
+    stats: Any = pstats.Stats(profile)
+    return int(stats.total_calls)
 
 
 def assert_linear(work: Callable[[int], Callable[[], Any]], small: int = 100) -> None:
@@ -286,7 +286,7 @@ def test_matching_and_planning_grow_with_datasets_and_vms(monkeypatch: pytest.Mo
         ]
         view = StorageHostView(frozenset(), frozenset(["10.0.2.15"]), real_paths={path: path for path in paths})
         session: Any = Session()
-        monkeypatch.setattr(planning.VmWatch, "vms", lambda watch: [vm(number) for number in range(1, count)])
+        monkeypatch.setattr(VmWatch, "vms", lambda watch: [vm(number) for number in range(1, count)])
 
         def work() -> None:
             found = {each.datastore.moid: each for each in match(datastores, datasets, view)}

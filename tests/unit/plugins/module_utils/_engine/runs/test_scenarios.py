@@ -79,7 +79,7 @@ def test_a_vm_that_was_never_held_is_not_counted_as_released(tmp_path: Path) -> 
 @pytest.mark.parametrize("wave_size", [0, 1])
 def test_what_is_excluded_and_is_not_there_is_warned_of(tmp_path: Path, wave_size: int) -> None:
     """The dry run, the run and the journal have the warning. It does not lower the level."""
-    asked = {
+    asked: dict[str, Any] = {
         "exclude_vms": ("scartch-*", "web"),
         "exclude": (f"{TREE}/scartch",),
         "recursive": True,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import AbstractSet, Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import Match
@@ -387,7 +387,7 @@ def test_of_a_vm_that_is_gone_no_look_knows_where_it_is(there: There) -> None:
     ],
 )
 def test_a_stranger_is_a_problem_of_the_datasets_with_its_files(
-    there: There, changes: dict[str, Any], datasets: set[str]
+    there: There, changes: dict[str, Any], datasets: AbstractSet[str]
 ) -> None:
     """Also a VM that the plan skipped: it had only an ISO image there, and its disk was moved there later."""
     there.vms = {"vm-1": state(), "vm-9": state(**{"vmx_path": "[san] db/db.vmx", **changes})}
@@ -418,7 +418,7 @@ def test_whom_the_plan_knows_on_this_server_is_no_stranger(there: There) -> None
     there.vms["vm-1"] = state()
     assert there.first(members=(member(),)).problems == []
     (problem,) = there.first(members=(member(server_id="5678"),)).problems
-    assert problem.datasets == {"tank/a"}
+    assert problem.datasets == frozenset({"tank/a"})
 
 
 def test_a_vm_of_a_copied_vcenter_is_known_by_its_instance_uuid(there: There) -> None:

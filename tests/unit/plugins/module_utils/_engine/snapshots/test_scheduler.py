@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def simple(world: World, names: list[str], outcomes: dict[str, Outcome]) -> list
     def flow(name: str) -> Flow:
         outcomes[name] = yield world.task(name)
 
-    return [Job(name.split("/")[0], lambda name=name: flow(name)) for name in names]  # type: ignore[misc]
+    return [Job(name.split("/")[0], partial(flow, name)) for name in names]
 
 
 def test_tasks_run_side_by_side_and_bring_their_results(world: World) -> None:
@@ -261,7 +262,7 @@ def test_tasks_are_started_side_by_side(world: World, monkeypatch: pytest.Monkey
 
         outcomes[name] = yield StartTask(begin, task.deadline)
 
-    run(world, [Job("a", lambda name=f"a/{number}": flow(name)) for number in range(16)], Limits(16, 16))  # type: ignore[misc]
+    run(world, [Job("a", partial(flow, f"a/{number}")) for number in range(16)], Limits(16, 16))
     assert len(outcomes) == 16 and world.most["all"] == 16 and world.waits == 1
 
 

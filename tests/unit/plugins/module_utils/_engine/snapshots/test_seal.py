@@ -226,8 +226,8 @@ def test_room_is_checked_by_what_each_dataset_would_list(monkeypatch: pytest.Mon
 def test_what_room_was_checked_for_is_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit includes a reason and the VMware snapshot, which are not known at the time of the plan."""
     holds = [realistic(number, "tank/a") for number in range(50)]
-    for one in holds:
-        one.reason = "x" * 500
+    for held in holds:
+        held.reason = "x" * 500
     plan = Plan("tank", (A,), tuple(one.member for one in holds), (), ())
     longest = next(size for size in range(1000, 200_000, 1000) if fits(plan, size, monkeypatch))
     monkeypatch.setattr(manifest, "MOST_BYTES", longest)
@@ -316,24 +316,23 @@ def test_a_recovery_passes_over_what_is_gone(engine: Engine) -> None:
     assert engine.journal.seals(RUN) == []
 
 
-def test_a_run_whose_journal_cannot_be_written_seals_all_the_same(engine: Engine) -> None:
-    def refuse(*arguments: Any) -> None:
-        raise RegistryError("The state database is full")
+def database_is_full(*arguments: Any) -> None:
+    raise RegistryError("The state database is full")
 
-    engine.journal.keep_seals = engine.journal.drop_seals = refuse  # type: ignore[method-assign]
+
+def test_a_run_whose_journal_cannot_be_written_seals_all_the_same(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for write in ("keep_seals", "drop_seals"):
+        monkeypatch.setattr(engine.journal, write, database_is_full)
     assert engine.seal() == ({}, "The state database is full")
     assert engine.sealed() == [A, B]
 
 
-def test_a_journal_that_cannot_drop_them_sets_them_again_later(engine: Engine) -> None:
-    drop = engine.journal.drop_seals
-
-    def refuse(*arguments: Any) -> None:
-        raise RegistryError("The state database is full")
-
-    engine.journal.drop_seals = refuse  # type: ignore[method-assign]
-    assert engine.seal() == ({}, "")
-    engine.journal.drop_seals = drop  # type: ignore[method-assign]
+def test_a_journal_that_cannot_drop_them_sets_them_again_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(engine.journal, "drop_seals", database_is_full)
+        assert engine.seal() == ({}, "")
     before = {name: dict(engine.zfs.snapshots[name]) for name in (A, B)}
     assert engine.again() == ([A, B], {})
     assert {name: engine.zfs.snapshots[name] for name in (A, B)} == before

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RegistryError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import database
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.schema import MIGRATIONS
 
 INSERT = """
     INSERT INTO credential
@@ -113,7 +114,7 @@ def test_a_file_of_another_user_is_refused(paths: Paths, monkeypatch: pytest.Mon
 def test_an_older_schema_is_brought_forward_once(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     with Database.open(paths) as opened:
         add(opened, "a")
-    newer = (*database.MIGRATIONS, ("CREATE TABLE more (id INTEGER)", "INSERT INTO more VALUES (7)"))
+    newer = (*MIGRATIONS, ("CREATE TABLE more (id INTEGER)", "INSERT INTO more VALUES (7)"))
     monkeypatch.setattr(database, "MIGRATIONS", newer)
     before = paths.database.read_bytes()
     with Database.open(paths, read_only=True) as opened:
@@ -126,11 +127,10 @@ def test_an_older_schema_is_brought_forward_once(paths: Paths, monkeypatch: pyte
 
 def test_a_migration_that_fails_leaves_the_schema_as_it_was(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     Database.open(paths).close()
-    good = database.MIGRATIONS
-    monkeypatch.setattr(database, "MIGRATIONS", (*good, ("CREATE TABLE more (id INTEGER)",) * 2))
+    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE more (id INTEGER)",) * 2))
     with pytest.raises(RegistryError, match="already exists"):
         Database.open(paths)
-    monkeypatch.setattr(database, "MIGRATIONS", good)
+    monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS)
     with Database.open(paths) as opened:
         assert opened.rows("SELECT name FROM sqlite_master WHERE name = 'more'") == []
 

@@ -89,8 +89,9 @@ class JournalMachine(RuleBasedStateMachine):
         self.open(self.folder / "0")
 
     def open(self, folder: Path) -> None:
-        self.database = FailingDatabase.open(Paths(state_dir=folder))
-        assert isinstance(self.database, FailingDatabase)
+        database = FailingDatabase.open(Paths(state_dir=folder))
+        assert isinstance(database, FailingDatabase)
+        self.database = database
         self.journal = Journal(self.database)
 
     def write(self, cut: bool, call: Callable[[], object]) -> bool:

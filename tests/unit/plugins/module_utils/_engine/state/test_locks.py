@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,7 +18,6 @@ from typing import Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import LockTimeout, RegistryError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
 
 HOLDER = """
@@ -145,7 +145,7 @@ def test_a_file_system_that_knows_no_locks_is_one_sentence(tmp_path: Path, monke
     def flock(descriptor: int, how: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     for attempt in (lambda: Locks(tmp_path).run("r", "tank", 0), lambda: Locks(tmp_path).recovery(timeout=0)):
         with pytest.raises(RegistryError, match="cannot be locked: No locks available; set a lock folder"), attempt():
             raise AssertionError("it is not locked")

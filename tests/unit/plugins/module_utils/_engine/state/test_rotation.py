@@ -39,7 +39,7 @@ def paths(tmp_path: Path) -> Paths:
     paths = Paths(tmp_path / "state", tmp_path / "etc" / "secret.key", tmp_path / "run")
     with Credentials.open(paths) as credentials:
         for number, password in PASSWORDS.items():
-            trust = {"validate_certs": number == 1, "ca_path": "/ca.pem" if number == 2 else None}
+            trust: dict[str, Any] = {"validate_certs": number == 1, "ca_path": "/ca.pem" if number == 2 else None}
             credentials.insert(Credential(f"vc{number}.example.com", "root", "tank", **trust), Secret(password))
     return paths
 

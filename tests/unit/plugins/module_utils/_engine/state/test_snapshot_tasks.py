@@ -109,7 +109,7 @@ def handled(tasks: SnapshotTasks) -> float:
     return float(instant)
 
 
-def due_at(*instants: float):  # type: ignore[no-untyped-def]
+def due_at(*instants: float) -> Callable[[float, float], float | None]:
     """Return a schedule function: the newest of `instants` that is later than `after` and not later than `now`."""
     return lambda after, now: max((it for it in instants if after < it <= now), default=None)
 

@@ -18,6 +18,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.ho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DependencyError, InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host import view as storage_host
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.mounts import Mount
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.resolver import resolve
 
 HOST = LocalHost()
@@ -231,12 +232,17 @@ def test_a_mountpoint_is_not_asked_where_it_is(names: dict[str, list[str]], monk
         storage_host,
         "mount_table",
         lambda host: (
-            storage_host.Mount("tank2/vm", "/", "/vm", "zfs"),
-            storage_host.Mount("tank2/x", "/", "/x", "zfs", visible=False),
+            Mount("tank2/vm", "/", "/vm", "zfs"),
+            Mount("tank2/x", "/", "/x", "zfs", visible=False),
         ),
     )
     asked: list[str] = []
-    monkeypatch.setattr(os.path, "realpath", lambda path: asked.append(path) or path)
+
+    def real_path(path: str) -> str:
+        asked.append(path)
+        return path
+
+    monkeypatch.setattr(os.path, "realpath", real_path)
     view = storage_host.observe(HOST, paths=["/vm/", "/vm/sub", "/x"])
     assert view.real_paths["/vm"] == "/vm" and sorted(asked) == ["/vm/sub", "/x"]
 

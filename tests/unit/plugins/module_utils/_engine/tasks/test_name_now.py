@@ -24,7 +24,7 @@ ZFS: Any = None
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
-    monkeypatch.setattr(naming.time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "time", lambda: NOW)
     yield
     monkeypatch.undo()
     time.tzset()

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -300,13 +300,18 @@ def test_without_room_while_vms_are_held_the_old_ones_go(
     assert ("VMware Tools" if refused else "out of space") in told.err
 
 
+def stopped() -> AbstractContextManager[None]:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return nullcontext()
+
+
 def test_a_turn_that_is_stopped_destroys_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stage(tmp_path, monkeypatch) as world:
         task = store(world.engine, vmware_sync=True)
         old = take_old(world.zfs, task, "old", 3 * 86400)
         take_old(world.zfs, task, "newer", 2 * 86400)
         with monkeypatch.context() as host:
-            host.setattr(world.engine.locks, "recovery", lambda: nullcontext(os.kill(os.getpid(), signal.SIGTERM)))
+            host.setattr(world.engine.locks, "recovery", stopped)
             result = turns.take_turn(world.engine, task)
         with pytest.raises(RunFailed, match="SIGTERM"):
             result.require_success()
@@ -319,7 +324,7 @@ def test_a_turn_that_a_reboot_ended_is_taken_afterwards(tmp_path: Path, monkeypa
         task = store(world.engine, vmware_sync=True)
         make_due(world.engine, task)
         with monkeypatch.context() as host:
-            host.setattr(world.engine.locks, "recovery", lambda: nullcontext(os.kill(os.getpid(), signal.SIGTERM)))
+            host.setattr(world.engine.locks, "recovery", stopped)
             with pytest.raises(RunFailed, match="SIGTERM"):
                 turn(world.engine, task, scheduled=True)
         assert turn(world.engine, task, scheduled=True)["snapshot"]["created"]
@@ -413,8 +418,7 @@ def test_a_turn_that_is_not_complete_takes_its_snapshot_and_fails(
 ) -> None:
     task = store(mute.engine, vmware_sync=True)
     old = take_old(mute.zfs, task, "old", 3 * 86400)
-    marks: list[int] = []
-    monkeypatch.setattr(output, "marked", lambda stream, priority: marks.append(priority) or f"<{priority}>")
+    monkeypatch.setattr(output, "marked", lambda stream, priority: f"<{priority}>")
     assert cli.main(["run", str(task.id)]) == 3
     said = capsys.readouterr().out.splitlines()
     assert any(line.startswith(f"<0>took {ROOT}@") for line in said) and f"<0>destroyed {old}" in said
@@ -452,7 +456,7 @@ def test_an_excluded_vm_makes_no_snapshot_less_complete(mute: Stage, monkeypatch
     take_old(mute.zfs, task, "newer", 0)
     later(monkeypatch, 7 * 86400)
     for _unused in range(2):
-        retired = turns._retire(mute.engine, task, None, (), False)
+        retired = turns._retire(mute.engine, task, None, False, False)
     assert not retired.destroyed and taken["zfs_snapshot"] in mute.zfs.snapshots
     assert retire.Kept(taken["zfs_snapshot"], "it is the newest that is complete") in retired.kept
 

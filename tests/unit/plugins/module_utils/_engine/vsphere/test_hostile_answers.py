@@ -128,7 +128,7 @@ def test_a_tree_that_could_not_be_read_is_not_taken_for_one_without_snapshots(pa
         missingSet=[vmodl.query.PropertyCollector.MissingProperty(path=path, fault=trouble)],
     )
     session = Odd(collector.RetrieveResult(objects=[machine]))
-    session.content.propertyCollector = collector("collector", None)
+    session.content.propertyCollector = vmodl.query.PropertyCollector("collector", None)
     assert vm_snapshots.states(session, ["vm-1"])["vm-1"].seen is (path != "snapshot.rootSnapshotList")
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from typing import NoReturn
@@ -25,7 +26,7 @@ def test_why_it_cannot_be_used(error: Exception, told: str, monkeypatch: pytest.
     def broken(name: str) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(sdk.importlib, "import_module", broken)
+    monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(DependencyError, match=told):
         sdk.require()
 

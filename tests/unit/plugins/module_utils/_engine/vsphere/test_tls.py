@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import CertificateUntrusted, InputError
@@ -111,8 +111,8 @@ def speak(server: Server, context: tls.VerifyingContext) -> float | None:
 
 
 def make(server: Server, **trust: object) -> tls.VerifyingContext:
-    options = {"validate_certs": True, "ca_path": None, "thumbprint": None, "call_timeout": 7.0, **trust}
-    return tls.make_context("vcenter.lab", **options)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"validate_certs": True, "ca_path": None, "thumbprint": None, "call_timeout": 7.0, **trust}
+    return tls.make_context("vcenter.lab", **given)
 
 
 def test_an_unknown_certificate_is_refused(server: Server) -> None:

@@ -28,11 +28,17 @@ def disk(key: int, file: str) -> Any:
     return vim.vm.device.VirtualDisk(key=key, backing=backing)
 
 
+def array(kind: Any, *values: Any) -> Any:
+    """A list of a pyVmomi type. The stubs of pyVmomi do not have these lists."""
+    return kind.Array(values)
+
+
 def changed(vm: str, kind: str = "modify", *, unread: tuple[str, ...] = (), **values: Any) -> Any:
     """An update for a VM: `values` by path, with __ for each dot. None means that the property is unset now."""
-    devices = vim.vm.device.VirtualDevice.Array
+    device = vim.vm.device.VirtualDevice
     paths = {
-        path.replace("__", "."): devices(value) if isinstance(value, list) else value for path, value in values.items()
+        path.replace("__", "."): array(device, *value) if isinstance(value, list) else value
+        for path, value in values.items()
     }
     fault = vmodl.LocalizedMethodFault(fault=vmodl.fault.SystemError(reason="busy"))
     return QUERY.ObjectUpdate(
@@ -96,8 +102,9 @@ class Server(Session):
                 propSet=[
                     vmodl.DynamicProperty(
                         name="config.extraConfig",
-                        val=vim.option.OptionValue.Array(
-                            [vim.option.OptionValue(key=key[item.obj._moId in self.agents], value="x")]
+                        val=array(
+                            vim.option.OptionValue,
+                            vim.option.OptionValue(key=key[item.obj._moId in self.agents], value="x"),
                         ),
                     )
                 ],
@@ -173,7 +180,7 @@ def test_a_tree_that_cannot_be_read_is_not_taken_for_an_empty_one() -> None:
 
 
 def test_what_could_not_be_read_stays_so_until_it_is_read() -> None:
-    tree = vim.vm.SnapshotTree.Array([])
+    tree = array(vim.vm.SnapshotTree)
     later = changed("vm-1")
     later.changeSet = [QUERY.Change(name=TREE, op="assign", val=tree)]
     server = Server([ENTERED], [changed("vm-1", unread=(TREE,))], [changed("vm-1", name="web")], [later])
