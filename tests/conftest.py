@@ -56,22 +56,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # One process runs all tests of a part, because they share a storage host or a folder. The longest parts come first, so
-# that both processes end at about the same time. Tests without an entry are the first part: they share one storage host
-# and take the longest.
+# that both processes end at about the same time. The longest prefix of a test's ID counts.
 _PARTS = (
-    "tests/system/test_scheduled.py",
-    "tests/system/test_runtime_role.py",
-    "tests/check/test_readme.py",
     "tests/check/test_tools.py",
+    "tests/",  # most system tests: they share one storage host
+    "tests/system/test_runtime_role.py",
     "tests/awx/",
     "tests/chaos/",
-    "tests/check/",
-    "tests/unit/",
-    "tests/system/test_nfs_share.py",
-    "tests/system/test_canary.py",
-    "tests/lab/",
+    "tests/check/test_readme.py",
+    "tests/system/test_scheduled.py",
     "tests/system/test_scenarios.py",
+    "tests/check/",
+    "tests/lab/",
+    "tests/unit/",
+    "tests/system/test_canary.py",
     "tests/system/test_ansible_test.py",
+    "tests/system/test_nfs_share.py",
     "tests/benchmarks/",
 )
 _SHARED = "tests"  # the storage host of most system tests; a session leaves it running for the next one
@@ -79,7 +79,7 @@ _SHARED = "tests"  # the storage host of most system tests; a session leaves it 
 
 def _part(test: str) -> int:
     """The place of a test's part in their order, by the test's ID."""
-    return next((place for place, part in enumerate(_PARTS, 1) if test.startswith(part)), 0)
+    return _PARTS.index(max(filter(test.startswith, _PARTS), key=len, default="tests/"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
