@@ -34,19 +34,15 @@ class ArgumentSpec:
 
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mutually_exclusive: Sequence[Sequence[str]] = ()
-    required_together: Sequence[Sequence[str]] = ()
     required_one_of: Sequence[Sequence[str]] = ()
     required_if: Sequence[Sequence[Any]] = ()
-    required_by: Mapping[str, Any] = field(default_factory=dict)
 
     def __add__(self, other: "ArgumentSpec") -> "ArgumentSpec":
         return ArgumentSpec(
             {**self.options, **other.options},
             [*self.mutually_exclusive, *other.mutually_exclusive],
-            [*self.required_together, *other.required_together],
             [*self.required_one_of, *other.required_one_of],
             [*self.required_if, *other.required_if],
-            {**self.required_by, **other.required_by},
         )
 
     def module(self) -> Any:
@@ -54,10 +50,8 @@ class ArgumentSpec:
         return AnsibleModule(
             argument_spec=dict(self.options),
             mutually_exclusive=self.mutually_exclusive,
-            required_together=self.required_together,
             required_one_of=self.required_one_of,
             required_if=self.required_if,
-            required_by=self.required_by,
             supports_check_mode=True,
         )
 

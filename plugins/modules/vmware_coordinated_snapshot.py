@@ -293,28 +293,19 @@ vms:
 from functools import partial
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    POLICY,
-    TIMEOUTS,
-    ArgumentSpec,
-    run_module,
-    timeouts,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run as runs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.naming import (
-    DEFAULT_SCHEMA,
-    check_schema,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule import naming
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.name_now import name_now
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
 SPEC = (
-    TIMEOUTS
-    + POLICY
-    + ArgumentSpec(
+    _ansible.TIMEOUTS
+    + _ansible.POLICY
+    + _ansible.ArgumentSpec(
         {
             "dataset": {"type": "str", "required": True},
             "recursive": {"type": "bool", "default": False},
@@ -332,11 +323,11 @@ SPEC = (
 def run(module: Any) -> dict[str, Any]:
     options = module.params
     take = runs.preview if module.check_mode else runs.execute
-    connection = partial(connect, timeouts=timeouts(options))
+    connection = partial(connect, timeouts=_ansible.timeouts(options))
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
         name = options["name"]
         if name is None:
-            schema = check_schema(options["naming_schema"] or DEFAULT_SCHEMA)
+            schema = naming.check_schema(options["naming_schema"] or naming.DEFAULT_SCHEMA)
             name = name_now(engine.zfs, options["dataset"], options["recursive"], options["exclude"], schema)
         request = Request.from_options(options, name)
         request.check()
@@ -353,7 +344,7 @@ def run(module: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module(SPEC, run)
+    _ansible.run_module(SPEC, run)
 
 
 if __name__ == "__main__":

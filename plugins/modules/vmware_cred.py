@@ -261,22 +261,9 @@ credential:
 import unicodedata
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    STORED_CONNECTION,
-    ArgumentSpec,
-    conceal,
-    read_environment,
-    require_libraries,
-    run_module,
-    timeouts,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError, RegistryError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.preflight import (
-    missing_datastores,
-    require_authorities,
-    require_nothing_left,
-    require_privileges,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import preflight
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
     Credential,
@@ -293,7 +280,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.dat
 
 IDENTITY = ("hostname", "username", "filesystem")
 
-SPEC = STORED_CONNECTION + ArgumentSpec(
+SPEC = _ansible.STORED_CONNECTION + _ansible.ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "force": {"type": "bool", "default": False},
@@ -322,7 +309,7 @@ SPEC = STORED_CONNECTION + ArgumentSpec(
 def run(module: Any) -> dict[str, Any]:
     parameters = module.params
     if parameters["id"] is None:
-        read_environment(module)
+        _ansible.read_environment(module)
     paths = Paths.from_environment()
     wanted: Credential | None = None
     password: Secret | None = None
@@ -333,21 +320,21 @@ def run(module: Any) -> dict[str, Any]:
             if existing and not parameters["force"]:
                 with Database.open(paths, read_only=True) as database:
                     also = [look_up(credentials, {**one, "state": "absent"}) for one in parameters["also_removed"]]
-                    require_nothing_left(
+                    preflight.require_nothing_left(
                         Journal(database), credentials.list_all(), existing, [one for one in also if one]
                     )
         else:
-            require_libraries(["cryptography"])
+            _ansible.require_libraries(["cryptography"])
             wanted = wanted_credential(existing, parameters)
             credentials.refuse_twin(wanted)
             if parameters["filesystem"] is not None or parameters["datastores"] is not None:
                 check_filesystem(wanted.filesystem, wanted.datastores)
             if parameters["ca_path"]:
-                require_authorities(wanted, Timers().has_service())
+                preflight.require_authorities(wanted, Timers().has_service())
             password = new_password(module, credentials, existing)
             change = plan_change(existing, wanted, password is not None)
             if change.changed and parameters["verify_login"]:
-                stored = password or (existing and conceal(module, credentials.password(existing)))
+                stored = password or (existing and _ansible.conceal(module, credentials.password(existing)))
                 if stored:
                     try_login(module, wanted, stored)
     if change.changed and not module.check_mode:
@@ -410,23 +397,23 @@ def new_password(module: Any, credentials: Credentials, existing: Credential | N
     if given is None or module.params["update_password"] == "on_create":
         return None
     try:
-        stored = conceal(module, credentials.password(existing))
+        stored = _ansible.conceal(module, credentials.password(existing))
     except RegistryError:
         return given  # the stored password cannot be decrypted; the given one replaces it
     return None if given == stored else given
 
 
 def try_login(module: Any, wanted: Credential, password: Secret) -> None:
-    require_libraries(["pyVmomi"])
-    with connect(endpoint_of(wanted), wanted.username, password, timeouts(module.params)) as session:
-        for warning in missing_datastores(session, wanted):
+    _ansible.require_libraries(["pyVmomi"])
+    with connect(endpoint_of(wanted), wanted.username, password, _ansible.timeouts(module.params)) as session:
+        for warning in preflight.missing_datastores(session, wanted):
             module.warn(warning)
         if module.params["verify_privileges"]:
-            require_privileges(session, wanted, Zfs())
+            preflight.require_privileges(session, wanted, Zfs())
 
 
 def main() -> None:
-    run_module(SPEC, run, libraries=[])  # a credential can be removed without the libraries of the runtime
+    _ansible.run_module(SPEC, run, libraries=[])  # a credential can be removed without the libraries of the runtime
 
 
 if __name__ == "__main__":

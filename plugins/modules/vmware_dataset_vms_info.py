@@ -181,20 +181,12 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Callable, Mapping, Sequence
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    CONNECTION,
-    ArgumentSpec,
-    run_module,
-    timeouts,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError, VSphereError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import server_logins
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Connector
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.problem import texts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.selection import datasets_around
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import (
-    open_logins,
-    unknown_volumes,
-)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.vm_report import vm_report
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
@@ -207,7 +199,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.com
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import list_datasets, select
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import pool_of
 
-SPEC = CONNECTION + ArgumentSpec(
+SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
     {
         "dataset": {"type": "str", "required": True},
         "recursive": {"type": "bool", "default": True},
@@ -223,18 +215,18 @@ def run(module: Any) -> dict[str, Any]:
     names = [dataset.name for dataset in chosen]
     with ExitStack() as stack:
         credentials, password = accounts(options, names, stack)
-        logins, problems = open_logins(
+        logins, problems = server_logins.open_logins(
             stack,
             credentials,
             password,
             datasets_around(zfs, pool_of(options["dataset"])),
             zfs.host,
             options["aliases"],
-            Connector(partial(connect, timeouts=timeouts(options))),
+            Connector(partial(connect, timeouts=_ansible.timeouts(options))),
         )
         if problems and len(logins) < len({(one.hostname, one.port, one.username) for one in credentials}):
             raise VSphereError(" ".join(texts(problems)).rstrip("."))
-        for problem in texts([*problems, *unknown_volumes(chosen, logins)]):
+        for problem in texts([*problems, *server_logins.unknown_volumes(chosen, logins)]):
             module.warn(problem)
         vms = vm_report(logins, names)
     return {"changed": False, "has_vms": bool(vms), "vms": vms}
@@ -263,7 +255,7 @@ def accounts(
 
 
 def main() -> None:
-    run_module(SPEC, run)
+    _ansible.run_module(SPEC, run)
 
 
 if __name__ == "__main__":

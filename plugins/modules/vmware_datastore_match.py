@@ -151,13 +151,7 @@ datasets:
 
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    LOGIN,
-    ArgumentSpec,
-    login,
-    run_module,
-    timeouts,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import by_dataset, match_on
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.selection import datasets_around
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
@@ -166,11 +160,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.com
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import list_datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import is_within, pool_of
 
-SPEC = LOGIN + ArgumentSpec(
-    {
-        "aliases": {"type": "list", "elements": "str", "default": []},
-        "dataset": {"type": "str"},
-    }
+SPEC = _ansible.LOGIN + _ansible.ArgumentSpec(
+    {"aliases": {"type": "list", "elements": "str", "default": []}, "dataset": {"type": "str"}}
 )
 
 IN_DATASETS = ("moid", "name", "datacenter", "relation")
@@ -183,8 +174,8 @@ def run(module: Any) -> dict[str, Any]:
     else:
         list_datasets(zfs, wanted)  # raises if the dataset does not exist
         datasets = datasets_around(zfs, pool_of(wanted))
-    server, username, password = login(module)
-    with connect(server, username, password, timeouts(module.params)) as session:
+    server, username, password = _ansible.login(module)
+    with connect(server, username, password, _ansible.timeouts(module.params)) as session:
         datastores = list_datastores(session)
     matches = match_on(zfs.host, datastores, datasets, module.params["aliases"])
     if wanted is not None:
@@ -200,7 +191,7 @@ def run(module: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module(SPEC, run, libraries=["pyVmomi"])
+    _ansible.run_module(SPEC, run, libraries=["pyVmomi"])
 
 
 if __name__ == "__main__":

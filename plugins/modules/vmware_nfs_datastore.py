@@ -273,13 +273,7 @@ hosts:
 
 from typing import Any, Iterable
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    LOGIN,
-    ArgumentSpec,
-    login,
-    run_module,
-    timeouts,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.outcome import Outcome
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.request import wanted
@@ -287,7 +281,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_dat
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.hosts import Scope
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
-SPEC = LOGIN + ArgumentSpec(
+SPEC = _ansible.LOGIN + _ansible.ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent", "purged"], "default": "present"},
         "name": {"type": "str"},
@@ -318,14 +312,10 @@ def run(module: Any) -> dict[str, Any]:
     datastore = None
     if options["state"] != "purged":
         datastore = wanted(
-            options["name"],
-            options["servers"] or (),
-            options["path"] or "",
-            options["version"],
-            options["access_mode"],
+            options["name"], options["servers"] or (), options["path"] or "", options["version"], options["access_mode"]
         )
-    server, username, password = login(module)
-    with connect(server, username, password, timeouts(options)) as session:
+    server, username, password = _ansible.login(module)
+    with connect(server, username, password, _ansible.timeouts(options)) as session:
         if datastore is None:
             outcome = purge(session, LocalHost(), options["keep"], options["aliases"], scope, module.check_mode)
         else:
@@ -364,7 +354,7 @@ def mounts(hosts: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, list[str]]
 
 
 def main() -> None:
-    run_module(SPEC, run, libraries=["pyVmomi"])
+    _ansible.run_module(SPEC, run, libraries=["pyVmomi"])
 
 
 if __name__ == "__main__":

@@ -207,24 +207,16 @@ file:
 
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    ArgumentSpec,
-    conceal,
-    require_libraries,
-    run_module,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.plan import Plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import NfsServer
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore.served import (
-    Served,
-    refuse_in_use,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.nfs_datastore import served
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.connector import Connector
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
-SPEC = ArgumentSpec(
+SPEC = _ansible.ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "path": {"type": "str", "required": True},
@@ -283,19 +275,19 @@ def ask_vsphere(module: Any, server: NfsServer) -> None:
     with Credentials.open(Paths.from_environment(), read_only=True) as credentials:
         stored = credentials.list_all()
         if stored:
-            require_libraries(["pyVmomi", "cryptography"])
-            share = Served(path, server.dataset_of(path), server.exported(), module.params["aliases"])
-            refuse_in_use(
+            _ansible.require_libraries(["pyVmomi", "cryptography"])
+            share = served.Served(path, server.dataset_of(path), server.exported(), module.params["aliases"])
+            served.refuse_in_use(
                 server.host,
                 share,
                 stored,
-                lambda one: conceal(module, credentials.password(one)),
+                lambda one: _ansible.conceal(module, credentials.password(one)),
                 Connector(connect),
             )
 
 
 def main() -> None:
-    run_module(SPEC, run, libraries=())
+    _ansible.run_module(SPEC, run, libraries=())
 
 
 if __name__ == "__main__":

@@ -97,31 +97,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    RUNTIME_PYTHON,
-    ArgumentSpec,
-    run_module,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime.engine_copy import (
-    EngineCopy,
-    digest,
-    sources,
-)
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime.python_environment import (
-    PythonEnvironment,
-    lacking,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runtime import engine_copy, python_environment
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import counted, printable
 
-ENVIRONMENT = Path(RUNTIME_PYTHON).parents[1]
+ENVIRONMENT = Path(_ansible.RUNTIME_PYTHON).parents[1]
 ENGINE = ENVIRONMENT.with_name("engine")
 COMMAND = Path("/usr/local/bin/vmware-zfs")
 
-SPEC = ArgumentSpec(
+SPEC = _ansible.ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "python": {"type": "path", "default": "/usr/bin/python3"},
@@ -133,16 +121,18 @@ SPEC = ArgumentSpec(
 
 def run(module: Any) -> dict[str, Any]:
     os.umask(0o022)  # everyone can read the files, only root can change them
-    environment = PythonEnvironment(ENVIRONMENT)
-    copy = EngineCopy(ENGINE, COMMAND, environment.python)
+    environment = python_environment.PythonEnvironment(ENVIRONMENT)
+    copy = engine_copy.EngineCopy(ENGINE, COMMAND, environment.python)
     change = present if module.params["state"] == "present" else absent
     return change(module, environment, copy)
 
 
-def present(module: Any, environment: PythonEnvironment, copy: EngineCopy) -> dict[str, Any]:
-    files = sources()
-    engine, versions, had = digest(files), environment.versions(), copy.digest()
-    missing, has_command = lacking(versions), copy.has_command()
+def present(
+    module: Any, environment: python_environment.PythonEnvironment, copy: engine_copy.EngineCopy
+) -> dict[str, Any]:
+    files = engine_copy.sources()
+    engine, versions, had = engine_copy.digest(files), environment.versions(), copy.digest()
+    missing, has_command = python_environment.lacking(versions), copy.has_command()
     if not module.check_mode:
         if missing:
             wheels = module.params["wheels"]
@@ -164,7 +154,9 @@ def present(module: Any, environment: PythonEnvironment, copy: EngineCopy) -> di
     }
 
 
-def absent(module: Any, environment: PythonEnvironment, copy: EngineCopy) -> dict[str, Any]:
+def absent(
+    module: Any, environment: python_environment.PythonEnvironment, copy: engine_copy.EngineCopy
+) -> dict[str, Any]:
     refuse_while_alive(Locks(Paths.from_environment().lock_dir))  # the role checks this before it stops a timer
     if not module.params["force"]:
         refuse_while_left()
@@ -212,7 +204,7 @@ def refuse_while_left() -> None:
 
 
 def main() -> None:
-    run_module(SPEC, run, libraries=())
+    _ansible.run_module(SPEC, run, libraries=())
 
 
 if __name__ == "__main__":

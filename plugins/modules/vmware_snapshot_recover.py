@@ -144,25 +144,20 @@ problems:
 from functools import partial
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    TIMEOUTS,
-    ArgumentSpec,
-    run_module,
-    timeouts,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery.recover import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
-SPEC = TIMEOUTS + ArgumentSpec(
+SPEC = _ansible.TIMEOUTS + _ansible.ArgumentSpec(
     {"scan": {"type": "bool", "default": False}, "lock_timeout": {"type": "float", "default": 60.0}}
 )
 
 
 def run(module: Any) -> dict[str, Any]:
     options = module.params
-    connection = partial(connect, timeouts=timeouts(options))
+    connection = partial(connect, timeouts=_ansible.timeouts(options))
     with open_engine(Paths.from_environment(), read_only=module.check_mode, connect=connection) as engine:
         done = recover(engine, options["scan"], dry=module.check_mode, lock_timeout=options["lock_timeout"])
     for problem in done.problems:
@@ -171,7 +166,7 @@ def run(module: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module(SPEC, run)
+    _ansible.run_module(SPEC, run)
 
 
 if __name__ == "__main__":

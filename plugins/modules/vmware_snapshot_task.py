@@ -345,26 +345,16 @@ from typing import Any, Mapping
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import STORED_POLICY, ArgumentSpec, run_module
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule import naming
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.calendar import Schedule
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.naming import (
-    DEFAULT_SCHEMA,
-    check_schema,
-)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.occurrences import wakings
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import UNITS
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import snapshot_tasks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import (
-    SnapshotTask,
-    SnapshotTasks,
-)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.turn import check
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import datasets
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import (
-    list_datasets,
-    not_there,
-    select,
-)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import check_dataset
 
 STRINGS = {"type": "list", "elements": "str"}
@@ -399,7 +389,7 @@ SPEC = STORED_POLICY + ArgumentSpec(
 def run(module: Any) -> dict[str, Any]:
     paths = Paths.from_environment()
     systemd = timers.Timers()
-    with SnapshotTasks.open(paths, read_only=True) as tasks:
+    with snapshot_tasks.SnapshotTasks.open(paths, read_only=True) as tasks:
         existing = look_up(tasks, module.params)
         wanted = None
         if module.params["state"] == "present":
@@ -423,52 +413,56 @@ def run(module: Any) -> dict[str, Any]:
     }
 
 
-def look_up(tasks: SnapshotTasks, parameters: Mapping[str, Any]) -> SnapshotTask | None:
+def look_up(tasks: snapshot_tasks.SnapshotTasks, parameters: Mapping[str, Any]) -> snapshot_tasks.SnapshotTask | None:
     """Return the stored task that the options identify, or None. Raises if an id to change does not exist."""
     if parameters["id"] is None:
         schema = parameters["naming_schema"]  # not checked, so that a task of an older release can be removed
         return tasks.find(
-            SnapshotTask(check_dataset(parameters["dataset"]), DEFAULT_SCHEMA if schema is None else schema)
+            snapshot_tasks.SnapshotTask(
+                check_dataset(parameters["dataset"]), naming.DEFAULT_SCHEMA if schema is None else schema
+            )
         )
     if parameters["state"] == "present":
         return tasks.get(parameters["id"])
     return next((task for task in tasks.list_all() if task.id == parameters["id"]), None)
 
 
-def wanted_task(existing: SnapshotTask | None, parameters: Mapping[str, Any]) -> SnapshotTask:
+def wanted_task(
+    existing: snapshot_tasks.SnapshotTask | None, parameters: Mapping[str, Any]
+) -> snapshot_tasks.SnapshotTask:
     """Return the requested task. Without id, options that are not set take their defaults."""
-    known = existing or SnapshotTask("")
+    known = existing or snapshot_tasks.SnapshotTask("")
     return known.declared(parameters) if parameters["id"] is None else known.merged(parameters)
 
 
-def timer_of(task: SnapshotTask) -> timers.Timer:
+def timer_of(task: snapshot_tasks.SnapshotTask) -> timers.Timer:
     return timers.wanted(task.dataset, wakings(task.schedule, time.time()), task.jitter, task.enabled)
 
 
-def check_datasets(task: SnapshotTask) -> list[str]:
+def check_datasets(task: snapshot_tasks.SnapshotTask) -> list[str]:
     """Check the dataset and the excluded datasets as a run does. Return the warnings."""
-    found = list_datasets(Zfs(), task.dataset)
-    chosen = select(found, task.dataset, task.recursive, task.exclude)
-    check_schema(task.naming_schema, max((dataset.name for dataset in chosen), key=len))
+    found = datasets.list_datasets(Zfs(), task.dataset)
+    chosen = datasets.select(found, task.dataset, task.recursive, task.exclude)
+    naming.check_schema(task.naming_schema, max((dataset.name for dataset in chosen), key=len))
     if task.vmware_sync and chosen[0].kind == "volume":
         raise InputError(f"'{task.dataset}' is a volume", "Set dataset to the file system of the NFS datastore")
-    return not_there(task.exclude, found)
+    return datasets.not_there(task.exclude, found)
 
 
-def settings(task: SnapshotTask | None, timer: timers.Timer) -> dict[str, Any]:
+def settings(task: snapshot_tasks.SnapshotTask | None, timer: timers.Timer) -> dict[str, Any]:
     return {**task.settings(), "timer": timer.as_dict()} if task else {}
 
 
 def change(
     paths: Paths,
     systemd: timers.Timers,
-    existing: SnapshotTask | None,
-    wanted: SnapshotTask | None,
+    existing: snapshot_tasks.SnapshotTask | None,
+    wanted: snapshot_tasks.SnapshotTask | None,
     timer: timers.Timer,
     wanted_timer: timers.Timer,
-) -> SnapshotTask | None:
+) -> snapshot_tasks.SnapshotTask | None:
     """Carry out the change. A task is stored before its timer starts and deleted after its timer is removed."""
-    with SnapshotTasks.open(paths) as tasks:
+    with snapshot_tasks.SnapshotTasks.open(paths) as tasks:
         if wanted is None:
             if existing is not None:
                 systemd.change(existing.id, timer, wanted_timer)

@@ -141,21 +141,14 @@ role:
 
 from typing import Any
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import (
-    CONNECTION,
-    ENVIRONMENT,
-    ArgumentSpec,
-    endpoint,
-    run_module,
-    timeouts,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.privileges import COORDINATE
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.roles import Grant, Roles
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
-SPEC = CONNECTION + ArgumentSpec(
+SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "name": {"type": "str", "default": "vmware-zfs"},
@@ -172,7 +165,7 @@ def run(module: Any) -> dict[str, Any]:
     parameters = module.params
     missing = [name for name in ("hostname", "username", "password") if not parameters[name]]
     if missing:
-        variables = " and ".join(ENVIRONMENT[name] for name in missing)
+        variables = " and ".join(_ansible.ENVIRONMENT[name] for name in missing)
         raise InputError(
             f"The login data is incomplete: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
             f"Set {'it' if len(missing) == 1 else 'them'}, or set {variables} in the environment of the task",
@@ -181,7 +174,9 @@ def run(module: Any) -> dict[str, Any]:
     if parameters["principal"]:
         grant = Grant(parameters["principal"], parameters["group"], parameters["path"], parameters["propagate"])
     password = Secret(parameters["password"])
-    with connect(endpoint(parameters), parameters["username"], password, timeouts(parameters)) as session:
+    with connect(
+        _ansible.endpoint(parameters), parameters["username"], password, _ansible.timeouts(parameters)
+    ) as session:
         roles = Roles(session, parameters["name"], grant)
         before = roles.state()
         after = roles.wanted(parameters["privileges"]) if parameters["state"] == "present" else roles.unwanted()
@@ -195,7 +190,7 @@ def run(module: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module(SPEC, run, libraries=["pyVmomi"])
+    _ansible.run_module(SPEC, run, libraries=["pyVmomi"])
 
 
 if __name__ == "__main__":

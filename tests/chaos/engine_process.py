@@ -45,7 +45,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapsho
     scheduler,
     seal,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.look import Look
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.look import Look, Sight
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import engine, locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
@@ -255,10 +255,10 @@ def _second_look_too_early() -> None:
     take = hold_run.HoldRun._take
     early: dict[int, Look] = {}
 
-    def second_look(login: Any, *arguments: Any) -> Look:
-        if id(login) not in early:
-            early[id(login)] = look.second_look(login, *arguments)
-        return early[id(login)]
+    def second_look(sight: Sight, first: Look) -> Look:
+        if id(sight.login) not in early:
+            early[id(sight.login)] = look.second_look(sight, first)
+        return early[id(sight.login)]
 
     def take_late(self: hold_run.HoldRun) -> None:
         for login in {id(login): login for login in self._logins.values()}.values():

@@ -123,10 +123,8 @@ def check_module(name: str, options: Mapping[str, Any]) -> list[str]:
     validator = ArgumentSpecValidator(
         dict(spec.options),
         mutually_exclusive=spec.mutually_exclusive,
-        required_together=spec.required_together,
         required_one_of=spec.required_one_of,
         required_if=spec.required_if,
-        required_by=spec.required_by,
     )
     result = validator.validate(filled(options, spec.options))
     return [f"{name}: {message}" for message in result.error_messages]

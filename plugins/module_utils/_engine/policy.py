@@ -8,7 +8,7 @@ The options are documented in plugins/doc_fragments/policy.py, and _ansible.py h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Iterable, Mapping
 
@@ -42,28 +42,16 @@ class Policy:
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Policy:
         """Return the policy that options of a module or settings of a snapshot task describe."""
-        return cls(
-            on_quiesce_failure=options["on_quiesce_failure"],
-            on_vm_failure=options["on_vm_failure"],
-            exclude_vms=tuple(options["exclude_vms"]),
-            vm_timeout=options["vm_timeout"],
-            max_hold=options["max_hold"],
-            wave_size=options["wave_size"],
-            limits=Limits(options["limit_per_vcenter"], options["limit_per_host"]),
-        )
+        names = ("on_quiesce_failure", "on_vm_failure", "vm_timeout", "max_hold", "wave_size")
+        limits = Limits(options["limit_per_vcenter"], options["limit_per_host"])
+        given = {name: options[name] for name in names}
+        return cls(exclude_vms=tuple(options["exclude_vms"]), limits=limits, **given)
 
     def options(self) -> dict[str, Any]:
         """Return the options that describe this policy, as plain data."""
-        return {
-            "on_quiesce_failure": self.on_quiesce_failure,
-            "on_vm_failure": self.on_vm_failure,
-            "exclude_vms": list(self.exclude_vms),
-            "vm_timeout": self.vm_timeout,
-            "max_hold": self.max_hold,
-            "wave_size": self.wave_size,
-            "limit_per_vcenter": self.limits.per_vcenter,
-            "limit_per_host": self.limits.per_host,
-        }
+        values = asdict(self)
+        limits = {f"limit_{name}": value for name, value in values.pop("limits").items()}
+        return {**values, "exclude_vms": list(self.exclude_vms), **limits}
 
     def merged(self, options: Mapping[str, Any]) -> Policy:
         """Return this policy with the `options` that are given and not None."""

@@ -85,13 +85,7 @@ class NfsServer:
         if mine and mount.mountpoint == path:
             self._refuse_sharenfs(mount.source, path, here)
         plan = Plan(
-            path,
-            file,
-            before,
-            share.text,
-            share,
-            mount.source,
-            warnings=tuple(warnings(share, others)) if mine else (),
+            path, file, before, share.text, share, mount.source, warnings=tuple(warnings(share, others)) if mine else ()
         )
         return self._with_steps(plan, mine, former, here, table, resolved)
 

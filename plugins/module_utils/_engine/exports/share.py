@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..door.host import StorageHost
@@ -50,12 +50,7 @@ class Share:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the share as plain data for results."""
-        return {
-            "path": self.path,
-            "clients": list(self.clients),
-            "options": list(self.options),
-            "enabled": self.enabled,
-        }
+        return {**asdict(self), "clients": list(self.clients), "options": list(self.options)}
 
     @classmethod
     def read(cls, text: str) -> Share | None:

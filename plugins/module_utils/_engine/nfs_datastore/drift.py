@@ -16,12 +16,12 @@ from .request import Wanted, export_of, overlaps, same_path, same_servers
 
 @dataclass(frozen=True)
 class Difference:
-    """A property that differs from the requested value. `sentence` follows the name of the host."""
+    """A property that differs from the requested value. `message` follows the name of the host."""
 
     property: str  # name, servers, path, version, access_mode, type
     wanted: str
     found: str
-    sentence: str
+    message: str
 
 
 def differences(wanted: Wanted, datastore: MountedDatastore, mount: Mount) -> Iterable[Difference]:

@@ -66,10 +66,7 @@ class Outcome:
 
 
 def outcome_of(
-    done: Sequence[Done],
-    wanted: Wanted | None,
-    now: Sequence[MountedDatastore],
-    refusal: DatastoreDrift | None = None,
+    done: Sequence[Done], wanted: Wanted | None, now: Sequence[MountedDatastore], refusal: DatastoreDrift | None = None
 ) -> Outcome:
     """Return the outcome of the steps. `now` are the datastores after the change."""
     noteworthy = [one.step for one in done if one.step.reason or one.step.action == "drift"]
@@ -125,7 +122,7 @@ def sentence(step: Step) -> str:
     """Return the message for a host, without a full stop."""
     name = printable(step.host.name, 80)
     if step.drift:
-        return f"{name} {' and '.join(each.sentence for each in step.drift)}"
+        return f"{name} {' and '.join(each.message for each in step.drift)}"
     if step.action == "in_use":
         return f"{name} keeps the datastore '{printable(step.datastore, 80)}': {step.reason}"
     return f"{name} was skipped: {step.reason}" if step.action == "skipped" else f"{name}: {step.reason}"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable, Collection, Iterable, Mapping, Sequence
 
 from ..errors import DatastoreInUse
@@ -48,10 +48,7 @@ class Step:
             "datastore": self.datastore,
             "action": self.action,
             "mounted": self.mounted,
-            "drift": [
-                {"property": each.property, "wanted": each.wanted, "found": each.found, "message": each.sentence}
-                for each in self.drift
-            ],
+            "drift": [asdict(each) for each in self.drift],
             "reason": self.reason,
         }
 
@@ -77,10 +74,7 @@ def plan_absent(wanted: Wanted, hosts: Sequence[Host], datastores: Sequence[Moun
 
 
 def plan_purge(
-    keep: Collection[str],
-    is_ours: Callable[[str], bool],
-    hosts: Sequence[Host],
-    datastores: Sequence[MountedDatastore],
+    keep: Collection[str], is_ours: Callable[[str], bool], hosts: Sequence[Host], datastores: Sequence[MountedDatastore]
 ) -> list[Step]:
     """Return steps to unmount every NFS datastore whose servers are all ours, except those named in `keep`."""
     return [

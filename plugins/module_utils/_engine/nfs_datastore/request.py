@@ -34,8 +34,7 @@ def wanted(name: str, servers: Sequence[str], path: str, version: str, access_mo
     """
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise InputError(
-            f"'{printable(name, 80)}' is not a valid datastore name",
-            f"Use 1 to {MAX_NAME} printable characters",
+            f"'{printable(name, 80)}' is not a valid datastore name", f"Use 1 to {MAX_NAME} printable characters"
         )
     if not servers and not path:
         return Wanted(name, None, access_mode)

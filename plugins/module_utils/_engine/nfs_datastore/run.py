@@ -131,9 +131,7 @@ def _refusal(wanted: Wanted, steps: Sequence[Step], on_drift: str) -> DatastoreD
     else:
         remedy += ", or set on_drift to remount or report"
     return DatastoreDrift(
-        f"{sentence(differing[0])}{others}",
-        f"Nothing was changed; {remedy}",
-        hosts=[step.as_dict() for step in steps],
+        f"{sentence(differing[0])}{others}", f"Nothing was changed; {remedy}", hosts=[step.as_dict() for step in steps]
     )
 
 

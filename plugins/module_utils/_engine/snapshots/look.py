@@ -56,69 +56,69 @@ class Look:
     vmx_paths: dict[str, str] = field(default_factory=dict)
 
 
-def first_look(
-    login: ServerLogin,
-    now: Mapping[str, VmState],
-    datasets: AbstractSet[str],
-    holds: Sequence[Hold],
-    members: Iterable[Member],
-    name: str,
-) -> Look:
-    """Return the level that each of the `holds` has reached, and where its disks are.
+@dataclass(frozen=True)
+class Sight:
+    """What a look reads and compares. `now` are the VMs on the datastores of the login, `datasets` those of the run.
 
-    `now` are the VMs on the datastores of the login, `members` all VMs of the plan, and `name` is the name of the run's
-    VMware snapshots.
+    `holds` are the VMs that the login showed, `members` all VMs of the plan. `name` is the name of the run's VMware
+    snapshots.
     """
-    look = _look(login, now, datasets, holds, members)
-    for hold in holds:
-        moid, state = hold.member.moid, now.get(hold.member.moid)
-        finding = _reached(hold, state, name)
+
+    login: ServerLogin
+    now: Mapping[str, VmState]
+    datasets: AbstractSet[str]
+    holds: Sequence[Hold]
+    members: Iterable[Member]
+    name: str
+
+    def has(self, disk: Disk) -> bool:
+        """Return whether the disk has a file on the datasets."""
+        return not self.datasets.isdisjoint(locations_of_disk(disk, self.login.matches))
+
+    def locations(self, state: VmState) -> frozenset[str]:
+        """Return the datasets of the run that have, or may have, files of a VM: all of the login's if its disks cannot
+        be read.
+        """
+        if state.disks is None:
+            return self.login.datasets.intersection(self.datasets)
+        locations = set().union(*(locations_of_disk(disk, self.login.matches) for disk in state.disks))
+        for moid in self.login.datastores_named(datastore_of(state.vmx_path)):
+            locations |= locations_of_file(moid, state.vmx_path, self.login.matches)
+        return frozenset(locations & self.datasets)
+
+
+def first_look(sight: Sight) -> Look:
+    """Return the level that each of the holds has reached, and where its disks are."""
+    look = _look(sight)
+    for hold in sight.holds:
+        moid, state = hold.member.moid, sight.now.get(hold.member.moid)
+        finding = _reached(hold, state, sight.name)
         if finding.level != CRASH and state is not None and state.disks is not None:
             look.chains[moid] = {disk.key: disk.files for disk in state.disks}
             look.vmx_paths[moid] = state.vmx_path
-            moved = _moved_since_plan(hold, state, login, datasets)
+            moved = _moved_since_plan(hold, state, sight)
             finding = Finding(CRASH, moved, "vm") if moved else finding
         look.findings[moid] = finding
     return look
 
 
-def second_look(
-    login: ServerLogin,
-    now: Mapping[str, VmState],
-    datasets: AbstractSet[str],
-    holds: Sequence[Hold],
-    members: Iterable[Member],
-    name: str,
-    first: Look,
-) -> Look:
+def second_look(sight: Sight, first: Look) -> Look:
     """Return whether the level of each VM that is better than crash still holds after the `first` look.
 
-    Read `now` only after the ZFS snapshot was seen.
+    Read `sight.now` only after the ZFS snapshot was seen.
     """
-    look = _look(login, now, datasets, holds, members)
-    for hold in (hold for hold in holds if hold.level != CRASH):
+    look = _look(sight)
+    for hold in (hold for hold in sight.holds if hold.level != CRASH):
         moid = hold.member.moid
-        ended = _ended(hold, now.get(moid), name) or _moved_since_look(now[moid], moid, first, login, datasets)
+        ended = _ended(hold, sight.now.get(moid), sight.name) or _moved_since_look(moid, first, sight)
         look.findings[moid] = Finding(CRASH, ended, "vm") if ended else Finding(hold.level, hold.reason)
     return look
 
 
-def _look(
-    login: ServerLogin,
-    now: Mapping[str, VmState],
-    datasets: AbstractSet[str],
-    holds: Iterable[Hold],
-    members: Iterable[Member],
-) -> Look:
+def _look(sight: Sight) -> Look:
     """Return the common part of both looks: new VMs, and where the files of the known VMs are."""
-    states = [(hold.member.moid, state) for hold in holds if (state := now.get(hold.member.moid)) is not None]
-    return Look(
-        datasets={moid: frozenset(_locations(state, login) & datasets) for moid, state in states},
-        problems=_unknown_vms(login, datasets, members, now),
-    )
-
-
-# ---- The VMware snapshot
+    moids = [hold.member.moid for hold in sight.holds if hold.member.moid in sight.now]
+    return Look(datasets={moid: sight.locations(sight.now[moid]) for moid in moids}, problems=_unknown_vms(sight))
 
 
 def _reached(hold: Hold, state: VmState | None, name: str) -> Finding:
@@ -163,7 +163,7 @@ def _ended(hold: Hold, state: VmState | None, name: str) -> str:
 # ---- The disks
 
 
-def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: AbstractSet[str]) -> str:
+def _moved_since_plan(hold: Hold, state: VmState, sight: Sight) -> str:
     """Return how the disks differ from those of the plan, or "".
 
     If the run created a VMware snapshot, the file in use is its delta file, which may be anywhere (workingDir). Any
@@ -178,13 +178,15 @@ def _moved_since_plan(hold: Hold, state: VmState, login: ServerLogin, datasets: 
             return f"its {placed.disk.label} was moved during the run"
         below = disk.files[1:] if hold.snapshot_moid else disk.files
         new = tuple(file for file in below if file not in placed.disk.files)
-        if not datasets.isdisjoint(placed.datasets) and not _is_on(Disk("", new, False), login, datasets):
+        locations = locations_of_disk(Disk("", new, False), sight.login.matches)
+        if not sight.datasets.isdisjoint(placed.datasets) and not locations <= sight.datasets:
             return f"its {placed.disk.label} got a delta file outside the datasets during the run"
-    return _added(now, login, datasets) or _vmx_moved(hold.member.vmx_path, state)
+    return _added(now, sight) or _vmx_moved(hold.member.vmx_path, state)
 
 
-def _moved_since_look(state: VmState, moid: str, first: Look, login: ServerLogin, datasets: AbstractSet[str]) -> str:
+def _moved_since_look(moid: str, first: Look, sight: Sight) -> str:
     """Return how the disks differ from those of the first look, or "". New files on top of a chain do not count."""
+    state = sight.now[moid]
     if state.disks is None:
         return _UNREADABLE
     now = {disk.key: disk for disk in state.disks}
@@ -194,53 +196,34 @@ def _moved_since_look(state: VmState, moid: str, first: Look, login: ServerLogin
             return "one of its disks was removed during the run"
         if disk.files[len(disk.files) - len(files) :] != files:
             return f"its {disk.label} was moved during the run"
-    return _added(now, login, datasets) or _vmx_moved(first.vmx_paths[moid], state)
+    return _added(now, sight) or _vmx_moved(first.vmx_paths[moid], state)
 
 
-def _added(disks: Mapping[int, Disk], login: ServerLogin, datasets: AbstractSet[str]) -> str:
-    for disk in disks.values():
-        if not datasets.isdisjoint(locations_of_disk(disk, login.matches)):
-            return f"its {disk.label} was added during the run"
-    return ""
+def _added(disks: Mapping[int, Disk], sight: Sight) -> str:
+    return next((f"its {disk.label} was added during the run" for disk in disks.values() if sight.has(disk)), "")
 
 
 def _vmx_moved(before: str, state: VmState) -> str:
     return "its .vmx file was moved during the run" if state.vmx_path != before else ""
 
 
-def _is_on(disk: Disk, login: ServerLogin, datasets: AbstractSet[str]) -> bool:
-    return locations_of_disk(disk, login.matches) <= datasets
-
-
-def _unknown_vms(
-    login: ServerLogin, datasets: AbstractSet[str], members: Iterable[Member], now: Mapping[str, VmState]
-) -> list[Problem]:
+def _unknown_vms(sight: Sight) -> list[Problem]:
     """Return a problem for running VMs with files on the datasets that are not in the plan, because they came after it.
 
     If a vCenter is a copy of another, both use the same managed object IDs. Only the instance UUID differs.
     """
     planned: dict[str, set[str]] = {}
-    for member in members:
-        if member.server_id == login.session.server_id:
+    for member in sight.members:
+        if member.server_id == sight.login.session.server_id:
             planned.setdefault(member.moid, set()).add(member.instance_uuid)
-    unknown: dict[str, set[str]] = {}
-    for moid, state in now.items():
+    unknown: dict[str, frozenset[str]] = {}
+    for moid, state in sight.now.items():
         may_run = state.power == "poweredOn" or not state.seen
         uuids = planned.get(moid, set())
         is_planned = uuids and (not state.instance_uuid or "" in uuids or state.instance_uuid in uuids)
-        if not is_planned and may_run and (locations := _locations(state, login) & datasets):
+        if not is_planned and may_run and (locations := sight.locations(state)):
             unknown[moid] = locations
     if not unknown:
         return []
-    text = f"{counted(len(unknown), 'running VM')} appeared on the datastores of {login.server} during the run: "
+    text = f"{counted(len(unknown), 'running VM')} appeared on the datastores of {sight.login.server} during the run: "
     return [Problem(text + printable(", ".join(unknown)), frozenset().union(*unknown.values()))]
-
-
-def _locations(state: VmState, login: ServerLogin) -> set[str]:
-    """Return the datasets that have, or may have, files of a VM: all of the login's if its disks cannot be read."""
-    if state.disks is None:
-        return set(login.datasets)
-    locations = set().union(*(locations_of_disk(disk, login.matches) for disk in state.disks))
-    for moid in login.datastores_named(datastore_of(state.vmx_path)):
-        locations |= locations_of_file(moid, state.vmx_path, login.matches)
-    return locations

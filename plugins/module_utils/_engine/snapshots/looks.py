@@ -12,7 +12,7 @@ from ..planning.plan import Plan
 from ..planning.problem import Problem
 from ..planning.server_logins import ServerLogin
 from ..records.levels import CRASH
-from .look import Look, first_look, second_look
+from .look import Look, Sight, first_look, second_look
 from .quiesce import Hold, holds_of
 
 _UNKNOWN = "it is unknown whether it was held until the ZFS snapshot was taken: "
@@ -54,9 +54,8 @@ class Looks:
             now = login.watch.states() if login.watch is not None else {}
         except VSphereError as error:
             return Look(failure=error.problem, problems=[Problem(str(error), self._datasets_of(login))])
-        if first is None:
-            return first_look(login, now, self.datasets, holds, self._members, self._name)
-        return second_look(login, now, self.datasets, holds, self._members, self._name, first)
+        sight = Sight(login, now, self.datasets, holds, self._members, self._name)
+        return first_look(sight) if first is None else second_look(sight, first)
 
     def _no_answer(self, login: ServerLogin, reason: str) -> Look:
         text = (

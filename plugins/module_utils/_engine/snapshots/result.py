@@ -23,17 +23,7 @@ from .run_result import RunResult, VmResult, combine
 from .run_snapshots import RunSnapshots
 
 # The fields of a VmResult that a manifest stores.
-_RECORDED = (
-    "name",
-    "instance_uuid",
-    "moid",
-    "server",
-    "vmx_path",
-    "vmware_snapshot_moid",
-    "level",
-    "reason",
-    "spans",
-)
+_RECORDED = ("name", "instance_uuid", "moid", "server", "vmx_path", "vmware_snapshot_moid", "level", "reason", "spans")
 _LONGEST_REASON = 200  # characters of a reason in a manifest, which may list a thousand VMs
 
 

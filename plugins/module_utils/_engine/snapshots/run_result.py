@@ -93,12 +93,7 @@ def combine(waves: Sequence[RunResult], names: Sequence[str]) -> RunResult:
         left=[left for wave in waves for left in wave.left],
         waves=[
             WaveResult(
-                wave.run_id,
-                wave.zfs_snapshots,
-                wave.created,
-                wave.consistency,
-                wave.complete,
-                wave.hold_window_seconds,
+                wave.run_id, wave.zfs_snapshots, wave.created, wave.consistency, wave.complete, wave.hold_window_seconds
             )
             for wave in waves
         ],

@@ -80,11 +80,7 @@ class TaskScheduler:
     """
 
     def __init__(
-        self,
-        session: Session,
-        limits: Limits,
-        stopped: Callable[[], bool],
-        between: Callable[[], None] = lambda: None,
+        self, session: Session, limits: Limits, stopped: Callable[[], bool], between: Callable[[], None] = lambda: None
     ) -> None:
         self._session = session
         self._waiter = TaskWaiter(session)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
@@ -70,20 +71,9 @@ class Journal:
                 cursor = connection.execute(
                     "INSERT INTO vm_snapshot"
                     " (run, hostname, port, vm, instance_uuid, vm_name, name, username, needed_consolidation, state,"
-                    " changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        entry.run,
-                        entry.hostname,
-                        entry.port,
-                        entry.vm_moid,
-                        entry.instance_uuid,
-                        entry.vm_name,
-                        entry.name,
-                        entry.username,
-                        entry.needed_consolidation,
-                        INTENDED,
-                        _now(),
-                    ),
+                    " changed) VALUES (:run, :hostname, :port, :vm_moid, :instance_uuid, :vm_name, :name, :username,"
+                    " :needed_consolidation, :state, :changed)",
+                    {**vars(entry), "state": INTENDED, "changed": _now()},
                 )
                 ids.append(int(cursor.lastrowid or 0))
         return ids
@@ -235,12 +225,10 @@ class Journal:
         with self._lock:
             rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
         return [
-            Entry(
-                **{
-                    **dict(row),
-                    "creation": Creation(row["creation"]),
-                    "needed_consolidation": bool(row["needed_consolidation"]),
-                }
+            replace(
+                Entry(**dict(row)),
+                creation=Creation(row["creation"]),
+                needed_consolidation=bool(row["needed_consolidation"]),
             )
             for row in rows
         ]

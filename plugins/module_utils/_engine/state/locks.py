@@ -56,12 +56,9 @@ class Locks:
         with ExitStack() as stack:
             for depth in range(1, len(components) + 1):
                 path = self._datasets.joinpath(*components[:depth], _FILE)
-                lock = _try_lock(path, shared=depth < len(components))
-                while lock is None:
-                    if time.monotonic() >= deadline:
-                        raise self._refusal(dataset, timeout)
-                    time.sleep(_RETRY)
-                    lock = _try_lock(path, shared=depth < len(components))
+                lock = _lock(path, depth < len(components), deadline)
+                if lock is None:
+                    raise self._refusal(dataset, timeout)
                 stack.callback(os.close, lock)
             stack.enter_context(self.alive(run, dataset))
             yield
@@ -72,12 +69,7 @@ class Locks:
 
         With a `timeout` (seconds), wait for the lock and raise LockTimeout if it is not free in time.
         """
-        path = self._folder / "recovery+lock"
-        deadline = time.monotonic() + (timeout or 0.0)
-        lock = _try_lock(path, shared=False)
-        while lock is None and time.monotonic() < deadline:
-            time.sleep(_RETRY)
-            lock = _try_lock(path, shared=False)
+        lock = _lock(self._folder / "recovery+lock", False, time.monotonic() + (timeout or 0.0))
         if lock is None and timeout is not None:
             raise LockTimeout(f"Another recovery did not end within {timeout:g} seconds", "Wait until it ends")
         try:
@@ -130,10 +122,8 @@ class Locks:
         """
         holder = Holder(run, dataset, os.getpid(), datetime.now().astimezone().isoformat(timespec="seconds"))
         path = self._runs / run
-        lock = _try_lock(path, shared=False)
-        while lock is None:
+        while (lock := _try_lock(path, shared=False)) is None:
             time.sleep(_RETRY)
-            lock = _try_lock(path, shared=False)
         try:
             _write(path, json.dumps(asdict(holder)))
             yield
@@ -151,6 +141,13 @@ class Locks:
                     "Wait until it ends, or increase lock_timeout",
                 )
         return LockTimeout(f"Another process has locked {dataset}", "Try again after it has ended")
+
+
+def _lock(path: Path, shared: bool, deadline: float) -> int | None:
+    """Try to lock the file until `deadline` (monotonic). Returns what `_try_lock` returns."""
+    while (lock := _try_lock(path, shared)) is None and time.monotonic() < deadline:
+        time.sleep(_RETRY)
+    return lock
 
 
 def _try_lock(path: Path, shared: bool) -> int | None:

@@ -216,16 +216,7 @@ def _timeouts(task: SnapshotTask) -> Timeouts:
 
 
 def _request(task: SnapshotTask, snapshot: str) -> Request:
-    return Request(
-        dataset=task.dataset,
-        snapshot=snapshot,
-        recursive=task.recursive,
-        exclude=task.exclude,
-        aliases=task.aliases,
-        task=task.key,
-        lock_timeout=task.lock_timeout,
-        policy=task.policy,
-    )
+    return Request.from_options(task.settings(), snapshot, task.key)
 
 
 def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], begun: Begun | None) -> dict[str, Any]:

@@ -126,13 +126,7 @@ def _list_hosts(session: Session) -> list[Host]:
     datacenters = inventory.read_all(session, vim.Datacenter, ["name", "parent"], _PURPOSE)
     resources = inventory.read_all(session, vim.ComputeResource, ["name", "parent"], _PURPOSE)
     clusters = inventory.read_all(session, vim.ClusterComputeResource, ["name"], _PURPOSE)
-    paths = [
-        "name",
-        "parent",
-        "runtime.connectionState",
-        "runtime.inMaintenanceMode",
-        "configManager.datastoreSystem",
-    ]
+    paths = ["name", "parent", "runtime.connectionState", "runtime.inMaintenanceMode", "configManager.datastoreSystem"]
     found = inventory.read_all(session, vim.HostSystem, paths, _PURPOSE)
     parents = {
         moid: properties["parent"]._moId

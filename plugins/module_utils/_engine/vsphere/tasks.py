@@ -107,13 +107,9 @@ class TaskWaiter:
         return ends
 
     def _filter(self) -> Any:
-        types = sdk.vmodl.query.PropertyCollector
         tasks = inventory.objects_of(self._session, sdk.vim.Task, self._unwatched)
-        return types.FilterSpec(
-            objectSet=[types.ObjectSpec(obj=task) for task in tasks],
-            propSet=[types.PropertySpec(type=sdk.vim.Task, pathSet=list(_PATHS), all=False)],
-            reportMissingObjectsInResults=True,
-        )
+        objects = [sdk.vmodl.query.PropertyCollector.ObjectSpec(obj=task) for task in tasks]
+        return inventory.filter_spec(objects, sdk.vim.Task, _PATHS)
 
     def _changed(self, change: Any) -> Iterable[TaskEnd]:
         task = change.obj._moId
@@ -129,14 +125,8 @@ class TaskWaiter:
         del self._pending[task]
         if state == "success":
             return (TaskEnd(task, result=getattr(known.get("info.result"), "_moId", None)),)
-        return (
-            TaskEnd(
-                task,
-                error=faults.translate(
-                    known.get("info.error"), str(self._session.endpoint), "complete the task", self._session.username
-                ),
-            ),
-        )
+        fault, server = known.get("info.error"), str(self._session.endpoint)
+        return (TaskEnd(task, error=faults.translate(fault, server, "complete the task", self._session.username)),)
 
     def _vanished(self, task: str) -> Iterable[TaskEnd]:
         return (TaskEnd(task, vanished=True),) if self._pending.pop(task, None) is not None else ()

@@ -5,22 +5,31 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+import sys
+from typing import Callable, Iterable, Iterator, Sequence, TypeVar
 
 from ..door.host import StorageHost, size
+
+Item = TypeVar("Item")
 
 
 def parts(host: StorageHost, names: Sequence[str]) -> Iterator[list[str]]:
     """Split `names` into parts that each fit into one command. Half of the limit is reserved for other arguments."""
-    room = host.argument_limit() // 2
-    part: list[str] = []
+    return filled(names, lambda name: size([name]), host.argument_limit() // 2)
+
+
+def filled(
+    items: Iterable[Item], size_of: Callable[[Item], int], room: int, most: int = sys.maxsize
+) -> Iterator[list[Item]]:
+    """Split `items` in their order into parts of at most `room` bytes and `most` items. A larger item is one part."""
+    part: list[Item] = []
     taken = 0
-    for name in names:
-        more = size([name])
-        if part and taken + more > room:
+    for item in items:
+        more = size_of(item)
+        if part and (taken + more > room or len(part) >= most):
             yield part
             part, taken = [], 0
-        part.append(name)
+        part.append(item)
         taken += more
     if part:
         yield part

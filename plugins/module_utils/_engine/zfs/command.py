@@ -58,8 +58,7 @@ class Zfs:
             ) from error
         if ended.status < 0:
             raise ZfsTimeout(
-                f"'zfs {arguments[0]}' was killed by signal {-ended.status}",
-                "Check the kernel log for the cause",
+                f"'zfs {arguments[0]}' was killed by signal {-ended.status}", "Check the kernel log for the cause"
             )
         if ended.status:
             raise _error(arguments, ended.output, ended.complaint)

@@ -11,12 +11,13 @@ that was renamed, or destroyed and created again, is not changed.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, Sequence
 
 from ..door.host import size
 from ..errors import QuiesceError, ZfsTimeout
 from . import program
+from .arguments import filled
 from .command import Zfs
 from .names import pool_of
 
@@ -91,31 +92,12 @@ def _meaning(code: object) -> str:
 def _batches(zfs: Zfs, assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
     """Group the assignments into as few programs as the limits allow. A large assignment is split, in its order."""
     room = min(_MOST_BYTES, zfs.host.argument_limit() // 2)
-    batch: list[Assignment] = []
-    taken = 0
-    for whole in assignments:
-        for piece in _pieces(whole, room):
-            more = size(_words(piece))
-            if batch and (taken + more > room or len(batch) >= program.MOST_SNAPSHOTS):
-                yield batch
-                batch, taken = [], 0
-            batch.append(piece)
-            taken += more
-    if batch:
-        yield batch
-
-
-def _pieces(whole: Assignment, room: int) -> Iterator[Assignment]:
-    piece: list[tuple[str, str]] = []
-    taken = 0
-    for pair in whole.properties:
-        more = size(pair)
-        if piece and taken + more > room // 2:
-            yield Assignment(whole.snapshot, whole.createtxg, tuple(piece))
-            piece, taken = [], 0
-        piece.append(pair)
-        taken += more
-    yield Assignment(whole.snapshot, whole.createtxg, tuple(piece))
+    pieces = (
+        replace(whole, properties=tuple(pairs))
+        for whole in assignments
+        for pairs in filled(whole.properties, size, room // 2)
+    )
+    return filled(pieces, lambda piece: size(_words(piece)), room, program.MOST_SNAPSHOTS)
 
 
 def _words(piece: Assignment) -> list[str]:

@@ -22,12 +22,11 @@ from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import p
 
 
 def test_specs_merge_with_their_rules() -> None:
-    first = ArgumentSpec({"a": {"type": "str"}, "b": {}}, mutually_exclusive=[["a", "b"]], required_by={"a": "b"})
-    second = ArgumentSpec({"a": {"type": "int"}, "c": {}}, required_if=[["c", 1, ["a"]]], required_by={"c": "a"})
+    first = ArgumentSpec({"a": {"type": "str"}, "b": {}}, mutually_exclusive=[["a", "b"]])
+    second = ArgumentSpec({"a": {"type": "int"}, "c": {}}, required_if=[["c", 1, ["a"]]])
     merged = first + second
     assert merged.options == {"a": {"type": "int"}, "b": {}, "c": {}}
     assert merged.mutually_exclusive == [["a", "b"]] and merged.required_if == [["c", 1, ["a"]]]
-    assert merged.required_by == {"a": "b", "c": "a"}
     assert first.options["a"] == {"type": "str"}
 
 

@@ -209,7 +209,8 @@ def test_a_stranger_with_any_name_is_reported_in_one_line(name: str, datastore: 
     session: Any = Session()
     place = Datastore("ds-1", datastore, "DC0", "NFS", ("10.0.2.15",), "/ds-1", True, "vcenter.lab")
     login = ServerLogin(session, [], matches={"ds-1": Match(place, "", "root", "", (("", "tank/a"),))})
-    (problem,) = look.first_look(login, {name: state}, {"tank/a"}, [], [member], "vmware-zfs x").problems
+    sight = look.Sight(login, {name: state}, {"tank/a"}, [], [member], "vmware-zfs x")
+    (problem,) = look.first_look(sight).problems
     assert_sentence(problem.text)
 
 

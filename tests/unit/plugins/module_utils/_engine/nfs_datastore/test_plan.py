@@ -220,7 +220,7 @@ def test_purging_takes_only_what_is_wholly_ours_and_not_kept() -> None:
 def test_names_from_outside_are_printed_in_one_line() -> None:
     evil = datastore("x\ny\u202e", EXPORT, A)
     (step,) = plan_present(WANTED, [A], [evil])
-    assert "\\n" in step.drift[0].sentence and "\n" not in step.drift[0].sentence + "".join(step.before)
+    assert "\\n" in step.drift[0].message and "\n" not in step.drift[0].message + "".join(step.before)
 
 
 def test_the_scope_is_one_datacenter() -> None:

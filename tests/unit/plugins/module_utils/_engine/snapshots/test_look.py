@@ -107,11 +107,11 @@ class There:
 
     def first(self, *holds: Hold, members: tuple[Member, ...] = ()) -> Look:
         known = members or tuple(one.member for one in holds)
-        return looking.first_look(LOGIN, dict(self.vms), DATASETS, holds, known, NAME)
+        return looking.first_look(looking.Sight(LOGIN, dict(self.vms), DATASETS, holds, known, NAME))
 
     def second(self, first: Look, *holds: Hold, members: tuple[Member, ...] = ()) -> Look:
         known = members or tuple(one.member for one in holds)
-        return looking.second_look(LOGIN, dict(self.vms), DATASETS, holds, known, NAME, first)
+        return looking.second_look(looking.Sight(LOGIN, dict(self.vms), DATASETS, holds, known, NAME), first)
 
 
 @pytest.fixture
