@@ -450,7 +450,7 @@ def check_datasets(task: snapshot_tasks.SnapshotTask) -> list[str]:
 
 
 def settings(task: snapshot_tasks.SnapshotTask | None, timer: timers.Timer) -> dict[str, Any]:
-    return {**task.settings(), "timer": timer.as_dict()} if task else {}
+    return {**task.settings(), "timer": asdict(timer)} if task else {}
 
 
 def change(

@@ -74,16 +74,10 @@ class VSphereFault(VSphereError):
     """
 
     def __init__(
-        self,
-        kind: str,
-        problem: str,
-        remedy: str = "",
-        message: str = "",
-        marks: frozenset[str] = frozenset(),
-        **details: Any,
+        self, kind: str, problem: str, remedy: str = "", message: str = "", marks: frozenset[str] = frozenset()
     ) -> None:
         self.kind, self.message, self.marks = kind, message, marks | {kind}
-        super().__init__(problem, remedy, **details)
+        super().__init__(problem, remedy)
 
 
 class ZfsError(QuiesceError):

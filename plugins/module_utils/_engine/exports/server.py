@@ -11,25 +11,16 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from ..addresses import host_name
 from ..errors import ExportRefused, InputError
+from ..grouping import grouped
 from ..paths import ancestors
 from ..storage_host.mounts import mount_table
 from ..text import printable
 from ..zfs.command import Zfs
+from . import share as shares
 from .clients import Resolved, resolve_clients
 from .exportfs import exportfs, refused
 from .plan import Plan
-from .share import (
-    PREFIX,
-    Share,
-    all_entries,
-    check_path,
-    contradiction,
-    dataset_at,
-    differ,
-    file_name,
-    from_options,
-    warnings,
-)
+from .share import Share, differ
 from .steps import Steps, argument, back, in_force, is_among, steps, unresolved
 from .table import Entry, parse
 
@@ -49,7 +40,7 @@ class NfsServer:
 
     def shares(self) -> dict[PurePath, Share]:
         """Return the shares that this collection manages, by file."""
-        found = {file: Share.read(self._read(file)) for file in self._files() if file.name.startswith(PREFIX)}
+        found = {file: Share.read(self._read(file)) for file in self._files() if file.name.startswith(shares.PREFIX)}
         return {file: share for file, share in found.items() if share is not None}
 
     def exported(self) -> set[str]:
@@ -66,15 +57,15 @@ class NfsServer:
         """Plan the share that the options of vmware_nfs_share request. Raises QuiesceError."""
         path, file = parameters["path"], self._file(parameters["path"])
         before = self._own_text(file)
-        mount = dataset_at(self.host, path, mount_table(self.host))
+        mount = shares.dataset_at(self.host, path, mount_table(self.host))
         others, table = self._others(file), self._entries(self._etab)
         here = [entry for entry in others if self.host.real_path(entry.path) == path]
         former = self._former(file)
         resolved = self._resolve(parameters["hosts"], here, former, table)
-        share = from_options(self.host, parameters, mount.mountpoint, resolved)
+        share = shares.from_options(self.host, parameters, mount.mountpoint, resolved)
         mine = share.entries(str(file))
         without_file = [line for line in table if line.path == path and not is_among(line, [*here, *former], resolved)]
-        pair = contradiction(mine, [*here, *without_file], resolved)
+        pair = shares.contradiction(mine, [*here, *without_file], resolved)
         if pair:
             own, other = pair
             raise InputError(
@@ -84,18 +75,20 @@ class NfsServer:
             )
         if mine and mount.mountpoint == path:
             self._refuse_sharenfs(mount.source, path, here)
+        notes = tuple(shares.warnings(share, others)) if mine else ()
         plan = Plan(
-            path, file, before, share.text, share, mount.source, warnings=tuple(warnings(share, others)) if mine else ()
+            path, file, before, share.text, share, mount.source, former=tuple(former), resolved=resolved, warnings=notes
         )
-        return self._with_steps(plan, mine, former, here, table, resolved)
+        return self._with_steps(plan, mine, here, table)
 
     def plan_removal(self, path: str) -> Plan:
         """Plan the removal of the share of a path. Raises QuiesceError."""
         file = self._file(path)
         here = [entry for entry in self._others(file) if self.host.real_path(entry.path) == path]
         former, table = self._former(file), self._entries(self._etab)
-        plan = Plan(path, file, self._own_text(file), "")
-        return self._with_steps(plan, [], former, here, table, self._resolve([], here, former, table))
+        resolved = self._resolve([], here, former, table)
+        plan = Plan(path, file, self._own_text(file), "", former=tuple(former), resolved=resolved)
+        return self._with_steps(plan, [], here, table)
 
     def carry_out(self, plan: Plan) -> None:
         """Write the file and update the active exports. If this raises ExportRefused, the old state is restored.
@@ -146,16 +139,9 @@ class NfsServer:
                 "Check the exports with 'exportfs -v', and apply the share again",
             ) from error
 
-    def _with_steps(
-        self,
-        plan: Plan,
-        mine: Sequence[Entry],
-        former: Sequence[Entry],
-        here: Sequence[Entry],
-        table: Sequence[Entry],
-        resolved: Resolved,
-    ) -> Plan:
+    def _with_steps(self, plan: Plan, mine: Sequence[Entry], here: Sequence[Entry], table: Sequence[Entry]) -> Plan:
         """Add the steps for exportfs to the plan. Raises ExportRefused if exportfs would drop an export of others."""
+        former, resolved = plan.former, plan.resolved
         # If another file has an entry for a client of this share, it applies again when the share no longer has one.
         wanted = [*mine, *(one for one in here if one.path == plan.path and is_among(one, former, resolved))]
         lines = [line for line in table if line.path == plan.path]
@@ -177,18 +163,16 @@ class NfsServer:
         return replace(
             plan,
             wanted=tuple(wanted),
-            former=tuple(former),
             exported=(*exported, *(former if old and old.enabled else ())),
             steps=todo,
-            resolved=resolved,
             warnings=(*plan.warnings, *dropped),
         )
 
     def _former(self, file: PurePath) -> list[Entry]:
-        return all_entries(self._read(file), str(file))
+        return shares.all_entries(self._read(file), str(file))
 
     def _file(self, path: str) -> PurePath:
-        return self._folder / file_name(check_path(path))
+        return self._folder / shares.file_name(shares.check_path(path))
 
     def _own_text(self, file: PurePath) -> str:
         text = self._read(file)
@@ -229,10 +213,7 @@ class NfsServer:
 
     def _export(self, entries: Sequence[Entry]) -> None:
         """Export the entries. Raises ExportRefused with the output of exportfs."""
-        by_options: dict[tuple[str, ...], list[str]] = {}
-        for entry in entries:
-            by_options.setdefault(entry.options, []).append(argument(entry))
-        for options, arguments in by_options.items():
+        for options, arguments in grouped((entry.options, argument(entry)) for entry in entries).items():
             # -i: use only these options and ignore the exports files
             done = exportfs(self.host, "-i", "-o", ",".join(options), *arguments)
             if done.status:

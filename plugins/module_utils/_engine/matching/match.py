@@ -15,6 +15,7 @@ from typing import Any, Iterable, Sequence
 
 from ..addresses import address, host_name, is_localhost
 from ..door.host import StorageHost
+from ..grouping import grouped
 from ..paths import ancestors, clean_path
 from ..storage_host.view import StorageHostView, observe
 from ..text import printable
@@ -90,11 +91,7 @@ def match(datastores: Iterable[Datastore], datasets: Iterable[Dataset], view: St
 
 def by_dataset(matches: Iterable[Match]) -> dict[str, list[Match]]:
     """Return the matches by dataset, for each dataset that has a datastore."""
-    found: dict[str, list[Match]] = {}
-    for each in matches:
-        for dataset in each.datasets:
-            found.setdefault(dataset, []).append(each)
-    return dict(sorted(found.items()))
+    return dict(sorted(grouped((dataset, each) for each in matches for dataset in each.datasets).items()))
 
 
 def disk_datasets(match: Match, file: str) -> tuple[str, ...]:

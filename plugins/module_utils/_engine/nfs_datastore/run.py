@@ -34,7 +34,8 @@ def present(session: Session, wanted: Wanted, scope: Scope, on_drift: str, check
     steps = plan_present(wanted, hosts, seen, remount=on_drift == "remount")
     if all(step.action == "skipped" for step in steps):
         raise VSphereError(f"No host can mount the datastore: {_listed(steps)}", "Reconnect a host and try again")
-    return _finish(session, wanted, steps, seen, on_drift, check)
+    refusal = _refuse(session, steps, on_drift, check)
+    return _carry_out(session, wanted, steps, seen, check, refusal)
 
 
 def absent(session: Session, wanted: Wanted, scope: Scope, on_drift: str, check: bool) -> Outcome:
@@ -52,7 +53,8 @@ def absent(session: Session, wanted: Wanted, scope: Scope, on_drift: str, check:
             f"The datastore '{printable(wanted.name, 80)}' cannot be unmounted from all hosts: {_listed(unreachable)}",
             "Nothing was changed; reconnect the host, or list the other hosts in hosts",
         )
-    return _finish(session, wanted, steps, seen, on_drift, check)
+    refusal = _refuse(session, steps, on_drift, check)
+    return _carry_out(session, wanted, steps, seen, check, refusal)
 
 
 def purge(
@@ -77,20 +79,13 @@ def purge(
     return _carry_out(session, None, steps, seen, check)
 
 
-def _finish(
-    session: Session,
-    wanted: Wanted,
-    steps: Sequence[Step],
-    seen: Sequence[MountedDatastore],
-    on_drift: str,
-    check: bool,
-) -> Outcome:
-    """Refuse the change, or carry it out."""
+def _refuse(session: Session, steps: Sequence[Step], on_drift: str, check: bool) -> DatastoreDrift | None:
+    """Refuse an unsafe change. Returns what would be refused outside check mode because of drift."""
     refuse_in_use(steps, _vms(session, steps))
-    refusal = _refusal(wanted, steps, on_drift)
+    refusal = _refusal(steps, on_drift)
     if refusal is not None and not check:
         raise refusal
-    return _carry_out(session, wanted, steps, seen, check, refusal)
+    return refusal
 
 
 def _carry_out(
@@ -119,7 +114,7 @@ def _vms(session: Session, steps: Sequence[Step]) -> dict[str, list[RegisteredVm
     return read_vms(session, unmounted) if unmounted else {}
 
 
-def _refusal(wanted: Wanted, steps: Sequence[Step], on_drift: str) -> DatastoreDrift | None:
+def _refusal(steps: Sequence[Step], on_drift: str) -> DatastoreDrift | None:
     """Return the error for hosts whose mount differs, or None if there are none or drift is only reported."""
     differing = [step for step in steps if step.action == "drift"]
     if not differing or on_drift == "report":

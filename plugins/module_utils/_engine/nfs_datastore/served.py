@@ -14,16 +14,14 @@ from ..errors import DatastoreInUse, LoginRefused, QuiesceError, VSphereError
 from ..matching.match import NFS_TYPES, objection, uncertainty
 from ..paths import ancestors, clean_path
 from ..secret import Secret
-from ..state.credentials import Credential, endpoint_of
+from ..state.credentials import Credential, by_account, endpoint_of
 from ..storage_host.view import StorageHostView, observe
 from ..text import printable
 from ..vsphere.datastores import Datastore, list_datastores
 from ..vsphere.nas_mounts import read_vms
-from ..vsphere.session import Endpoint, Session
+from ..vsphere.session import Connect, Session
 from ..zfs.names import is_within
 from .plan import carries
-
-Connect = Callable[[Endpoint, str, Secret], Session]
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,12 @@ def refuse_in_use(
     share could stop VMs. The detail `login_refused` is true if only logins failed. A server that has only credentials
     for other datasets is ignored if it cannot be queried.
     """
-    accounts: dict[tuple[str, int, str], list[Credential]] = {}
-    for credential in credentials:
-        accounts.setdefault((credential.hostname, credential.port, credential.username), []).append(credential)
     unknown: list[QuiesceError] = []
-    for group in accounts.values():
+    for group in by_account(credentials):
         try:
-            _ask(storage_host, share, group, password, connect)
+            first = group[0]
+            with connect(endpoint_of(first), first.username, password(first)) as session:
+                _ask(storage_host, share, group, session)
         except DatastoreInUse:
             raise
         except QuiesceError as error:
@@ -72,30 +69,22 @@ def refuse_in_use(
         ) from unknown[0]
 
 
-def _ask(
-    storage_host: StorageHost,
-    share: Served,
-    group: Sequence[Credential],
-    password: Callable[[Credential], Secret],
-    connect: Connect,
-) -> None:
-    """Query one server with one account. Raises DatastoreInUse, and QuiesceError if the server does not respond."""
-    first = group[0]
-    with connect(endpoint_of(first), first.username, password(first)) as session:
-        datastores = [one for one in list_datastores(session) if one.type in NFS_TYPES]
-        servers = {server for one in datastores for server in one.remote_hosts if address(server) is None}
-        view = observe(storage_host, share.aliases, servers, {one.remote_path for one in datastores})
-        named = {name for one in group if _concerns(one, share.dataset) for name in one.datastores}
-        served = {one.moid: one for one in datastores if is_served(one, share, view, one.name in named)}
-        for moid, vms in (read_vms(session, served) if served else {}).items():
-            if vms:
-                raise DatastoreInUse(
-                    f"The datastore '{printable(served[moid].name, 80)}' of {session.endpoint} {carries(vms, {})},"
-                    f" so its share {share.path} was not withdrawn or restricted",
-                    "Move or unregister the VMs and unmount the datastore first, or set force if their ESXi hosts do"
-                    " not lose access",
-                    vms=[{"name": vm.name, "server": str(session.endpoint), "template": vm.template} for vm in vms],
-                )
+def _ask(storage_host: StorageHost, share: Served, group: Sequence[Credential], session: Session) -> None:
+    """Query one server with the session of one account. Raises DatastoreInUse, and QuiesceError if the server does not respond."""
+    datastores = [one for one in list_datastores(session) if one.type in NFS_TYPES]
+    servers = {server for one in datastores for server in one.remote_hosts if address(server) is None}
+    view = observe(storage_host, share.aliases, servers, {one.remote_path for one in datastores})
+    named = {name for one in group if _concerns(one, share.dataset) for name in one.datastores}
+    served = {one.moid: one for one in datastores if is_served(one, share, view, one.name in named)}
+    for moid, vms in (read_vms(session, served) if served else {}).items():
+        if vms:
+            raise DatastoreInUse(
+                f"The datastore '{printable(served[moid].name, 80)}' of {session.endpoint} {carries(vms, {})},"
+                f" so its share {share.path} was not withdrawn or restricted",
+                "Move or unregister the VMs and unmount the datastore first, or set force if their ESXi hosts do"
+                " not lose access",
+                vms=[{"name": vm.name, "server": str(session.endpoint), "template": vm.template} for vm in vms],
+            )
 
 
 def is_served(datastore: Datastore, share: Served, view: StorageHostView, named: bool = False) -> bool:

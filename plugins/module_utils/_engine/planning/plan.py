@@ -15,7 +15,7 @@ from ..records.levels import APPLICATION, CRASH, FILESYSTEM, STILL, lowest
 from ..text import printable, vm_on
 from ..vsphere.vm_watch import VmWatch
 from ..vsphere.vms import Disk, Vm
-from ..zfs.names import dataset_of
+from ..zfs.names import SnapshotName, dataset_of
 from .locations import locations_of_disk, locations_of_path, locations_of_vm
 from .problem import Problem
 from .request import Request
@@ -117,7 +117,7 @@ def make_plan(
     ordered = sorted(_without_shared(members), key=lambda member: (member.server, member.name, member.moid))
     return Plan(
         dataset=request.dataset,
-        snapshots=tuple(f"{name}@{request.snapshot}" for name in datasets),
+        snapshots=tuple(str(SnapshotName(name, request.snapshot)) for name in datasets),
         members=tuple(ordered),
         problems=tuple(problems),
         refusals=tuple(_refusals(ordered, problems, request.policy)),

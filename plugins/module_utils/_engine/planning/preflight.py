@@ -11,6 +11,7 @@ import os
 from typing import Iterable, Sequence
 
 from ..errors import InputError, PermissionDenied
+from ..grouping import grouped
 from ..matching.match import match_on
 from ..state.credentials import Credential
 from ..state.journal import Journal
@@ -88,10 +89,7 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
     lacking = lacking_on_vms(session, names, COORDINATE)
     if not lacking:
         return
-    by_privilege: dict[str, list[str]] = {}
-    for privilege, name in sorted(lacking):
-        by_privilege.setdefault(privilege, []).append(name)
-    parts = [f"{privilege} on {_some(vm_names)}" for privilege, vm_names in by_privilege.items()]
+    parts = [f"{privilege} on {_some(vm_names)}" for privilege, vm_names in grouped(sorted(lacking)).items()]
     raise PermissionDenied(
         f"The account '{printable(credential.username, 80)}' on {session.endpoint} lacks the privilege"
         f" {' and '.join(parts)}",

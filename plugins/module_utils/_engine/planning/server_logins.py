@@ -15,7 +15,7 @@ from ..door.host import StorageHost
 from ..errors import LoginRefused, QuiesceError, VSphereError
 from ..matching.match import NFS_TYPES, Match, match_on
 from ..secret import Secret
-from ..state.credentials import Credential, endpoint_of
+from ..state.credentials import Credential, by_account, endpoint_of
 from ..text import printable
 from ..vsphere.datastores import Datastore, list_datastores
 from ..vsphere.hosts import managed_by
@@ -133,60 +133,75 @@ def open_logins(
     snapshot. Credentials of the same account share one login. `stack` logs out when it closes. `report` is called for a
     rejected password if another stored password of the account was accepted.
     """
-    accounts: dict[tuple[str, int, str], list[Credential]] = {}
-    for credential in credentials:
-        accounts.setdefault((credential.hostname, credential.port, credential.username), []).append(credential)
-    if not accounts:
+    if not credentials:
         return [], []
-
-    def problem_of(group: list[Credential], error: QuiesceError) -> Problem:
-        names = [dataset.name for dataset in datasets]
-        concerned = frozenset().union(*(related(names, credential.filesystem) for credential in group))
-        return Problem(str(error), concerned or None)
-
-    def open_one(group: list[Credential]) -> ServerLogin | Problem:
-        try:
-            session, refused = log_in(connect, passwords[group[0].id])
-        except QuiesceError as error:
-            return problem_of(group, error)
-        stack.callback(session.close)
-        for credential in refused:
-            report(
-                f"{session.endpoint} refused the password of credential {credential.id} and accepted another stored "
-                f"password of '{credential.username}'; store the credential again with vmware_cred"
-            )
-        try:
-            require_unmanaged(session)
-            return ServerLogin(session, group, list_datastores(session))
-        except QuiesceError as error:
-            return problem_of(group, error)
-
     problems: list[Problem] = []
-    passwords: dict[int, list[tuple[Credential, Secret]]] = {}  # by the id of the account's first credential
-    for key, group in list(accounts.items()):
-        readable = passwords[group[0].id] = []
-        unreadable: list[QuiesceError] = []
-        for credential in newest_first(group):
-            try:  # here and not in the threads below: only one thread may use the database
-                readable.append((credential, password(credential)))
-            except QuiesceError as error:
-                unreadable.append(error)
-        if readable:
-            for failure in unreadable:
-                report(str(failure))
-        else:
-            problems.append(problem_of(group, unreadable[0]))
-            del accounts[key]
+    accounts: list[_Account] = []
+    for group in by_account(credentials):
+        try:  # here and not in the threads below: only one thread may use the database
+            accounts.append(_Account(group, _readable(group, password, report)))
+        except QuiesceError as error:
+            problems.append(_problem_of(group, datasets, error))
+
+    def open_one(account: _Account) -> ServerLogin | Problem:
+        try:
+            return _open(stack, account, connect, report)
+        except QuiesceError as error:
+            return _problem_of(account.credentials, datasets, error)
+
     with ThreadPoolExecutor(max_workers=max(1, len(accounts))) as pool:
-        opened = list(pool.map(open_one, accounts.values()))
+        opened = list(pool.map(open_one, accounts))
     problems += [login for login in opened if isinstance(login, Problem)]
     logins = [login for login in opened if isinstance(login, ServerLogin)]
-    verdicts = iter(
-        match_on(host, [datastore for login in logins for datastore in login.datastores], datasets, aliases)
-    )
+    datastores = [datastore for login in logins for datastore in login.datastores]
+    verdicts = iter(match_on(host, datastores, datasets, aliases))
     for login in logins:  # the verdicts have the order of the datastores
         problems += login.judge([next(verdicts) for _unused in login.datastores], datasets)
     return logins, problems
+
+
+@dataclass(frozen=True)
+class _Account:
+    """The credentials of one account, and those with a readable password, newest first."""
+
+    credentials: list[Credential]
+    passwords: list[tuple[Credential, Secret]]
+
+
+def _readable(
+    group: Iterable[Credential], password: Callable[[Credential], Secret], report: Callable[[str], None]
+) -> list[tuple[Credential, Secret]]:
+    """Return the passwords of an account, newest first. Raises QuiesceError if none of them can be read."""
+    readable: list[tuple[Credential, Secret]] = []
+    unreadable: list[QuiesceError] = []
+    for credential in newest_first(group):
+        try:
+            readable.append((credential, password(credential)))
+        except QuiesceError as error:
+            unreadable.append(error)
+    if not readable:
+        raise unreadable[0]
+    for failure in unreadable:
+        report(str(failure))
+    return readable
+
+
+def _open(stack: ExitStack, account: _Account, connect: Connect, report: Callable[[str], None]) -> ServerLogin:
+    session, refused = log_in(connect, account.passwords)
+    stack.callback(session.close)
+    for credential in refused:
+        report(
+            f"{session.endpoint} refused the password of credential {credential.id} and accepted another stored "
+            f"password of '{credential.username}'; store the credential again with vmware_cred"
+        )
+    require_unmanaged(session)
+    return ServerLogin(session, account.credentials, list_datastores(session))
+
+
+def _problem_of(group: Iterable[Credential], datasets: Iterable[Dataset], error: QuiesceError) -> Problem:
+    names = [dataset.name for dataset in datasets]
+    concerned = frozenset().union(*(related(names, credential.filesystem) for credential in group))
+    return Problem(str(error), concerned or None)
 
 
 def _apply(credential: Credential, login: ServerLogin, datasets: Sequence[Dataset]) -> Iterable[Problem]:

@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Iterable
 
 from ..errors import InputError
+from ..grouping import grouped
+from ..zfs.names import dataset_of
 
 UNITS = {
     "HOUR": timedelta(hours=1),
@@ -37,10 +39,6 @@ class Taken:
     held: bool
     cloned: bool
     born: int = 0
-
-    @property
-    def dataset(self) -> str:
-        return self.name.split("@", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -82,13 +80,10 @@ def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) ->
     a snapshot to restore after weeks of failed runs. A snapshot that is dated in the future does not count as either of
     them. It is kept until it expires.
     """
-    mine: dict[str, list[Taken]] = {}
-    for snapshot in snapshots:
-        if snapshot.task == task:
-            mine.setdefault(snapshot.dataset, []).append(snapshot)
+    own = grouped((dataset_of(snapshot.name), snapshot) for snapshot in snapshots if snapshot.task == task)
     verdicts = []
-    for dataset in sorted(mine):
-        newest_first = sorted(mine[dataset], key=_age, reverse=True)
+    for dataset in sorted(own):
+        newest_first = sorted(own[dataset], key=_age, reverse=True)
         past = [snapshot for snapshot in newest_first if snapshot.creation <= now]
         newest = next(iter(past), None)
         complete = next((snapshot for snapshot in past if snapshot.complete), None)

@@ -16,7 +16,7 @@ from typing import Sequence
 
 from ..errors import DatasetNotFound, PolicyRefused, QuiesceError, RunFailed, ZfsTimeout
 from ..planning.plan import NOTHING, Plan
-from ..planning.problem import Problem, texts
+from ..planning.problem import Problem
 from ..planning.request import Request
 from ..planning.server_logins import ServerLogin
 from ..records.levels import CRASH
@@ -146,7 +146,7 @@ class HoldRun:
         for login, look in looks.wait(until=lambda: time.monotonic() >= self._deadline - _LEAST_ZFS_TIME):
             self._looks.take_first(login, look)
         self._check_stop()
-        self._check_policy()
+        self._looks.require_allowed(self._policy)
 
     # ---- Take the ZFS snapshot
 
@@ -250,7 +250,7 @@ class HoldRun:
         lowered = [hold for hold in before if hold.level == CRASH]
         ignore_registry_errors(partial(self._engine.journal.set_state, self._id, RELEASING))
         try:
-            self._check_policy()
+            self._looks.require_allowed(self._policy)
         except PolicyRefused as error:
             self._snapshots.destroy(self._engine.zfs, _LOOK_TIME)
             return error
@@ -267,7 +267,7 @@ class HoldRun:
     # ---- Report
 
     def _finish(self, failure: QuiesceError | None, left: list[str]) -> tuple[RunResult, RunFailed | None]:
-        done = result.of_run(self._id, self._plan, self._holds, self._looks.problems, self._snapshots, left)
+        done = result.of_run(self._plan, self._holds, self._looks.problems, self._snapshots, left)
         unreleased = f"{counted(len(left), 'VMware snapshot')} could not be removed: {'; '.join(left)}" if left else ""
         if unreleased:
             done.problems.append(unreleased)
@@ -294,20 +294,6 @@ class HoldRun:
                 f"the VMs were not ready within max_hold ({self._policy.max_hold:g} seconds)",
                 "Raise max_hold or the limits, or lower vm_timeout so that the run does not wait for slow VMs",
             )
-
-    def _check_policy(self) -> None:
-        """Raise PolicyRefused if the policy forbids what the looks found."""
-        forbidden = self._policy.forbidden()
-        new = self._looks.problems[len(self._plan.problems) :]
-        refusals = texts(new) if "vm" in forbidden else []
-        refusals += [
-            f"the {vm_on(hold.member.name, hold.member.server)}: {hold.reason}"
-            for hold in self._holds
-            if hold.hindrance in forbidden
-        ]
-        if refusals:
-            reasons = "; ".join(refusals).rstrip(".")
-            raise PolicyRefused(reasons, "Fix the cause, or relax on_vm_failure or on_quiesce_failure")
 
 
 def _problem_of(hold: Hold) -> Problem:

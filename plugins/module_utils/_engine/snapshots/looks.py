@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import AbstractSet, Sequence
 
-from ..errors import VSphereError
+from ..errors import PolicyRefused, VSphereError
 from ..planning.plan import Plan
-from ..planning.problem import Problem
+from ..planning.problem import Problem, texts
 from ..planning.server_logins import ServerLogin
+from ..policy import Policy
 from ..records.levels import CRASH
+from ..text import vm_on
 from .look import Look, Sight, first_look, second_look
 from .quiesce import Hold, holds_of
 
@@ -26,7 +28,7 @@ class Looks:
     """
 
     def __init__(self, plan: Plan, holds: Sequence[Hold], name: str) -> None:
-        self.problems = list(plan.problems)
+        self.problems, self._planned = list(plan.problems), len(plan.problems)
         self.datasets: AbstractSet[str] = frozenset(plan.datasets)
         self._members, self._holds, self._name = plan.members, holds, name
         self._first: dict[int, Look] = {}  # by id() of the login
@@ -47,6 +49,19 @@ class Looks:
         if look is None:
             look = self._no_answer(login, f"{login.server} did not answer")
         self._apply(login, look, look.failure and _UNKNOWN + look.failure)
+
+    def require_allowed(self, policy: Policy) -> None:
+        """Raise PolicyRefused if the policy forbids what the looks found."""
+        forbidden = policy.forbidden()
+        refusals = texts(self.problems[self._planned :]) if "vm" in forbidden else []
+        refusals += [
+            f"the {vm_on(hold.member.name, hold.member.server)}: {hold.reason}"
+            for hold in self._holds
+            if hold.hindrance in forbidden
+        ]
+        if refusals:
+            reasons = "; ".join(refusals).rstrip(".")
+            raise PolicyRefused(reasons, "Fix the cause, or relax on_vm_failure or on_quiesce_failure")
 
     def _look(self, login: ServerLogin, first: Look | None) -> Look:
         holds = holds_of(login, self._holds)

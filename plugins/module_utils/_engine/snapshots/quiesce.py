@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Generator, Iterable
+from typing import Callable, Generator, Iterable, TypeVar, Union
 
 from ..errors import ConnectionFailed, RegistryError, VSphereError, VSphereFault
 from ..planning.plan import QUIESCE, Member
@@ -21,6 +21,9 @@ from ..text import vm_on
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from .scheduler import Flow, Job, Outcome, Sleep, StartTask, TaskScheduler
+
+Result = TypeVar("Result")
+_Steps = Generator[Union[StartTask, Sleep], Outcome, Result]  # a part of a flow, with a result
 
 _RETRY = 1.0  # seconds before a request to a busy VM is repeated
 
@@ -110,64 +113,64 @@ class Quiesce:
         hold.started = time.monotonic()
         deadline = min(hold.started + self.policy.vm_timeout, self.deadline)
         hold.quiesced = hold.member.action == QUIESCE
-        while True:
-            before = hold.creation
-            _set_creation(hold, Creation.ASKED)
-            outcome = yield StartTask(partial(self._begin, hold, deadline), deadline)
-            error = outcome.error
-            if outcome.unfinished and not outcome.began:
-                hold.creation = before
-                self._fail(hold, "the run ended before its VMware snapshot was requested")
-                return
-            if outcome.unfinished:
-                _set_creation(hold, Creation.UNANSWERED)
-                self._fail(
-                    hold, f"its VMware snapshot was not ready within {time.monotonic() - hold.started:.0f} seconds"
-                )
-                return
-            if outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
-                # Only the answer is lost, not necessarily the snapshot: look for it before the creation is repeated.
-                _set_creation(hold, Creation.UNANSWERED)
-                result = yield from self._find_created(hold, deadline)
-                if result.created_moid:
-                    self._succeed(hold, result.created_moid)
-                    return
-                if result.existing_moid:
-                    hold.snapshot_moid = result.existing_moid
-                    self._fail(hold, "its VMware snapshot exists, but it is unknown whether its creation succeeded")
-                    return
-                if not result.absent or hold.creation is Creation.REPEATED:
-                    self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
-                    return
-                if not self._note_repetition(hold):
-                    return
-            elif error is None:
-                self._succeed(hold, outcome.result or "")
-                return
-            elif isinstance(error, VSphereFault) and error.kind in faults.BUSY_FAULTS:
-                _set_creation(hold, Creation.FAILED)
-                stopped = yield Sleep(_RETRY)
-                if stopped.unfinished or time.monotonic() >= deadline:
-                    self._fail(hold, error.problem)
-                    return
-            else:
-                # A failed creation can leave an incomplete snapshot: release looks for it.
-                if isinstance(error, VSphereFault) and error.kind in faults.UNSEEN_FAULTS:
-                    _set_creation(hold, Creation.UNANSWERED)
-                else:
-                    _set_creation(hold, Creation.FAILED)
-                if not (hold.quiesced and isinstance(error, VSphereFault) and faults.is_of_quiescing(error)):
-                    self._fail(hold, error.problem)
-                    return
-                if not self._allows_unquiesced(hold, error):
-                    hold.leave_behind("quiesce", error.problem)
-                    return
-                why_left = yield from self._remove_incomplete(hold, deadline)
-                if why_left:
-                    self._fail(hold, f"{hold.reason}; its incomplete VMware snapshot cannot be removed: {why_left}")
-                    return
-                if not self._note_repetition(hold):
-                    return
+        repeat = True
+        while repeat:
+            repeat = yield from self._try_to_create(hold, deadline)
+
+    def _try_to_create(self, hold: Hold, deadline: float) -> _Steps[bool]:
+        """Request the VMware snapshot once. Returns whether to request it again."""
+        before = hold.creation
+        _set_creation(hold, Creation.ASKED)
+        started = time.monotonic() if hold.started is None else hold.started
+        outcome = yield StartTask(partial(self._begin, hold, deadline), deadline)
+        error = outcome.error
+        if outcome.unfinished and not outcome.began:
+            hold.creation = before
+            self._fail(hold, "the run ended before its VMware snapshot was requested")
+        elif outcome.unfinished:
+            _set_creation(hold, Creation.UNANSWERED)
+            self._fail(hold, f"its VMware snapshot was not ready within {time.monotonic() - started:.0f} seconds")
+        elif outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
+            return (yield from self._answer_was_lost(hold, error, deadline))
+        elif error is not None:
+            return (yield from self._creation_failed(hold, error, deadline))
+        else:
+            self._succeed(hold, outcome.result or "")
+        return False
+
+    def _answer_was_lost(self, hold: Hold, error: VSphereError | None, deadline: float) -> _Steps[bool]:
+        """Only the answer is lost, not necessarily the snapshot: look for it before the creation is repeated."""
+        _set_creation(hold, Creation.UNANSWERED)
+        result = yield from self._find_created(hold, deadline)
+        if result.created_moid:
+            self._succeed(hold, result.created_moid)
+        elif result.existing_moid:
+            hold.snapshot_moid = result.existing_moid
+            self._fail(hold, "its VMware snapshot exists, but it is unknown whether its creation succeeded")
+        elif not result.absent or hold.creation is Creation.REPEATED:
+            self._fail(hold, f"its VMware snapshot cannot be created: {error or 'the server lost the task'}")
+        else:
+            return self._note_repetition(hold)
+        return False
+
+    def _creation_failed(self, hold: Hold, error: VSphereError, deadline: float) -> _Steps[bool]:
+        kind = error.kind if isinstance(error, VSphereFault) else ""
+        # A failed creation can leave an incomplete snapshot: release looks for it.
+        _set_creation(hold, Creation.UNANSWERED if kind in faults.UNSEEN_FAULTS else Creation.FAILED)
+        if kind in faults.BUSY_FAULTS:
+            stopped = yield Sleep(_RETRY)
+            if not stopped.unfinished and time.monotonic() < deadline:
+                return True
+            self._fail(hold, error.problem)
+        elif not (hold.quiesced and isinstance(error, VSphereFault) and faults.is_of_quiescing(error)):
+            self._fail(hold, error.problem)
+        elif not self._allows_unquiesced(hold, error):
+            hold.leave_behind("quiesce", error.problem)
+        elif why_left := (yield from self._remove_incomplete(hold, deadline)):
+            self._fail(hold, f"{hold.reason}; its incomplete VMware snapshot cannot be removed: {why_left}")
+        else:
+            return self._note_repetition(hold)
+        return False
 
     def _note_repetition(self, hold: Hold) -> bool:
         """Note in the journal that a second VMware snapshot may appear. Without that note, a late first one would be
@@ -210,7 +213,7 @@ class Quiesce:
         hold.quiesced, hold.hindrance, hold.reason = False, "quiesce", f"quiescing failed: {error.problem}"
         return True
 
-    def _remove_incomplete(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, str]:
+    def _remove_incomplete(self, hold: Hold, deadline: float) -> _Steps[str]:
         """Remove the VMware snapshot of a failed quiesce, so that the next one does not become its child.
 
         Returns why it may still exist, or "". If it may, no other snapshot is created on top of it. Release removes it,
@@ -234,7 +237,7 @@ class Quiesce:
                     continue
             failure = outcome.error.problem if outcome.error else "its removal did not finish or had no effect"
 
-    def _find_created(self, hold: Hold, deadline: float) -> Generator[StartTask | Sleep, Outcome, _CreationResult]:
+    def _find_created(self, hold: Hold, deadline: float) -> _Steps[_CreationResult]:
         """Find the result of a creation whose answer was lost."""
         while True:
             try:

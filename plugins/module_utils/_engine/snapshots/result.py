@@ -96,18 +96,13 @@ def of_plan(plan: Plan) -> RunResult:
 
 
 def of_run(
-    run: str,
-    plan: Plan,
-    holds: Sequence[Hold],
-    problems: Sequence[Problem],
-    run_snapshots: RunSnapshots,
-    left: Sequence[str],
+    plan: Plan, holds: Sequence[Hold], problems: Sequence[Problem], run_snapshots: RunSnapshots, left: Sequence[str]
 ) -> RunResult:
     """Return what a run did, with the levels in its records. `left` are VMware snapshots that were not removed."""
     started = [hold.started for hold in holds if hold.started is not None]
     released = [hold.released for hold in holds if hold.released is not None]
     return RunResult(
-        run_id=run,
+        run_id=run_snapshots.record.run,
         zfs_snapshots=list(plan.snapshots),
         created=run_snapshots.exists,
         consistency=run_snapshots.level(),

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, Iterable, Iterator, Mapping
 
 from ..errors import CredentialNotFound, DependencyError, InputError, RegistryError
+from ..grouping import grouped
 from ..secret import Secret
 from ..text import printable
 from ..vsphere.session import Endpoint
@@ -50,9 +51,8 @@ class Credential:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for results: JSON types, without the password."""
-        values = {name: getattr(self, name) for name in _RESULT}
         return {
-            **values,
+            **dataclasses.asdict(self),
             "id": self.id or None,
             "datastores": list(self.datastores),
             "created": self.created or None,
@@ -74,7 +74,6 @@ class Credential:
 
 
 _SETTINGS = ("hostname", "port", "username", "filesystem", "datastores", "validate_certs", "ca_path", "thumbprint")
-_RESULT = ("id", *_SETTINGS, "created", "updated")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +262,7 @@ def _columns(credential: Credential) -> dict[str, Any]:
 
 
 def _from_row(row: sqlite3.Row) -> Credential:
-    values = {name: row[name] for name in _RESULT}
+    values = {field.name: row[field.name] for field in dataclasses.fields(Credential)}
     values["datastores"] = tuple(json.loads(values["datastores"]))
     values["validate_certs"] = bool(values["validate_certs"])
     return Credential(**values)
@@ -299,6 +298,11 @@ def _canonical(credential: Credential) -> Credential:
         ca_path=credential.ca_path or None,
         thumbprint=normalise_thumbprint(credential.thumbprint) if credential.thumbprint else None,
     )
+
+
+def by_account(credentials: Iterable[Credential]) -> list[list[Credential]]:
+    """Return the credentials of each account (server and username)."""
+    return list(grouped(((one.hostname, one.port, one.username), one) for one in credentials).values())
 
 
 def endpoint_of(credential: Credential) -> Endpoint:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from ..errors import InputError
-from ..zfs.names import check_dataset, check_snapshot
+from ..zfs.names import SnapshotName, check_dataset, check_snapshot
 from .database import Paths
 from .host_identity import id_of_1_0_0, identities
 
@@ -134,7 +134,7 @@ def origin_of(host: StorageHost, name: str, text: str) -> Origin | None:
     if maker != host.id and maker not in host.former and (not machine or machine != host.machine):
         return None
     try:  # the description is untrusted
-        dataset, _unused, snapshot = taken.partition("@")
+        dataset, snapshot = SnapshotName.of(taken)
         check_snapshot(check_dataset(dataset), snapshot)
     except InputError:
         return None

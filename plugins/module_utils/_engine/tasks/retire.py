@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Collection, Iterator, Mapping, Sequence
 
+from ..grouping import grouped
 from ..records.manifest import PREFIX
 from ..records.record import KEYS, RUN, TASK, is_complete
 from ..schedule.occurrences import last_due
@@ -133,11 +134,7 @@ def retire(
 
 def _by_task(found: Mapping[str, Mapping[str, str]], key: str) -> dict[str, list[str]]:
     """Group the names of the snapshots by their property `key`."""
-    names: dict[str, list[str]] = {}
-    for name, values in found.items():
-        if key in values:
-            names.setdefault(values[key], []).append(name)
-    return names
+    return grouped((values[key], name) for name, values in found.items() if key in values)
 
 
 def _below(task: SnapshotTask, names: Sequence[str]) -> Iterator[tuple[str, bool]]:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Sequence
 
 from ..durable import remove_file, replace_file
 from ..errors import DependencyError, InputError
@@ -46,9 +46,6 @@ class Timer:
     text: str = ""
     enabled: bool = False
     active: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 NONE = Timer()

@@ -18,7 +18,7 @@ from ..schedule.naming import unused_name
 from ..state.snapshot_tasks import SnapshotTask
 from ..zfs import snapshots
 from ..zfs.command import Zfs
-from ..zfs.names import dataset_of
+from ..zfs.names import SnapshotName
 
 Facts = Mapping[str, Mapping[str, str]]  # snapshot -> properties, see retire.facts
 
@@ -43,7 +43,7 @@ def choice(task: SnapshotTask, datasets: Sequence[str], found: Facts, instant: I
     done = _done(task, found, instant)
     lacking = [dataset for dataset in datasets if dataset not in done]
     remaining = frozenset(lacking)
-    used = {name.partition("@")[2] for name in found if dataset_of(name) in remaining}
+    used = {short for dataset, short in map(SnapshotName.of, found) if dataset in remaining}
     before = next((short for short in done.values() if short not in used), None)
     moment = datetime.fromtimestamp(instant.named).astimezone()
     return before or unused_name(task.naming_schema, moment, used.__contains__), lacking
@@ -59,7 +59,7 @@ def _done(task: SnapshotTask, found: Facts, instant: Instant) -> dict[str, str]:
     done, since, now = {}, int(instant.since), time.time()
     for name, values in found.items():
         if values.get(record.TASK) == task.key and since <= _creation(values) <= now and _is_good(task, values):
-            dataset, _unused, short = name.partition("@")
+            dataset, short = SnapshotName.of(name)
             done[dataset] = short
     return done
 
@@ -68,17 +68,17 @@ def nothing_to_do(zfs: Zfs, task: SnapshotTask, datasets: Sequence[str], found: 
     """Return why no snapshot is needed, or "". If the last one is not complete, another one is needed."""
     done = _done(task, found, instant)
     if done.keys() >= set(datasets):
-        return f"{datasets[0]}@{done[datasets[0]]} was already taken"
+        return f"{SnapshotName(datasets[0], done[datasets[0]])} was already taken"
     newest = _newest(task, found)
     names = {newest.get(dataset, "") for dataset in datasets}
     if task.allow_empty or len(names) != 1 or "" in names:
         return ""
     (short,) = names
-    if not all(_is_good(task, found[f"{dataset}@{short}"]) for dataset in datasets):
+    if not all(_is_good(task, found[str(SnapshotName(dataset, short))]) for dataset in datasets):
         return ""
     if snapshots.written_since(zfs, short, datasets):
         return ""
-    return f"nothing was written since {task.dataset}@{short} (allow_empty is false)"
+    return f"nothing was written since {SnapshotName(task.dataset, short)} (allow_empty is false)"
 
 
 def _newest(task: SnapshotTask, found: Facts) -> dict[str, str]:
@@ -87,7 +87,7 @@ def _newest(task: SnapshotTask, found: Facts) -> dict[str, str]:
     now = time.time()
     for name, values in found.items():
         if values.get(record.TASK) == task.key and _creation(values) <= now:
-            dataset, _unused, short = name.partition("@")
+            dataset, short = SnapshotName.of(name)
             newest[dataset] = max(newest.get(dataset, (-1, "")), (int(values["createtxg"]), short))
     return {dataset: short for dataset, (_unused, short) in newest.items()}
 

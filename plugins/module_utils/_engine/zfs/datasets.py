@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import AbstractSet, Iterable, Sequence
 
 from ..errors import DatasetNotFound, InputError
+from ..grouping import grouped
 from .command import Zfs
-from .names import check_dataset, is_within, pool_of, upwards
+from .names import check_dataset, is_within, upwards
 
 _KINDS = ("-t", "filesystem,volume")
 
@@ -28,10 +29,6 @@ class Dataset:
     mountpoint: str | None
     mounted: bool
     receiving: bool = False
-
-    @property
-    def pool(self) -> str:
-        return pool_of(self.name)
 
 
 def list_datasets(zfs: Zfs, root: str | None = None) -> list[Dataset]:
@@ -64,10 +61,9 @@ def list_datasets(zfs: Zfs, root: str | None = None) -> list[Dataset]:
 
 def _unique_rows(rows: Iterable[list[str]]) -> dict[str, list[str]]:
     """Return the row of each name that begins exactly one row. That row is the genuine one."""
-    found: dict[str, list[list[str]]] = {}
-    for row in rows:
-        found.setdefault(row[0], []).append(row)
-    return {name: matching[0] for name, matching in found.items() if len(matching) == 1}
+    return {
+        name: matching[0] for name, matching in grouped((row[0], row) for row in rows).items() if len(matching) == 1
+    }
 
 
 def _mountpoint(row: Sequence[str], kind: str, mounted: str) -> str | None:

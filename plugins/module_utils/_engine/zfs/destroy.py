@@ -10,11 +10,13 @@ and destroys it in the same transaction.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Iterable, Mapping
+from typing import Mapping
 
 from ..errors import ZfsError
+from ..grouping import grouped
 from . import program
 from .command import Zfs
+from .names import SnapshotName
 
 _TIMEOUT = 600.0  # seconds for a hundred snapshots
 _PATIENCE = 50  # datasets, and snapshots of each, that are unmounted at a time; each dataset needs a process
@@ -55,22 +57,14 @@ def _unmount_and_destroy(zfs: Zfs, kept: Mapping[str, str]) -> dict[str, str]:
     system unmounts it soon by itself. If snapshots of many datasets are in use, the next run destroys the rest.
     """
     reasons = {name: _REASONS.get(code, f"zfs refuses (error {code})") for name, code in kept.items()}
-    in_use = _by_dataset(name for name, code in kept.items() if code == "16")
+    in_use = grouped(SnapshotName.of(name) for name, code in kept.items() if code == "16")
     for dataset, shorts in islice(in_use.items(), _PATIENCE):
-        names = [f"{dataset}@{short}" for short in shorts[:_PATIENCE]]
+        names = [str(SnapshotName(dataset, short)) for short in shorts[:_PATIENCE]]
         try:
-            zfs.run("destroy", f"{dataset}@{','.join(shorts[:_PATIENCE])}")
+            zfs.run("destroy", str(SnapshotName(dataset, ",".join(shorts[:_PATIENCE]))))
         except ZfsError as error:
             reasons.update({name: f"it is in use ({error.problem})" for name in names})
         else:
             for name in names:
                 del reasons[name]
     return reasons
-
-
-def _by_dataset(names: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        dataset, _unused, short = name.partition("@")
-        found.setdefault(dataset, []).append(short)
-    return found

@@ -10,7 +10,7 @@ has fewer than 256 characters. Names that begin with a dash are refused as well,
 from __future__ import annotations
 
 import re
-from typing import Iterator
+from typing import Iterator, NamedTuple
 
 from ..errors import InputError
 from ..text import printable
@@ -18,6 +18,21 @@ from ..text import printable
 MAX_NAME = 255
 _COMPONENT = re.compile(r"[A-Za-z0-9_.: -]+\Z")
 _POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.: -]*\Z")
+
+
+class SnapshotName(NamedTuple):
+    """The full name of a ZFS snapshot, `dataset@name`, in its two parts."""
+
+    dataset: str
+    name: str
+
+    @classmethod
+    def of(cls, full: str) -> "SnapshotName":
+        dataset, _unused, name = full.partition("@")
+        return cls(dataset, name)
+
+    def __str__(self) -> str:
+        return f"{self.dataset}@{self.name}"
 
 
 def check_dataset(name: str) -> str:
@@ -57,7 +72,7 @@ def check_snapshot(dataset: str, name: str) -> str:
         problem = f"with the dataset it has {len(dataset) + 1 + len(name)} characters; the maximum is {MAX_NAME}"
     if problem:
         raise InputError(f"'{printable(name, 80)}' is not a valid snapshot name: {problem}", "Choose another name")
-    return f"{dataset}@{name}"
+    return str(SnapshotName(dataset, name))
 
 
 def upwards(dataset: str) -> Iterator[str]:
@@ -69,12 +84,12 @@ def upwards(dataset: str) -> Iterator[str]:
 
 def dataset_of(snapshot: str) -> str:
     """Return the dataset of a snapshot (`dataset@name`)."""
-    return snapshot.partition("@")[0]
+    return SnapshotName.of(snapshot).dataset
 
 
 def pool_of(name: str) -> str:
     """Return the pool of a dataset or snapshot."""
-    return name.split("@")[0].split("/")[0]
+    return dataset_of(name).split("/")[0]
 
 
 def is_within(dataset: str, ancestor: str) -> bool:

@@ -9,9 +9,10 @@ If a program fails, the changes that it has already made remain.
 from __future__ import annotations
 
 import json
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ..errors import ZfsError
+from ..grouping import grouped
 from .command import Zfs
 from .names import pool_of
 
@@ -25,7 +26,7 @@ def run(zfs: Zfs, script: str, snapshots: Mapping[str, str], timeout: float) -> 
     script reported for each snapshot.
     """
     reported: dict[str, str] = {}
-    for pool, names in _by_pool(snapshots).items():
+    for pool, names in grouped((pool_of(name), name) for name in snapshots).items():
         for begin in range(0, len(names), MOST_SNAPSHOTS):
             batch = names[begin : begin + MOST_SNAPSHOTS]
             reported.update(call(zfs, pool, script, [snapshots[name] for name in batch], timeout))
@@ -44,10 +45,3 @@ def call(zfs: Zfs, pool: str, script: str, words: Sequence[str], timeout: float)
             f"'zfs program' on {pool} did not report a result", "Check the snapshots with 'zfs list -t snapshot'"
         )
     return answer
-
-
-def _by_pool(names: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(pool_of(name), []).append(name)
-    return found

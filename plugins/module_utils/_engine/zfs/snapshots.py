@@ -110,12 +110,7 @@ def existing(zfs: Zfs, names: Sequence[str], timeout: float = READ_TIMEOUT) -> l
 
 
 def facts(
-    zfs: Zfs,
-    datasets: Sequence[str],
-    properties: Sequence[str],
-    prefix: str,
-    timeout: float = LONG_READ_TIMEOUT,
-    local: Sequence[str] = (),
+    zfs: Zfs, datasets: Sequence[str], properties: Sequence[str], prefix: str, local: Sequence[str] = ()
 ) -> dict[str, dict[str, str]]:
     """Return `properties` of every snapshot of `datasets` and their children, parents first, oldest first.
 
@@ -129,9 +124,9 @@ def facts(
     keys = ("createtxg", *others, *users, "creation")
     found: dict[str, dict[str, str]] = {}
     for part in arguments.parts(zfs.host, datasets):
-        values_of = _blocks(zfs.rows(*_BELOW, ",".join(keys), *part, timeout=timeout), keys)
+        values_of = _blocks(zfs.rows(*_BELOW, ",".join(keys), *part, timeout=LONG_READ_TIMEOUT), keys)
         if values_of is None:
-            values_of = _read_separately(zfs, part, ("createtxg", *others, "creation"), users, timeout)
+            values_of = _read_separately(zfs, part, ("createtxg", *others, "creation"), users)
         for name, values in values_of.items():
             found[name] = {
                 RECEIVED + key if key in local and source != "local" else key: value
@@ -188,18 +183,18 @@ def _of_each(zfs: Zfs, names: Sequence[str], keys: Sequence[str], timeout: float
 
 
 def _read_separately(
-    zfs: Zfs, datasets: Sequence[str], safe: Sequence[str], users: Sequence[str], timeout: float
+    zfs: Zfs, datasets: Sequence[str], safe: Sequence[str], users: Sequence[str]
 ) -> dict[str, _Values]:
     """Read two groups of properties of all snapshots: `safe`, which users cannot set, and the user properties `users`.
 
     The user properties of a snapshot are left out if one of them contains line breaks or tabs.
     """
-    found = _blocks(zfs.rows(*_BELOW, ",".join(safe), *datasets, timeout=timeout), safe)
+    found = _blocks(zfs.rows(*_BELOW, ",".join(safe), *datasets, timeout=LONG_READ_TIMEOUT), safe)
     if found is None:
         raise ZfsError(
             f"'zfs get' returned output in an unknown format for the snapshots of {datasets[0]}",
             "Check that 'zfs' is the OpenZFS command",
         )
-    for name, values in _of_each(zfs, list(found), users, timeout).items():
+    for name, values in _of_each(zfs, list(found), users, LONG_READ_TIMEOUT).items():
         found[name].update(values)
     return found

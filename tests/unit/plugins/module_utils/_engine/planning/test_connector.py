@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
     CertificateUntrusted,
@@ -243,7 +244,7 @@ def test_a_share_is_asked_for_with_one_refused_login(server: Server, monkeypatch
     both = [Credential(server.host, username, "tank", server.port) for username in ("root", "ROOT")]
     stored = SimpleNamespace(list_all=lambda: both, password=lambda credential: OLD)
     monkeypatch.setattr(Credentials, "open", lambda *_unused, **_options: nullcontext(stored))
-    monkeypatch.setattr(vmware_nfs_share, "conceal", lambda module, password: password)
+    monkeypatch.setattr(_ansible, "conceal", lambda module, password: password)
     monkeypatch.setattr(vmware_nfs_share, "connect", vsphere.connect)
     module = SimpleNamespace(params={"path": "/tank", "aliases": []})
     shares: Any = SimpleNamespace(dataset_of=lambda path: "tank", exported=set, host=LocalHost())

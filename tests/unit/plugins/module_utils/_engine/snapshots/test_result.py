@@ -65,7 +65,7 @@ def of_existing(zfs: Pool, policy: Policy = ANYTHING, names: tuple[str, ...] = (
 
 
 def of_run(plan: Plan, holds: list[Hold], problems: list[Problem], of: RunSnapshots, left: list[str]) -> dict[str, Any]:
-    return result.of_run("r1", plan, holds, problems, of, left).as_dict()
+    return result.of_run(plan, holds, problems, of, left).as_dict()
 
 
 def test_the_vms_of_a_snapshot_that_was_there_already_have_what_those_of_a_run_have(existing: dict[str, Any]) -> None:
