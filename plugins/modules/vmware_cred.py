@@ -269,7 +269,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.c
     Credential,
     Credentials,
     endpoint_of,
-    plan_change,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
@@ -316,7 +315,7 @@ def run(module: Any) -> dict[str, Any]:
     with Credentials.open(paths, read_only=True) as credentials:
         existing = look_up(credentials, parameters)
         if parameters["state"] == "absent":
-            change = plan_change(existing, None)
+            before, after = changed_settings(existing, None)
             if existing and not parameters["force"]:
                 with Database.open(paths, read_only=True) as database:
                     also = [look_up(credentials, {**one, "state": "absent"}) for one in parameters["also_removed"]]
@@ -332,12 +331,12 @@ def run(module: Any) -> dict[str, Any]:
             if parameters["ca_path"]:
                 preflight.require_authorities(wanted, Timers().has_service())
             password = new_password(module, credentials, existing)
-            change = plan_change(existing, wanted, password is not None)
-            if change.changed and parameters["verify_login"]:
+            before, after = changed_settings(existing, wanted, password is not None)
+            if before != after and parameters["verify_login"]:
                 stored = password or (existing and _ansible.conceal(module, credentials.password(existing)))
                 if stored:
                     try_login(module, wanted, stored)
-    if change.changed and not module.check_mode:
+    if before != after and not module.check_mode:
         with Credentials.open(paths) as credentials:
             if wanted is not None and existing is not None:
                 wanted = credentials.update(wanted, password)
@@ -347,9 +346,9 @@ def run(module: Any) -> dict[str, Any]:
                 credentials.delete(existing.id)
     shown = wanted or existing
     return {
-        "changed": change.changed,
+        "changed": before != after,
         "credential": shown.as_dict() if shown else None,
-        "diff": {"before": change.before, "after": change.after},
+        "diff": {"before": before, "after": after},
     }
 
 
@@ -372,6 +371,18 @@ def wanted_credential(existing: Credential | None, parameters: Mapping[str, Any]
     """Return the requested credential. Without id, options that are not set take their defaults."""
     known = existing or Credential("", "", "")
     return known.declared(parameters) if parameters["id"] is None else known.merged(parameters)
+
+
+def changed_settings(
+    existing: Credential | None, wanted: Credential | None, new_password: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings before and after the change ({} without a credential). A password only shows as changed."""
+    before, after = (credential.settings() if credential else {} for credential in (existing, wanted))
+    if new_password:
+        after["password"] = "a new password"
+        if existing is not None:
+            before["password"] = "another password"
+    return before, after
 
 
 def check_filesystem(filesystem: str, datastores: Sequence[str]) -> None:

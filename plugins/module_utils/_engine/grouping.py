@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Groups values by a key."""
 
+from __future__ import annotations
+
 from typing import Iterable, TypeVar
 
 Key = TypeVar("Key")

@@ -70,7 +70,7 @@ def refuse_in_use(
 
 
 def _ask(storage_host: StorageHost, share: Served, group: Sequence[Credential], session: Session) -> None:
-    """Query one server with the session of one account. Raises DatastoreInUse, and QuiesceError if the server does not respond."""
+    """Query one server with the session of one account. Raises DatastoreInUse, and QuiesceError without a response."""
     datastores = [one for one in list_datastores(session) if one.type in NFS_TYPES]
     servers = {server for one in datastores for server in one.remote_hosts if address(server) is None}
     view = observe(storage_host, share.aliases, servers, {one.remote_path for one in datastores})

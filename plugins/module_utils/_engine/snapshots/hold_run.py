@@ -255,7 +255,10 @@ class HoldRun:
             self._snapshots.destroy(self._engine.zfs, _LOOK_TIME)
             return error
         problems = self._looks.problems
-        problems += [_problem_of(hold) for hold in lowered]
+        # A VM that failed the second look must be among the problems of the result too.
+        problems += [
+            Problem(f"The VM '{printable(hold.member.name, 80)}': {hold.reason}", hold.datasets) for hold in lowered
+        ]
         self._snapshots.records = records(self._snapshots.record, self._plan.snapshots, self._holds, problems)
         self._snapshots.unsealed, unwritten = seal(
             self._engine, self._id, self._snapshots.records, self._snapshots.createtxgs
@@ -294,9 +297,3 @@ class HoldRun:
                 f"the VMs were not ready within max_hold ({self._policy.max_hold:g} seconds)",
                 "Raise max_hold or the limits, or lower vm_timeout so that the run does not wait for slow VMs",
             )
-
-
-def _problem_of(hold: Hold) -> Problem:
-    """Return a problem for a VM that failed the second look: the `problems` of the result must show it too."""
-    text = f"The VM '{printable(hold.member.name, 80)}': {hold.reason}"
-    return Problem(text, hold.datasets)

@@ -121,7 +121,6 @@ class Quiesce:
         """Request the VMware snapshot once. Returns whether to request it again."""
         before = hold.creation
         _set_creation(hold, Creation.ASKED)
-        started = time.monotonic() if hold.started is None else hold.started
         outcome = yield StartTask(partial(self._begin, hold, deadline), deadline)
         error = outcome.error
         if outcome.unfinished and not outcome.began:
@@ -129,7 +128,8 @@ class Quiesce:
             self._fail(hold, "the run ended before its VMware snapshot was requested")
         elif outcome.unfinished:
             _set_creation(hold, Creation.UNANSWERED)
-            self._fail(hold, f"its VMware snapshot was not ready within {time.monotonic() - started:.0f} seconds")
+            seconds = time.monotonic() - (hold.started or 0.0)
+            self._fail(hold, f"its VMware snapshot was not ready within {seconds:.0f} seconds")
         elif outcome.vanished or (not outcome.began and isinstance(error, ConnectionFailed)):
             return (yield from self._answer_was_lost(hold, error, deadline))
         elif error is not None:

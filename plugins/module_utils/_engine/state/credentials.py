@@ -59,6 +59,10 @@ class Credential:
             "updated": self.updated or None,
         }
 
+    def settings(self) -> dict[str, Any]:
+        """Return the user's settings as plain data."""
+        return {name: value for name, value in self.as_dict().items() if name in _SETTINGS}
+
     def declared(self, options: Mapping[str, Any]) -> "Credential":
         """Return this credential with exactly `options`; those that are None get their defaults, not the stored values.
 
@@ -74,28 +78,6 @@ class Credential:
 
 
 _SETTINGS = ("hostname", "port", "username", "filesystem", "datastores", "validate_certs", "ca_path", "thumbprint")
-
-
-@dataclasses.dataclass(frozen=True)
-class Change:
-    """A change as plain data: the settings before and after it ({} if there is no credential)."""
-
-    before: dict[str, Any]
-    after: dict[str, Any]
-
-    @property
-    def changed(self) -> bool:
-        return self.before != self.after
-
-
-def plan_change(existing: Credential | None, wanted: Credential | None, new_password: bool = False) -> Change:
-    """Compare the stored credential with the desired one (None if absent). A password is only shown as changed."""
-    change = Change(_settings(existing), _settings(wanted))
-    if new_password:
-        change.after["password"] = "a new password"
-        if existing is not None:
-            change.before["password"] = "another password"
-    return change
 
 
 class Credentials:
@@ -250,15 +232,8 @@ def _context_of_1_0_0(credential: Credential) -> str:
     return json.dumps(["credential", credential.id, credential.hostname, credential.port, credential.username])
 
 
-def _settings(credential: Credential | None) -> dict[str, Any]:
-    if credential is None:
-        return {}
-    settings = credential.as_dict()
-    return {name: settings[name] for name in _SETTINGS}
-
-
 def _columns(credential: Credential) -> dict[str, Any]:
-    return {**_settings(credential), "datastores": json.dumps(credential.datastores)}
+    return {**credential.settings(), "datastores": json.dumps(credential.datastores)}
 
 
 def _from_row(row: sqlite3.Row) -> Credential:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import preflight
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import Credentials
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    Credential,
+    Credentials,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
@@ -420,3 +424,18 @@ def test_the_last_credential_of_a_server_stays_while_a_vmware_snapshot_may_be_le
         assert "the last credential" in host.refuses(id=second, state="absent")
         journal.gone({entry: ""})
     assert host.cred(id=second, state="absent")["changed"]
+
+
+def test_a_diff_shows_settings_and_no_password() -> None:
+    fresh = Credential("vcenter.example.com", "administrator@vsphere.local", "tank/vmware")
+    stored = replace(fresh, id=1, created="then", updated="then")
+    before, after = vmware_cred.changed_settings(None, fresh, new_password=True)
+    assert before == {}
+    assert after["hostname"] == fresh.hostname and after["password"] == "a new password"
+    before, after = vmware_cred.changed_settings(stored, replace(stored, updated="now"))
+    assert before == after
+    before, after = vmware_cred.changed_settings(stored, stored, new_password=True)
+    assert before != after
+    before, after = vmware_cred.changed_settings(stored, None)
+    assert before["hostname"] == fresh.hostname and after == {}
+    assert vmware_cred.changed_settings(None, None) == ({}, {})

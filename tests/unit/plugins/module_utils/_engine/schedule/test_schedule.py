@@ -16,6 +16,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedul
     judge,
     lifetime,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import dataset_of
 from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,7 +135,7 @@ def test_retention_never_takes_what_must_stay(snapshots: list[Taken]) -> None:
         assert snapshot.task == "1" and not snapshot.held and not snapshot.cloned
         assert timedelta(seconds=NOW - snapshot.creation) > keep
     for dataset in ("tank/a", "tank/b"):
-        mine = [snapshot for snapshot in snapshots if snapshot.dataset == dataset and snapshot.task == "1"]
+        mine = [snapshot for snapshot in snapshots if dataset_of(snapshot.name) == dataset and snapshot.task == "1"]
         if mine:
             assert max(mine, key=lambda snapshot: (snapshot.creation, snapshot.name)) not in gone
         complete = [snapshot for snapshot in mine if snapshot.complete]

@@ -23,7 +23,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state i
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
     Credential,
     Credentials,
-    plan_change,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
@@ -194,7 +193,7 @@ OPTIONS = st.fixed_dictionaries(
 @given(OPTIONS)
 def test_the_same_options_again_change_nothing(options: dict[str, Any]) -> None:
     once = VCENTER.merged(options)
-    assert not plan_change(once, once.merged(options)).changed
+    assert once.merged(options).settings() == once.settings()
     assert once.merged({}) == once
     assert once.merged(dict.fromkeys(options)) == once
 
@@ -242,17 +241,6 @@ def test_what_cannot_be_meant_is_refused(option: str, value: Any, sentence: str)
     with pytest.raises(InputError) as caught:
         VCENTER.merged({option: value})
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_plan_shows_settings_and_no_password() -> None:
-    stored = dataclasses.replace(VCENTER, id=1, created="then", updated="then")
-    created = plan_change(None, VCENTER, new_password=True)
-    assert created.before == {} and created.changed
-    assert created.after["hostname"] == VCENTER.hostname and created.after["password"] == "a new password"
-    assert not plan_change(stored, dataclasses.replace(stored, updated="now")).changed
-    assert plan_change(stored, stored, new_password=True).changed
-    assert plan_change(stored, None).after == {} and plan_change(stored, None).changed
-    assert not plan_change(None, None).changed
 
 
 # A password that release 1.0.0 stored: the context was without the TLS settings.

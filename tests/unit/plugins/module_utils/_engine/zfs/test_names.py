@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import (
+    SnapshotName,
     check_dataset,
     check_snapshot,
     is_within,
@@ -60,3 +61,10 @@ def test_no_name_that_passes_can_be_an_option_or_another_snapshot(name: str) -> 
 def test_within_goes_by_components() -> None:
     assert is_within("tank/vm1", "tank/vm1") and is_within("tank/vm1/a", "tank/vm1") and is_within("tank/vm1", "tank")
     assert not is_within("tank/vm10", "tank/vm1") and not is_within("tank", "tank/vm1")
+
+
+@pytest.mark.parametrize("full", ["tank@one", "tank/a b@auto-2026-01-31_02-00"])
+def test_a_snapshot_name_has_two_parts(full: str) -> None:
+    dataset, name = SnapshotName.of(full)
+    assert f"{dataset}@{name}" == full == str(SnapshotName(dataset, name))
+    assert "@" not in dataset and name
