@@ -349,8 +349,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedul
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.calendar import Schedule
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.occurrences import wakings
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import UNITS
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import snapshot_tasks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import (
+    SnapshotTask,
+    SnapshotTasks,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.turn import check
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import datasets
@@ -389,7 +392,7 @@ SPEC = STORED_POLICY + ArgumentSpec(
 def run(module: Any) -> dict[str, Any]:
     paths = Paths.from_environment()
     systemd = timers.Timers()
-    with snapshot_tasks.SnapshotTasks.open(paths, read_only=True) as tasks:
+    with SnapshotTasks.open(paths, read_only=True) as tasks:
         existing = look_up(tasks, module.params)
         wanted = None
         if module.params["state"] == "present":
@@ -413,33 +416,29 @@ def run(module: Any) -> dict[str, Any]:
     }
 
 
-def look_up(tasks: snapshot_tasks.SnapshotTasks, parameters: Mapping[str, Any]) -> snapshot_tasks.SnapshotTask | None:
+def look_up(tasks: SnapshotTasks, parameters: Mapping[str, Any]) -> SnapshotTask | None:
     """Return the stored task that the options identify, or None. Raises if an id to change does not exist."""
     if parameters["id"] is None:
         schema = parameters["naming_schema"]  # not checked, so that a task of an older release can be removed
         return tasks.find(
-            snapshot_tasks.SnapshotTask(
-                check_dataset(parameters["dataset"]), naming.DEFAULT_SCHEMA if schema is None else schema
-            )
+            SnapshotTask(check_dataset(parameters["dataset"]), naming.DEFAULT_SCHEMA if schema is None else schema)
         )
     if parameters["state"] == "present":
         return tasks.get(parameters["id"])
     return next((task for task in tasks.list_all() if task.id == parameters["id"]), None)
 
 
-def wanted_task(
-    existing: snapshot_tasks.SnapshotTask | None, parameters: Mapping[str, Any]
-) -> snapshot_tasks.SnapshotTask:
+def wanted_task(existing: SnapshotTask | None, parameters: Mapping[str, Any]) -> SnapshotTask:
     """Return the requested task. Without id, options that are not set take their defaults."""
-    known = existing or snapshot_tasks.SnapshotTask("")
+    known = existing or SnapshotTask("")
     return known.declared(parameters) if parameters["id"] is None else known.merged(parameters)
 
 
-def timer_of(task: snapshot_tasks.SnapshotTask) -> timers.Timer:
+def timer_of(task: SnapshotTask) -> timers.Timer:
     return timers.wanted(task.dataset, wakings(task.schedule, time.time()), task.jitter, task.enabled)
 
 
-def check_datasets(task: snapshot_tasks.SnapshotTask) -> list[str]:
+def check_datasets(task: SnapshotTask) -> list[str]:
     """Check the dataset and the excluded datasets as a run does. Return the warnings."""
     found = datasets.list_datasets(Zfs(), task.dataset)
     chosen = datasets.select(found, task.dataset, task.recursive, task.exclude)
@@ -449,20 +448,20 @@ def check_datasets(task: snapshot_tasks.SnapshotTask) -> list[str]:
     return datasets.not_there(task.exclude, found)
 
 
-def settings(task: snapshot_tasks.SnapshotTask | None, timer: timers.Timer) -> dict[str, Any]:
+def settings(task: SnapshotTask | None, timer: timers.Timer) -> dict[str, Any]:
     return {**task.settings(), "timer": asdict(timer)} if task else {}
 
 
 def change(
     paths: Paths,
     systemd: timers.Timers,
-    existing: snapshot_tasks.SnapshotTask | None,
-    wanted: snapshot_tasks.SnapshotTask | None,
+    existing: SnapshotTask | None,
+    wanted: SnapshotTask | None,
     timer: timers.Timer,
     wanted_timer: timers.Timer,
-) -> snapshot_tasks.SnapshotTask | None:
+) -> SnapshotTask | None:
     """Carry out the change. A task is stored before its timer starts and deleted after its timer is removed."""
-    with snapshot_tasks.SnapshotTasks.open(paths) as tasks:
+    with SnapshotTasks.open(paths) as tasks:
         if wanted is None:
             if existing is not None:
                 systemd.change(existing.id, timer, wanted_timer)

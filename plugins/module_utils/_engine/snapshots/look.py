@@ -121,6 +121,9 @@ def _look(sight: Sight) -> Look:
     return Look(datasets={moid: sight.locations(sight.now[moid]) for moid in moids}, problems=_unknown_vms(sight))
 
 
+# ---- The VMware snapshot
+
+
 def _reached(hold: Hold, state: VmState | None, name: str) -> Finding:
     """Return the level of a VM, from its power state and its VMware snapshot."""
     if hold.level == CRASH and (not hold.snapshot_moid or hold.creation is Creation.UNANSWERED):

@@ -18,11 +18,22 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..errors import RegistryError
 from ..zfs.properties import Assignment
-from . import elapsed, journal_entries
+from . import elapsed
 from .creation import Creation
 from .database import Database
 from .identity import run_id_at, whole_of
-from .journal_entries import Entry, RunRecord
+from .journal_entries import (
+    ABSENT,
+    CREATED,
+    ENDED,
+    GONE,
+    INTENDED,
+    QUIESCING,
+    REMOVING,
+    UNCONSOLIDATED,
+    Entry,
+    RunRecord,
+)
 
 REMEMBERED = timedelta(days=90)  # how long runs stay in the journal; ZFS snapshots contain their own records
 
@@ -37,9 +48,7 @@ class Journal:
         self._database, self._host = database, host
         self._lock = threading.Lock()
 
-    def open_run(
-        self, run: str, task: str, dataset: str, snapshots: Sequence[str], state: str = journal_entries.QUIESCING
-    ) -> None:
+    def open_run(self, run: str, task: str, dataset: str, snapshots: Sequence[str], state: str = QUIESCING) -> None:
         self._write(
             "INSERT INTO run (id, task, dataset, snapshots, state, started, host) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(run, task, dataset, json.dumps(list(snapshots)), state, _now(), self._host)],
@@ -48,7 +57,7 @@ class Journal:
     def set_state(self, run: str, state: str) -> None:
         self._write("UPDATE run SET state = ? WHERE id = ?", [(state, run)])
 
-    def end_run(self, run: str, result: dict[str, Any], state: str = journal_entries.ENDED) -> None:
+    def end_run(self, run: str, result: dict[str, Any], state: str = ENDED) -> None:
         """Mark the run as ended; `result` is its reported result."""
         self._write(
             "UPDATE run SET state = ?, ended = ?, result = ? WHERE id = ?", [(state, _now(), json.dumps(result), run)]
@@ -64,7 +73,7 @@ class Journal:
                     " (run, hostname, port, vm, instance_uuid, vm_name, name, username, needed_consolidation, state,"
                     " changed) VALUES (:run, :hostname, :port, :vm_moid, :instance_uuid, :vm_name, :name, :username,"
                     " :needed_consolidation, :state, :changed)",
-                    {**vars(entry), "state": journal_entries.INTENDED, "changed": _now()},
+                    {**vars(entry), "state": INTENDED, "changed": _now()},
                 )
                 ids.append(int(cursor.lastrowid or 0))
         return ids
@@ -85,10 +94,7 @@ class Journal:
         self._write(
             "UPDATE vm_snapshot SET state = ?, changed = ?, snapshot = ?,"
             " creation = CASE creation WHEN ? THEN creation ELSE ? END WHERE id = ?",
-            [
-                (journal_entries.CREATED, _now(), moid, Creation.REPEATED, Creation.MADE, entry)
-                for entry, moid in snapshots.items()
-            ],
+            [(CREATED, _now(), moid, Creation.REPEATED, Creation.MADE, entry) for entry, moid in snapshots.items()],
         )
 
     def removing(self, snapshots: Mapping[int, tuple[str, bool]]) -> None:
@@ -99,7 +105,7 @@ class Journal:
         """
         self._write(
             "UPDATE vm_snapshot SET state = ?, changed = ?, snapshot = ?, needed_consolidation = ? WHERE id = ?",
-            [(journal_entries.REMOVING, _now(), moid, needed, entry) for entry, (moid, needed) in snapshots.items()],
+            [(REMOVING, _now(), moid, needed, entry) for entry, (moid, needed) in snapshots.items()],
         )
 
     def absent(self, entries: Iterable[int]) -> None:
@@ -112,19 +118,16 @@ class Journal:
         self._write(
             "UPDATE vm_snapshot SET changed = CASE WHEN state != ? OR changed > ? THEN ? ELSE changed END,"
             " uptime = CASE WHEN state != ? OR changed > ? THEN ? ELSE uptime END, state = ?, note = '' WHERE id = ?",
-            [
-                (journal_entries.ABSENT, now, now, journal_entries.ABSENT, now, uptime, journal_entries.ABSENT, entry)
-                for entry in entries
-            ],
+            [(ABSENT, now, now, ABSENT, now, uptime, ABSENT, entry) for entry in entries],
         )
 
     def gone(self, notes: Mapping[int, str]) -> None:
         """Record that these VMware snapshots are gone or never existed: entry -> note."""
-        self._advance(journal_entries.GONE, "note", notes)
+        self._advance(GONE, "note", notes)
 
     def unconsolidated(self, notes: Mapping[int, str]) -> None:
         """Record that these were removed and the VM's disks have needed consolidation since then: entry -> failure."""
-        self._advance(journal_entries.UNCONSOLIDATED, "note", notes)
+        self._advance(UNCONSOLIDATED, "note", notes)
 
     def note(self, notes: Mapping[int, str]) -> None:
         """Record why these VMware snapshots still exist (entry -> reason). The entries stay open."""
@@ -162,11 +165,9 @@ class Journal:
         """
         with self._lock, self._database.transaction() as connection:
             newest = connection.execute("SELECT id, max(rowid) FROM run WHERE task != '' GROUP BY task")
-            left = connection.execute("SELECT run FROM vm_snapshot WHERE state != ?", (journal_entries.GONE,))
+            left = connection.execute("SELECT run FROM vm_snapshot WHERE state != ?", (GONE,))
             kept = {whole_of(row[0]) for rows in (newest, left) for row in rows}
-            ended = connection.execute(
-                "SELECT id FROM run WHERE state = ? AND started < ?", (journal_entries.ENDED, _iso(before))
-            )
+            ended = connection.execute("SELECT id FROM run WHERE state = ? AND started < ?", (ENDED, _iso(before)))
             old = [(row["id"],) for row in ended if whole_of(row["id"]) not in kept]
             connection.executemany("DELETE FROM vm_snapshot WHERE run = ?", old)
             connection.executemany("DELETE FROM run WHERE id = ?", old)
@@ -174,7 +175,7 @@ class Journal:
 
     def open_entries(self) -> list[Entry]:
         """Return every VMware snapshot that exists or may exist, oldest first."""
-        return self._entries("state != ?", journal_entries.GONE)
+        return self._entries("state != ?", GONE)
 
     def entries(self, run: str) -> list[Entry]:
         """Return all entries of a run, oldest first."""
