@@ -118,7 +118,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(vmware_cred, "connect", host.connect)
     for needs_a_server_to_ask in ("require_privileges", "missing_datastores"):
-        monkeypatch.setattr(vmware_cred.preflight, needs_a_server_to_ask, lambda *arguments: [])
+        monkeypatch.setattr(preflight, needs_a_server_to_ask, lambda *arguments: [])
     return host
 
 
