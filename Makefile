@@ -18,8 +18,8 @@ setup: ## build the lab and the virtual environment (first time: some minutes)
 demo: setup ## show the whole workflow in the lab; ARGS=-v shows all output, ARGS=--keep leaves the lab running
 	@$(VENV)/bin/python -m tests.lab.demo $(ARGS)
 
-unit: setup ## the unit tests, in two processes
-	@$(VENV)/bin/python -m pytest tests/unit -q -n 2 --dist worksteal
+unit: setup ## the unit tests, in three processes, because some tests wait
+	@$(VENV)/bin/python -m pytest tests/unit -q -n 3 --dist worksteal
 
 test: setup ## every test but those of `make check`, in two processes (tests/conftest.py)
 	@$(VENV)/bin/python -m pytest tests -q -m "not check" -n 2 --dist loadgroup --durations=15

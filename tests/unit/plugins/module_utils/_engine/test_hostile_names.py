@@ -17,7 +17,6 @@ import tempfile
 import zlib
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Iterator
 from unittest import mock
@@ -214,19 +213,16 @@ def test_a_stranger_with_any_name_is_reported_in_one_line(name: str, datastore: 
     assert_sentence(problem.text)
 
 
-@cache
-def bomb(times: int) -> list[str]:
+def bomb() -> list[str]:
     """The parts of a manifest that is much longer when it is unpacked."""
-    text = base64.b64encode(zlib.compress(b" " * (times * 80 * 2**20), 9)).decode()
+    text = base64.b64encode(zlib.compress(b" " * (80 * 2**20), 9)).decode()
     return [text[at : at + 8000] for at in range(0, len(text), 8000)]
 
 
-@given(times=st.integers(1, 3))
-@settings(deadline=None, max_examples=3)
-def test_a_record_that_somebody_else_made_does_not_fill_the_memory(times: int) -> None:
+def test_a_record_that_somebody_else_made_does_not_fill_the_memory() -> None:
     """Also with a seal that matches: there is nothing secret in one."""
-    one = record.Record(STARTED, "h", consistency="application", complete=True, run_consistency="application")
-    with mock.patch.object(record, "encode", lambda manifest: bomb(times)):
+    one, parts = record.Record(STARTED, "h", "", "application", True, run_consistency="application"), bomb()
+    with mock.patch.object(record, "encode", lambda manifest: parts):
         properties = {**one.first(), **dict(one.seal())}
     assert sum(":manifest." in key for key in properties) > 5
     found = stored(properties)

@@ -52,6 +52,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.dat
 )
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.zfs import KEY, OLD, ROOT, Fault, Storage, many
 
+MANY = 300  # datasets
+PROGRAMS = MANY // 100  # a channel program processes 100 ZFS snapshots
+
 
 @contextmanager
 def engine_over(zfs: Storage, folder: Path) -> Iterator[Engine]:
@@ -79,26 +82,26 @@ def assert_linear(work: Callable[[int], Callable[[], Any]], small: int = 100) ->
 
 
 def test_a_turn_of_a_task_takes_a_few_processes(tmp_path: Path) -> None:
-    zfs = many(1000, snapshots=10)
+    zfs = many(MANY, snapshots=10)
     with engine_over(zfs, tmp_path) as engine:
         done = snapshot_task.take_turn(engine, task()).require_success().as_dict()
-    assert len(done["snapshot"]["zfs_snapshots"]) == 1000 and len(done["retired"]["destroyed"]) == 10_000
-    assert len(zfs.snapshots) == 1000
-    assert zfs.processes == 4 + 10_000 / 100  # list, facts, snapshot, facts; 100 ZFS snapshots are destroyed at a time
+    assert len(done["snapshot"]["zfs_snapshots"]) == MANY and len(done["retired"]["destroyed"]) == 10 * MANY
+    assert len(zfs.snapshots) == MANY
+    assert zfs.processes == 4 + 10 * PROGRAMS  # list, facts, snapshot, facts; 100 ZFS snapshots are destroyed at a time
 
 
 def test_a_turn_that_has_nothing_to_do_takes_three(tmp_path: Path) -> None:
-    zfs = many(1000, snapshots=10)
+    zfs = many(MANY, snapshots=10)
     with engine_over(zfs, tmp_path) as engine:
         done = snapshot_task.take_turn(
             engine, task(allow_empty=False, lifetime_unit="YEAR", lifetime_value=1000)
         ).as_dict()
     assert done["skipped"].startswith("nothing was written") and zfs.processes == 3
-    assert len(done["retired"]["kept"]) == 10_000
+    assert len(done["retired"]["kept"]) == 10 * MANY
 
 
 def test_planning_takes_a_few_processes(tmp_path: Path) -> None:
-    zfs = many(1000)
+    zfs = many(MANY)
     with engine_over(zfs, tmp_path) as engine:
         engine.credentials.insert(Credential("vcenter.lab", "root", ROOT), Secret("x"))
 
@@ -106,17 +109,17 @@ def test_planning_takes_a_few_processes(tmp_path: Path) -> None:
             raise DatasetNotFound("away")
 
         planned = runs.preview(replace(engine, connect=away), Request(ROOT, "one", recursive=True))
-    assert len(planned.zfs_snapshots) == 1000
+    assert len(planned.zfs_snapshots) == MANY
     assert zfs.processes == 2  # one lists the datasets, one looks for existing ZFS snapshots
 
 
-def test_a_thousand_tasks_of_a_dataset_each_are_retired_together() -> None:
-    zfs = many(1000, snapshots=2)
+def test_many_tasks_of_a_dataset_each_are_retired_together() -> None:
+    zfs = many(MANY, snapshots=2)
     for name, values in zfs.snapshots.items():
         values[PREFIX + "task"] = name.split("@")[0]
     tasks = [replace(task(), dataset=name, key=name) for name in zfs.datasets]
     done = retire.retire(zfs, tasks, retire.facts(zfs, [each.dataset for each in tasks]), dry=False)
-    assert len(done.destroyed) == len(done.kept) == 1000 and zfs.processes == 1 + 10
+    assert len(done.destroyed) == len(done.kept) == MANY and zfs.processes == 1 + PROGRAMS
 
 
 def test_what_a_task_took_is_only_its_own_below_its_dataset() -> None:
@@ -142,20 +145,20 @@ def records(names: list[str], run: str) -> dict[str, Record]:
 
 
 def test_the_records_of_a_run_are_sealed_together(tmp_path: Path) -> None:
-    zfs = many(1000)
+    zfs = many(MANY)
     with engine_over(zfs, tmp_path) as engine:
         names = take_all(zfs, "one")
         engine.journal.open_run("one", "", ROOT, names)
         createtxgs = {name: zfs.snapshots[name]["createtxg"] for name in names}
         assert sealing.seal(engine, "one", records(names, "one"), createtxgs) == ({}, "")
-        assert zfs.processes == 10  # 100 at a time
+        assert zfs.processes == PROGRAMS  # 100 at a time
         found = record.read(zfs, names)
     assert {(one.sealed, one.consistency, one.complete) for one in found.values()} == {(True, "filesystem", True)}
-    assert len(found) == 1000 and zfs.processes == 10 + 2
+    assert len(found) == MANY and zfs.processes == PROGRAMS + 2
 
 
 def test_recovery_seals_them_together(tmp_path: Path) -> None:
-    zfs = many(1000)
+    zfs = many(MANY)
     with engine_over(zfs, tmp_path) as engine:
         names = take_all(zfs, "one")
         engine.journal.open_run("one", "", ROOT, names)
@@ -165,7 +168,7 @@ def test_recovery_seals_them_together(tmp_path: Path) -> None:
         assert {one.sealed for one in record.read(zfs, names).values()} == {False}
         zfs.faults, zfs.processes = [], 0
         sealed, unsealed = sealing.seal_again(engine, "one")
-        assert sorted(sealed) == sorted(names) and not unsealed and zfs.processes == 10
+        assert sorted(sealed) == sorted(names) and not unsealed and zfs.processes == PROGRAMS
         assert sealing.seal_again(engine, "one") == ([], {})
     assert {one.sealed for one in record.read(zfs, names).values()} == {True}
 
@@ -202,8 +205,8 @@ def test_names_that_do_not_fit_into_one_command_go_into_several(monkeypatch: pyt
 def test_a_run_whose_names_do_not_fit_is_refused_before_a_vm_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zfs = many(1000)
-    monkeypatch.setattr(LocalHost, "argument_limit", lambda host: 20_000)
+    zfs = many(MANY)
+    monkeypatch.setattr(LocalHost, "argument_limit", lambda host: 8_000)
     with engine_over(zfs, tmp_path) as engine:
         for carry_out in (runs.preview, runs.execute):
             with pytest.raises(InputError, match="this system's limit for one command; exclude datasets"):
