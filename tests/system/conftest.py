@@ -23,14 +23,20 @@ StartVcenter = Callable[..., Simulator]
 
 @pytest.fixture(scope="session")
 def storage_host() -> Iterator[StorageHost]:
-    """The running host of the lab, with its zfs first on PATH. It is not the host that a user starts. It keeps running
-    for the next session. `make clean` stops it.
+    """The running host of the lab. It is not the host that a user starts. It keeps running for the next session.
+    `make clean` stops it.
     """
     host = StorageHost("tests")
     host.up()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PATH", f"{host.path_dir}:{os.environ['PATH']}")
-        yield host
+    yield host
+
+
+@pytest.fixture(autouse=True)
+def zfs_on_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the zfs of the storage host first on PATH, only for tests that use the host: ssh to it takes time."""
+    if "storage_host" in request.fixturenames:
+        host: StorageHost = request.getfixturevalue("storage_host")
+        monkeypatch.setenv("PATH", f"{host.path_dir}:{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="module")

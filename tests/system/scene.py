@@ -34,7 +34,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.e
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Timeouts, connect
 
-from tests.lab.places import GUEST as GUEST
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 TIMEOUTS = Timeouts(connect=5.0, call=5.0)

@@ -17,10 +17,11 @@ from typing import Any, Iterator
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import rotation
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, answer, ended, foreign, nfs, run_module, start_module
+from .scene import Scene, answer, ended, foreign, nfs, run_module, start_module
 
 MODULES = ("vmware_coordinated_snapshot", "vmware_dataset_vms_info")
 CANARY = "canary-4711"

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, calls, nfs, run_module, vm_of
+from .scene import Scene, calls, nfs, run_module, vm_of
 
 
 def ask(dataset: str, **options: Any) -> dict[str, Any]:

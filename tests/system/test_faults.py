@@ -31,11 +31,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
     start_remove,
 )
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter, during_zfs
 from .scene import (
-    GUEST,
     Scene,
     answer,
     calls,

@@ -26,11 +26,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
 from pyVmomi import SoapAdapter
 
-from tests.lab.places import ROOT
+from tests.lab.places import GUEST, ROOT
 from tests.unit.plugins.module_utils._engine.test_hostile_names import NASTY, assert_shown
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, nfs, run_module
+from .scene import Scene, nfs, run_module
 
 # The encoder of the server replaces characters that are not allowed in XML.
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")

@@ -13,10 +13,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
 
+from tests.lab.places import GUEST
 from tests.lab.storage_host import StorageHost
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, nfs
+from .scene import Scene, nfs
 
 CHILDREN = 12
 SNAPSHOTS = 2

@@ -15,10 +15,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.share import Share, file_name
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, answer, calls, open_scene, run_module, start_module, struck
+from .scene import answer, calls, open_scene, run_module, start_module, struck
 
 PATH = "/tank/vmware"
 CLUSTER = ["DC0_C0_H0", "DC0_C0_H1", "DC0_C0_H2"]

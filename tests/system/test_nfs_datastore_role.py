@@ -18,10 +18,10 @@ import pytest
 
 from tests.collection_path import collections_path
 from tests.lab.commands import ask
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST
 
 Play = Callable[..., "tuple[int, str]"]  # (number of changed tasks, output)
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, calls, levels, nfs, run_module
+from .scene import Scene, calls, levels, nfs, run_module
 
 ACCOUNT = "snapshots@vsphere.local"
 CREATE, REMOVE = "VirtualMachine.State.CreateSnapshot", "VirtualMachine.State.RemoveSnapshot"

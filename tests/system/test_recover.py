@@ -26,10 +26,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.snapshots import create
 
 from tests import records_v1
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, answer, calls, foreign, nfs, nodes, run_module, start_module, vm_of
+from .scene import Scene, answer, calls, foreign, nfs, nodes, run_module, start_module, vm_of
 
 RECOVER = "vmware_snapshot_recover"
 SOON = {"connect_timeout": 2.0, "call_timeout": 3.0}

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from tests.collection_path import collections_path
 from tests.lab.commands import ask
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 
 from .conftest import StartVcenter
-from .scene import GUEST, open_scene, run_module
+from .scene import open_scene, run_module
 
 
 def mounted(vcenter: Simulator) -> bool:

@@ -20,11 +20,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks i
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import program
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.destroy import destroy
 
+from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
 from .conftest import StartVcenter
-from .scene import GUEST, Scene, ended, nfs, run_module
+from .scene import Scene, ended, nfs, run_module
 
 SCHEMA = "auto-%Y-%m-%d_%H-%M"
 TASK, RUN = "quiesce.vmware_zfs:task", "quiesce.vmware_zfs:run"
