@@ -11,7 +11,6 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Sequence
 
@@ -23,7 +22,6 @@ from .qmp import Monitor
 QEMU = "qemu-system-x86_64"
 MEMORY = "2G"
 PROBE_SECONDS = 15.0
-NOT_AHEAD = timedelta()
 KERNEL_OPTIONS = (
     "root=/dev/vda rw console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off init_on_alloc=0 audit=0 apparmor=0 "
     "cryptomgr.notests random.trust_cpu=on nowatchdog no_timer_check systemd.show_status=false"
@@ -106,18 +104,8 @@ class Emulator:
     def console(self) -> Path:
         return self.folder / "console.log"
 
-    def start(
-        self,
-        kernel: Path,
-        on: Processor,
-        ports: dict[int, int],
-        state: Path | None = None,
-        ahead: timedelta = NOT_AHEAD,
-    ) -> None:
-        """Start the process. `ports` maps guest ports to machine ports. With `state`, resume from this state.
-
-        The clock of the guest is `ahead` of the clock of this machine.
-        """
+    def start(self, kernel: Path, on: Processor, ports: dict[int, int], state: Path | None = None) -> None:
+        """Start the process. `ports` maps guest ports to machine ports. With `state`, resume from this state."""
         self.socket.unlink(missing_ok=True)
         self.console.unlink(missing_ok=True)
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}" for there, here in ports.items())
@@ -147,9 +135,7 @@ class Emulator:
             "-device",
             "virtio-net-pci,netdev=net0,romfile=",
             "-rtc",
-            f"base={datetime.now(timezone.utc) + ahead:%Y-%m-%dT%H:%M:%S},clock=host"
-            if ahead
-            else "base=utc,clock=host",
+            "base=utc,clock=host",
             "-serial",
             f"file:{self.console}",
             "-qmp",

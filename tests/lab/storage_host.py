@@ -11,12 +11,11 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 from .cache import locked
-from .emulator import NOT_AHEAD, Emulator, Processor
+from .emulator import Emulator, Processor
 from .places import BUILD, LABS, LabError, check_lab_name, default_lab_name, runtime_folder, short_hash
 from .saved_state import free_port, overlay
 from .shell import Shell
@@ -152,17 +151,14 @@ class StorageHost:
             self._emulator.kill()
             self._shell.disconnect()
 
-    def boot(self, ahead: timedelta = NOT_AHEAD) -> None:
-        """Boot from the disks after a power cut or `down`. Wait until booting is complete.
-
-        With `ahead`, the power seems to have been off for this time.
-        """
+    def boot(self) -> None:
+        """Boot from the disks after a power cut or `down`. Wait until booting is complete."""
         with self._alone():
             if self.running():
                 raise LabError(f"The lab {self.name} runs already; cut its power first with `tests/lab/lab power-cut`")
             if not (self.folder / "root.qcow2").exists():
                 raise LabError(f"The lab {self.name} has no disks to boot; start it with `tests/lab/lab up`")
-            self._start(None, ahead)
+            self._start(None)
             self._shell.connect(self.ssh_port, BOOT_SECONDS)
             self._shell.run(["systemctl", "is-system-running", "--wait"], None, BOOT_SECONDS)
 
@@ -234,12 +230,12 @@ class StorageHost:
         # The clock of the guest continues from the time of saving. Certificates and timers need the current time.
         self.ssh(["date", "-u", "-s", f"@{time.time():.3f}"])
 
-    def _start(self, state: Path | None, ahead: timedelta = NOT_AHEAD) -> None:
+    def _start(self, state: Path | None) -> None:
         built = Built.read()
         for attempt in (1, 2, 3):
             ports = {22: free_port(), 2049: free_port()}
             try:
-                self._emulator.start(built.kernel, built.processor, ports, state, ahead)
+                self._emulator.start(built.kernel, built.processor, ports, state)
                 break
             except LabError:  # another process has taken one of the ports
                 if attempt == 3:

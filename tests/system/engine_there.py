@@ -68,11 +68,11 @@ def bring(host: StorageHost) -> None:
     push(host, {**engine_files("/root/push/engine"), "/etc/systemd/system/vmware-zfs-task@.service": unit})
 
 
-def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any] | None = None, **options: Any) -> str:
+def have(host: StorageHost, schedule: dict[str, str], credential: dict[str, Any] | None = None) -> str:
     """Store the credential and the snapshot task with its timer. Return the key of the task."""
     task = {
         "dataset": "tank/vmware", "recursive": True, "lifetime_value": 1, "lifetime_unit": "HOUR",
-        "schedule": {"minute": "*", "hour": "*", **schedule}, **options,
+        "schedule": {"minute": "*", "hour": "*", **schedule},
     }  # fmt: skip
     script = ["/opt/vmware-zfs/venv/bin/python", "-c", SET_UP]
     return host.ssh(script, json.dumps({"credential": credential, "task": task}), timeout=300).stdout.strip()
