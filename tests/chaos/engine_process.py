@@ -212,15 +212,14 @@ def _put(owner: object, **parts: Any) -> None:
 def _hasten(task: Task) -> None:
     for module in (quiesce, release):
         _put(module, _RETRY=0.2)
-    scheduler._RECONNECT_PAUSE = 0.2
-    locks._RETRY = 0.05
-    recover._BACKOFF = (0.0, 0.2, 0.5, 1.0)
-    recover._LIMIT, recover._LIMIT_BEFORE_RUN = 8.0, 5.0
-    seal._SECONDS = task.get("seal_seconds") or seal._SECONDS
-    properties._MOST_BYTES = task.get("program_bytes") or properties._MOST_BYTES
+    _put(scheduler, _RECONNECT_PAUSE=0.2)
+    _put(locks, _RETRY=0.05)
+    _put(recover, _BACKOFF=(0.0, 0.2, 0.5, 1.0), _LIMIT=8.0, _LIMIT_BEFORE_RUN=5.0)
+    _put(seal, _SECONDS=task.get("seal_seconds") or seal._SECONDS)
+    _put(properties, _MOST_BYTES=task.get("program_bytes") or properties._MOST_BYTES)
     _put(Database, open=classmethod(partial(vars(Database)["open"].__func__, busy_timeout=1.0)))
     if task.get("later"):  # as the recovery of an hour later sees it
-        recover._SETTLED_AFTER = 0.0
+        _put(recover, _SETTLED_AFTER=0.0)
 
 
 # ---- An engine that breaks its promise

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Iterable, Mapping, Sequence
 
 from ..errors import DatasetNotFound, QuiesceError
+from ..grouping import grouped
 from ..records.record import RUN
 from ..state.journal_entries import RunRecord
 from ..zfs import snapshots
@@ -23,13 +24,10 @@ def destroyed(zfs: Zfs, runs: Iterable[RunRecord]) -> dict[str, list[str] | None
 
     The value is None if the pool is not imported or does not respond. Starts a few processes for each pool.
     """
-    by_pool: dict[str, list[RunRecord]] = {}
-    found: dict[str, list[str] | None] = {}
-    for run in runs:
-        found[run.id] = []
-        if run.result.get("consistency") is not None:
-            by_pool.setdefault(pool_of(run.dataset), []).append(run)
-    for pool, took in by_pool.items():
+    known = list(runs)
+    found: dict[str, list[str] | None] = {run.id: [] for run in known}
+    with_snapshots = (run for run in known if run.result.get("consistency") is not None)
+    for pool, took in grouped((pool_of(run.dataset), run) for run in with_snapshots).items():
         try:
             owners = _owners(zfs, pool, took)
         except QuiesceError:

@@ -15,6 +15,7 @@ from typing import Callable, Mapping, Sequence
 
 from ..door.host import never, size
 from ..errors import DatasetNotFound, ZfsError
+from ..grouping import grouped
 from . import arguments
 from .command import LONG_READ_TIMEOUT, READ_TIMEOUT, Zfs, lines, too_long
 
@@ -60,9 +61,7 @@ def properties(zfs: Zfs, name: str, prefix: str) -> dict[str, str] | None:
         rows = zfs.rows(*what, "all", name)
     except DatasetNotFound:
         return None
-    found: dict[str, list[tuple[str, str]]] = {}
-    for key, value, source in (row for row in rows if len(row) == 3):
-        found.setdefault(key, []).append((value, source))
+    found = grouped((key, (value, source)) for key, value, source in (row for row in rows if len(row) == 3))
     return {
         key: values[0][0]
         for key, values in found.items()
