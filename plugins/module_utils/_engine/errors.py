@@ -65,6 +65,10 @@ class PermissionDenied(VSphereError):
     """A privilege is missing; the text names the privilege and the object."""
 
 
+class TagsUnreadable(VSphereError):
+    """The vSphere tags of VMs could not be read. The text says why."""
+
+
 class VSphereFault(VSphereError):
     """The server returned a fault.
 

@@ -17,6 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 from . import faces
 from .collector import DENIED, Collector, Filter, contents, pages_of
 from .inventory import Inventory
+from .rest import RestApi
 from .rules import Rule, RuleBook, make_fault
 from .tasks import Tasks
 
@@ -37,6 +38,9 @@ class Calls:
         self.calls: Counter[str] = Counter()
         self.locales: list[str | None] = []  # asked for by those who logged in
         self._rules = RuleBook()
+        self.rest = RestApi(self.inventory, self._rules, self.user, self.password)
+        self.api_type = "VirtualCenter"
+        self.api_version = "7.0.3.0"
         self._tasks = Tasks(self.inventory, self._rules, task_seconds)
         self._id = str(uuid.uuid4())
         self._denied: list[tuple[str, bool]] = []  # names of what may not be read; whether a call is refused as a whole
@@ -116,7 +120,7 @@ class Calls:
             if found is None:
                 return None
             for pattern, whole in self._denied:
-                if re.fullmatch(pattern, found["name"]):
+                if re.fullmatch(pattern, found.get("name", moid)):
                     found = {**found, DENIED: whole}
             return found
 
@@ -126,7 +130,9 @@ class Calls:
 
     def _RetrieveServiceContent(self, stub: Any, reference: Any, given: dict[str, Any]) -> Any:
         vim = sdk.vim
-        about = vim.AboutInfo(apiType="VirtualCenter", apiVersion="7.0.3.0", version="7.0.3", instanceUuid=self._id)
+        about = vim.AboutInfo(
+            apiType=self.api_type, apiVersion=self.api_version, version="7.0.3", instanceUuid=self._id
+        )
         return vim.ServiceInstanceContent(
             about=about,
             rootFolder=vim.Folder("group-d1", stub),
@@ -134,6 +140,9 @@ class Calls:
             viewManager=vim.view.ViewManager("ViewManager", stub),
             sessionManager=vim.SessionManager("SessionManager", stub),
             searchIndex=vim.SearchIndex("SearchIndex", stub),
+            customFieldsManager=(
+                vim.CustomFieldsManager("CustomFieldsManager", stub) if self.api_type == "VirtualCenter" else None
+            ),
         )
 
     def _Login(self, stub: Any, reference: Any, given: dict[str, Any]) -> Any:

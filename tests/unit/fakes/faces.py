@@ -26,9 +26,41 @@ def face(inventory: Inventory, kind: Any, moid: str) -> dict[str, Any] | None:
         return _machine(inventory, inventory.machines[moid])
     if issubclass(kind, vim.Datastore) and moid in inventory.datastores:
         return _datastore(inventory, inventory.datastores[moid])
-    if issubclass(kind, vim.Datacenter) and moid == "datacenter-2":
-        return {"name": "DC0", "datastore": [vim.Datastore(one) for one in inventory.datastores]}
-    return None
+    if issubclass(kind, vim.CustomFieldsManager):
+        return {"field": _fields(inventory)}
+    return _place(inventory, moid)
+
+
+def _place(inventory: Inventory, moid: str) -> dict[str, Any] | None:
+    vim = sdk.vim
+    place = inventory.places.get(moid)
+    if place is None:
+        return None
+    face = {"name": place.name, "parent": _reference(inventory, place.parent)}
+    if place.kind == "Datacenter":
+        face["datastore"] = [vim.Datastore(one) for one in inventory.datastores]
+    if place.kind == "VirtualApp":
+        face |= {"parentFolder": _reference(inventory, place.folder), "parentVApp": None}
+    return face
+
+
+def _reference(inventory: Inventory, moid: str) -> Any:
+    return getattr(sdk.vim, inventory.places[moid].kind)(moid) if moid else None
+
+
+def _fields(inventory: Inventory) -> list[Any]:
+    return [
+        sdk.vim.CustomFieldsManager.FieldDef(key=101 + number, name=name, type=str)
+        for number, name in enumerate(inventory.attribute_names())
+    ]
+
+
+def _values(inventory: Inventory, machine: Machine) -> list[Any]:
+    keys = {field.name: field.key for field in _fields(inventory)}
+    return [
+        sdk.vim.CustomFieldsManager.StringValue(key=keys[name], value=value)
+        for name, value in machine.config.attributes.items()
+    ]
 
 
 def all_of(inventory: Inventory, kind: Any) -> list[Any]:
@@ -88,6 +120,10 @@ def _machine(inventory: Inventory, machine: Machine) -> dict[str, Any]:
         "snapshot": _tree_of(machine),
         "datastore": [vim.Datastore(one.moid) for one in inventory.datastores_of(machine)],
         "recentTask": [vim.Task(task.moid) for task in machine.recent],
+        "parent": _reference(inventory, machine.folder),
+        "parentVApp": _reference(inventory, machine.vapp),
+        "resourcePool": None if config.template else _reference(inventory, machine.pool),
+        "customValue": _values(inventory, machine),
     }
     for path, value in config.properties.items():
         first, _dot, rest = path.partition(".")

@@ -69,7 +69,32 @@ class Config:
     snapshots: int = 0
     pci_passthrough: bool = False
     extra_config: dict[str, str] = field(default_factory=dict)
+    folder: str = ""  # path below the datacenter's folder of VMs
+    resource_pool: str = ""  # path below the cluster's pool
+    vapp: str = ""  # the VM is in a vApp of this name, which is in its folder and its pool
+    attributes: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, list[str]] = field(default_factory=dict)  # category -> names
     properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder, a resource pool or something above them. `kind` is its type."""
+
+    kind: str
+    name: str
+    parent: str = ""
+    folder: str = ""  # of a vApp, beside its pool
+
+
+_ABOVE = {
+    "group-d1": Place("Folder", "Datacenters"),
+    "datacenter-2": Place("Datacenter", "DC0", "group-d1"),
+    "group-v3": Place("Folder", "vm", "datacenter-2"),
+    "group-h4": Place("Folder", "host", "datacenter-2"),
+    "domain-c5": Place("ClusterComputeResource", "DC0_C0", "group-h4"),
+    "resgroup-6": Place("ResourcePool", "Resources", "domain-c5"),
+}
 
 
 @dataclass(eq=False)
@@ -86,6 +111,9 @@ class Machine:
     consolidation_needed: bool = False
     busy: Any = None
     recent: list[Any] = field(default_factory=list)
+    folder: str = ""  # managed object IDs
+    pool: str = ""
+    vapp: str = ""
 
     def nodes(self) -> Iterator[Snapshot]:
         return _nodes(self.snapshots)
@@ -112,6 +140,7 @@ class Inventory:
         self.datastores: dict[str, Datastore] = {}
         self.machines: dict[str, Machine] = {}
         self.parked: dict[str, Machine] = {}  # unregistered, by name
+        self.places = dict(_ABOVE)
         self._ids = itertools.count(1001)
         for one in config["datastores"]:
             moid = f"datastore-{next(self._ids)}"
@@ -136,8 +165,32 @@ class Inventory:
             machine = Machine(moid, Config(**config), self.datastore(datastore), str(uuid.uuid4()))
             for number in range(machine.config.snapshots):
                 self.add_snapshot(machine, f"before-upgrade-{number + 1}", "taken by an administrator", False)
+            self._place(machine)
             self.machines[moid] = machine
             return moid
+
+    def _place(self, machine: Machine) -> None:
+        """Put a VM into its folder, pool and vApp, which are made where they are missing."""
+        config = machine.config
+        machine.folder, machine.pool, machine.vapp = "group-v3", "resgroup-6", ""
+        for name in filter(None, config.folder.split("/")):
+            machine.folder = self._within(Place("Folder", name, machine.folder))
+        for name in filter(None, config.resource_pool.split("/")):
+            machine.pool = self._within(Place("ResourcePool", name, machine.pool))
+        if config.vapp:
+            machine.vapp = self._within(Place("VirtualApp", config.vapp, machine.pool, machine.folder))
+            machine.folder, machine.pool = "", machine.vapp
+
+    def _within(self, place: Place) -> str:
+        found = next((moid for moid, known in self.places.items() if known == place), None)
+        if found is None:
+            found = f"{place.kind.lower()}-{next(self._ids)}"
+            self.places[found] = place
+        return found
+
+    def attribute_names(self) -> list[str]:
+        """The names of all custom attributes. The key of each is its number in the list, from 101 on."""
+        return sorted({name for machine in self.machines.values() for name in machine.config.attributes})
 
     def register_again(self, name: str) -> str:
         """Register an unregistered VM: the same files and snapshots, with new managed object IDs."""
@@ -157,6 +210,7 @@ class Inventory:
     def change(self, machine: Machine, changes: Mapping[str, Any]) -> None:
         """Change fields of a VM's configuration."""
         machine.config = replace(machine.config, **changes)
+        self._place(machine)
 
     # ---- Snapshots
 

@@ -17,7 +17,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 OF_TASKS = frozenset(
     {"task_slow", "task_fault", "task_hang", "task_vanish", "half_snapshot", "needs_consolidation"}
 )  # fmt: skip
-OF_CALLS = frozenset({"call_delay", "call_late", "call_fault", "drop_before", "drop_after", "black_hole"})
+OF_CALLS = frozenset(
+    {
+        "call_delay", "call_late", "call_fault", "drop_before", "drop_after", "black_hole",
+        "http_status", "malformed",
+    }
+)  # fmt: skip
 _SAID = {
     "ManagedObjectNotFound": "The object has already been deleted or has not been completely created",
     "NotAuthenticated": "The session is not authenticated.",
@@ -32,8 +37,9 @@ _SAID = {
 @dataclass
 class Rule:
     """`method` and `vm` are anchored regular expressions; `skip` lets so many matches through, `count` limits the hits
-    (0: no limit). `seconds` is how long the task takes or the call waits. `fields` are those of the fault, by their
-    names in Go: {"Task": {"Type": "Task", "Value": "task-0"}, "FaultMessage": [{"Key": "msg.snapshot.quiesce.vmerr"}]}.
+    (0: no limit). `http_status` and `malformed` are for calls of the REST API. `seconds` is how long the task takes or
+    the call waits. `fields` are those of the fault, by their names in Go:
+    {"Task": {"Type": "Task", "Value": "task-0"}, "FaultMessage": [{"Key": "msg.snapshot.quiesce.vmerr"}]}.
     """
 
     id: int
@@ -45,6 +51,7 @@ class Rule:
     fields: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     carried_out: bool = True
+    status: int = 0
     skip: int = 0
     count: int = 0
     hits: int = 0

@@ -29,6 +29,7 @@ from pyVmomi import VmomiSupport
 from pyVmomi.SoapAdapter import StubAdapterBase
 
 from .calls import Calls
+from .rest import FakeHttps
 
 _knows: Callable[[str, str], bool] = VmomiSupport.IsChildVersion  # whether one API version includes another
 _servers: dict[tuple[str, int], "Vcenter"] = {}  # by host name and port: the network
@@ -131,10 +132,14 @@ class Stub(StubAdapterBase):
         self._place = (endpoint.hostname, endpoint.port)
         self.limit = limit
 
-    def InvokeMethod(self, reference: Any, info: Any, arguments: Any) -> Any:
+    def server(self) -> Vcenter:
         server = _servers.get(self._place)
         if server is None:
             raise ConnectionRefusedError(111, "Connection refused")
+        return server
+
+    def InvokeMethod(self, reference: Any, info: Any, arguments: Any) -> Any:
+        server = self.server()
         if not _knows(self.version, info.version):
             raise sdk.vmodl.fault.MethodNotFound(receiver=reference, method=info.name)
         names = (parameter.name for parameter in info.params)
@@ -149,11 +154,14 @@ class FakeSession(Session):
 
     def __init__(self, endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts) -> None:
         self.endpoint = endpoint
-        self.username, self._password = username, password
+        self.username, self.password, self.timeouts = username, password, timeouts
         self._lock = threading.Lock()
         self.stub = Stub(endpoint, timeouts.call)
         self.logins = 0
         self._log_in(seen=0)
+
+    def https(self) -> Any:
+        return FakeHttps(lambda: self.stub.server(), self.timeouts.call)
 
     def open_connections(self, calls: int) -> None:
         """The fake's calls need none."""

@@ -19,6 +19,7 @@ from .session import Session, understands
 
 _TRIES = 3  # attempts to read a view if its session ends during the read
 _MOST_REFUSED = 200  # maximum number of calls that a server may refuse because of one object
+_ENCODED = {"%": "%25", "/": "%2f", "\\": "%5c"}
 _ESCAPE = re.compile("%(25|2f|5c)", re.IGNORECASE)
 _LONGEST = 1024  # characters of a text; vSphere allows 80 for a name
 PAGE = 500  # objects per response; limits the memory that a response needs on both sides
@@ -32,19 +33,24 @@ UNREAD = "(unread)"
 
 @understands
 def read(
-    session: Session, objects: Sequence[Any], paths: Sequence[str], purpose: str, patient: bool = False
+    session: Session,
+    objects: Sequence[Any],
+    paths: Sequence[str],
+    purpose: str,
+    patient: bool = False,
+    kind: Any = None,
 ) -> dict[str, Properties]:
-    """Return the properties `paths` of `objects` of one type, by managed object ID. Deleted objects are absent.
+    """Return the properties `paths` of `objects`, by managed object ID. Deleted objects are absent.
 
-    Raises PermissionDenied for an object that the account may not read. If `patient`, the properties of such an object
-    are marked as unread instead.
+    The objects have one type, or `kind` is a type that all their types extend. Raises PermissionDenied for an object
+    that the account may not read. If `patient`, the properties of such an object are marked as unread instead.
     """
     if not objects:
         return {}
 
     def some(chosen: Sequence[Any]) -> dict[str, Properties]:
         object_set = [sdk.vmodl.query.PropertyCollector.ObjectSpec(obj=item) for item in chosen]
-        return dict(_retrieve(session, object_set, type(objects[0]), paths, purpose, patient))
+        return dict(_retrieve(session, object_set, kind or type(objects[0]), paths, purpose, patient))
 
     return _without_refused(objects, some, paths) if patient else some(objects)
 
@@ -196,6 +202,11 @@ def bounded(value: Any) -> Any:
 def unescape(name: str) -> str:
     """Decode a vSphere name. Servers encode only '%', '/' and '\\', as %25, %2f and %5c (API: ManagedEntity.name)."""
     return _ESCAPE.sub(lambda match: chr(int(match.group(1), 16)), name)
+
+
+def escape(name: str) -> str:
+    """Encode a name as servers do."""
+    return "".join(_ENCODED.get(character, character) for character in name)
 
 
 def objects_of(session: Session, kind: Any, moids: Iterable[str]) -> list[Any]:

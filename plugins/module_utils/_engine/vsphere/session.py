@@ -19,6 +19,7 @@ from ..seconds import check_seconds
 from ..secret import Secret
 from ..text import printable
 from . import faults, sdk, tls
+from .https import Https
 from .refusals import Refusals
 
 CONNECTIONS = 32  # kept open by a session: the number of parallel calls that need no new connection
@@ -68,16 +69,16 @@ class Session:
     def __init__(self, endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts) -> None:
         sdk.require()
         self.endpoint = endpoint
-        self.username, self._password = username, password
+        self.username, self.password, self.timeouts = username, password, timeouts
         self._lock = threading.Lock()
-        context = tls.make_context(
+        self._context = tls.make_context(
             str(endpoint), endpoint.validate_certs, endpoint.ca_path, endpoint.thumbprint, timeouts.call
         )
         self.stub = sdk.SoapStubAdapter(
             host=endpoint.hostname,
             port=endpoint.port,
             version=sdk.stub_version(),
-            sslContext=context,
+            sslContext=self._context,
             httpConnectionTimeout=timeouts.connect,
             poolSize=CONNECTIONS,
         )
@@ -95,7 +96,7 @@ class Session:
     def close(self) -> None:
         """Log out and close the connections. Never raises, because a failed logout does not matter."""
         try:
-            self._call_once("log out", self._send_logout)
+            self.call_once("log out", self._send_logout)
         except VSphereError:
             pass
         self.stub.DropConnections()
@@ -111,7 +112,7 @@ class Session:
                 opened.append(self.stub.GetConnection())
                 if opened[-1].sock is None:  # pyVmomi 8 connects only with the first request
                     opened[-1].connect()
-        except Exception:  # pyVmomi can raise any exception, see _call_once
+        except Exception:  # pyVmomi can raise any exception, see call_once
             pass
         for connection in opened:
             self.stub.ReturnConnection(connection)
@@ -125,6 +126,10 @@ class Session:
     def server_id(self) -> str:
         """Identifies the server independently of its name: a vCenter's instance UUID (API AboutInfo), else its name."""
         return str(self.content.about.instanceUuid or self.endpoint)
+
+    def https(self) -> Https:
+        """Return a connection for other requests than SOAP calls, with the same verification and time limits."""
+        return Https(self.endpoint.hostname, self.endpoint.port, self._context, self.timeouts.connect)
 
     def managed_object(self, kind: Any, moid: str) -> Any:
         """Return the pyVmomi object for a managed object ID, without a call."""
@@ -142,42 +147,43 @@ class Session:
         """
         logins = self.logins
         try:
-            return self._call_once(purpose, function, *arguments, **options)
+            return self.call_once(purpose, function, *arguments, **options)
         except SessionLost:
             self._log_in(seen=logins)
         except ConnectionFailed:
             if not repeatable:
                 raise
-        return self._call_once(purpose, function, *arguments, **options)
+        return self.call_once(purpose, function, *arguments, **options)
 
     def _log_in(self, seen: int) -> None:
         with self._lock:
             if self.logins != seen:
                 return  # another thread has already logged in
-            self.refusals.once(str(self.endpoint), self.username, self._password, self._begin)
+            self.refusals.once(str(self.endpoint), self.username, self.password, self._begin)
             self.logins += 1
 
     def _begin(self) -> None:
         self.stub.SetSessionId(None)
         instance = self.managed_object(sdk.vim.ServiceInstance, "ServiceInstance")
         purpose = "log in"
-        self.content = self._call_once(purpose, instance.RetrieveServiceContent)
+        self.content = self.call_once(purpose, instance.RetrieveServiceContent)
         if any(getattr(self.content, part, None) is None for part in _PARTS):
             raise self.no_answer(purpose, ValueError("a part of the response is missing"))
         try:
-            self._call_once(purpose, partial(self._send_login, locale=_LOCALE))
+            self.call_once(purpose, partial(self._send_login, locale=_LOCALE))
         except VSphereFault as fault:
             if fault.kind != "InvalidLocale":
                 raise
-            self._call_once(purpose, self._send_login)
+            self.call_once(purpose, self._send_login)
 
     def _send_login(self, locale: str | None = None) -> None:
-        self.content.sessionManager.Login(userName=self.username, password=self._password.reveal(), locale=locale)
+        self.content.sessionManager.Login(userName=self.username, password=self.password.reveal(), locale=locale)
 
     def _send_logout(self) -> None:
         self.content.sessionManager.Logout()
 
-    def _call_once(self, purpose: str, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    def call_once(self, purpose: str, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        """Do what `call` does, but never repeat the call. `function` may also make a request that is not SOAP."""
         try:
             return function(*arguments, **options)
         except QuiesceError:
