@@ -141,6 +141,7 @@ class Simulator:
         *,
         directory: Path,
         api_version: str = "7.0.3.0",
+        oldest_api_version: str = "6.0",
         esxi: bool = False,
         create_seconds: float = 0.2,
         remove_seconds: float = 0.2,
@@ -153,13 +154,15 @@ class Simulator:
     ) -> Simulator:
         """Start a vCenter (or an ESXi host) with its files in `directory`, and wait until it responds.
 
-        `tasks` and `tasks_per_host` limit the concurrent tasks (0: no limit). With `state`, datastores, VMs and
-        snapshots survive a restart. The simulator ends with this process unless `detached` is set.
+        It offers the API versions from `oldest_api_version` to `api_version`. `tasks` and `tasks_per_host` limit the
+        concurrent tasks (0: no limit). With `state`, datastores, VMs and snapshots survive a restart. The simulator
+        ends with this process unless `detached` is set.
         """
         directory.mkdir(parents=True, exist_ok=True)
         end_stray(directory)
         flags = [
             f"-api-version={api_version}",
+            f"-oldest-api-version={oldest_api_version}",
             f"-certificates={directory / 'certificates'}",
             f"-trace={directory / 'trace.jsonl'}",
             f"-create={create_seconds}s",
@@ -298,7 +301,7 @@ class Simulator:
         self._control("POST", "network", {"mode": mode})
 
     def expire_sessions(self) -> None:
-        """End all sessions, including those with waiting calls."""
+        """End all sessions, including those with waiting calls, and those of the REST API."""
         self._control("POST", "expire")
 
     def deny(self, privilege: str, entity: str = "", whole: bool = False) -> None:
@@ -378,6 +381,10 @@ class Simulator:
 
     def clear_trace(self) -> None:
         self._control("DELETE", "trace")
+
+    def rest_sessions(self) -> int:
+        """Return the number of open sessions of the REST API."""
+        return int(self._control("GET", "rest"))
 
     def machines(self) -> list[dict[str, Any]]:
         """Return all VMs from the inventory: {"name", "moid", "host", "datastore", "snapshots", "current" (a moid),

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -25,7 +27,7 @@ from xml.parsers.expat import ExpatError
 
 import pytest
 from pyVim.connect import Disconnect, SmartConnect
-from pyVmomi import vim, vmodl
+from pyVmomi import SoapStubAdapter, vim, vmodl
 
 from tests.lab import simulator as module
 from tests.lab.simulator import Simulator, SimulatorError
@@ -1628,3 +1630,83 @@ def test_renaming_a_datastore(client: Client) -> None:
     assert devices(vm, vim.vm.device.VirtualDisk)[1].backing.fileName.startswith("[100%25 new] ")
     datastore.RenameDatastore("nested")
     assert create(client, vm).state == "success"
+
+
+# ---- Folders, resource pools, custom attributes; the REST API
+
+
+def test_folders_pools_and_attributes_list_their_vms(tmp_path: Path) -> None:
+    vms = [
+        {"name": "web", "folder": "prod/a%2fb", "resource_pool": "gold", "host": "DC0_C0_H0", "attributes": {"a": "1"}},
+        {"name": "erp", "folder": "prod", "vapp": "SAP", "host": "DC0_C0_H0"},
+    ]
+    config = {"datacenters": ["DC0"], "datastores": [{"name": "vmware", "server": "h", "path": "/p", "vms": vms}]}
+    with Simulator.start(config, directory=tmp_path, state=True) as vcenter:
+        for _restart in range(2):
+            with session(vcenter) as client:
+                web, erp = client.vm("web"), client.vm("erp")
+                assert web.parent.name == "a%2fb" and web.parent.childEntity == [web]
+                assert web.parent.parent.name == "prod" and web.parent.parent.parent.name == "vm"
+                assert web.resourcePool.name == "gold" and web.resourcePool.vm == [web]
+                assert web.resourcePool.parent.name == "Resources" and web.resourcePool.owner.name == "DC0_C0"
+                assert erp.parent is None and erp.parentVApp == erp.resourcePool and erp.resourcePool.vm == [erp]
+                assert erp.parentVApp.parentFolder == web.parent.parent
+                (field,) = client.content.customFieldsManager.field
+                assert [(one.key, one.value) for one in web.customValue] == [(field.key, "1")]
+            vcenter.restart()
+        with session(vcenter) as client:
+            vcenter.vm("web", folder="", host="DC0_H0", resource_pool="", attributes={"b": "2"})
+            web = client.vm("web")
+            assert web.parent.name == "vm" and web.resourcePool.owner.name == "DC0_H0"
+            assert [folder.childEntity for name, folder in client.all(vim.Folder).items() if name == "a%2fb"] == [[]]
+            assert [field.name for field in client.content.customFieldsManager.field] == ["a", "b"]
+            vcenter.unregister("web")
+            assert "web" not in client.all(vim.VirtualMachine)
+
+
+def rest(vcenter: Simulator, method: str, path: str, key: str = "", login: str = "") -> tuple[int, Any]:
+    context = ssl.create_default_context(cafile=str(vcenter.ca_path))
+    connection = http.client.HTTPSConnection(vcenter.host, vcenter.port, context=context, timeout=10)
+    headers = {"vmware-api-session-id": key} if key else {}
+    if login:
+        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, json.loads(body) if body.startswith((b"{", b"[", b'"')) else None
+
+
+def test_sessions_of_the_rest_api(vcenter: Simulator) -> None:
+    account = f"{vcenter.user}:{vcenter.password}"
+    assert rest(vcenter, "POST", "/api/session", login=account + "x")[0] == 401
+    assert rest(vcenter, "GET", "/api/cis/tagging/category", key="none")[0] == 401
+    status, key = rest(vcenter, "POST", "/api/session", login=account)
+    assert status == 201 and rest(vcenter, "GET", "/api/cis/tagging/category", key)[0] == 200
+    status, answer = rest(vcenter, "POST", "/rest/com/vmware/cis/session", login=account)
+    assert status == 200 and vcenter.rest_sessions() == 2
+    assert rest(vcenter, "DELETE", "/rest/com/vmware/cis/session", answer["value"])[0] == 200
+    assert rest(vcenter, "DELETE", "/api/session", key)[0] == 204 and vcenter.rest_sessions() == 0
+    assert rest(vcenter, "GET", "/api/cis/tagging/category", key)[0] == 401
+    assert rest(vcenter, "GET", "/api/cis/tagging/category/absent", key="")[0] == 401
+    assert rest(vcenter, "GET", "/api/other")[0] == 404
+    rest(vcenter, "POST", "/api/session", login=account)
+    vcenter.expire_sessions()
+    assert vcenter.rest_sessions() == 0
+
+
+@pytest.mark.parametrize(
+    ("oldest", "newest", "offered"),
+    [("6.5", "6.5", ["6.5"]), ("9.0.0.0", "9.0.0.0", ["9.0.0.0"]), ("8.0.3.0", "9.0.0.0", ["9.0.0.0", "8.0.3.0"])],
+)
+def test_api_versions(tmp_path: Path, oldest: str, newest: str, offered: list[str]) -> None:
+    with Simulator.start(directory=tmp_path, api_version=newest, oldest_api_version=oldest) as vcenter:
+        context = ssl.create_default_context(cafile=str(vcenter.ca_path))
+        connection = http.client.HTTPSConnection(vcenter.host, vcenter.port, context=context, timeout=10)
+        connection.request("GET", "/sdk/vimServiceVersions.xml")
+        assert re.findall("<version>(.*?)</version>", connection.getresponse().read().decode()) == offered
+        stub = SoapStubAdapter(
+            host=vcenter.host, port=vcenter.port, sslContext=context, version="vim.version.version12"
+        )
+        with pytest.raises(vmodl.fault.InvalidRequest, match="Unsupported version URI"):
+            vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()

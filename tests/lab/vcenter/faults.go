@@ -44,7 +44,7 @@ type rule struct {
 var effects = map[string]bool{
 	"task_slow": false, "task_fault": false, "task_hang": false, "task_vanish": false, "half_snapshot": false, "needs_consolidation": false,
 	"call_delay": true, "call_late": true, "call_fault": true, "drop_before": true, "drop_after": true, "http_status": true, "malformed": true, "truncated": true,
-	"black_hole": true,
+	"black_hole": true, "endless": true,
 }
 
 type ruleBook struct {

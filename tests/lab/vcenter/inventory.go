@@ -95,6 +95,7 @@ type inventory struct {
 	machines    map[string]*machine // by managed object ID
 	names       map[string]bool     // of machines, by datacenter
 	parked      map[string]*record  // unregistered virtual machines, by name
+	places      map[string]ref      // folders, pools and vApps, by parent, kind and name
 	nextID      int                 // of virtual machines, datastores and snapshots
 	nextTask    int
 }
@@ -127,7 +128,8 @@ func buildHosts(c *config, o options) error {
 	if err := model.Create(); err != nil {
 		return err
 	}
-	inv = &inventory{esx: o.esx, machines: map[string]*machine{}, names: map[string]bool{}, parked: map[string]*record{}, nextID: 1000}
+	inv = &inventory{esx: o.esx, machines: map[string]*machine{}, names: map[string]bool{}, parked: map[string]*record{}, places: map[string]ref{},
+		nextID: 1000}
 	for i, e := range sorted("Datacenter") {
 		dc := e.(*simulator.Datacenter)
 		dc.Name = c.Datacenters[i]

@@ -45,7 +45,12 @@ type machineConfig struct {
 	VSS            *bool                      `json:"vss,omitempty"`        // false: a Windows guest that quiesces without VSS
 	Cancelable     bool                       `json:"cancelable,omitempty"` // CancelTask works on its tasks
 	ExtraConfig    map[string]string          `json:"extra_config,omitempty"`
-	Properties     map[string]json.RawMessage `json:"properties,omitempty"` // any property by its path, laid over the rest
+	Folder         string                     `json:"folder,omitempty"`        // path below the datacenter's folder of VMs
+	ResourcePool   string                     `json:"resource_pool,omitempty"` // path below the pool of the host or cluster
+	VApp           string                     `json:"vapp,omitempty"`          // a vApp in the folder and the pool
+	Attributes     map[string]string          `json:"attributes,omitempty"`    // custom ones
+	Tags           map[string][]string        `json:"tags,omitempty"`          // category: names
+	Properties     map[string]json.RawMessage `json:"properties,omitempty"`    // any property by its path, laid over the rest
 }
 
 type diskConfig struct {
@@ -78,6 +83,7 @@ type machine struct {
 	host       *host
 	home       *datastore
 	datacenter *simulator.Datacenter
+	at         place
 	busy       *task // the task that works on it, or waits to
 	recent     []ref // its tasks of the last while (the retention), oldest first
 }
@@ -133,6 +139,9 @@ func addMachine(rec *record) (added *machine, err error) {
 	if vm.host = inv.host(rec.Config.Host); vm.host == nil {
 		return nil, fmt.Errorf("no host %q", rec.Config.Host)
 	}
+	if vm.at, err = vm.findPlace(); err != nil {
+		return nil, err
+	}
 	inv.names[vm.nameKey()] = true
 	for n := 1; fresh && n <= rec.Config.Snapshots; n++ {
 		vm.addSnapshot(&snapshot{Name: fmt.Sprintf("before-upgrade-%d", n), Description: "taken by an administrator"})
@@ -145,11 +154,8 @@ func addMachine(rec *record) (added *machine, err error) {
 		return nil, err
 	}
 	vm.VirtualMachine = face
-	folder := simulator.Map.Get(dc.VmFolder).(*simulator.Folder)
-	vm.Parent = &folder.Self
-	update(folder, func() { folder.ChildEntity = append(folder.ChildEntity, vm.Self) }, "childEntity")
+	vm.at.enter(vm.Self)
 	update(vm.host.HostSystem, func() { vm.host.Vm = append(vm.host.Vm, vm.Self) }, "vm")
-	update(vm.host.pool, func() { vm.host.pool.Vm = append(vm.host.pool.Vm, vm.Self) }, "vm")
 	for _, d := range vm.VirtualMachine.Datastore {
 		findDatastoreByRef(d).listMachine(vm.Self)
 	}
@@ -169,8 +175,7 @@ func (vm *machine) unregister() {
 	delete(inv.names, vm.nameKey())
 	vm.eachSnapshot(func(s *snapshot) { removeObject(s.ref()) })
 	removeObject(vm.Self)
-	folder := simulator.Map.Get(*vm.Parent).(*simulator.Folder)
-	update(folder, func() { folder.ChildEntity = without(folder.ChildEntity, vm.Self) }, "childEntity")
+	vm.at.leave(vm.Self)
 	vm.leaveHost()
 	for _, d := range vm.VirtualMachine.Datastore {
 		findDatastoreByRef(d).unlistMachine(vm.Self)
@@ -223,7 +228,7 @@ func (vm *machine) merge(raw json.RawMessage) (err error) {
 	var merged machineConfig
 	copied, _ := json.Marshal(old)
 	_ = json.Unmarshal(copied, &merged)
-	merged.Properties, merged.Disks = nil, nil // replaced as a whole, not merged
+	merged.Properties, merged.Disks, merged.Attributes, merged.Tags = nil, nil, nil, nil // replaced as a whole, not merged
 	dec := json.NewDecoder(strings.NewReader(string(raw)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&merged); err != nil {
@@ -234,6 +239,12 @@ func (vm *machine) merge(raw json.RawMessage) (err error) {
 	}
 	if merged.Disks == nil {
 		merged.Disks = old.Disks
+	}
+	if merged.Attributes == nil {
+		merged.Attributes = old.Attributes
+	}
+	if merged.Tags == nil {
+		merged.Tags = old.Tags
 	}
 	if merged.Disks, vm.rec.LastDisk, err = keyed(merged.Disks, old.Disks, vm.rec.LastDisk); err != nil {
 		return err
@@ -251,7 +262,6 @@ func (vm *machine) merge(raw json.RawMessage) (err error) {
 
 func (vm *machine) leaveHost() {
 	update(vm.host.HostSystem, func() { vm.host.Vm = without(vm.host.Vm, vm.Self) }, "vm")
-	update(vm.host.pool, func() { vm.host.pool.Vm = without(vm.host.pool.Vm, vm.Self) }, "vm")
 }
 
 // change merges JSON of machineConfig's shape into the configuration: rename, power, Tools, another host (vMotion) and so on.
@@ -268,7 +278,15 @@ func (vm *machine) change(raw json.RawMessage) error {
 		vm.leaveHost()
 		vm.host = target
 		update(target.HostSystem, func() { target.Vm = append(target.Vm, vm.Self) }, "vm")
-		update(target.pool, func() { target.pool.Vm = append(target.pool.Vm, vm.Self) }, "vm")
+	}
+	at, err := vm.findPlace()
+	if err != nil {
+		return err
+	}
+	if at != vm.at {
+		vm.at.leave(vm.Self)
+		vm.at = at
+		at.enter(vm.Self)
 	}
 	return vm.show()
 }
@@ -431,7 +449,14 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	face.ManagedEntity = vm.ManagedEntity
 	face.Name = name
 	face.EnvironmentBrowser = vm.host.environment
-	face.ResourcePool = &vm.host.pool.Self
+	face.Parent, face.ParentVApp = optional(vm.at.folder), optional(vm.at.vapp)
+	if !c.Template {
+		face.ResourcePool = optional(vm.at.pool)
+	}
+	if face.CustomValue, err = attributes(c.Attributes); err != nil {
+		return face, err
+	}
+	face.Value = face.CustomValue
 	face.GuestHeartbeatStatus = types.ManagedEntityStatusGray
 	yes, no := types.NewBool(true), types.NewBool(false)
 	face.Capability = types.VirtualMachineCapability{SnapshotOperationsSupported: !c.FaultTolerance, MultipleSnapshotsSupported: true,

@@ -27,6 +27,7 @@ func main() {
 	configPath := flag.String("config", "", "inventory as JSON: a file, or - for standard input (default: a small one)")
 	esx := flag.Bool("esxi", false, "be a single ESXi host instead of a vCenter")
 	apiVersion := flag.String("api-version", "7.0.3.0", "API version to speak")
+	oldest := flag.String("oldest-api-version", "6.0", "oldest API version to speak")
 	port := flag.Int("port", 0, "port on 127.0.0.1 and 127.0.0.2 (0: a free one)")
 	certificates := flag.String("certificates", "", "directory of ca.pem and server.pem, made where missing (required)")
 	user := flag.String("user", "administrator@vsphere.local", "the only user; the password is read from VCENTER_PASSWORD")
@@ -43,7 +44,7 @@ func main() {
 	if !*verbose {
 		log.SetOutput(io.Discard)
 	}
-	if err := run(options{*configPath, *esx, *apiVersion, *port, *certificates, *user, *statePath, *tracePath, *lifeline}, *create, *remove); err != nil {
+	if err := run(options{*configPath, *esx, *apiVersion, *oldest, *port, *certificates, *user, *statePath, *tracePath, *lifeline}, *create, *remove); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -53,6 +54,7 @@ type options struct {
 	config       string
 	esx          bool
 	apiVersion   string
+	oldest       string
 	port         int
 	certificates string
 	user         string
@@ -86,7 +88,7 @@ func run(o options, create, remove time.Duration) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: &endpoint{o.apiVersion}, ErrorLog: log.New(io.Discard, "", 0),
+	server := &http.Server{Handler: &endpoint{o.apiVersion, o.oldest}, ErrorLog: log.New(io.Discard, "", 0),
 		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}} // HTTP/1.1 only, as vCenter
 	failed := make(chan error, 3)

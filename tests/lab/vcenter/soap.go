@@ -42,31 +42,59 @@ func callOf(ctx *simulator.Context) *call { return ctx.Value(contextKey{}).(*cal
 
 func (c *call) hit(r *rule) { trace.hit(c.entry, r) }
 
-type endpoint struct{ apiVersion string }
+type endpoint struct{ apiVersion, oldest string }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	network.hold(r)
 	switch {
 	case r.URL.Path == "/sdk/vimServiceVersions.xml":
-		e.versions(w)
+		entry := &traceEntry{Kind: "call", Method: "VersionFile"}
+		answerHTTP(w, r, entry, "", "text/xml", func() (int, []byte) { return http.StatusOK, e.versionFile() })
 	case r.Method == http.MethodPost && (r.URL.Path == "/sdk" || strings.HasPrefix(r.URL.Path, "/sdk/")):
-		serveSOAP(w, r)
+		e.serveSOAP(w, r)
+	case e.isREST(r):
+		serveREST(w, r)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-// versions lists the API versions up to the configured one: clients choose the newest that they know.
-func (e *endpoint) versions(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "text/xml")
-	fmt.Fprintf(w, "%s<namespaces version=\"1.0\"><namespace><name>urn:vim25</name><version>%s</version><priorVersions>", xml.Header, e.apiVersion)
-	known := []string{"8.0.3.0", "8.0.2.0", "8.0.1.0", "8.0.0.1", "7.0.3.0", "7.0.2.0", "7.0.1.0", "7.0", "6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0"}
-	for _, v := range known {
-		if v < e.apiVersion {
-			fmt.Fprintf(w, "<version>%s</version>", v)
+// allVersions are those of vSphere 6.0 to 9.1.
+var allVersions = []string{"9.1.0.0", "9.0.0.0", "8.0.3.0", "8.0.2.0", "8.0.1.0", "8.0.0.1", "7.0.3.0", "7.0.2.0", "7.0.1.0", "7.0.0.0",
+	"6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0"}
+
+// versions are those that the server offers, the newest first.
+func (e *endpoint) versions() []string {
+	offered := []string{e.apiVersion}
+	for _, v := range allVersions {
+		if v < e.apiVersion && v >= e.oldest {
+			offered = append(offered, v)
 		}
 	}
-	fmt.Fprint(w, "</priorVersions></namespace></namespaces>")
+	return offered
+}
+
+// versionFile lists the versions from which clients choose.
+func (e *endpoint) versionFile() []byte {
+	offered := e.versions()
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%s<namespaces version=\"1.0\"><namespace><name>urn:vim25</name><version>%s</version><priorVersions>", xml.Header, offered[0])
+	for _, v := range offered[1:] {
+		fmt.Fprintf(&out, "<version>%s</version>", v)
+	}
+	fmt.Fprint(&out, "</priorVersions></namespace></namespaces>")
+	return out.Bytes()
+}
+
+// unsupported tells whether a request names a version that the server does not offer. Without any, it has the oldest.
+func (e *endpoint) unsupported(r *http.Request) bool {
+	named := strings.TrimPrefix(strings.Trim(r.Header.Get("SOAPAction"), `"`), "urn:vim25/")
+	for _, v := range e.versions() {
+		if named == "" || named == "urn:vim25" || named == v {
+			return false
+		}
+	}
+	return true
 }
 
 // typeOf finds a type that a request names, with or without a namespace prefix.
@@ -74,7 +102,7 @@ func typeOf(name string) (reflect.Type, bool) {
 	return types.TypeFunc()(name[strings.LastIndex(name, ":")+1:])
 }
 
-func serveSOAP(w http.ResponseWriter, r *http.Request) {
+func (e *endpoint) serveSOAP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the client is gone
@@ -82,6 +110,10 @@ func serveSOAP(w http.ResponseWriter, r *http.Request) {
 	c := &call{request: r, response: w, entry: &traceEntry{Kind: "call"}}
 	if c.method, err = simulator.UnmarshalBody(typeOf, body); err != nil {
 		c.write(c.encode(&faultBody{soapFault(&types.InvalidRequest{}, err.Error())}))
+		return
+	}
+	if e.unsupported(r) {
+		c.write(c.encode(&faultBody{soapFault(&types.InvalidRequest{}, "Unsupported version URI "+r.Header.Get("SOAPAction"))}))
 		return
 	}
 	if cookie, err := r.Cookie(cookieName); err == nil {
@@ -107,7 +139,7 @@ func serveSOAP(w http.ResponseWriter, r *http.Request) {
 	c.hit(rule)
 	if rule.Effect == "call_late" {
 		linger(rule)
-	} else if rule.Seconds != nil && !c.pause(duration(*rule.Seconds)) {
+	} else if rule.Seconds != nil && !pause(r, duration(*rule.Seconds)) {
 		panic(http.ErrAbortHandler)
 	}
 	switch rule.Effect {
@@ -128,6 +160,8 @@ func serveSOAP(w http.ResponseWriter, r *http.Request) {
 		res := &faultBody{soapFault(rule.fault(c.method.This), rule.Message)}
 		faultKind = faultOf(res)
 		c.write(c.encode(res))
+	case "endless":
+		pour(w, rule)
 	case "malformed":
 		c.write(http.StatusOK, []byte(xml.Header+"<soapenv:Envelope><soapenv:Body></soapenv:Wrong>"))
 	case "truncated":
@@ -148,13 +182,13 @@ func messageOrKind(r *rule) string {
 }
 
 // pause waits unless the client goes away.
-func (c *call) pause(d time.Duration) bool {
+func pause(r *http.Request, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
-	case <-c.request.Context().Done():
+	case <-r.Context().Done():
 		return false
 	}
 }

@@ -21,8 +21,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
     VmLabels,
     read_labels,
 )
-
-from tests.unit.fakes.vsphere import Vcenter, connect
+from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.vsphere import Vcenter, connect
 
 from ..test_hostile_names import NASTY
 
