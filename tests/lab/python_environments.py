@@ -92,6 +92,16 @@ def development_environment() -> Path:
     return place
 
 
+def library(*requirements: str) -> Path:
+    """Return a folder with these libraries and their dependencies. On PYTHONPATH, it hides those of the environment."""
+
+    def build(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, "--prefer-binary", "--target", str(folder), *requirements], LOG)
+
+    return product(product_path("library", sys.version, *requirements), build)
+
+
 def guest_wheels(archive: Archive) -> Path:
     """Return a folder of wheels for the Python of the guest."""
     version = ".".join(archive.version("python3").split(".")[:2])

@@ -266,8 +266,17 @@ def test_a_hundred_vms_cost_few_requests(scene: Scene, start_vcenter: StartVcent
     scene.assert_released(vcenter)
 
 
-@pytest.mark.parametrize("options", [{"api_version": "6.5"}, {"esxi": True}, {"esxi": True, "api_version": "6.5"}])
-def test_old_vcenters_and_single_esxi_hosts(
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_version": "6.5"},
+        {"esxi": True},
+        {"esxi": True, "api_version": "6.5"},
+        {"api_version": "9.0.0.0", "oldest_api_version": "9.0.0.0"},
+        {"esxi": True, "api_version": "9.0.0.0", "oldest_api_version": "9.0.0.0"},
+    ],
+)
+def test_old_and_new_vcenters_and_single_esxi_hosts(
     scene: Scene, start_vcenter: StartVcenter, tree: str, options: dict[str, Any]
 ) -> None:
     server = start_vcenter(nfs("vmware", tree, {"name": "web"}, {"name": "db", "guest": "windows"}), **options)

@@ -150,17 +150,18 @@ def test_what_may_not_be_read_is_unknown_alone(start_vcenter: StartVcenter, whol
     vcenter = start_vcenter(
         nfs(
             "vmware", "tank/vmware",
-            {"name": "web", "folder": "open", "tags": {"Tier": ["1"], "Secret": ["x"]}},
+            {"name": "web", "folder": "open", "attributes": {"a": "b"}, "tags": {"Tier": ["1"], "Secret": ["x"]}},
             {"name": "secret", "folder": "open", "tags": {"Tier": ["1"]}},
             {"name": "in", "folder": "closed/web"},
         )
     )  # fmt: skip
-    for name in ("secret", "closed", "tag Secret/x"):
+    for name in ("secret", "closed", "tag Secret/x", "CustomFieldsManager"):
         vcenter.deny("System.Read", name, whole=whole)
     with connect(vcenter) as session:
         labels = read(vcenter, session, *KINDS)
     assert labels["secret"] == VmLabels()
     assert labels["web"].folder == "/DC0/vm/open" and labels["web"].tags == {("Tier", "1")}
+    assert labels["web"].attributes == {"a": "b"}
     assert labels["in"].folder is None and labels["in"].tags == frozenset()
 
 

@@ -53,6 +53,10 @@ class CertificateUntrusted(VSphereError):
     """The server's certificate could not be verified or differs from the pinned thumbprint."""
 
 
+class ApiUnsupported(VSphereError):
+    """The server and pyVmomi have no supported version of the vSphere API in common."""
+
+
 class LoginRefused(VSphereError):
     """The server rejected the username and password."""
 

@@ -457,6 +457,9 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 		return face, err
 	}
 	face.Value = face.CustomValue
+	if !inv.esx {
+		face.AvailableField = simulator.Map.CustomFieldsManager().Field
+	}
 	face.GuestHeartbeatStatus = types.ManagedEntityStatusGray
 	yes, no := types.NewBool(true), types.NewBool(false)
 	face.Capability = types.VirtualMachineCapability{SnapshotOperationsSupported: !c.FaultTolerance, MultipleSnapshotsSupported: true,

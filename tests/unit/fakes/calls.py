@@ -13,11 +13,12 @@ from collections import Counter
 from typing import Any, Callable, Mapping
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.https import Response
 
 from . import faces
 from .collector import DENIED, Collector, Filter, contents, pages_of
 from .inventory import Inventory
-from .rest import RestApi
+from .rest import RestApi, odd_response
 from .rules import Rule, RuleBook, make_fault
 from .tasks import Tasks
 
@@ -41,10 +42,22 @@ class Calls:
         self.rest = RestApi(self.inventory, self._rules, self.user, self.password)
         self.api_type = "VirtualCenter"
         self.api_version = "7.0.3.0"
+        self.api_versions = ["7.0.3.0", "6.7", "6.5"]  # that it offers
         self._tasks = Tasks(self.inventory, self._rules, task_seconds)
         self._id = str(uuid.uuid4())
         self._denied: list[tuple[str, bool]] = []  # names of what may not be read; whether a call is refused as a whole
         self._sessions: dict[str, dict[str, Any]] = {}  # key -> what lives in it: collectors, views, pages
+
+    def https(self, limit: float, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Response:
+        """Answer a request that is not a SOAP call."""
+        if path != "/sdk/vimServiceVersions.xml":
+            return self.rest.request(limit, method, path, headers, body)
+        self.calls["VersionFile"] += 1
+        rule = self._rules.take("VersionFile", "", of_call=True)
+        odd = None if rule is None else odd_response(rule, limit, self._rules.cleared.wait)
+        versions = "".join(f"<version>{version}</version>" for version in self.api_versions)
+        file = f'<namespaces version="1.0"><namespace><name>urn:vim25</name>{versions}</namespace></namespaces>'
+        return odd or Response(200, file.encode())
 
     def call(self, stub: Any, reference: Any, method: str, given: dict[str, Any]) -> Any:
         """Answer a call, unless a rule has it otherwise."""

@@ -50,26 +50,15 @@ def _reference(inventory: Inventory, moid: str) -> Any:
 
 def _fields(inventory: Inventory) -> list[Any]:
     return [
-        sdk.vim.CustomFieldsManager.FieldDef(key=101 + number, name=name, type=str)
-        for number, name in enumerate(inventory.attribute_names())
+        sdk.vim.CustomFieldsManager.FieldDef(key=key, name=name, type=str) for name, key in inventory.attributes.items()
     ]
 
 
 def _values(inventory: Inventory, machine: Machine) -> list[Any]:
-    keys = {field.name: field.key for field in _fields(inventory)}
     return [
-        sdk.vim.CustomFieldsManager.StringValue(key=keys[name], value=value)
+        sdk.vim.CustomFieldsManager.StringValue(key=inventory.attributes[name], value=value)
         for name, value in machine.config.attributes.items()
     ]
-
-
-def all_of(inventory: Inventory, kind: Any) -> list[Any]:
-    """References to all objects of a kind."""
-    vim = sdk.vim
-    found: list[Any] = [vim.Datacenter("datacenter-2")]
-    found += [vim.Datastore(moid) for moid in inventory.datastores]
-    found += [vim.VirtualMachine(moid) for moid in inventory.machines]
-    return [reference for reference in found if isinstance(reference, kind)]
 
 
 def _datastore(inventory: Inventory, datastore: Datastore) -> dict[str, Any]:
@@ -124,6 +113,7 @@ def _machine(inventory: Inventory, machine: Machine) -> dict[str, Any]:
         "parentVApp": _reference(inventory, machine.vapp),
         "resourcePool": None if config.template else _reference(inventory, machine.pool),
         "customValue": _values(inventory, machine),
+        "availableField": _fields(inventory),
     }
     for path, value in config.properties.items():
         first, _dot, rest = path.partition(".")

@@ -141,6 +141,7 @@ class Inventory:
         self.machines: dict[str, Machine] = {}
         self.parked: dict[str, Machine] = {}  # unregistered, by name
         self.places = dict(_ABOVE)
+        self.attributes: dict[str, int] = {}  # custom attributes: name -> key
         self._ids = itertools.count(1001)
         for one in config["datastores"]:
             moid = f"datastore-{next(self._ids)}"
@@ -170,8 +171,10 @@ class Inventory:
             return moid
 
     def _place(self, machine: Machine) -> None:
-        """Put a VM into its folder, pool and vApp, which are made where they are missing."""
+        """Put a VM into its folder, pool and vApp, which are made where they are missing, as custom attributes are."""
         config = machine.config
+        for name in config.attributes:
+            self.attributes.setdefault(name, 101 + len(self.attributes))
         machine.folder, machine.pool, machine.vapp = "group-v3", "resgroup-6", ""
         for name in filter(None, config.folder.split("/")):
             machine.folder = self._within(Place("Folder", name, machine.folder))
@@ -187,10 +190,6 @@ class Inventory:
             found = f"{place.kind.lower()}-{next(self._ids)}"
             self.places[found] = place
         return found
-
-    def attribute_names(self) -> list[str]:
-        """The names of all custom attributes. The key of each is its number in the list, from 101 on."""
-        return sorted({name for machine in self.machines.values() for name in machine.config.attributes})
 
     def register_again(self, name: str) -> str:
         """Register an unregistered VM: the same files and snapshots, with new managed object IDs."""

@@ -43,7 +43,7 @@ class RestApi:
         self.calls.append(name)
         rule = self._rules.take(name, "", of_call=True)
         if rule is not None:
-            odd = _odd(rule, limit, self._rules.cleared.wait)
+            odd = odd_response(rule, limit, self._rules.cleared.wait)
             if odd is not None:
                 return odd
         status, result = self._answer(name, item, headers, json.loads(body) if body else {})
@@ -103,14 +103,17 @@ class RestApi:
         ]
 
 
-class FakeHttps:
-    """What a session's https() returns: no TLS, no wire."""
+Serve = Callable[[float, str, str, Mapping[str, str], "bytes | None"], Response]
 
-    def __init__(self, server: Callable[[], Any], limit: float) -> None:
-        self._server, self._limit = server, limit
+
+class FakeHttps:
+    """What a session's https() returns: no TLS, no wire. `find` finds the server that answers."""
+
+    def __init__(self, find: Callable[[], Serve], limit: float) -> None:
+        self._find, self._limit = find, limit
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
-        return self._server().rest.request(self._limit, method, path, headers, body)  # type: ignore[no-any-return]
+        return self._find()(self._limit, method, path, headers, body)
 
     def close(self) -> None:
         pass
@@ -139,7 +142,8 @@ def _call_of(method: str, path: str) -> tuple[str, str]:
     return names[kind, action, bool(item)], item
 
 
-def _odd(rule: Rule, limit: float, wait: Callable[[float], bool]) -> Response | None:
+def odd_response(rule: Rule, limit: float, wait: Callable[[float], bool]) -> Response | None:
+    """What a rule makes of a response. None if it only delays a call or is for SOAP."""
     if rule.effect == "black_hole":
         wait(limit)
         raise TimeoutError("timed out")

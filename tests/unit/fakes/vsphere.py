@@ -19,7 +19,7 @@ import threading
 from typing import Any, Callable, Mapping
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import api_version, sdk
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Endpoint,
     Session,
@@ -124,22 +124,23 @@ class Vcenter(Calls):
             }
 
 
+def server_at(endpoint: Endpoint) -> Vcenter:
+    server = _servers.get((endpoint.hostname, endpoint.port))
+    if server is None:
+        raise ConnectionRefusedError(111, "Connection refused")
+    return server
+
+
 class Stub(StubAdapterBase):
     """What a session calls through, in place of pyVmomi's stub for SOAP. `limit` is that of one call, in seconds."""
 
-    def __init__(self, endpoint: Endpoint, limit: float) -> None:
-        super().__init__(sdk.stub_version())  # type: ignore[no-untyped-call]
-        self._place = (endpoint.hostname, endpoint.port)
+    def __init__(self, endpoint: Endpoint, version: str, limit: float) -> None:
+        super().__init__(version)  # type: ignore[no-untyped-call]
+        self._endpoint = endpoint
         self.limit = limit
 
-    def server(self) -> Vcenter:
-        server = _servers.get(self._place)
-        if server is None:
-            raise ConnectionRefusedError(111, "Connection refused")
-        return server
-
     def InvokeMethod(self, reference: Any, info: Any, arguments: Any) -> Any:
-        server = self.server()
+        server = server_at(self._endpoint)
         if not _knows(self.version, info.version):
             raise sdk.vmodl.fault.MethodNotFound(receiver=reference, method=info.name)
         names = (parameter.name for parameter in info.params)
@@ -156,12 +157,13 @@ class FakeSession(Session):
         self.endpoint = endpoint
         self.username, self.password, self.timeouts = username, password, timeouts
         self._lock = threading.Lock()
-        self.stub = Stub(endpoint, timeouts.call)
+        version = self.call_once("log in", api_version.choose, self.https(), str(endpoint))
+        self.stub = Stub(endpoint, version, timeouts.call)
         self.logins = 0
         self._log_in(seen=0)
 
     def https(self) -> Any:
-        return FakeHttps(lambda: self.stub.server(), self.timeouts.call)
+        return FakeHttps(lambda: server_at(self.endpoint).https, self.timeouts.call)
 
     def open_connections(self, calls: int) -> None:
         """The fake's calls need none."""

@@ -21,6 +21,7 @@ from .https import Response
 from .session import Session
 
 _CALLS = 10  # all calls of a session together may take as long as so many calls
+_NOT_FOUND = "HTTP 404"
 _SESSION_ID = re.compile(r"[!-~]{1,4096}")
 
 
@@ -37,10 +38,6 @@ class Form:
 
 SINCE_6_5 = Form("/rest/com/vmware/cis/session", "/rest/com/vmware/cis/tagging", "id:", "~action", True)
 SINCE_7_0_2 = Form("/api/session", "/api/cis/tagging", "", "action", False)
-
-
-class NotFound(VSphereError):
-    """The object does not exist, or the server does not have this form of the API."""
 
 
 class Rest:
@@ -74,8 +71,13 @@ class Rest:
         self._https.close()
 
     def get(self, path: str, item: str) -> Any:
-        """Return one object of a collection."""
-        return self._call("GET", f"{self.form.tagging}/{path}/{self.form.item}{quote(item, safe=':')}")
+        """Return one object of a collection, or None if it does not exist any more."""
+        try:
+            return self._call("GET", f"{self.form.tagging}/{path}/{self.form.item}{quote(item, safe=':')}")
+        except VSphereFault as fault:
+            if fault.kind != _NOT_FOUND:
+                raise
+        return None
 
     def collection(self, path: str) -> Any:
         """Return the IDs of all objects of a collection."""
@@ -92,8 +94,10 @@ class Rest:
         likely, other = (SINCE_7_0_2, SINCE_6_5) if newer else (SINCE_6_5, SINCE_7_0_2)
         try:
             return self._log_in_with(likely)
-        except NotFound:
-            return self._log_in_with(other)
+        except VSphereFault as fault:
+            if fault.kind != _NOT_FOUND:
+                raise
+        return self._log_in_with(other)
 
     def _log_in_with(self, form: Form) -> Form:
         self.form = form
@@ -152,9 +156,7 @@ class Rest:
                 "Add the privilege System.Read on the VMs and on the tags to the account",
             )
         problem = f"The REST API of {server} responded with the HTTP status {status} to '{self._purpose}'"
-        if status == 404:
-            return NotFound(problem, "Check that hostname and port belong to a vCenter")
-        return VSphereFault(f"HTTP {status}", problem, "Check the services of the vCenter, then try again")
+        return VSphereFault(f"HTTP {status}", problem, "Check the service vmware-vapi-endpoint of the vCenter")
 
 
 def _release(session: Session) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from ..errors import CertificateUntrusted, ConnectionFailed, QuiesceError, Sessi
 from ..seconds import check_seconds
 from ..secret import Secret
 from ..text import printable
-from . import faults, sdk, tls
+from . import api_version, faults, sdk, tls
 from .https import Https
 from .refusals import Refusals
 
@@ -77,7 +77,7 @@ class Session:
         self.stub = sdk.SoapStubAdapter(
             host=endpoint.hostname,
             port=endpoint.port,
-            version=sdk.stub_version(),
+            version=self.call_once("log in", api_version.choose, self.https(), str(endpoint)),
             sslContext=self._context,
             httpConnectionTimeout=timeouts.connect,
             poolSize=CONNECTIONS,
@@ -225,7 +225,10 @@ def understands(function: Function) -> Function:
 
 
 def connect(endpoint: Endpoint, username: str, password: Secret, timeouts: Timeouts | None = None) -> Session:
-    """Log in and return the session; raises DependencyError, ConnectionFailed, CertificateUntrusted or LoginRefused."""
+    """Log in and return the session.
+
+    Raises DependencyError, ConnectionFailed, CertificateUntrusted, ApiUnsupported or LoginRefused.
+    """
     return Session(endpoint, username, password, timeouts or Timeouts())
 
 

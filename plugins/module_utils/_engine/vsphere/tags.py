@@ -9,7 +9,7 @@ from typing import Any, Collection, Iterator, Sequence
 
 from ..errors import PermissionDenied, TagsUnreadable, VSphereError
 from . import inventory
-from .rest import NotFound, Rest
+from .rest import Rest
 from .session import MISREAD, Session
 
 PURPOSE = "read the tags of VMs"
@@ -72,19 +72,15 @@ class _Reader:
     def _categories(self) -> Iterator[tuple[str, str]]:
         """Yield the ID and name of each category."""
         for key in _ids(self._rest.collection("category")):
-            try:
-                yield key, _text(self._rest.get("category", key)["name"])
-            except NotFound:  # it was deleted meanwhile
-                pass
+            found = self._rest.get("category", key)
+            if found is not None:
+                yield key, _text(found["name"])
 
     def _tags(self, keys: Collection[str], categories: dict[str, str]) -> Iterator[tuple[str, Tag]]:
         """Yield the ID of each tag, and the tag."""
         for key in sorted(keys):
-            try:
-                found = self._rest.get("tag", key)
-            except NotFound:
-                continue
-            if found["category_id"] in categories:
+            found = self._rest.get("tag", key)
+            if found is not None and found["category_id"] in categories:
                 yield key, (categories[found["category_id"]], _text(found["name"]))
 
     def _tags_of(self, category: str) -> list[str]:

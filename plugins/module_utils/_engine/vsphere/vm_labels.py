@@ -61,7 +61,7 @@ def _read(
     found = inventory.read(session, machines, properties, _PURPOSE, patient=True) if properties else {}
     folders = _paths(session, found, _PROPERTIES["folder"], FOLDERS) if "folder" in kinds else {}
     pools = _paths(session, found, _PROPERTIES["resource_pool"], POOLS) if "resource_pool" in kinds else {}
-    names = _attribute_names(session) if "attributes" in kinds else None
+    names = _attribute_names(session, found) if "attributes" in kinds else None
     return {
         moid: VmLabels(
             folder=folders.get(moid),
@@ -92,20 +92,28 @@ def _without_pool(known: inventory.Properties | None) -> str | None:
     return ""
 
 
-def _attribute_names(session: Session) -> dict[int, str] | None:
-    """Return the names of the custom attributes by key. None if the account cannot read them. An ESXi host has none."""
-    manager = getattr(session.content, "customFieldsManager", None)
-    if manager is None:
+def _attribute_names(session: Session, found: Mapping[str, inventory.Properties]) -> dict[int, str]:
+    """Return the names of the custom attributes by key. They are not read if no VM has an attribute."""
+    example = next((moid for moid, known in found.items() if known.get("customValue")), None)
+    if example is None:
         return {}
-    found = inventory.read(session, [manager], ["field"], "read the names of the custom attributes", patient=True)
-    known = found.get(manager._moId, {})
-    if inventory.UNREAD in known:
-        return None
-    return {int(field.key): str(inventory.bounded(field.name)) for field in known.get("field", ())}
+    names = _names_in(session, getattr(session.content, "customFieldsManager", None), "field")
+    # An account with permissions only on some VMs may not read the manager.
+    return names or _names_in(session, session.managed_object(sdk.vim.VirtualMachine, example), "availableField")
+
+
+def _names_in(session: Session, source: Any, path: str) -> dict[int, str]:
+    if source is None:
+        return {}
+    found = inventory.read(session, [source], [path], "read the names of the custom attributes", patient=True)
+    fields = found.get(source._moId, {}).get(path, ())
+    return {int(field.key): str(inventory.bounded(field.name)) for field in fields}
 
 
 def _attributes(known: inventory.Properties | None, names: Mapping[int, str] | None) -> dict[str, str] | None:
     if known is None or names is None or "customValue" in known.get(inventory.UNREAD, {}):
         return None
-    values: list[Any] = [one for one in known.get("customValue", ()) if hasattr(one, "value")]
-    return {names[one.key]: str(inventory.bounded(one.value)) for one in values if one.key in names}
+    values = known.get("customValue", ())
+    if any(value.key not in names for value in values):
+        return None
+    return {names[one.key]: str(inventory.bounded(one.value)) for one in values if hasattr(one, "value")}

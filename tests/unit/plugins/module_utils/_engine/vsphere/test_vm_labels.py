@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import TagsUnreadable
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import rest, tags
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import rest, tags, vm_labels
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.inventory_paths import canonical
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Session, Timeouts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_labels import (
@@ -155,10 +155,18 @@ def test_a_folder_that_cannot_be_read_hides_paths_through_it(start: Start, whole
     assert labels["in"].resource_pool == "/DC0/host/DC0_C0/Resources"
 
 
-def test_names_of_attributes_that_cannot_be_read(start: Start) -> None:
-    server, session = start({"name": "web", "attributes": {"a": "b"}})
+def test_names_of_attributes_without_the_right_to_read_their_manager(start: Start) -> None:
+    server, session = start({"name": "plain"}, {"name": "web", "attributes": {"a": "b", "c": ""}})
     server.deny("System.Read", "CustomFieldsManager")
-    assert read(server, session, "attributes") == {"web": VmLabels()}
+    labels = read(server, session, "attributes")
+    assert labels["web"].attributes == {"a": "b", "c": ""} and labels["plain"].attributes == {}
+
+
+def test_names_of_attributes_that_cannot_be_read(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, session = start({"name": "plain"}, {"name": "web", "attributes": {"a": "b"}})
+    monkeypatch.setattr(vm_labels, "_names_in", lambda *arguments: {})
+    labels = read(server, session, "attributes")
+    assert labels["web"].attributes is None and labels["plain"].attributes == {}
 
 
 def test_a_vm_that_is_gone_is_unknown(start: Start) -> None:
