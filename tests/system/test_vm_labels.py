@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import TagsUnreadable
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import session as sessions
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import tls
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Endpoint,
     Session,
@@ -112,7 +113,7 @@ def test_requests_for_a_thousand_vms(start_vcenter: StartVcenter) -> None:
         vcenter.clear_stats()
         labels = read(vcenter, session, *KINDS, categories=TIER)
         calls = vcenter.stats()["calls"]
-    assert len(labels) == 1000 and labels["db-0007"].tags == {("Tier", "2")} and labels["web-0007"].folder
+    assert len(labels) == 1000 and labels["db-0007"].tags == frozenset({("Tier", "2")}) and labels["web-0007"].folder
     of_tags = {name: number for name, number in calls.items() if name.startswith("Rest.")}
     assert of_tags == {
         "Rest.Login": 1, "Rest.ListCategories": 1, "Rest.GetCategory": 2, "Rest.ListTagsForCategory": 1,
@@ -132,7 +133,7 @@ def test_the_older_form_serves_where_the_newer_one_is_missing(start_vcenter: Sta
     vcenter = start_vcenter(nfs("vmware", "tank/vmware", {"name": "web", "tags": {"Tier": ["1"]}}))
     vcenter.rule(method="Rest.Login", vm="api", effect="http_status", status=404)
     with connect(vcenter) as session:
-        assert read(vcenter, session, "tags")["web"].tags == {("Tier", "1")}
+        assert read(vcenter, session, "tags")["web"].tags == frozenset({("Tier", "1")})
 
 
 def test_an_esxi_host_has_no_tags(start_vcenter: StartVcenter) -> None:
@@ -160,7 +161,7 @@ def test_what_may_not_be_read_is_unknown_alone(start_vcenter: StartVcenter, whol
     with connect(vcenter) as session:
         labels = read(vcenter, session, *KINDS)
     assert labels["secret"] == VmLabels()
-    assert labels["web"].folder == "/DC0/vm/open" and labels["web"].tags == {("Tier", "1")}
+    assert labels["web"].folder == "/DC0/vm/open" and labels["web"].tags == frozenset({("Tier", "1")})
     assert labels["web"].attributes == {"a": "b"}
     assert labels["in"].folder is None and labels["in"].tags == frozenset()
 
@@ -196,7 +197,7 @@ def test_tags_that_cannot_be_read_are_one_sentence(
             assert str(caught.value).isprintable() and vcenter.password not in str(caught.value)
         # The client cannot end a session whose ID it did not receive.
         assert vcenter.rest_sessions() == (rule["effect"] == "truncated")
-        assert read(vcenter, session, "tags")["web"].tags == {("Tier", "1")}
+        assert read(vcenter, session, "tags")["web"].tags == frozenset({("Tier", "1")})
     assert vcenter.password not in json.dumps(vcenter.trace())
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2_000_000  # KiB
 
@@ -206,7 +207,7 @@ def test_dropped_connections_and_an_ended_session(start_vcenter: StartVcenter) -
     with connect(vcenter) as session:
         for call in CALLS:
             vcenter.rule(method=call, effect="drop_after", count=1)
-        assert read(vcenter, session, "tags", categories=TIER)["web"].tags == {("Tier", "1")}
+        assert read(vcenter, session, "tags", categories=TIER)["web"].tags == frozenset({("Tier", "1")})
 
 
 @pytest.mark.parametrize(
@@ -222,12 +223,10 @@ def test_the_rest_api_is_verified_as_the_session_is(
     trust = {**trust, "thumbprint": vcenter.thumbprint} if trust.get("thumbprint") == "..." else trust
     with connect(vcenter) as session:
         other = Endpoint(vcenter.host, vcenter.port, **(trust or {"ca_path": str(vcenter.ca_path)}))
-        session._context = sessions.tls.make_context(
-            str(other), other.validate_certs, other.ca_path, other.thumbprint, 30.0
-        )
+        session._context = tls.make_context(str(other), other.validate_certs, other.ca_path, other.thumbprint, 30.0)
         if refused:
             with pytest.raises(TagsUnreadable, match=r"has the thumbprint .*, but 00:00.* is pinned"):
                 read(vcenter, session, "tags")
             assert not rest_calls(vcenter)
         else:
-            assert read(vcenter, session, "tags")["web"].tags == {("Tier", "1")}
+            assert read(vcenter, session, "tags")["web"].tags == frozenset({("Tier", "1")})

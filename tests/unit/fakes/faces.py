@@ -31,6 +31,15 @@ def face(inventory: Inventory, kind: Any, moid: str) -> dict[str, Any] | None:
     return _place(inventory, moid)
 
 
+def all_of(inventory: Inventory, kind: Any) -> list[Any]:
+    """References to all objects of a kind."""
+    vim = sdk.vim
+    found = [_reference(inventory, moid) for moid in inventory.places]
+    found += [vim.Datastore(moid) for moid in inventory.datastores]
+    found += [vim.VirtualMachine(moid) for moid in inventory.machines]
+    return [reference for reference in found if isinstance(reference, kind)]
+
+
 def _place(inventory: Inventory, moid: str) -> dict[str, Any] | None:
     vim = sdk.vim
     place = inventory.places.get(moid)
