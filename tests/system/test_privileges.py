@@ -178,7 +178,7 @@ def test_the_question_costs_a_handful_of_calls_however_many_vms(
     server.clear_trace()
     stored = store(server, tree)
     assert stored.get("changed"), stored
-    assert calls(server)["HasPrivilegeOnEntities"] == 3 and sum(calls(server).values()) < 20, calls(server)
+    assert calls(server)["HasPrivilegeOnEntities"] == 3 and sum(calls(server).values()) <= 20, calls(server)
     server.deny(REMOVE)
     said = store(server, tree, ca_path="", thumbprint=server.thumbprint)["msg"]
     assert "on the VMs 'web-0001', 'web-0002', 'web-0003' and 1197 more VMs;" in said
