@@ -22,6 +22,7 @@ from ._engine.secret import Secret, leave_no_core_dump
 from ._engine.state.credentials import Credential, Credentials, endpoint_of
 from ._engine.state.database import Paths
 from ._engine.text import printable
+from ._engine.vm_policies import ACCEPT, ON_FAILURE, ON_SPAN, QUIESCE
 from ._engine.vsphere.session import Endpoint, Timeouts
 
 RUNTIME_PYTHON = "/opt/vmware-zfs/venv/bin/python"  # installed by the runtime role; VMWARE_ZFS_PYTHON overrides it
@@ -79,11 +80,43 @@ TIMEOUTS = ArgumentSpec(
     {"connect_timeout": {"type": "float", "default": 15.0}, "call_timeout": {"type": "float", "default": 60.0}}
 )
 
+_STRING = {"type": "str"}
+
+# A policy for single VMs. The documentation fragment is `policy`.
+VM_POLICIES: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "match": {
+            "type": "dict",
+            "required": True,
+            "options": {
+                **dict.fromkeys(("name", "instance_uuid", "moid", "folder", "resource_pool"), _STRING),
+                "attribute": {
+                    "type": "dict",
+                    "options": {name: {"type": "str", "required": True} for name in ("name", "value")},
+                },
+                "tag": {
+                    "type": "dict",
+                    "options": {name: {"type": "str", "required": True} for name in ("category", "name")},
+                },
+            },
+        },
+        "quiesce": {"type": "str", "choices": list(QUIESCE)},
+        "on_failure": {"type": "str", "choices": list(ON_FAILURE)},
+        "accept": {"type": "str", "choices": list(ACCEPT)},
+        "exclude": {"type": "bool"},
+        "vm_timeout": {"type": "float"},
+        "on_span": {"type": "str", "choices": list(ON_SPAN)},
+    },
+}
+
 # For modules that take a coordinated snapshot. The documentation fragment is `policy`.
 _POLICY: dict[str, dict[str, Any]] = {
     "on_quiesce_failure": {"type": "str", "choices": list(QUIESCE_FAILURE)},
     "on_vm_failure": {"type": "str", "choices": list(VM_FAILURE)},
     "exclude_vms": {"type": "list", "elements": "str"},
+    "policies": VM_POLICIES,
     "vm_timeout": {"type": "float"},
     "max_hold": {"type": "float"},
     "wave_size": {"type": "int"},

@@ -8,12 +8,12 @@ The options are documented in plugins/doc_fragments/policy.py, and _ansible.py h
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
-from typing import Any, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Mapping
 
 from .errors import InputError
 from .seconds import check_seconds
+from .vm_policies import VmPolicy, parse, plain
 
 QUIESCE_FAILURE = ("crash_consistent", "skip", "fail")
 VM_FAILURE = ("continue", "fail")
@@ -29,11 +29,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Policy:
-    """What to do if a VM cannot be quiesced or snapshotted, and time limits in seconds."""
+    """What to do if a VM cannot be quiesced or snapshotted, and time limits in seconds.
+
+    `policies` say it for single VMs. `exclude_vms` is the short form of policies that exclude VMs, which come first.
+    """
 
     on_quiesce_failure: str = "crash_consistent"
     on_vm_failure: str = "continue"
     exclude_vms: tuple[str, ...] = ()
+    policies: tuple[VmPolicy, ...] = ()
     vm_timeout: float = 300.0
     max_hold: float = 900.0
     wave_size: int = 0  # maximum number of VMs in a wave, as far as datasets can be separated; 0: no waves
@@ -45,17 +49,18 @@ class Policy:
         names = ("on_quiesce_failure", "on_vm_failure", "vm_timeout", "max_hold", "wave_size")
         limits = Limits(options["limit_per_vcenter"], options["limit_per_host"])
         given = {name: options[name] for name in names}
-        return cls(exclude_vms=tuple(options["exclude_vms"]), limits=limits, **given)
+        policies = parse(options["policies"])
+        return cls(exclude_vms=tuple(options["exclude_vms"]), policies=policies, limits=limits, **given)
 
     def options(self) -> dict[str, Any]:
         """Return the options that describe this policy, as plain data."""
-        values = asdict(self)
+        values = asdict(replace(self, policies=()))
         limits = {f"limit_{name}": value for name, value in values.pop("limits").items()}
-        return {**values, "exclude_vms": list(self.exclude_vms), **limits}
+        return {**values, "exclude_vms": list(self.exclude_vms), "policies": plain(self.policies), **limits}
 
     def merged(self, options: Mapping[str, Any]) -> Policy:
         """Return this policy with the `options` that are given and not None."""
-        known = self.options()
+        known = {**self.options(), "policies": self.policies}
         return Policy.from_options(
             {**known, **{name: options[name] for name in known if options.get(name) is not None}}
         )
@@ -79,6 +84,13 @@ class Policy:
                 f"vm_timeout ({self.vm_timeout:g} s) is longer than max_hold ({self.max_hold:g} s)",
                 "Reduce vm_timeout or increase max_hold",
             )
+        for number, policy in enumerate(self.policies, 1):
+            if policy.vm_timeout is not None and policy.vm_timeout > self.max_hold:
+                raise InputError(
+                    f"vm_timeout of the entry {number} of policies ({policy.vm_timeout:g} s) is longer than max_hold "
+                    f"({self.max_hold:g} s)",
+                    "Reduce vm_timeout or increase max_hold",
+                )
 
     def forbidden(self) -> frozenset[str]:
         """Return the problems ("quiesce", "vm") that forbid the ZFS snapshot."""
@@ -87,22 +99,3 @@ class Policy:
             for problem, choice in (("quiesce", self.on_quiesce_failure), ("vm", self.on_vm_failure))
             if choice == "fail"
         )
-
-    def excluded_by(self, name: str, instance_uuid: str, moid: str) -> str | None:
-        """Return the entry of exclude_vms that matches the VM, or None.
-
-        An entry is a name (shell patterns are allowed), an instance UUID or a managed object ID. A name that could not
-        be read ("") matches no pattern.
-        """
-        return next((entry for entry in self.exclude_vms if _matches(entry, name, instance_uuid, moid)), None)
-
-    def unused_exclusions(self, vms: Iterable[tuple[str, str, str]]) -> list[str]:
-        """Return the entries of exclude_vms that match none of `vms` (name, instance UUID, managed object ID)."""
-        seen = list(vms)
-        return [entry for entry in self.exclude_vms if not any(_matches(entry, *vm) for vm in seen)]
-
-
-def _matches(entry: str, name: str, instance_uuid: str, moid: str) -> bool:
-    """Return whether an entry of exclude_vms matches a VM. A name with brackets is compared literally as well."""
-    same_uuid = bool(instance_uuid) and entry.lower() == instance_uuid.lower()
-    return same_uuid or entry == moid or (bool(name) and (entry == name or fnmatchcase(name, entry)))

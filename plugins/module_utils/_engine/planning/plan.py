@@ -6,20 +6,25 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Callable, Collection, Iterable, Sequence
 
-from ..errors import VSphereError
+from ..errors import TagsUnreadable, VSphereError
 from ..policy import Policy
+from ..records import apart
 from ..records.levels import APPLICATION, CRASH, FILESYSTEM, STILL, lowest
 from ..text import printable, vm_on
+from ..vm_policies import FAIL, NEVER, PREFERRED
+from ..vsphere.vm_labels import VmLabels, read_labels
 from ..vsphere.vm_watch import VmWatch
 from ..vsphere.vms import Disk, Vm
-from ..zfs.names import SnapshotName, dataset_of
+from ..zfs.names import SnapshotName, dataset_of, is_within
 from .locations import locations_of_disk, locations_of_path, locations_of_vm
 from .problem import Problem
 from .request import Request
 from .server_logins import ServerLogin
+from .vm_matching import Rule, VmFacts, kinds_of
+from .vm_treatments import Treatment, choose, doubts_of, matches_in, rules_of, warnings_of
 
 NOT_FROZEN = "quiescing is not known to freeze this guest operating system"
 QUIESCE, SNAPSHOT, NOTHING = "quiesce", "snapshot", "nothing"  # actions; `snapshot` means without quiescing
@@ -44,10 +49,16 @@ class Member:
     reason: str = ""
     datasets: tuple[str, ...] = ()  # datasets of the run with files of the VM; empty if its disks cannot be read
     spans: tuple[str, ...] = ()  # other datasets, and datastores on none, with files of the VM
-    excluded: bool = False  # by exclude_vms: lowers the level of the run, but does not make it incomplete
+    excluded: bool = False  # by a policy: lowers the level of the run, but does not make it incomplete
     hindrance: str = ""  # "quiesce" or "vm": the kind of failure that is known before the run starts
     disks: tuple[PlacedDisk, ...] = ()
     needed_consolidation: bool = False  # before the run
+    treatment: Treatment = field(default_factory=Treatment)
+    beside: tuple[str, ...] = ()  # other datasets of this host with disks or the .vmx file of the VM
+
+    def is_satisfied_by(self, level: str) -> bool:
+        """Return whether a record is complete although, or because, the VM has reached this level."""
+        return self.excluded or self.treatment.allows(level)
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,13 @@ class Plan:
         """Return the best level that the whole run can reach."""
         return lowest([CRASH] * bool(self.problems) + [member.level for member in self.members])
 
+    def best_level_of_required(self) -> str | None:
+        """Return the best level without the VMs that are excluded or accepted at crash; None if there are no others."""
+        vms = [{"level": one.level, "excluded": one.excluded, "accept": one.treatment.accept} for one in self.members]
+        return apart.level_of_others(self.best_level(), vms, bool(self.problems))
+
     def can_be_complete(self) -> bool:
-        return not self.problems and all(member.level != CRASH or member.excluded for member in self.members)
+        return not self.problems and all(member.is_satisfied_by(member.level) for member in self.members)
 
 
 def make_plan(
@@ -109,20 +125,77 @@ def make_plan(
                 problems.append(Problem(str(vms), targets & login.datasets or None))
             else:
                 views += [(login, vm) for vm in vms]
-    members = [
-        _member(login, vm, locations, targets, _verdict(vm, request.policy, leftover(login, vm)))
-        for login, vm in unique_vms(views)
-        if not targets.isdisjoint(locations := locations_of_vm(vm, login)) or not vm.readable
-    ]
+    found = [(login, vm, locations_of_vm(vm, login)) for login, vm in unique_vms(views)]
+    rules = rules_of(request.policy, request.stored)
+    facts = _facts(found, rules, targets, problems)
+    members = []
+    for (login, vm, locations), known in zip(found, facts):
+        if vm.readable and targets.isdisjoint(locations):
+            continue
+        treatment = choose(rules, known, request.policy)
+        members.append(_member(login, vm, locations, targets, treatment, _verdict(vm, treatment, leftover(login, vm))))
     ordered = sorted(_without_shared(members), key=lambda member: (member.server, member.name, member.moid))
+    where = f"{request.dataset} (not all servers could be queried)" if problems else request.dataset
+    warnings = [
+        *warnings_of(rules, facts, where, _covered(request, datasets)),
+        *doubts_of((member.name, member.treatment) for member in ordered),
+    ]
     return Plan(
         dataset=request.dataset,
         snapshots=tuple(str(SnapshotName(name, request.snapshot)) for name in datasets),
         members=tuple(ordered),
         problems=tuple(problems),
         refusals=tuple(_refusals(ordered, problems, request.policy)),
-        warnings=tuple(_warnings(request, [vm for _unused, vm in views], problems)),
+        warnings=tuple(warnings),
     )
+
+
+def _facts(
+    found: Sequence[tuple[ServerLogin, Vm, set[str]]],
+    rules: Sequence[Rule],
+    targets: frozenset[str],
+    problems: list[Problem],
+) -> list[VmFacts]:
+    """Return what policies are matched with, for each VM. Adds to `problems`. Raises TagsUnreadable."""
+    kinds = kinds_of(matches_in(rules))
+    labels: dict[tuple[int, str], VmLabels] = {}
+    for login in {id(login): login for login, _vm, _locations in found}.values() if kinds else ():
+        moids = [vm.moid for own, vm, _unused in found if own is login]
+        labels.update(((id(login), moid), one) for moid, one in _labels(login, moids, kinds, rules, problems).items())
+    return [
+        VmFacts(
+            moid=vm.moid,
+            name=vm.name or (vm.name if vm.readable else None),
+            instance_uuid=vm.instance_uuid or (vm.instance_uuid if vm.readable else None),
+            datasets=targets.intersection(locations) if vm.readable else None,
+            labels=labels.get((id(login), vm.moid), VmLabels()),
+        )
+        for login, vm, locations in found
+    ]
+
+
+def _labels(
+    login: ServerLogin,
+    moids: Sequence[str],
+    kinds: frozenset[str],
+    rules: Sequence[Rule],
+    problems: list[Problem],
+) -> dict[str, VmLabels]:
+    categories = frozenset(match.tag[0] for match in matches_in(rules) if match.tag)
+    try:
+        return read_labels(login.session, moids, kinds, categories)
+    except TagsUnreadable:
+        raise
+    except VSphereError as error:
+        problems.append(Problem(str(error), login.datasets or None))
+        return {}
+
+
+def _covered(request: Request, datasets: Iterable[str]) -> list[str]:
+    """Return the datasets of which the run knows every VM, so that a policy stored for one can be without effect."""
+    if request.recursive:
+        return [name for name in datasets if is_within(name, request.dataset)]
+    return [request.dataset]
 
 
 def unique_vms(views: Iterable[tuple[ServerLogin, Vm]]) -> list[tuple[ServerLogin, Vm]]:
@@ -167,13 +240,6 @@ def _without_shared(members: Collection[Member]) -> Iterable[Member]:
         yield member
 
 
-def _warnings(request: Request, vms: Iterable[Vm], problems: Sequence[Problem]) -> Iterable[str]:
-    """Yield a warning for each entry of exclude_vms that matches no VM, for example because of a typo."""
-    where = f"{request.dataset} (not all servers could be queried)" if problems else request.dataset
-    for entry in request.policy.unused_exclusions((vm.name, vm.instance_uuid, vm.moid) for vm in vms):
-        yield f"exclude_vms has '{printable(entry, 80)}', which matches no VM on {where}; correct or remove the entry."
-
-
 def _read(login: ServerLogin, targets: Iterable[str]) -> list[Vm] | VSphereError:
     try:
         login.watch = VmWatch(login.session, login.datastores_on(targets))
@@ -182,7 +248,14 @@ def _read(login: ServerLogin, targets: Iterable[str]) -> list[Vm] | VSphereError
         return error
 
 
-def _member(login: ServerLogin, vm: Vm, locations: set[str], targets: frozenset[str], verdict: _Verdict) -> Member:
+def _member(
+    login: ServerLogin,
+    vm: Vm,
+    locations: set[str],
+    targets: frozenset[str],
+    treatment: Treatment,
+    verdict: _Verdict,
+) -> Member:
     member = Member(
         server=login.server,
         server_id=login.session.server_id,
@@ -198,6 +271,8 @@ def _member(login: ServerLogin, vm: Vm, locations: set[str], targets: frozenset[
         spans=tuple(sorted(locations - targets)),
         disks=tuple(_placed(disk, login) for disk in vm.disks),
         needed_consolidation=vm.consolidation_needed,
+        treatment=treatment,
+        beside=tuple(sorted(_beside(vm, login) - targets)),
         **asdict(verdict),
     )
     independent = [
@@ -218,6 +293,12 @@ def _member(login: ServerLogin, vm: Vm, locations: set[str], targets: frozenset[
     return member
 
 
+def _beside(vm: Vm, login: ServerLogin) -> set[str]:
+    """Return the datasets of this host that hold disks or the .vmx file of the VM: without them it does not start."""
+    places = locations_of_path(vm.vmx_path, vm, login) if vm.vmx_path else set()
+    return places.union(*(locations_of_disk(disk, login.matches) for disk in vm.disks)) & login.datasets
+
+
 def _placed(disk: Disk, login: ServerLogin) -> PlacedDisk:
     match = login.matches.get(disk.files[0][0]) if disk.files else None
     datasets = locations_of_disk(disk, login.matches) & login.datasets
@@ -233,21 +314,25 @@ class _Verdict:
     hindrance: str = ""
 
 
-def _verdict(vm: Vm, policy: Policy, leftover: str) -> _Verdict:
-    excluded_by = policy.excluded_by(vm.name, vm.instance_uuid, vm.moid)
+def _verdict(vm: Vm, treatment: Treatment, leftover: str) -> _Verdict:
     if vm.known and not vm.running:
         state = "suspended" if vm.power == "suspended" else "powered off"
         return _Verdict(NOTHING, STILL, "it is a template" if vm.template else f"it is {state}")
-    if excluded_by is not None:
-        return _Verdict(NOTHING, CRASH, f"excluded by exclude_vms ('{excluded_by}')", excluded=True)
+    if treatment.exclude and not treatment.doubt:
+        return _Verdict(NOTHING, CRASH, f"excluded by {treatment.policy}", excluded=True)
     if not vm.known:
         return _Verdict(NOTHING, CRASH, vm.why_unknown, hindrance="vm")
+    if treatment.exclude:
+        reason = f"it may be excluded, but that is not certain: {treatment.doubt}"
+        return _Verdict(NOTHING, CRASH, reason, hindrance="vm")
     if leftover:
         return _Verdict(NOTHING, CRASH, leftover, hindrance="vm")
     if vm.obstacles:
         return _Verdict(NOTHING, CRASH, "no snapshot can be taken: " + "; ".join(vm.obstacles), hindrance="vm")
+    if treatment.quiesce == NEVER:
+        return _Verdict(SNAPSHOT, CRASH, f"it is not quiesced, as {treatment.policy} says")
     if vm.tools != "running":
-        action = SNAPSHOT if policy.on_quiesce_failure == "crash_consistent" else NOTHING
+        action = SNAPSHOT if treatment.quiesce == PREFERRED else NOTHING
         return _Verdict(action, CRASH, f"VMware Tools are {vm.tools}, so it cannot be quiesced", hindrance="quiesce")
     if vm.guest == "other":
         return _Verdict(QUIESCE, CRASH, NOT_FROZEN)
@@ -256,9 +341,11 @@ def _verdict(vm: Vm, policy: Policy, leftover: str) -> _Verdict:
 
 def _refusals(members: Sequence[Member], problems: Sequence[Problem], policy: Policy) -> Iterable[str]:
     """Return why the policy forbids the run, as far as this is known before the first change."""
-    forbidden = policy.forbidden()
-    if "vm" in forbidden:
+    if "vm" in policy.forbidden():
         yield from (problem.text for problem in problems)
     for member in members:
-        if member.hindrance in forbidden:
-            yield f"The {vm_on(member.name, member.server)}: {member.reason}"
+        vm = vm_on(member.name, member.server)
+        if member.hindrance in member.treatment.forbidden:
+            yield f"The {vm}: {member.reason}"
+        if member.beside and member.treatment.on_span == FAIL:
+            yield f"The {vm}: it also has files on {', '.join(member.beside)}, which {member.treatment.policy} forbids"

@@ -12,6 +12,7 @@ from ..addresses import split_aliases
 from ..errors import InputError
 from ..policy import Policy
 from ..seconds import check_seconds
+from ..state.dataset_policies import DatasetPolicies
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Request:
     """The request for a coordinated snapshot: datasets, name and policy.
 
     `aliases` are additional names and addresses of this storage host that ESXi hosts use. `lock_timeout` is the maximum
-    time (seconds) to wait for another run on the same datasets.
+    time (seconds) to wait for another run on the same datasets. `stored` are the policies that are stored for datasets
+    and apply to the VMs on them; a run adds them.
     """
 
     dataset: str
@@ -30,6 +32,7 @@ class Request:
     task: str = ""  # key of the snapshot task, or "" for a request by a user
     lock_timeout: float = 60.0
     policy: Policy = field(default_factory=Policy)
+    stored: tuple[DatasetPolicies, ...] = ()
 
     def check(self) -> None:
         """Raise InputError for invalid or contradictory values.

@@ -35,6 +35,11 @@ class Selection:
         """Return this selection with `chosen` limited to `names`."""
         return replace(self, chosen=[dataset for dataset in self.chosen if dataset.name in names])
 
+    def including(self, names: Collection[str]) -> Selection:
+        """Return this selection with the datasets `names` added to `chosen`."""
+        more = [dataset for dataset in self.around if dataset.name in names and dataset not in self.chosen]
+        return replace(self, chosen=[*self.chosen, *more])
+
 
 def selection_of(listed: Sequence[Dataset], dataset: str, recursive: bool, exclude: Sequence[str]) -> Selection:
     """Select from the `listed` datasets. Raises InputError for an invalid `exclude`."""

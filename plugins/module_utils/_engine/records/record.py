@@ -23,9 +23,10 @@ After the facts are verified, the seal sets these properties, in this order:
 
 A record without a matching seal is read as crash and not complete. The level of a record never becomes lower.
 
-The manifest lists the VMs with files on the dataset and the data that a restore of each VM needs. A restored VM must be
-reverted to `vmware_snapshot` before it is powered on, because the ZFS snapshot contains open delta files (Broadcom KB
-2147276). The records of release 1.0.0 are version 1: see record_v1.py.
+The manifest lists the VMs with files on the dataset and the data that a restore of each VM needs. A VM that a policy
+excludes has `excluded`. If a complete record needs another level of a VM than filesystem, the VM has it in `accept`. A
+restored VM must be reverted to `vmware_snapshot` before it is powered on, because the ZFS snapshot contains open delta
+files (Broadcom KB 2147276). The records of release 1.0.0 are version 1: see record_v1.py.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from typing import Any, Mapping, Sequence
 
 from ..zfs import snapshots
 from ..zfs.command import Zfs
-from . import record_v1
+from . import apart, record_v1
 from .levels import CRASH, LEVELS
 from .manifest import DAMAGED, PART, PREFIX, decode, encode, parts_in
 
@@ -71,6 +72,11 @@ class Record:
     problems: list[str] = field(default_factory=list)
     sealed: bool = False
     version: int = _VERSION
+
+    @property
+    def required_consistency(self) -> str | None:
+        """The lowest level without excluded VMs and without VMs accepted at crash; None if there are no others."""
+        return apart.level_of_others(self.consistency, self.vms, bool(self.problems))
 
     def first(self, plain: bool = False) -> dict[str, str]:
         """Return the properties to set when the snapshot is taken: consistency crash, not complete."""

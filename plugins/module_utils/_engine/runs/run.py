@@ -12,6 +12,7 @@ from functools import partial
 from typing import Iterator, Sequence
 
 from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed
+from ..planning import spans
 from ..planning.connector import with_connector
 from ..planning.earlier_runs import EarlierRuns
 from ..planning.plan import Plan, make_plan
@@ -19,6 +20,7 @@ from ..planning.problem import Problem
 from ..planning.request import Request
 from ..planning.selection import Selection, select_datasets
 from ..planning.server_logins import ServerLogin, open_logins, unknown_volumes
+from ..planning.vm_treatments import may_include, rules_of
 from ..records.record import Record
 from ..recovery import recover
 from ..recovery.result import Recovery
@@ -34,7 +36,7 @@ from ..state.journal import ignore_registry_errors
 from ..state.journal_entries import ENDED
 from ..zfs import snapshots
 from ..zfs.command import READ_TIMEOUT
-from ..zfs.names import check_dataset, check_snapshot, pool_of
+from ..zfs.names import check_dataset, check_snapshot, is_within, pool_of
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,21 @@ def begin(engine: Engine, request: Request, stop: Stop) -> Iterator[Begun]:
     Signals that end a process set `stop` instead. Raises LockTimeout.
     """
     run = identity.new_run_id()
-    with engine.locks.run(run, request.dataset, request.lock_timeout), on_signals(stop):
+    with engine.locks.run(run, _to_lock(engine, request), request.lock_timeout), on_signals(stop):
         yield Begun(run, stop, recover.before_run(engine, pool_of(request.dataset)))
+
+
+def _to_lock(engine: Engine, request: Request) -> str:
+    """Return the dataset whose tree a run locks: the whole pool if a policy may include other datasets of it.
+
+    Two runs that each waited for a dataset of the other would wait until lock_timeout.
+    """
+    stored = [
+        one
+        for one in engine.policies.list_all()
+        if is_within(request.dataset, one.dataset) or is_within(one.dataset, request.dataset)
+    ]
+    return pool_of(request.dataset) if may_include(rules_of(request.policy, stored)) else request.dataset
 
 
 def take(engine: Engine, request: Request, begun: Begun, selection: Selection) -> RunResult:
@@ -98,7 +113,8 @@ def take(engine: Engine, request: Request, begun: Begun, selection: Selection) -
         if plan.refusals:
             raise PolicyRefused(
                 f"The policy does not allow this run: {'; '.join(refusal.rstrip('.') for refusal in plan.refusals)}",
-                "Fix the cause, exclude the VM with exclude_vms, or relax on_vm_failure or on_quiesce_failure",
+                "Fix the cause, exclude the VM with exclude_vms, or relax on_vm_failure, on_quiesce_failure or the policy"
+                " of the VM",
                 **result.of_plan(plan).as_dict(),
             )
         done = _hold(engine, request, begun, plan, parts, logins)
@@ -152,7 +168,7 @@ def _destroy(engine: Engine, ids: Sequence[str], results: Sequence[RunResult]) -
         run_snapshots = RunSnapshots(Record(wave_id, engine.host.id), wave.zfs_snapshots, seen=wave.created)
         run_snapshots.destroy(engine.zfs, READ_TIMEOUT)
         if not run_snapshots.exists:
-            wave.created, wave.consistency, wave.complete = False, None, False
+            wave.created, wave.consistency, wave.required_consistency, wave.complete = False, None, None, False
         undestroyed = (run_snapshots.undestroyed or {}).items()
         wave.problems += [f"{snapshot} still exists: {reason}." for snapshot, reason in undestroyed]
         ignore_registry_errors(partial(engine.journal.end_run, wave_id, wave.as_dict()))
@@ -176,7 +192,10 @@ def _select(engine: Engine, request: Request) -> tuple[Selection, list[str]]:
 def _plan(
     engine: Engine, request: Request, selection: Selection, stack: ExitStack
 ) -> tuple[list[ServerLogin], Plan, list[Plan]]:
-    """Return the logins (`stack` logs out), the plan and its waves; without waves, the plan is the only one."""
+    """Return the logins (`stack` logs out), the plan and its waves; without waves, the plan is the only one.
+
+    A policy can include further datasets. Other VMs and other servers may use them, so the plan is then made again.
+    """
     engine.report(f"Looking for the VMs on {request.dataset}")
     earlier = EarlierRuns(engine)
     if not selection.chosen:
@@ -184,6 +203,33 @@ def _plan(
             f"None of the datasets below {request.dataset} that still need a snapshot exists",
             "No action is needed; the next turn snapshots the datasets that exist then",
         )
+    while True:
+        with ExitStack() as attempt:
+            logins, plan = _plan_of(engine, request, selection, earlier, attempt)
+            more, warnings = spans.further(plan, request, selection, partial(snapshots.existing, engine.zfs))
+            if not more:
+                stack.push(attempt.pop_all())
+                break
+        engine.report(f"Including {', '.join(more)}, because VMs also have files there")
+        selection = selection.including(more)
+    plan = replace(plan, warnings=(*selection.warnings, *plan.warnings, *warnings))
+    parts = waves.cut(plan, request.policy.wave_size)
+    for wave in parts:
+        snapshots.check_room(engine.zfs, wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())
+        check_room(wave)
+    return logins, plan, parts
+
+
+def _plan_of(
+    engine: Engine, request: Request, selection: Selection, earlier: EarlierRuns, stack: ExitStack
+) -> tuple[list[ServerLogin], Plan]:
+    """Return the logins (`stack` logs out) and the plan for exactly the datasets of the selection."""
+    stored = [
+        one for one in engine.policies.list_all() if any(is_within(name, one.dataset) for name in selection.names)
+    ]
+    request = replace(request, stored=tuple(stored))
+    for name in selection.names:
+        check_snapshot(name, request.snapshot)
     credentials = engine.credentials.find_for_datasets(selection.names)
     logins, problems = open_logins(
         stack,
@@ -198,13 +244,7 @@ def _plan(
     if not credentials:  # a crash-consistent snapshot from a task is better than none
         problems.append(Problem(f"{_no_credential(request)}; store one with vmware_cred."))
     problems += unknown_volumes(selection.chosen, logins)
-    plan = make_plan(request, selection.names, logins, problems, earlier.leftover_of)
-    plan = replace(plan, warnings=(*selection.warnings, *plan.warnings))
-    parts = waves.cut(plan, request.policy.wave_size)
-    for wave in parts:
-        snapshots.check_room(engine.zfs, wave.snapshots, Record("x" * 64, engine.host.id, request.task).first())
-        check_room(wave)
-    return logins, plan, parts
+    return logins, make_plan(request, selection.names, logins, problems, earlier.leftover_of)
 
 
 def _no_credential(request: Request) -> str:

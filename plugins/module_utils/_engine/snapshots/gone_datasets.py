@@ -13,7 +13,7 @@ from ..planning.plan import Plan
 from ..text import vm_on
 from ..zfs.command import Zfs
 from ..zfs.datasets import existing
-from ..zfs.names import dataset_of
+from ..zfs.names import dataset_of, is_within, pool_of
 from .quiesce import Hold
 
 
@@ -23,7 +23,7 @@ def without_gone(zfs: Zfs, plan: Plan, holds: Sequence[Hold], error: DatasetNotF
     Waits `timeout` seconds at most. Raises `error` if all datasets exist or none does. Raises RunFailed if a VM had
     files on a dataset that is gone, because the current location of these files is unknown.
     """
-    present = existing(zfs, plan.dataset, timeout)
+    present = existing(zfs, _above(plan), timeout)
     gone = [name for name in plan.datasets if name not in present]
     if len(gone) in (0, len(plan.datasets)):
         raise error
@@ -41,3 +41,9 @@ def without_gone(zfs: Zfs, plan: Plan, holds: Sequence[Hold], error: DatasetNotF
         snapshots=tuple(name for name in plan.snapshots if dataset_of(name) not in gone),
         warnings=(*plan.warnings, *warnings),
     )
+
+
+def _above(plan: Plan) -> str:
+    """Return the dataset that is above all datasets of the plan: a policy can include others of the pool."""
+    inside = all(is_within(name, plan.dataset) for name in plan.datasets)
+    return plan.dataset if inside else pool_of(plan.dataset)

@@ -247,7 +247,7 @@ class HoldRun:
         before = [hold for hold in self._holds if hold.level != CRASH]
         for login, look in self._second.wait(until=self._look_is_over) if self._second is not None else ():
             self._looks.take_second(login, look)
-        lowered = [hold for hold in before if hold.level == CRASH]
+        lowered = [hold for hold in before if hold.level == CRASH and not hold.satisfied]
         ignore_registry_errors(partial(self._engine.journal.set_state, self._id, RELEASING))
         try:
             self._looks.require_allowed(self._policy)

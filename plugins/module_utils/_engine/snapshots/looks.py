@@ -52,16 +52,16 @@ class Looks:
 
     def require_allowed(self, policy: Policy) -> None:
         """Raise PolicyRefused if the policy forbids what the looks found."""
-        forbidden = policy.forbidden()
-        refusals = texts(self.problems[self._planned :]) if "vm" in forbidden else []
+        refusals = texts(self.problems[self._planned :]) if "vm" in policy.forbidden() else []
         refusals += [
             f"the {vm_on(hold.member.name, hold.member.server)}: {hold.reason}"
             for hold in self._holds
-            if hold.hindrance in forbidden
+            if hold.hindrance in hold.member.treatment.forbidden
         ]
         if refusals:
             reasons = "; ".join(refusals).rstrip(".")
-            raise PolicyRefused(reasons, "Fix the cause, or relax on_vm_failure or on_quiesce_failure")
+            remedy = "Fix the cause, or relax on_vm_failure, on_quiesce_failure or the policy of the VM"
+            raise PolicyRefused(reasons, remedy)
 
     def _look(self, login: ServerLogin, first: Look | None) -> Look:
         holds = holds_of(login, self._holds)

@@ -18,6 +18,7 @@ from ..records.levels import CRASH
 from ..state.creation import Creation
 from ..state.journal import Journal, ignore_registry_errors
 from ..text import vm_on
+from ..vm_policies import PREFERRED
 from ..vsphere import faults, vm_snapshots
 from ..vsphere.session import Session
 from .scheduler import Flow, Job, Outcome, Sleep, StartTask, TaskScheduler
@@ -63,6 +64,11 @@ class Hold:
     def is_on(self, dataset: str) -> bool:
         """Return whether the VM has, or may have, files on the dataset."""
         return self.datasets is None or dataset in self.datasets
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether the VM does not make a record incomplete."""
+        return self.member.is_satisfied_by(self.level)
 
     def leave_behind(self, hindrance: str, reason: str) -> None:
         """Continue the run without the VM."""
@@ -111,7 +117,7 @@ class Quiesce:
 
     def _create(self, hold: Hold) -> Flow:
         hold.started = time.monotonic()
-        deadline = min(hold.started + self.policy.vm_timeout, self.deadline)
+        deadline = min(hold.started + hold.member.treatment.vm_timeout, self.deadline)
         hold.quiesced = hold.member.action == QUIESCE
         repeat = True
         while repeat:
@@ -201,14 +207,15 @@ class Quiesce:
 
     def _fail(self, hold: Hold, reason: str) -> None:
         hold.leave_behind("vm", reason)
-        if self.policy.on_vm_failure == "fail":
+        if "vm" in hold.member.treatment.forbidden:
             self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be snapshotted: {reason}")
 
     def _allows_unquiesced(self, hold: Hold, error: VSphereError) -> bool:
-        """Apply on_quiesce_failure. Returns whether to snapshot the VM without quiescing it."""
-        if self.policy.on_quiesce_failure == "fail":
+        """Return whether the policy of the VM allows a VMware snapshot without quiescing. It may also end the run."""
+        treatment = hold.member.treatment
+        if "quiesce" in treatment.forbidden:
             self.give_up(f"The {vm_on(hold.member.name, hold.member.server)} could not be quiesced: {error.problem}")
-        if self.policy.on_quiesce_failure != "crash_consistent":
+        if treatment.quiesce != PREFERRED:
             return False
         hold.quiesced, hold.hindrance, hold.reason = False, "quiesce", f"quiescing failed: {error.problem}"
         return True

@@ -12,18 +12,19 @@ from ..planning.plan import Plan
 from ..planning.problem import Problem, texts
 from ..policy import Policy
 from ..records import record
-from ..records.levels import CRASH, lowest
+from ..records.levels import CRASH, FILESYSTEM, lowest
 from ..records.record import Record
 from ..text import shortened
 from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.names import dataset_of
 from .quiesce import Hold
-from .run_result import RunResult, VmResult, combine
+from .run_result import RunResult, VmResult, combine, lowest_of
 from .run_snapshots import RunSnapshots
 
 # The fields of a VmResult that a manifest stores.
-_RECORDED = ("name", "instance_uuid", "moid", "server", "vmx_path", "vmware_snapshot_moid", "level", "reason", "spans")
+_RECORDED = ("name", "instance_uuid", "moid", "server", "vmx_path", "vmware_snapshot_moid", "level", "reason", "spans", "policy", "accept", "excluded")
+_DEFAULTS = {"policy": "", "accept": FILESYSTEM, "excluded": False}  # a manifest stores only other values
 _LONGEST_REASON = 200  # characters of a reason in a manifest, which may list a thousand VMs
 
 
@@ -67,6 +68,7 @@ def _of_records(by_snapshot: dict[str, Record]) -> RunResult:
         zfs_snapshots=list(by_snapshot),
         created=False,
         consistency=lowest(each.consistency for each in records),
+        required_consistency=lowest_of(each.required_consistency for each in records),
         complete=all(each.complete for each in records),
         problems=list(dict.fromkeys(problem for each in records for problem in each.problems)),
         vms=[VmResult(**{key: value for key, value in vm.items() if key in _RECORDED}) for vm in vms.values()],
@@ -87,6 +89,7 @@ def of_plan(plan: Plan) -> RunResult:
         zfs_snapshots=list(plan.snapshots),
         created=False,
         consistency=plan.best_level(),
+        required_consistency=plan.best_level_of_required(),
         complete=plan.can_be_complete(),
         problems=texts(plan.problems),
         vms=[_vm(Hold.planned(member)) for member in plan.members],
@@ -106,6 +109,7 @@ def of_run(
         zfs_snapshots=list(plan.snapshots),
         created=run_snapshots.exists,
         consistency=run_snapshots.level(),
+        required_consistency=run_snapshots.level_of_required(),
         complete=run_snapshots.complete(),
         problems=[*texts(problems), *run_snapshots.notes],
         vms=[_recorded(hold, run_snapshots) for hold in holds],
@@ -128,8 +132,9 @@ def manifest_entry(hold: Hold) -> dict[str, Any]:
     """Return a VM for a manifest, with the data for a restore: its disks, and what is not in the ZFS snapshot."""
     vm = _vm(hold)
     entry = {
-        **{name: getattr(vm, name) for name in _RECORDED},
+        **{name: value for name in _RECORDED if (value := getattr(vm, name)) != _DEFAULTS.get(name)},
         "reason": shortened(hold.reason, _LONGEST_REASON),
+        **({"policy": shortened(vm.policy, _LONGEST_REASON)} if vm.policy else {}),
         "disks": [
             {
                 "key": placed.disk.key,
@@ -160,4 +165,7 @@ def _vm(hold: Hold) -> VmResult:
         action=member.action,
         spans=list(member.spans),
         hold_seconds=seconds,
+        policy=member.treatment.policy,
+        accept=member.treatment.accept,
+        excluded=member.excluded,
     )

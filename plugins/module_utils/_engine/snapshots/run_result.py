@@ -8,12 +8,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Iterable, Sequence
 
-from ..records.levels import lowest
+from ..records import apart
+from ..records.levels import FILESYSTEM, lowest
 
 
 @dataclass
 class VmResult:
-    """One VM of a run, or of a ZFS snapshot that already exists. A record does not store `power` and `action`."""
+    """One VM of a run, or of a ZFS snapshot that already exists. A record does not store `power` and `action`.
+
+    `policy` names the policy of the VM and why it matches, "" without one. `accept` is the level that the VM must have
+    for a complete record, unless it is `excluded`.
+    """
 
     name: str = ""
     instance_uuid: str = ""
@@ -27,6 +32,9 @@ class VmResult:
     action: str | None = None
     spans: list[str] = field(default_factory=list)
     hold_seconds: float | None = None
+    policy: str = ""
+    accept: str = FILESYSTEM
+    excluded: bool = False
 
 
 @dataclass
@@ -45,7 +53,8 @@ class WaveResult:
 class RunResult:
     """A run, a plan (with `refusals`), or the ZFS snapshots of an earlier run.
 
-    `consistency` is None when no ZFS snapshot exists. `left` are the VMware snapshots that could not be removed.
+    `consistency` is None when no ZFS snapshot exists. `required_consistency` is without the VMs that are excluded or
+    accepted at crash; None if there are no others. `left` are the VMware snapshots that could not be removed.
     Fields that are None at the end of the list do not apply and are not part of `as_dict`.
     """
 
@@ -59,6 +68,7 @@ class RunResult:
     warnings: list[str] = field(default_factory=list)
     hold_window_seconds: float | None = None
     left: list[str] = field(default_factory=list)
+    required_consistency: str | None = None
     refusals: list[str] | None = None
     waves: list[WaveResult] | None = None
     recovery: dict[str, Any] | None = None
@@ -69,6 +79,10 @@ class RunResult:
         for name in ("refusals", "waves", "recovery"):
             if values[name] is None:
                 del values[name]
+        vms = values["vms"]
+        text = apart.consistency_text(self.consistency, self.required_consistency, vms)
+        numbers = {"vms_excluded": len(apart.excluded(vms)), "vms_accepted": len(apart.accepted(vms))}
+        values = {**values, "consistency_text": text, **numbers}
         return {**values, "zfs_snapshot": self.zfs_snapshots[0], "vmware_snapshots_left": len(self.left)}
 
 
@@ -85,6 +99,7 @@ def combine(waves: Sequence[RunResult], names: Sequence[str]) -> RunResult:
         zfs_snapshots=list(names),
         created=any(wave.created for wave in waves),
         consistency=lowest([wave.consistency for wave in taken if wave.consistency]) if taken else None,
+        required_consistency=lowest_of(wave.required_consistency for wave in taken),
         complete=sum(len(wave.zfs_snapshots) for wave in taken) == len(names) and all(wave.complete for wave in taken),
         problems=_each_once(problem for wave in waves for problem in wave.problems),
         warnings=_each_once(warning for wave in waves for warning in wave.warnings),
@@ -98,6 +113,12 @@ def combine(waves: Sequence[RunResult], names: Sequence[str]) -> RunResult:
             for wave in waves
         ],
     )
+
+
+def lowest_of(levels: Iterable[str | None]) -> str | None:
+    """Return the lowest of the levels that are not None, or None."""
+    known = [level for level in levels if level is not None]
+    return lowest(known) if known else None
 
 
 def _each_once(sentences: Iterable[str]) -> list[str]:

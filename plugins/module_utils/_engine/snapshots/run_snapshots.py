@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Sequence
 
 from ..errors import QuiesceError, RunFailed
-from ..records.levels import CRASH, lowest
+from ..records.levels import lowest
 from ..records.record import RUN, Record
 from ..text import counted
 from ..zfs import snapshots
@@ -60,18 +60,24 @@ class RunSnapshots:
         """Whether any of them exists."""
         return self.seen and self.undestroyed != {}
 
-    def _on_disk(self) -> list[tuple[str, bool]]:
-        """For each snapshot the level of its record and whether it is complete. An unsealed record means crash."""
-        sealed = [self.records.get(name) if name not in self.unsealed else None for name in self.names]
-        return [(one.consistency, one.complete) if one is not None else (CRASH, False) for one in sealed]
+    def _on_disk(self) -> list[Record]:
+        """Return the record of each snapshot as it is on disk. An unsealed record means crash."""
+        unsealed = Record(self.record.run, self.record.host)
+        return [unsealed if name in self.unsealed else self.records.get(name, unsealed) for name in self.names]
 
     def level(self) -> str | None:
         """Return the lowest level of the records on disk, or None if no snapshot exists."""
-        return lowest(level for level, _unused in self._on_disk()) if self.exists else None
+        return lowest(one.consistency for one in self._on_disk()) if self.exists else None
+
+    def level_of_required(self) -> str | None:
+        """Return the lowest level without excluded VMs and VMs accepted at crash; None if there are no others."""
+        levels = [one.required_consistency for one in self._on_disk()] if self.exists else []
+        found = [level for level in levels if level is not None]
+        return lowest(found) if found else None
 
     def complete(self) -> bool:
         """Return whether all records on disk are complete."""
-        return self.exists and all(complete for _unused, complete in self._on_disk())
+        return self.exists and all(one.complete for one in self._on_disk())
 
     def failure(self) -> RunFailed | None:
         """Return the error for a record that could not be written."""

@@ -81,9 +81,9 @@ def _by_dataset(holds: Iterable[Hold], snapshots: Sequence[str]) -> dict[str, li
 
 
 def _judge(holds: Iterable[Hold], problems: Sequence[Problem]) -> tuple[str, bool]:
-    """Return the lowest level, and whether the record is complete: no problem, and only excluded VMs are crash."""
+    """Return the lowest level, and whether the record is complete: no problem, and each VM is as its policy asks."""
     holds = list(holds)
-    complete = not problems and all(hold.level != CRASH or hold.member.excluded for hold in holds)
+    complete = not problems and all(hold.satisfied for hold in holds)
     return lowest([CRASH] * bool(problems) + [hold.level for hold in holds]), complete
 
 

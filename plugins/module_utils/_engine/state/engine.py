@@ -15,6 +15,7 @@ from ..vsphere.session import Connect, connect
 from ..zfs.command import Zfs
 from .credentials import Credentials
 from .database import Database, Paths
+from .dataset_policies import StoredPolicies
 from .identity import StorageHost
 from .journal import Journal
 from .locks import Locks
@@ -30,6 +31,7 @@ class Engine:
     zfs: Zfs
     credentials: Credentials
     tasks: SnapshotTasks
+    policies: StoredPolicies
     journal: Journal
     locks: Locks
     host: StorageHost
@@ -48,6 +50,7 @@ def open_engine(
             zfs=Zfs(),
             credentials=Credentials.stored_in(database, paths, read_only),
             tasks=SnapshotTasks(database),
+            policies=StoredPolicies(database),
             journal=Journal(database, host.id),
             locks=Locks(paths.lock_dir),
             host=host,

@@ -163,6 +163,18 @@ UPTIME = (
     "ALTER TABLE vm_snapshot ADD COLUMN uptime TEXT NOT NULL DEFAULT ''",
 )
 
+DATASET_POLICIES = (
+    # policies: JSON list (vm_policies.py), for the VMs on the dataset and its children; created, updated: UTC, ISO 8601
+    """
+    CREATE TABLE dataset_policies (
+        dataset TEXT PRIMARY KEY,
+        policies TEXT NOT NULL,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL
+    )
+    """,
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -176,4 +188,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     TURNS,
     CONSOLIDATION,
     UPTIME,
+    DATASET_POLICIES,
 )

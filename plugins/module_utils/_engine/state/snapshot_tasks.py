@@ -19,6 +19,7 @@ from ..policy import Policy
 from ..schedule.calendar import Schedule
 from ..schedule.naming import DEFAULT_SCHEMA, check_schema
 from ..schedule.retention import check_lifetime
+from ..vm_policies import parse_stored
 from ..zfs.names import check_dataset
 from .database import Database, Paths
 
@@ -226,7 +227,8 @@ def _from_row(row: sqlite3.Row) -> SnapshotTask:
     stored = json.loads(row["settings"])
     settings = {name: stored[name] for name in _SETTINGS if name in stored}  # an older release stored fewer settings
     settings.update({name: tuple(stored[name]) for name in _LISTS}, schedule=Schedule(**stored["schedule"]))
-    return SnapshotTask(policy=Policy().merged(stored), **settings, **{name: row[name] for name in _GIVEN})
+    policy = Policy().merged({**stored, "policies": parse_stored(stored.get("policies"))})
+    return SnapshotTask(policy=policy, **settings, **{name: row[name] for name in _GIVEN})
 
 
 def _now() -> str:

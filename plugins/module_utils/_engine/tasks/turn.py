@@ -16,7 +16,7 @@ from ..planning.connector import with_connector
 from ..planning.request import Request
 from ..planning.selection import Selection, select_datasets, selection_of
 from ..records import record
-from ..records.levels import CRASH, lowest
+from ..records.levels import CRASH, LEVELS, lowest
 from ..runs.run import Begun, begin, foresee, take
 from ..schedule.occurrences import last_due, next_due
 from ..snapshots.stop import Stop
@@ -237,6 +237,10 @@ def _plain_snapshot(engine: Engine, task: SnapshotTask, names: Sequence[str], be
     return result
 
 
+def _asks_for_more(vm: Mapping[str, Any]) -> str:
+    return f"its level is {vm['level']}, and {vm['policy']} asks for {vm['accept']}"
+
+
 def _why_incomplete(task: SnapshotTask, taken: Mapping[str, Any]) -> list[str]:
     """Return sentences that explain why a snapshot is not complete; empty if it is, or did not have to be.
 
@@ -245,8 +249,8 @@ def _why_incomplete(task: SnapshotTask, taken: Mapping[str, Any]) -> list[str]:
     if not (task.vmware_sync and taken["created"]) or taken["complete"]:
         return []
     reasons = [
-        f"The {vm_on(vm['name'], vm['server'])}: {vm['reason']}"
+        f"The {vm_on(vm['name'], vm['server'])}: {vm['reason'] or _asks_for_more(vm)}"
         for vm in taken["vms"]
-        if vm["level"] == CRASH and task.policy.excluded_by(vm["name"], vm["instance_uuid"], vm["moid"]) is None
+        if not vm["excluded"] and LEVELS.index(vm["level"]) < LEVELS.index(vm["accept"])
     ]
     return list(dict.fromkeys([*taken["problems"], *reasons])) or ["It has no record that is complete."]
