@@ -106,6 +106,22 @@ EXAMPLES = r"""
     exclude_vms:
       - "scratch-*"
 
+- name: Accept the firewalls as they are, and take the other disks of the database server into the same instant
+  quiesce.vmware_zfs.vmware_coordinated_snapshot:
+    dataset: tank/vmware
+    policies:
+      - match:
+          name: "fw*"
+        accept: crash
+      - match:
+          tag:
+            category: backup
+            name: database
+        quiesce: required
+        on_failure: fail
+        accept: application
+        on_span: include
+
 - name: Show the plan without taking a snapshot
   quiesce.vmware_zfs.vmware_coordinated_snapshot:
     dataset: tank/vmware
@@ -146,9 +162,34 @@ consistency:
   returned: success, or failure after the plan was made
   type: str
   sample: filesystem
+required_consistency:
+  description:
+    - The lowest level of the VMs that are neither excluded nor accepted at V(crash) by a policy.
+    - V(null) if there are no such VMs, or if no ZFS snapshot was taken.
+  returned: success, or failure after the plan was made
+  type: str
+  sample: filesystem
+consistency_text:
+  description:
+    - The consistency for people. It is RV(required_consistency), and how many VMs are excluded or accepted at V(crash).
+    - V(null) if no ZFS snapshot was taken, or if it was destroyed again.
+  returned: success, or failure after the plan was made
+  type: str
+  sample: "filesystem (1 VM accepted at crash: fw01)"
+vms_excluded:
+  description: The number of running VMs that are excluded.
+  returned: success, or failure after the plan was made
+  type: int
+  sample: 0
+vms_accepted:
+  description: The number of VMs that are at V(crash) and that a policy accepts at V(crash).
+  returned: success, or failure after the plan was made
+  type: int
+  sample: 1
 complete:
   description:
-    - Whether every VM that should be quiesced was quiesced. Excluded VMs and VMs that are not running do not count.
+    - Whether every VM reached the level that its policy asks for. Without a policy, this is V(filesystem). Excluded VMs
+      and VMs that are not running do not count.
   returned: success, or failure after the plan was made
   type: bool
   sample: true
@@ -288,6 +329,19 @@ vms:
           already existed.
       type: float
       sample: 3.9
+    policy:
+      description:
+        - The policy of the VM, with the condition that matches. Empty if no policy matches.
+      type: str
+      sample: "policy 2 (name 'fw*')"
+    accept:
+      description: The level that the VM must reach for a complete snapshot.
+      type: str
+      sample: filesystem
+    excluded:
+      description: Whether a policy or O(exclude_vms) excludes the VM.
+      type: bool
+      sample: false
 """
 
 from functools import partial

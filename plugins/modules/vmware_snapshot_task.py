@@ -292,6 +292,11 @@ task:
       type: list
       elements: str
       sample: []
+    policies:
+      description: The policies for single VMs.
+      type: list
+      elements: dict
+      sample: [{match: {name: "fw*"}, accept: crash}]
     vm_timeout:
       description: The maximum time in seconds to create the VMware snapshot of one VM.
       type: float
