@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - quiesce.vmware_zfs.connection.runtime
   - quiesce.vmware_zfs.connection.timeouts
   - quiesce.vmware_zfs.policy
+  - quiesce.vmware_zfs.vm_policies
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
 attributes:
@@ -235,6 +236,10 @@ waves:
       sample: true
     consistency:
       description: The consistency level of the wave, as in RV(consistency).
+      type: str
+      sample: application
+    consistency_text:
+      description: The consistency of the wave for people, as in RV(consistency_text).
       type: str
       sample: application
     complete:

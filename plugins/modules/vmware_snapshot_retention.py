@@ -95,8 +95,10 @@ def run(module: Any) -> dict[str, Any]:
     with SnapshotTasks.open(paths, read_only=module.check_mode) as stored:
         tasks = stored.list_all() if module.params["id"] is None else [stored.get(module.params["id"])]
         spare = retire.spared(stored, tasks, time.time())
-        found = retire.facts(zfs, [task.dataset for task in tasks])
-        retired = retire.retire(zfs, tasks, found, module.check_mode, Locks(paths.lock_dir).is_alive, spare)
+        included = {task.key: stored.included(task.key) for task in tasks}
+        found = retire.facts(zfs, [task.dataset for task in tasks], frozenset().union(*included.values()))
+        is_alive = Locks(paths.lock_dir).is_alive
+        retired = retire.retire(zfs, tasks, found, module.check_mode, is_alive, spare, included)
         for task in () if module.check_mode else tasks:
             stored.turned(task.id, time.time(), task.key in spare)
     return {

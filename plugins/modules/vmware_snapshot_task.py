@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.state
   - quiesce.vmware_zfs.policy.task
+  - quiesce.vmware_zfs.vm_policies.task
 author:
   - The quiesce.vmware_zfs authors (@quiesce)
 attributes:

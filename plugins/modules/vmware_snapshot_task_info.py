@@ -115,6 +115,11 @@ tasks:
       type: list
       elements: str
       sample: []
+    policies:
+      description: The policies for single VMs.
+      type: list
+      elements: dict
+      sample: [{match: {name: "fw*"}, accept: crash}]
     vm_timeout:
       description: The maximum time in seconds to create the VMware snapshot of one VM.
       type: float
@@ -200,8 +205,14 @@ tasks:
             - V(null) if no ZFS snapshot was taken, or if the run has not ended.
           type: str
           sample: filesystem
+        consistency_text:
+          description:
+            - The consistency for people. VMs that are excluded or that a policy accepts at V(crash) are shown apart.
+            - V(null) if no ZFS snapshot was taken, or if the run has not ended.
+          type: str
+          sample: "filesystem (1 excluded)"
         complete:
-          description: Whether every VM that should be quiesced was quiesced. V(null) if the run has not ended.
+          description: Whether every VM reached the level that its policy asks for. V(null) if the run has not ended.
           type: bool
           sample: true
         hold_window_seconds:

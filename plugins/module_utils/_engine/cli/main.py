@@ -9,7 +9,7 @@ import argparse
 import io
 import os
 import sys
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError, RegistryError, TaskNotFound
 from ..observe.destroyed_snapshots import destroyed
@@ -126,7 +126,7 @@ def _show(options: argparse.Namespace) -> int:
         print_json({**summary(run), **run.result, "destroyed": gone[run.id]})
         return 0
     vms = run.result.get("vms", ())
-    say(f"{run.snapshots[0]}: {run.result.get('consistency') or 'no snapshot'}, started {local_time(run.started)}")
+    say(f"{run.snapshots[0]}: {summary(run)['consistency_text'] or 'no snapshot'}, started {local_time(run.started)}")
     for name in gone[run.id] or ():
         say(f"{name} has been destroyed")
     for warning in run.result.get("warnings", ()):
@@ -134,9 +134,13 @@ def _show(options: argparse.Namespace) -> int:
     for problem in run.result.get("problems", ()):
         say(problem)
     if vms:
-        rows = [[vm["name"], vm["level"], seconds_text(vm["hold_seconds"]), vm["reason"]] for vm in vms]
-        print_table(["VM", "level", "held", "reason"], rows)
+        rows = [_row_of(vm) for vm in vms]
+        print_table(["VM", "level", "held", "policy", "reason"], rows)
     return 0
+
+
+def _row_of(vm: Mapping[str, Any]) -> list[str]:
+    return [vm["name"], vm["level"], seconds_text(vm["hold_seconds"]), vm.get("policy") or "-", vm["reason"]]
 
 
 def _tasks(options: argparse.Namespace) -> int:
@@ -156,10 +160,11 @@ def _tasks(options: argparse.Namespace) -> int:
                 local_time(task["next_run"]) if task["next_run"] else "disabled",
                 counted(task["lifetime_value"], task["lifetime_unit"].lower()),
                 "quiesced" if task["vmware_sync"] else "not quiesced",
+                (task["last_run"] or {}).get("consistency_text") or "-",
             ]
             for task in found
         ]
-        head = ["ID", "dataset", "recursive", "min hour dom mon dow", "next run", "lifetime", "VMs"]
+        head = ["ID", "dataset", "recursive", "min hour dom mon dow", "next run", "lifetime", "VMs", "last level"]
         print_table(head, rows)
     return 0
 
@@ -230,7 +235,7 @@ def _print_status(found: dict[str, Any]) -> None:
             [
                 local_time(run["started"]),
                 run["zfs_snapshot"],
-                run["consistency"] or "-",
+                run["consistency_text"] or "-",
                 _state(run),
                 seconds_text(run["hold_window_seconds"]),
                 run["run_id"],

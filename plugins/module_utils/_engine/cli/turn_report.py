@@ -44,7 +44,8 @@ def lines(turn: TurnResult, dry: bool) -> Iterator[Line]:
         yield Line(f"warning: {warning}", warning=True)
     for vm in taken.get("vms", ()):
         reason = f" ({vm['reason']})" if vm["reason"] else ""
-        yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']}{reason}")
+        policy = f"; {vm['policy']}" if vm.get("policy") and not vm["excluded"] else ""
+        yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']}{reason}{policy}")
     for name, consistency in () if refusals else _taken(taken, dry):
         yield Line(f"would take {name}" if dry else f"took {name} (level {consistency})")
     if turn.retired is not None:
@@ -58,14 +59,14 @@ def lines(turn: TurnResult, dry: bool) -> Iterator[Line]:
         yield Line(f"not complete: {reason}", warning=True)
     if turn.incomplete and not turn.tolerated:
         yield Line(
-            "the snapshot was taken, but it is not complete; fix the cause, exclude the VM with exclude_vms, or set"
-            " tolerate_incomplete",
+            "the snapshot was taken, but it is not complete; fix the cause, exclude the VM with exclude_vms, accept its"
+            " level with a policy, or set tolerate_incomplete",
             warning=True,
         )
     if refusals:
         yield Line(
             "no snapshot would be taken, because the policy does not allow it; fix the cause, exclude the VM with"
-            " exclude_vms, or relax on_vm_failure or on_quiesce_failure"
+            " exclude_vms, or relax on_vm_failure, on_quiesce_failure or the policy of the VM"
         )
 
 
@@ -74,7 +75,7 @@ def _taken(taken: Mapping[str, Any], dry: bool) -> Iterator[tuple[str, str]]:
     for wave in taken.get("waves") or [taken]:
         if dry or wave.get("created", True):
             for name in wave.get("zfs_snapshots", ()):
-                yield name, wave["consistency"]
+                yield name, wave.get("consistency_text", wave["consistency"])
 
 
 def _kept(kept: Sequence[Kept], dry: bool) -> Iterator[Line]:

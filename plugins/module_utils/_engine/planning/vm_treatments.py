@@ -10,15 +10,16 @@ and asked for no less, than each of them says.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 from ..policy import Policy
 from ..records.levels import CRASH, FILESYSTEM, LEVELS
 from ..state.dataset_policies import DatasetPolicies
-from ..text import counted, printable
+from ..text import counted, printable, shortened
 from ..vm_policies import CONTINUE, FAIL, INCLUDE, NEVER, PREFERRED, REPORT, REQUIRED, VmMatch, VmPolicy
 from .vm_matching import Rule, VmFacts, unknown_labels
 
+LONGEST_POLICY = 200  # characters of the name of a policy in a manifest, which may list a thousand VMs
 _GENTLER = (PREFERRED, REQUIRED, NEVER)  # each touches a VM no more than those before it
 _SPANS = (REPORT, INCLUDE, FAIL)
 
@@ -84,6 +85,25 @@ def choose(rules: Sequence[Rule], vm: VmFacts, policy: Policy) -> Treatment:
             return _strictest(candidates, doubts)
         doubts.append(_why_unknown(rule, vm))
     return _strictest([*candidates, default], doubts)
+
+
+def of_recorded(rules: Sequence[Rule], vm: Mapping[str, Any], dataset: str, policy: Policy) -> Treatment:
+    """Return the treatment of a VM in the record of a ZFS snapshot of `dataset`.
+
+    A record has no labels of VMs. It has the policy that the VM had: that one matches, and no other that needs labels.
+    """
+    facts = VmFacts(*(str(vm.get(key, "")) for key in ("moid", "name", "instance_uuid")), frozenset((dataset,)))
+    default = by_default(policy)
+    for rule in rules:
+        matched = rule.matches(facts)
+        if matched or (matched is None and shortened(str(rule), LONGEST_POLICY) == vm.get("policy")):
+            return _apply(rule, policy, default)
+    return default
+
+
+def may_fail(policy: Policy, rules: Iterable[Rule]) -> bool:
+    """Return whether a failure of any VM can forbid the ZFS snapshot."""
+    return bool(policy.forbidden()) or any(rule.policy.on_failure == FAIL for rule in rules)
 
 
 def _apply(rule: Rule, run: Policy, default: Treatment) -> Treatment:

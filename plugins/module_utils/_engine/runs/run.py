@@ -9,7 +9,7 @@ import gc
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Iterator, Sequence
+from typing import Iterable, Iterator, Sequence
 
 from ..errors import DatasetNotFound, InputError, PolicyRefused, RunFailed
 from ..planning import spans
@@ -31,6 +31,7 @@ from ..snapshots.run_snapshots import RunSnapshots
 from ..snapshots.seal import check_room
 from ..snapshots.stop import Stop, on_signals
 from ..state import identity
+from ..state.dataset_policies import DatasetPolicies
 from ..state.engine import Engine
 from ..state.journal import ignore_registry_errors
 from ..state.journal_entries import ENDED
@@ -41,11 +42,15 @@ from ..zfs.names import check_dataset, check_snapshot, is_within, pool_of
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that holds the lock of its datasets. `recovery` is the result of the recovery before the run."""
+    """A run that holds the lock of its datasets. `recovery` is the result of the recovery before the run.
+
+    `stored` are the policies that were stored for datasets when the run chose what to lock.
+    """
 
     run: str
     stop: Stop
     recovery: Recovery = field(default_factory=Recovery)
+    stored: Sequence[DatasetPolicies] = ()
 
 
 def preview(engine: Engine, request: Request) -> RunResult:
@@ -53,13 +58,14 @@ def preview(engine: Engine, request: Request) -> RunResult:
     _check(request)
     engine = with_connector(engine)
     selection, names = _select(engine, request)
-    return result.of_existing(engine.zfs, names, request.policy) or foresee(engine, request, selection)
+    existing = result.of_existing(engine.zfs, names, request.policy, engine.policies.list_all())
+    return existing or foresee(engine, request, selection)
 
 
 def foresee(engine: Engine, request: Request, selection: Selection) -> RunResult:
     """Return what `take` would do. Changes nothing."""
     with ExitStack() as stack:
-        _unused, plan, parts = _plan(engine, request, selection, stack)
+        _unused, plan, parts = _plan(engine, request, selection, engine.policies.list_all(), stack)
     if not request.policy.wave_size:
         return result.of_plan(plan)
     return combine([result.of_plan(wave) for wave in parts], plan.snapshots)
@@ -75,7 +81,7 @@ def execute(engine: Engine, request: Request) -> RunResult:
     with begin(engine, request, Stop()) as begun:
         # Listed while the lock is held: datasets may have changed while the run waited for it.
         selection, names = _select(engine, request)
-        existing = result.of_existing(engine.zfs, names, request.policy)
+        existing = result.of_existing(engine.zfs, names, request.policy, begun.stored)
         return existing or take(engine, request, begun, selection)
 
 
@@ -86,21 +92,22 @@ def begin(engine: Engine, request: Request, stop: Stop) -> Iterator[Begun]:
     Signals that end a process set `stop` instead. Raises LockTimeout.
     """
     run = identity.new_run_id()
-    with engine.locks.run(run, _to_lock(engine, request), request.lock_timeout), on_signals(stop):
-        yield Begun(run, stop, recover.before_run(engine, pool_of(request.dataset)))
+    stored = engine.policies.list_all()
+    with engine.locks.run(run, _to_lock(request, stored), request.lock_timeout), on_signals(stop):
+        yield Begun(run, stop, recover.before_run(engine, pool_of(request.dataset)), stored)
 
 
-def _to_lock(engine: Engine, request: Request) -> str:
+def _to_lock(request: Request, stored: Iterable[DatasetPolicies]) -> str:
     """Return the dataset whose tree a run locks: the whole pool if a policy may include other datasets of it.
 
     Two runs that each waited for a dataset of the other would wait until lock_timeout.
     """
-    stored = [
+    near = [
         one
-        for one in engine.policies.list_all()
+        for one in stored
         if is_within(request.dataset, one.dataset) or is_within(one.dataset, request.dataset)
     ]
-    return pool_of(request.dataset) if may_include(rules_of(request.policy, stored)) else request.dataset
+    return pool_of(request.dataset) if may_include(rules_of(request.policy, near)) else request.dataset
 
 
 def take(engine: Engine, request: Request, begun: Begun, selection: Selection) -> RunResult:
@@ -109,7 +116,7 @@ def take(engine: Engine, request: Request, begun: Begun, selection: Selection) -
     Raises the errors of `execute`.
     """
     with ExitStack() as stack:
-        logins, plan, parts = _plan(engine, request, selection, stack)
+        logins, plan, parts = _plan(engine, request, selection, begun.stored, stack)
         if plan.refusals:
             raise PolicyRefused(
                 f"The policy does not allow this run: {'; '.join(refusal.rstrip('.') for refusal in plan.refusals)}",
@@ -117,6 +124,9 @@ def take(engine: Engine, request: Request, begun: Begun, selection: Selection) -
                 " of the VM",
                 **result.of_plan(plan).as_dict(),
             )
+        inside = selection.names
+        if request.task:
+            engine.tasks.note_included(request.task, [name for name in plan.datasets if name not in inside])
         done = _hold(engine, request, begun, plan, parts, logins)
         return replace(done, recovery=begun.recovery.as_dict())
 
@@ -190,7 +200,7 @@ def _select(engine: Engine, request: Request) -> tuple[Selection, list[str]]:
 
 
 def _plan(
-    engine: Engine, request: Request, selection: Selection, stack: ExitStack
+    engine: Engine, request: Request, selection: Selection, stored: Sequence[DatasetPolicies], stack: ExitStack
 ) -> tuple[list[ServerLogin], Plan, list[Plan]]:
     """Return the logins (`stack` logs out), the plan and its waves; without waves, the plan is the only one.
 
@@ -205,6 +215,8 @@ def _plan(
         )
     while True:
         with ExitStack() as attempt:
+            near = [one for one in stored if any(is_within(name, one.dataset) for name in selection.names)]
+            request = replace(request, stored=tuple(near))
             logins, plan = _plan_of(engine, request, selection, earlier, attempt)
             more, warnings = spans.further(plan, request, selection, partial(snapshots.existing, engine.zfs))
             if not more:
@@ -224,10 +236,6 @@ def _plan_of(
     engine: Engine, request: Request, selection: Selection, earlier: EarlierRuns, stack: ExitStack
 ) -> tuple[list[ServerLogin], Plan]:
     """Return the logins (`stack` logs out) and the plan for exactly the datasets of the selection."""
-    stored = [
-        one for one in engine.policies.list_all() if any(is_within(name, one.dataset) for name in selection.names)
-    ]
-    request = replace(request, stored=tuple(stored))
     for name in selection.names:
         check_snapshot(name, request.snapshot)
     credentials = engine.credentials.find_for_datasets(selection.names)

@@ -10,10 +10,13 @@ from typing import Any, Sequence
 from ..errors import SnapshotExists
 from ..planning.plan import Plan
 from ..planning.problem import Problem, texts
+from ..planning.vm_matching import Rule
+from ..planning.vm_treatments import LONGEST_POLICY, may_fail, of_recorded, rules_of
 from ..policy import Policy
 from ..records import record
 from ..records.levels import CRASH, FILESYSTEM, lowest
 from ..records.record import Record
+from ..state.dataset_policies import DatasetPolicies
 from ..text import shortened
 from ..zfs import snapshots
 from ..zfs.command import Zfs
@@ -28,7 +31,9 @@ _DEFAULTS = {"policy": "", "accept": FILESYSTEM, "excluded": False}  # a manifes
 _LONGEST_REASON = 200  # characters of a reason in a manifest, which may list a thousand VMs
 
 
-def of_existing(zfs: Zfs, names: Sequence[str], policy: Policy) -> RunResult | None:
+def of_existing(
+    zfs: Zfs, names: Sequence[str], policy: Policy, stored: Sequence[DatasetPolicies] = ()
+) -> RunResult | None:
     """Return the result for ZFS snapshots that already exist, from all their records; None if none of them exists.
 
     Raises SnapshotExists if only some of them exist, if one has no record, or if the policy does not allow a record.
@@ -38,23 +43,27 @@ def of_existing(zfs: Zfs, names: Sequence[str], policy: Policy) -> RunResult | N
         return None
     if len(existing) < len(names):
         raise _exists(existing[0], f", but is missing on {len(names) - len(existing)} of {len(names)} datasets")
-    records = record.read(zfs, names)
+    records, rules = record.read(zfs, names), rules_of(policy, stored)
     runs: dict[str, dict[str, Record]] = {}
     for name in names:
         if name not in records:
             raise _exists(name, " and has no consistency record")
-        _require_allowed(name, records[name], policy)
+        _require_allowed(name, records[name], policy, rules)
         runs.setdefault(records[name].run, {})[name] = records[name]
     results = [_of_records(of_run) for of_run in runs.values()]
     return results[0] if len(results) == 1 else combine(results, names)
 
 
-def _require_allowed(name: str, recorded: Record, policy: Policy) -> None:
+def _require_allowed(name: str, recorded: Record, policy: Policy, rules: Sequence[Rule]) -> None:
     """Raise SnapshotExists if the policy does not allow the record."""
-    forbidden = policy.forbidden()
-    failed = [vm for vm in recorded.vms if str(vm.get("hindrance")) in forbidden]
+    forbidden, dataset = policy.forbidden(), dataset_of(name)
+    failed = [
+        vm
+        for vm in recorded.vms
+        if vm.get("hindrance") and vm["hindrance"] in of_recorded(rules, vm, dataset, policy).forbidden
+    ]
     unproven = not recorded.sealed or ("vm" in forbidden and recorded.problems)
-    if forbidden and (failed or unproven or (recorded.version == 1 and not recorded.complete)):
+    if may_fail(policy, rules) and (failed or unproven or (recorded.version == 1 and not recorded.complete)):
         why = (recorded.problems or [str(vm.get("reason")) for vm in failed] or ["it is not complete"])[0]
         raise _exists(name, f", and the policy does not allow its record ({recorded.consistency}): {why}")
 
@@ -134,7 +143,7 @@ def manifest_entry(hold: Hold) -> dict[str, Any]:
     entry = {
         **{name: value for name in _RECORDED if (value := getattr(vm, name)) != _DEFAULTS.get(name)},
         "reason": shortened(hold.reason, _LONGEST_REASON),
-        **({"policy": shortened(vm.policy, _LONGEST_REASON)} if vm.policy else {}),
+        **({"policy": shortened(vm.policy, LONGEST_POLICY)} if vm.policy else {}),
         "disks": [
             {
                 "key": placed.disk.key,

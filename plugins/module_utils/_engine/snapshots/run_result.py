@@ -45,6 +45,7 @@ class WaveResult:
     zfs_snapshots: list[str]
     created: bool
     consistency: str | None
+    consistency_text: str | None
     complete: bool
     hold_window_seconds: float | None
 
@@ -73,6 +74,11 @@ class RunResult:
     waves: list[WaveResult] | None = None
     recovery: dict[str, Any] | None = None
 
+    @property
+    def text(self) -> str | None:
+        """The consistency for people: VMs that are excluded or accepted at crash are shown apart."""
+        return apart.consistency_text(self.consistency, self.required_consistency, [asdict(vm) for vm in self.vms])
+
     def as_dict(self) -> dict[str, Any]:
         """JSON types, with the names that the modules document."""
         values = asdict(self)
@@ -80,9 +86,8 @@ class RunResult:
             if values[name] is None:
                 del values[name]
         vms = values["vms"]
-        text = apart.consistency_text(self.consistency, self.required_consistency, vms)
         numbers = {"vms_excluded": len(apart.excluded(vms)), "vms_accepted": len(apart.accepted(vms))}
-        values = {**values, "consistency_text": text, **numbers}
+        values = {**values, "consistency_text": self.text, **numbers}
         return {**values, "zfs_snapshot": self.zfs_snapshots[0], "vmware_snapshots_left": len(self.left)}
 
 
@@ -108,7 +113,13 @@ def combine(waves: Sequence[RunResult], names: Sequence[str]) -> RunResult:
         left=[left for wave in waves for left in wave.left],
         waves=[
             WaveResult(
-                wave.run_id, wave.zfs_snapshots, wave.created, wave.consistency, wave.complete, wave.hold_window_seconds
+                wave.run_id,
+                wave.zfs_snapshots,
+                wave.created,
+                wave.consistency,
+                wave.text,
+                wave.complete,
+                wave.hold_window_seconds,
             )
             for wave in waves
         ],

@@ -173,6 +173,8 @@ DATASET_POLICIES = (
         updated TEXT NOT NULL
     )
     """,
+    # the datasets outside its own that runs of a task have included because of a policy; task: its key
+    "CREATE TABLE included_dataset (task TEXT NOT NULL, dataset TEXT NOT NULL, UNIQUE (task, dataset))",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from ..errors import InputError, TaskNotFound
 from ..policy import Policy
@@ -208,6 +208,18 @@ class SnapshotTasks:
         """Return when the task was last processed (seconds since 1970, 0 if unknown), and `spared` (see `turned`)."""
         rows = self._database.rows("SELECT turned, spared FROM task WHERE id = ?", (task_id,))
         return (float(rows[0][0]), bool(rows[0][1])) if rows else (0.0, False)
+
+    def note_included(self, key: str, datasets: Iterable[str]) -> None:
+        """Record that a run of the task with this key also snapshots `datasets`, so that retention finds them later."""
+        rows = [(key, dataset) for dataset in datasets]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.executemany("INSERT OR IGNORE INTO included_dataset (task, dataset) VALUES (?, ?)", rows)
+
+    def included(self, key: str) -> frozenset[str]:
+        """Return the datasets that runs of the task with this key have included because of a policy."""
+        rows = self._database.rows("SELECT dataset FROM included_dataset WHERE task = ?", (key,))
+        return frozenset(str(row[0]) for row in rows)
 
     def handled(self, task_id: int) -> float:
         """Return the instant (seconds since 1970) up to which the schedule of a stored task is done."""

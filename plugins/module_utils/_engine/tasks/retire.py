@@ -10,10 +10,13 @@ A ZFS snapshot belongs to a task if the task includes its dataset now, and if th
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from ..grouping import grouped
+from ..errors import DatasetNotFound
 from ..records.manifest import PREFIX
 from ..records.record import KEYS, RUN, TASK, is_complete
 from ..schedule.occurrences import last_due
@@ -23,7 +26,7 @@ from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.datasets import takes
 from ..zfs.destroy import destroy
-from ..zfs.names import dataset_of, is_within
+from ..zfs.names import dataset_of, is_within, upwards
 
 _PROPERTIES = ("creation", "createtxg", "userrefs", "clones", *KEYS)
 _UNFINISHED = "its run has not ended"
@@ -55,13 +58,19 @@ class Retirement:
     kept: list[Kept]
 
 
-def facts(zfs: Zfs, datasets: Sequence[str]) -> dict[str, dict[str, str]]:
+def facts(zfs: Zfs, datasets: Sequence[str], included: Iterable[str] = ()) -> dict[str, dict[str, str]]:
     """Return the properties that retention needs, for the snapshots of `datasets` and their children.
+
+    `included` are further datasets, which need not exist any more.
 
     Children are included because a task may have been recursive before. TASK is included only if it was set on this
     host.
     """
-    return snapshots.facts(zfs, datasets, _PROPERTIES, PREFIX, local=(TASK,))
+    found = snapshots.facts(zfs, datasets, _PROPERTIES, PREFIX, local=(TASK,))
+    for dataset in sorted(included):
+        with suppress(DatasetNotFound):
+            found.update(snapshots.facts(zfs, [dataset], _PROPERTIES, PREFIX, local=(TASK,)))
+    return found
 
 
 def spared(stored: SnapshotTasks, tasks: Sequence[SnapshotTask], now: float) -> set[str]:
@@ -93,11 +102,12 @@ def retire(
     dry: bool,
     is_alive: Callable[[str], bool] = lambda run: False,
     spare: Collection[str] = (),
+    included: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Retirement:
     """Destroy the expired snapshots of `tasks` among `found` (as returned by `facts`).
 
     Snapshots of a live run are kept, because their records are not complete. Snapshots of tasks whose key is in `spare`
-    are kept, too. With `dry`, nothing is destroyed.
+    are kept, too. `included` are further datasets that belong to a task, by its key. With `dry`, nothing is destroyed.
     """
     now = time.time()
     local, received = _by_task(found, TASK), _by_task(found, _RECEIVED_TASK)
@@ -105,7 +115,7 @@ def retire(
     kept: dict[str, str] = {}  # name -> reason
     for task in tasks:
         own = []
-        for name, inside in _below(task, local.get(task.key, ())):
+        for name, inside in _below(task, local.get(task.key, ()), included.get(task.key, ())):
             if inside:
                 own.append(_taken(name, found[name]))
             else:
@@ -118,7 +128,7 @@ def retire(
                 kept[name] = SPARED
             else:
                 doomed[name] = found[name]["createtxg"]
-        kept.update({name: RECEIVED for name, inside in _below(task, received.get(task.key, ())) if inside})
+        kept.update({name: RECEIVED for name, inside in _below(task, received.get(task.key, ()), included.get(task.key, ())) if inside})
     living = {run for run in {found[name].get(RUN, "") for name in doomed} if run and is_alive(run)}
     refused = {name: _UNFINISHED for name in doomed if found[name].get(RUN, "") in living}
     for name in refused:
@@ -137,13 +147,17 @@ def _by_task(found: Mapping[str, Mapping[str, str]], key: str) -> dict[str, list
     return grouped((values[key], name) for name, values in found.items() if key in values)
 
 
-def _below(task: SnapshotTask, names: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Yield the snapshots of the task's dataset and its children, each with whether the task includes its dataset."""
+def _below(task: SnapshotTask, names: Sequence[str], included: Collection[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the snapshots of the task's dataset, its children and the `included` datasets, each with whether the task
+    includes its dataset.
+    """
     left_out = frozenset(task.exclude)
     for name in names:
         dataset = dataset_of(name)
-        if is_within(dataset, task.dataset):
-            yield name, takes(dataset, task.dataset, task.recursive, left_out)
+        excluded = not left_out.isdisjoint(upwards(dataset))
+        if is_within(dataset, task.dataset) or dataset in included:
+            inside = takes(dataset, task.dataset, task.recursive, left_out)
+            yield name, inside or (dataset in included and not excluded)
 
 
 def _taken(name: str, values: Mapping[str, str]) -> Taken:

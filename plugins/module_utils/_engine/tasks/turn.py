@@ -16,6 +16,7 @@ from ..planning.connector import with_connector
 from ..planning.request import Request
 from ..planning.selection import Selection, select_datasets, selection_of
 from ..records import record
+from ..records.apart import consistency_text
 from ..records.levels import CRASH, LEVELS, lowest
 from ..runs.run import Begun, begin, foresee, take
 from ..schedule.occurrences import last_due, next_due
@@ -74,9 +75,19 @@ def _last_run(waves: Sequence[RunRecord]) -> dict[str, Any] | None:
         "state": next((run.state for run in waves if run.state != ENDED), ENDED),
         "created": any(result.get("created", False) for result in results),
         "consistency": lowest(levels) if len(levels) == len(results) else None,
+        "consistency_text": _text_of(results) if len(levels) == len(results) else None,
         "complete": None if None in complete else all(complete),
         "hold_window_seconds": max(windows, default=None),
     }
+
+
+def _text_of(results: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the consistency of several waves for people. An older release did not store all that it needs."""
+    vms = list({(vm["server"], vm["moid"]): vm for result in results for vm in result.get("vms", ())}.values())
+    levels = [result.get("required_consistency", result["consistency"]) for result in results]
+    others = [level for level in levels if level is not None]
+    consistency = lowest(result["consistency"] for result in results)
+    return consistency_text(consistency, lowest(others) if others else None, vms)
 
 
 def summary(run: RunRecord) -> dict[str, Any]:
@@ -88,6 +99,7 @@ def summary(run: RunRecord) -> dict[str, Any]:
         "state": run.state,
         "created": run.result.get("created", False),
         "consistency": run.result.get("consistency"),
+        "consistency_text": run.result.get("consistency_text", run.result.get("consistency")),
         "complete": run.result.get("complete"),
         "hold_window_seconds": run.result.get("hold_window_seconds"),
     }
@@ -159,11 +171,16 @@ def _turn(engine: Engine, task: SnapshotTask, instant: Instant, stop: Stop, dry:
 def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, note: bool) -> retire.Retirement:
     """Apply retention. Without `note`, its time is not stored, so that a clock that may be wrong is checked again."""
     spare = retire.spared(engine.tasks, [task], time.time())
-    found = retire.facts(engine.zfs, [task.dataset]) if found is None else found
-    retired = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive, spare)
+    included = engine.tasks.included(task.key)
+    found = _facts(engine, task) if found is None else found
+    retired = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive, spare, {task.key: included})
     if note and not dry:
         ignore_registry_errors(lambda: engine.tasks.turned(task.id, time.time(), bool(spare)))
     return retired
+
+
+def _facts(engine: Engine, task: SnapshotTask) -> Facts:
+    return retire.facts(engine.zfs, [task.dataset], engine.tasks.included(task.key))
 
 
 # ---- The snapshot
@@ -188,7 +205,7 @@ def _take(
 ) -> tuple[str, dict[str, Any] | None, Facts | None]:
     """Return `skipped` and `snapshot` of the turn, and the facts of existing snapshots, or None if these changed."""
     selection = _selection(engine, task)
-    found = retire.facts(engine.zfs, [task.dataset])
+    found = _facts(engine, task)
     skipped = nothing_to_do(engine.zfs, task, selection.names, found, instant)
     if skipped:
         return skipped, None, found
