@@ -50,6 +50,10 @@ def check(scenario: Scenario, outcome: Outcome) -> None:
         assert vms[name]["hold_seconds"] <= limit, vms[name]
     for part in expected.problems:
         assert any(part in problem for problem in result["problems"]), result["problems"]
+    for part in expected.warnings:
+        assert any(part in warning for warning in result["warnings"]), result["warnings"]
+    if expected.text:
+        assert result["consistency_text"] == expected.text
     assert result.get("vmware_snapshots_left", 0) == expected.left, said
     assert len(outcome.there) <= expected.left, outcome.there
     assert outcome.open == sorted(expected.watched), outcome.open

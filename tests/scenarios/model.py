@@ -175,7 +175,8 @@ class Expected:
     the most seconds that a VM may be held.
     `records` are those on each dataset, where they differ: its consistency, and whether it is complete; `recovered` is
     what the record of the first one says once the faults are over and recovery was there. Not `recorded`: what is there
-    carries no record. `hits` is how often the faults of a method were met.
+    carries no record. `hits` is how often the faults of a method were met. `text` is the consistency for people, and
+    `warnings` are parts of the warnings.
     """
 
     levels: Mapping[str, str] | None = field(default_factory=dict)
@@ -192,6 +193,8 @@ class Expected:
     recovered: tuple[str, bool] | None = None
     recorded: bool = True
     hits: Mapping[str, int] = field(default_factory=dict)
+    text: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

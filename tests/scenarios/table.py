@@ -9,10 +9,11 @@ from .creating import CREATING
 from .model import Scenario
 from .others import OTHERS
 from .plain import PLAIN
+from .policies import POLICIES
 from .releasing import RELEASING_ROWS
 from .servers import SERVERS
 from .storage import STORAGE
 from .unreadable import UNREADABLE
 
-SCENARIOS: tuple[Scenario, ...] = (*PLAIN, *CREATING, *RELEASING_ROWS, *SERVERS, *OTHERS, *STORAGE, *UNREADABLE)
+SCENARIOS: tuple[Scenario, ...] = (*PLAIN, *POLICIES, *CREATING, *RELEASING_ROWS, *SERVERS, *OTHERS, *STORAGE, *UNREADABLE)
 assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)

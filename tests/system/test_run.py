@@ -104,10 +104,11 @@ LEVELS: list[tuple[dict[str, Any], str, str]] = [
         "without quiescing the guest",
     ),
     ({"name": "gpu", "pci_passthrough": True}, "crash", "PCI passthrough device"),
+    ({"name": "vgpu", "vgpu": True}, "filesystem", ""),
     ({"name": "rdm", "disks": [{"kind": "rdm_physical"}]}, "crash", "raw device mapping in physical mode"),
     ({"name": "virtual-rdm", "disks": [{"kind": "rdm_virtual"}]}, "filesystem", ""),
     ({"name": "cluster", "bus_sharing": "physicalSharing"}, "crash", "shares its SCSI bus"),
-    ({"name": "ft", "fault_tolerance": True}, "crash", "fault tolerance is on"),
+    ({"name": "ft", "fault_tolerance": True}, "crash", "its host does not support snapshots of this VM"),
     ({"name": "chain", "snapshots": 32}, "crash", "its snapshot chain is 32 long"),
     ({"name": "chain-31", "snapshots": 31}, "filesystem", ""),
     (

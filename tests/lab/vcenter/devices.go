@@ -92,6 +92,13 @@ func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
 		pci.Backing = &types.VirtualPCIPassthroughDeviceBackingInfo{Id: "0000:03:00.0", DeviceId: "1db6", SystemId: "00000000-0000", VendorId: 4318}
 		devices = append(devices, pci)
 	}
+	if c.VGPU {
+		vgpu := &types.VirtualPCIPassthrough{}
+		vgpu.Key = 13001
+		vgpu.DeviceInfo = &types.Description{Label: "PCI device 1", Summary: "NVIDIA GRID vGPU grid_p40-2q"}
+		vgpu.Backing = &types.VirtualPCIPassthroughVmiopBackingInfo{Vgpu: "grid_p40-2q"}
+		devices = append(devices, vgpu)
+	}
 	return devices, nil
 }
 

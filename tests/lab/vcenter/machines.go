@@ -36,6 +36,7 @@ type machineConfig struct {
 	WorkingDir     string                     `json:"working_dir,omitempty"` // a datastore: the files of later snapshots lie there
 	Swap           string                     `json:"swap,omitempty"`        // a datastore: the swap file lies there while it is on
 	PCIPassthrough bool                       `json:"pci_passthrough,omitempty"`
+	VGPU           bool                       `json:"vgpu,omitempty"` // does not prevent disk-only snapshots
 	BusSharing     string                     `json:"bus_sharing,omitempty"` // physicalSharing, virtualSharing
 	FaultTolerance bool                       `json:"fault_tolerance,omitempty"`
 	Annotation     string                     `json:"annotation,omitempty"`

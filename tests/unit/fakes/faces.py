@@ -146,6 +146,10 @@ def _devices(inventory: Inventory, machine: Machine) -> Iterator[Any]:
     if machine.config.pci_passthrough:
         label = sdk.vim.Description(label="PCI device 0", summary="a graphics card")
         yield device.VirtualPCIPassthrough(key=13000, deviceInfo=label)
+    if machine.config.vgpu:
+        label = sdk.vim.Description(label="PCI device 1", summary="a vGPU")
+        backing = device.VirtualPCIPassthrough.VmiopBackingInfo(vgpu="grid_p40-2q")
+        yield device.VirtualPCIPassthrough(key=13001, deviceInfo=label, backing=backing)
 
 
 def _disk(inventory: Inventory, machine: Machine, number: int, disk: Mapping[str, Any]) -> Any:

@@ -68,6 +68,7 @@ class Config:
     vss: bool = True
     snapshots: int = 0
     pci_passthrough: bool = False
+    vgpu: bool = False
     extra_config: dict[str, str] = field(default_factory=dict)
     folder: str = ""  # path below the datacenter's folder of VMs
     resource_pool: str = ""  # path below the cluster's pool

@@ -37,7 +37,6 @@ PATHS = (
     "guest.toolsVersionStatus2",
     "runtime.powerState",
     "runtime.connectionState",
-    "runtime.faultToleranceState",
     "runtime.consolidationNeeded",
     "runtime.host",
     "capability.snapshotOperationsSupported",
@@ -211,14 +210,18 @@ def _images(devices: Iterable[Any]) -> Iterable[str]:
 def _disk(device: Any) -> Disk:
     files = []
     backing = device.backing
-    mode = getattr(backing, "diskMode", None) or ""
+    independent = _is_independent(backing)
     while backing is not None:
         name = getattr(backing, "fileName", None)
         if name:
             datastore = getattr(backing, "datastore", None)
             files.append((getattr(datastore, "_moId", ""), path_of(name)))
         backing = getattr(backing, "parent", None)
-    return Disk(_label(device), tuple(files), mode.startswith("independent"), int(device.key))
+    return Disk(_label(device), tuple(files), independent, int(device.key))
+
+
+def _is_independent(backing: Any) -> bool:
+    return (getattr(backing, "diskMode", None) or "").startswith("independent")
 
 
 def _label(device: Any) -> str:
@@ -238,10 +241,16 @@ def path_of(file_name: str) -> str:
 
 
 def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iterable[str]:
-    """Yield the conditions that make vSphere refuse a snapshot (API CreateSnapshot_Task; Broadcom KB 1025279)."""
+    """Yield the conditions that make vSphere refuse a snapshot (API CreateSnapshot_Task; Broadcom KB 1025279).
+
+    vSphere decides where that depends on the host: a running VM with a vGPU (API HostSharedGpuCapabilities), with fault
+    tolerance (disk-only snapshots of a VM on a newer host), or with a shared disk that snapshots do not include.
+    """
     device_types = sdk.vim.vm.device
     for device in devices:
         if isinstance(device, device_types.VirtualPCIPassthrough):
+            if isinstance(device.backing, device_types.VirtualPCIPassthrough.VmiopBackingInfo):
+                continue
             yield f"it has a PCI passthrough device ({_label(device)})"
         elif isinstance(device, device_types.VirtualSCSIController) and device.sharedBus != "noSharing":
             yield f"its controller {_label(device)} shares its SCSI bus"
@@ -249,10 +258,8 @@ def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iter
             backing = device.backing
             if getattr(backing, "compatibilityMode", None) == "physicalMode":
                 yield f"its disk {_label(device)} is a raw device mapping in physical mode"
-            elif getattr(backing, "sharing", None) == "sharingMultiWriter":
+            elif getattr(backing, "sharing", None) == "sharingMultiWriter" and not _is_independent(backing):
                 yield f"its disk {_label(device)} is shared by several writers"
-    if str(properties.get("runtime.faultToleranceState", "notConfigured")) != "notConfigured":
-        yield "fault tolerance is on"
     if properties.get("capability.snapshotOperationsSupported") is False:
         yield "its host does not support snapshots of this VM"
     depth = chain_depth(properties.get("snapshot.rootSnapshotList", ()))

@@ -134,6 +134,15 @@ def test_devices_that_do_not() -> None:
     assert vm(disk(), quiet, vim.vm.device.VirtualDisk(key=3, backing=virtual)).obstacles == ()
 
 
+@pytest.mark.parametrize("mode", ["independent_persistent", "independent_nonpersistent"])
+def test_vsphere_decides_where_its_hosts_differ(mode: str) -> None:
+    passthrough = vim.vm.device.VirtualPCIPassthrough
+    vgpu = passthrough(key=1, backing=passthrough.VmiopBackingInfo(vgpu="grid_p40-2q"))
+    assert vm(disk(), vgpu, disk(mode, sharing="sharingMultiWriter")).obstacles == ()
+    dynamic = passthrough(key=1, backing=passthrough.DynamicBackingInfo(assignedId="1"))
+    assert len(vm(disk(), dynamic).obstacles) == 1
+
+
 def chain(length: int) -> list[Any]:
     trees: list[Any] = []
     for _unused in range(length):
@@ -142,7 +151,6 @@ def chain(length: int) -> list[Any]:
 
 
 def test_states_that_forbid_snapshots() -> None:
-    assert vm(runtime__faultToleranceState="running").obstacles == ("fault tolerance is on",)
     assert vm(capability__snapshotOperationsSupported=False).obstacles != ()
     assert "its snapshot chain is 32 long; the maximum is 32" in vm(snapshot__rootSnapshotList=chain(32)).obstacles[0]
     assert vm(snapshot__rootSnapshotList=[*chain(31), *chain(31)]).obstacles == ()
