@@ -5,8 +5,8 @@
 
 The storage host runs real OpenZFS; the vCenter is simulated. The demo builds the collection, installs it as a user
 does, with the oldest supported ansible-core, and applies the playbook site.yml twice over ssh. Then the storage host's
-own timer takes the snapshot, without Ansible. The VMs include one without VMware Tools, one whose quiesce fails and one
-that is excluded. The result is also written to build/demo.json.
+own timer takes the snapshot, without Ansible. The VMs include one without VMware Tools that a policy accepts at crash, one whose
+quiesce fails and one that is excluded. The result is also written to build/demo.json.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ INVENTORY: dict[str, Any] = {
 }
 VMS: tuple[dict[str, Any], ...] = (
     {"name": "app"},
-    {"name": "appliance", "tools": "not_installed"},
+    {"name": "appliance", "tools": "not_installed"},  # accepted at crash in demo.yml
     {"name": "archive", "power": "off"},
     {"name": "ci-runner"},  # excluded in demo.yml
     {"name": "db", "guest": "windows"},
@@ -64,6 +64,7 @@ LEVELS = {
     "mail": "application",
     "web": "filesystem",
 }
+SHOWN = ("name", "level", "reason", "hold_seconds", "policy", "accept")
 Result = TypeVar("Result")
 
 
@@ -130,8 +131,9 @@ def run(host: StorageHost, vcenter: Simulator, installed: Installed, verbose: bo
     return {
         "zfs_snapshot": taken["zfs_snapshot"],
         "consistency": taken["consistency"],
+        "consistency_text": taken["consistency_text"],
         "complete": taken["complete"],
-        "vms": [{key: vm[key] for key in ("name", "level", "reason", "hold_seconds")} for vm in taken["vms"]],
+        "vms": [{key: vm[key] for key in SHOWN} for vm in taken["vms"]],
         "hold_window_seconds": taken["hold_window_seconds"],
         "vmware_snapshots_left": sum(ours(tree) for tree in vcenter.snapshots().values()),
         "zfs_version": host.ssh(["zfs", "version"]).stdout.splitlines()[0],
@@ -219,7 +221,7 @@ def ours(tree: list[dict[str, Any]]) -> bool:
 
 def report(demo: dict[str, Any]) -> Iterator[str]:
     """The result, for a person."""
-    yield f"{demo['zfs_snapshot']}: {demo['consistency']}, {'complete' if demo['complete'] else 'not complete'}"
+    yield f"{demo['zfs_snapshot']}: {demo['consistency_text']}, {'complete' if demo['complete'] else 'not complete'}"
     yield ""
     yield from table(demo["vms"])
     yield ""
@@ -236,7 +238,8 @@ def table(vms: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield f"{head}reason"
     for vm in vms:
         held = f"{vm['hold_seconds']:.1f} s" if vm["hold_seconds"] is not None else "-"
-        text = textwrap.wrap(vm["reason"], WIDTH - len(head)) or [""]
+        reason = "; ".join(filter(None, (vm["reason"], vm["policy"] if vm["accept"] == "crash" else "")))
+        text = textwrap.wrap(reason, WIDTH - len(head)) or [""]
         yield f"{vm['name']:{width}}  {vm['level']:11}  {held:>6}  {text[0]}".rstrip()
         yield from (" " * len(head) + line for line in text[1:])
 

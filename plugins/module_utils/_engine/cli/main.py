@@ -25,6 +25,7 @@ from ..tasks.turn_result import TurnResult
 from ..text import counted, vm_on
 from . import turn_report
 from .output import WARNING, complain, local_time, print_json, print_table, say, seconds_text
+from .turn_report import reason_of
 
 _COMPLETE = {True: "complete", False: "not complete", None: ""}
 DESCRIPTION = "Take consistent ZFS snapshots of the VMware VMs on this storage host."
@@ -135,12 +136,12 @@ def _show(options: argparse.Namespace) -> int:
         say(problem)
     if vms:
         rows = [_row_of(vm) for vm in vms]
-        print_table(["VM", "level", "held", "policy", "reason"], rows)
+        print_table(["VM", "level", "held", "reason"], rows)
     return 0
 
 
 def _row_of(vm: Mapping[str, Any]) -> list[str]:
-    return [vm["name"], vm["level"], seconds_text(vm["hold_seconds"]), vm.get("policy") or "-", vm["reason"]]
+    return [vm["name"], vm["level"], seconds_text(vm["hold_seconds"]), reason_of(vm)]
 
 
 def _tasks(options: argparse.Namespace) -> int:

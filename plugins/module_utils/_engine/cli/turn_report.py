@@ -43,9 +43,8 @@ def lines(turn: TurnResult, dry: bool) -> Iterator[Line]:
     for warning in taken.get("warnings", ()):
         yield Line(f"warning: {warning}", warning=True)
     for vm in taken.get("vms", ()):
-        reason = f" ({vm['reason']})" if vm["reason"] else ""
-        policy = f"; {vm['policy']}" if vm.get("policy") and not vm["excluded"] else ""
-        yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']}{reason}{policy}")
+        reason = f" ({text})" if (text := reason_of(vm)) else ""
+        yield Line(f"the {vm_on(vm['name'], vm['server'])}: {vm['level']}{reason}")
     for name, consistency in () if refusals else _taken(taken, dry):
         yield Line(f"would take {name}" if dry else f"took {name} (level {consistency})")
     if turn.retired is not None:
@@ -68,6 +67,12 @@ def lines(turn: TurnResult, dry: bool) -> Iterator[Line]:
             "no snapshot would be taken, because the policy does not allow it; fix the cause, exclude the VM with"
             " exclude_vms, or relax on_vm_failure, on_quiesce_failure or the policy of the VM"
         )
+
+
+def reason_of(vm: Mapping[str, Any]) -> str:
+    """Return why a VM has no higher level, and its policy. An older release stored no policy."""
+    policy = vm.get("policy") or ""
+    return str(vm["reason"]) if policy in vm["reason"] else "; ".join(filter(None, (vm["reason"], policy)))
 
 
 def _taken(taken: Mapping[str, Any], dry: bool) -> Iterator[tuple[str, str]]:
