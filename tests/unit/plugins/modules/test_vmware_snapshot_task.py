@@ -73,7 +73,8 @@ BASE: dict[str, Any] = {"dataset": "tank/a"}
 OTHER_VALUES: dict[str, Any] = {
     "recursive": True, "exclude": ["tank/a/b"], "lifetime_value": 5, "lifetime_unit": "DAY", "schedule": {"hour": "2"},
     "jitter": 60, "enabled": False, "allow_empty": False, "vmware_sync": False, "on_quiesce_failure": "fail",
-    "on_vm_failure": "fail", "exclude_vms": ["db"], "vm_timeout": 60.0, "max_hold": 600.0, "wave_size": 5,
+    "on_vm_failure": "fail", "exclude_vms": ["db"],
+    "policies": [{"match": {"name": "fw*"}, "accept": "crash"}], "vm_timeout": 60.0, "max_hold": 600.0, "wave_size": 5,
     "limit_per_vcenter": 4, "limit_per_host": 2, "lock_timeout": 60.0, "aliases": ["nfs.lab"], "connect_timeout": 5.0,
     "call_timeout": 30.0, "tolerate_incomplete": True,
 }  # fmt: skip

@@ -240,7 +240,8 @@ def test_return_documents_every_field_of_a_vm_and_of_a_wave(of: type[Any], key: 
 
 def test_return_documents_every_field_of_a_run() -> None:
     whole = RunResult("r1", [NAME], True, None, True, [], [VmResult()], refusals=[], waves=[], recovery={})
-    made = {"zfs_snapshot": "str", "vmware_snapshots_left": "int"}  # as_dict adds these
+    made = {"zfs_snapshot": "str", "vmware_snapshots_left": "int", "consistency_text": "str"}  # as_dict adds these
+    made.update(vms_excluded="int", vms_accepted="int")
     assert whole.as_dict().keys() == documentation_of(RunResult).keys() | made.keys()
     documented = {**documentation_of(RunResult), **made}
     del documented["warnings"]  # the module returns these as warnings of Ansible
