@@ -11,8 +11,8 @@ class ModuleDocFragment:
 options:
   policies:
     description:
-      - Policies for single VMs. The first policy that matches a VM applies to it. What that policy does not set is as in
-        the options of the run or of the snapshot task. Those options also apply to a VM that no policy matches.
+      - Policies for single VMs. The first policy that matches a VM applies to it. What that policy does not set is as
+        in the options of the run or of the snapshot task. Those options also apply to a VM that no policy matches.
       - The order is O(ignore:exclude_vms), the policies of the run or of the snapshot task, the policies that
         M(quiesce.vmware_zfs.vmware_vm_policies) has stored for the dataset of the VM, and those of its parent datasets.
       - If a label of a VM cannot be read, it may be unknown which policy is the first one. The run then uses the
@@ -43,8 +43,8 @@ options:
             type: str
           resource_pool:
             description:
-              - The path of a resource pool, such as V(/DC0/host/Cluster1/Resources/Test). VMs in the pools below it match,
-                too.
+              - The path of a resource pool, such as V(/DC0/host/Cluster1/Resources/Test). VMs in the pools below it
+                match, too.
               - Without a slash, this is the name of any resource pool above the VM.
             type: str
           attribute:
@@ -83,10 +83,11 @@ options:
         choices: [required, preferred, never]
       on_failure:
         description:
-          - What to do if the VMware snapshot of the VM fails, or if the VM cannot be quiesced although that is required.
+          - What to do if the VMware snapshot of the VM fails, or if the VM cannot be quiesced although that is
+            required.
           - V(fail) fails the run without a ZFS snapshot, and V(continue) notes the failure in the record.
-          - If this is not set, O(ignore:on_vm_failure) and O(ignore:on_quiesce_failure) apply. With O(policies[].accept=crash), the
-            default is V(continue).
+          - If this is not set, O(ignore:on_vm_failure) and O(ignore:on_quiesce_failure) apply. With
+            O(policies[].accept=crash), the default is V(continue).
         type: str
         choices: [fail, continue]
       accept:
@@ -109,8 +110,8 @@ options:
           - What to do if the VM has disks or its configuration file on other datasets of this host.
           - V(report) lists these datasets in the result. This is the default.
           - V(include) also snapshots these datasets at the same instant, with all VMs on them. Datasets of other pools,
-            datasets in O(ignore:exclude), and datasets that already have a ZFS snapshot with this name are not included, and
-            the run shows a warning. The run locks the whole pool.
+            datasets in O(ignore:exclude), and datasets that already have a ZFS snapshot with this name are not
+            included, and the run shows a warning. The run locks the whole pool.
           - V(fail) fails the run before it changes anything.
         type: str
         choices: [report, include, fail]
@@ -120,4 +121,7 @@ options:
 
 
 # For snapshot tasks. With O(id), options that are not set do not change, so there is no default value.
-ModuleDocFragment.TASK = ModuleDocFragment.DOCUMENTATION.replace("    default: []\n", "")
+ModuleDocFragment.TASK = ModuleDocFragment.DOCUMENTATION.replace(
+    "\n    type: list\n    elements: dict\n    default: []",
+    "\n      - The default is V([]).\n    type: list\n    elements: dict",
+)

@@ -232,9 +232,13 @@ def _datasets_of(disk: Mapping[str, Any]) -> list[str]:
 
 
 def _exceeds(
-    what: str, consistency: str, complete: str, levels: Mapping[str, str], asked: Mapping[str, str] = MappingProxyType({})
+    what: str,
+    consistency: str,
+    complete: str,
+    levels: Mapping[str, str],
+    asked: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """What is said of a record that its VMs do not bear out. `asked`: the level that a VM needs for a complete record."""
+    """What a record says that its VMs do not bear out. `asked`: the level that a VM needs for a complete record."""
     worst = min(levels.values(), key=LEVELS.index, default="still")
     said = []
     if consistency not in LEVELS:

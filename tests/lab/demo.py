@@ -5,8 +5,8 @@
 
 The storage host runs real OpenZFS; the vCenter is simulated. The demo builds the collection, installs it as a user
 does, with the oldest supported ansible-core, and applies the playbook site.yml twice over ssh. Then the storage host's
-own timer takes the snapshot, without Ansible. The VMs include one without VMware Tools that a policy accepts at crash, one whose
-quiesce fails and one that is excluded. The result is also written to build/demo.json.
+own timer takes the snapshot, without Ansible. The VMs include one without VMware Tools that a policy accepts at crash,
+one whose quiesce fails and one that is excluded. The result is also written to build/demo.json.
 """
 
 from __future__ import annotations

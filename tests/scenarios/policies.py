@@ -56,9 +56,7 @@ POLICIES = (
     Scenario(
         "accept: crash does not hide the failure of another VM",
         ((nfs(vm("web"), _FIREWALL),),),
-        Expected(
-            {"web": "crash", "fw01": "crash"}, complete=False, text="crash (1 VM accepted at crash: fw01)"
-        ),
+        Expected({"web": "crash", "fw01": "crash"}, complete=False, text="crash (1 VM accepted at crash: fw01)"),
         rules=(rule("task_fault", CREATE, "web", fault="FileLocked"),),
         request=asked(policy({"name": "fw*"}, accept="crash")),
     ),
@@ -102,7 +100,9 @@ POLICIES = (
     Scenario(
         "quiesce: never",
         ((nfs(vm("web"), vm("fw01")),),),
-        Expected({"web": "filesystem", "fw01": "crash"}, {"fw01": "not quiesced, as policy 1"}, complete=True, text=ACCEPTED),
+        Expected(
+            {"web": "filesystem", "fw01": "crash"}, {"fw01": "not quiesced, as policy 1"}, complete=True, text=ACCEPTED
+        ),
         request=asked(policy({"name": "fw01"}, quiesce="never")),
     ),
     Scenario(
@@ -127,9 +127,7 @@ POLICIES = (
         "accept: crash in a run that fails otherwise",
         ((nfs(vm("web"), _MUTE, vm("gpu", pci_passthrough=True)),),),
         Expected({"web": "filesystem", "mute": "crash", "gpu": "crash"}, complete=True),
-        request=asked(
-            policy({"name": "[mg]*"}, accept="crash"), on_quiesce_failure="fail", on_vm_failure="fail"
-        ),
+        request=asked(policy({"name": "[mg]*"}, accept="crash"), on_quiesce_failure="fail", on_vm_failure="fail"),
     ),
     Scenario(
         "on_failure: fail for one VM",

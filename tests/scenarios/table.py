@@ -15,5 +15,14 @@ from .servers import SERVERS
 from .storage import STORAGE
 from .unreadable import UNREADABLE
 
-SCENARIOS: tuple[Scenario, ...] = (*PLAIN, *POLICIES, *CREATING, *RELEASING_ROWS, *SERVERS, *OTHERS, *STORAGE, *UNREADABLE)
+SCENARIOS: tuple[Scenario, ...] = (
+    *PLAIN,
+    *POLICIES,
+    *CREATING,
+    *RELEASING_ROWS,
+    *SERVERS,
+    *OTHERS,
+    *STORAGE,
+    *UNREADABLE,
+)
 assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)

@@ -102,11 +102,7 @@ def _to_lock(request: Request, stored: Iterable[DatasetPolicies]) -> str:
 
     Two runs that each waited for a dataset of the other would wait until lock_timeout.
     """
-    near = [
-        one
-        for one in stored
-        if is_within(request.dataset, one.dataset) or is_within(one.dataset, request.dataset)
-    ]
+    near = [one for one in stored if is_within(request.dataset, one.dataset) or is_within(one.dataset, request.dataset)]
     return pool_of(request.dataset) if may_include(rules_of(request.policy, near)) else request.dataset
 
 
@@ -120,8 +116,8 @@ def take(engine: Engine, request: Request, begun: Begun, selection: Selection) -
         if plan.refusals:
             raise PolicyRefused(
                 f"The policy does not allow this run: {'; '.join(refusal.rstrip('.') for refusal in plan.refusals)}",
-                "Fix the cause, exclude the VM with exclude_vms, or relax on_vm_failure, on_quiesce_failure or the policy"
-                " of the VM",
+                "Fix the cause, exclude the VM with exclude_vms, or relax on_vm_failure, on_quiesce_failure or the"
+                " policy of the VM",
                 **result.of_plan(plan).as_dict(),
             )
         inside = selection.names

@@ -26,7 +26,20 @@ from .run_result import RunResult, VmResult, combine, lowest_of
 from .run_snapshots import RunSnapshots
 
 # The fields of a VmResult that a manifest stores.
-_RECORDED = ("name", "instance_uuid", "moid", "server", "vmx_path", "vmware_snapshot_moid", "level", "reason", "spans", "policy", "accept", "excluded")
+_RECORDED = (
+    "name",
+    "instance_uuid",
+    "moid",
+    "server",
+    "vmx_path",
+    "vmware_snapshot_moid",
+    "level",
+    "reason",
+    "spans",
+    "policy",
+    "accept",
+    "excluded",
+)
 _DEFAULTS = {"policy": "", "accept": FILESYSTEM, "excluded": False}  # a manifest stores only other values
 _LONGEST_REASON = 200  # characters of a reason in a manifest, which may list a thousand VMs
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from ..grouping import grouped
 from ..errors import DatasetNotFound
+from ..grouping import grouped
 from ..records.manifest import PREFIX
 from ..records.record import KEYS, RUN, TASK, is_complete
 from ..schedule.occurrences import last_due
@@ -128,7 +128,13 @@ def retire(
                 kept[name] = SPARED
             else:
                 doomed[name] = found[name]["createtxg"]
-        kept.update({name: RECEIVED for name, inside in _below(task, received.get(task.key, ()), included.get(task.key, ())) if inside})
+        kept.update(
+            {
+                name: RECEIVED
+                for name, inside in _below(task, received.get(task.key, ()), included.get(task.key, ()))
+                if inside
+            }
+        )
     living = {run for run in {found[name].get(RUN, "") for name in doomed} if run and is_alive(run)}
     refused = {name: _UNFINISHED for name in doomed if found[name].get(RUN, "") in living}
     for name in refused:

@@ -30,9 +30,9 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 
 def call(capsys: pytest.CaptureFixture[str], module: Any = vmware_vm_policies, **options: Any) -> dict[str, Any]:
     check = options.pop("check", False)
-    with patch_module_args({**options, "_ansible_check_mode": check, "_ansible_diff": True}):
-        with pytest.raises(SystemExit):
-            module.main()
+    arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": True}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        module.main()
     returned: dict[str, Any] = json.loads(capsys.readouterr().out)
     return returned
 

@@ -10,23 +10,33 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.quiesce.vmware_zfs.plugins.doc_fragments.policy import ModuleDocFragment
+from ansible_collections.quiesce.vmware_zfs.plugins.doc_fragments.vm_policies import (
+    ModuleDocFragment as vm_policies,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import POLICY, STORED_POLICY
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits, Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vm_policies import parse
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import (
     vmware_coordinated_snapshot,
     vmware_snapshot_task,
     vmware_snapshot_task_info,
 )
 
-OTHER = Policy("fail", "fail", ("db",), 100.0, 200.0, 10, Limits(4, 2))
+POLICIES = [{"match": {"name": "fw*"}, "accept": "crash"}]
+OTHER = Policy("fail", "fail", ("db",), parse(POLICIES), 100.0, 200.0, 10, Limits(4, 2))
 
 
-def documented(text: str) -> dict[str, dict[str, Any]]:
-    options = yaml.safe_load(text)["options"]
-    return {
-        name: {key: value for key, value in option.items() if key != "description"} for name, option in options.items()
-    }
+def documented(*texts: str) -> dict[str, dict[str, Any]]:
+    """Return the options that the texts document, without their descriptions."""
+    return {name: spec_of(option) for text in texts for name, option in yaml.safe_load(text)["options"].items()}
+
+
+def spec_of(option: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: value for key, value in option.items() if key != "description"}
+    if "options" in spec:
+        spec["options"] = {name: spec_of(each) for name, each in spec["options"].items()}
+    return spec
 
 
 def test_the_argument_specs_have_the_options_of_the_class() -> None:
@@ -41,12 +51,13 @@ def test_the_modules_take_all_of_them(module: Any) -> None:
 
 
 def test_the_documentation_has_the_argument_specs() -> None:
-    assert documented(ModuleDocFragment.DOCUMENTATION) == POLICY.options
-    assert documented(ModuleDocFragment.TASK) == STORED_POLICY.options
+    assert documented(ModuleDocFragment.DOCUMENTATION, vm_policies.DOCUMENTATION) == POLICY.options
+    assert documented(ModuleDocFragment.TASK, vm_policies.TASK) == STORED_POLICY.options
 
 
 def test_the_documentation_of_a_task_names_the_defaults() -> None:
-    options = yaml.safe_load(ModuleDocFragment.TASK)["options"]
+    texts = (ModuleDocFragment.TASK, vm_policies.TASK)
+    options = {name: option for text in texts for name, option in yaml.safe_load(text)["options"].items()}
     for name, default in Policy().options().items():
         assert f"The default is V({default})." in options[name]["description"]
 

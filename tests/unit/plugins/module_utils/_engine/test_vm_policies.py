@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Policies for single VMs as plain data: what is valid, and what a stored policy becomes that this release cannot read."""
+"""Policies for single VMs as plain data: what is valid, and what becomes of a stored one that cannot be read."""
 
 from __future__ import annotations
 
@@ -107,6 +107,9 @@ def test_a_task_keeps_an_unusable_policy_that_it_is_not_given_anew() -> None:
     task = SnapshotTask("tank/vmware", policy=Policy(policies=stored))
     changed = task.merged({"enabled": False})
     changed.policy.check()
-    assert changed.policy.policies == stored and changed.settings()["policies"][1] == {"match": {"name": "db"}, "future": 1}
+    assert changed.policy.policies == stored and changed.settings()["policies"][1] == {
+        "match": {"name": "db"},
+        "future": 1,
+    }
     assert changed.merged({"policies": []}).policy.policies == ()
     assert task.declared({"dataset": "tank/vmware"}).policy.policies == ()

@@ -103,7 +103,7 @@ BOTH = frozenset(["quiesce", "vm"])
         ({"on_vm_failure": "fail"}, {}, {"forbidden": frozenset(["vm"])}),
         ({"on_vm_failure": "fail"}, {"quiesce": "required"}, {"quiesce": "required", "forbidden": BOTH}),
         ({"on_vm_failure": "fail"}, {"accept": "crash"}, {"accept": "crash"}),
-        ({"on_vm_failure": "fail"}, {"accept": "crash", "on_failure": "fail"}, {"accept": "crash", "forbidden": frozenset(["vm"])}),
+        ({}, {"accept": "crash", "on_failure": "fail"}, {"accept": "crash", "forbidden": frozenset(["vm"])}),
         ({"on_vm_failure": "fail"}, {"on_failure": "continue"}, {}),
     ],
 )  # fmt: skip

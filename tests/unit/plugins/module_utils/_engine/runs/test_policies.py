@@ -16,7 +16,16 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs.run import execute, preview
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vm_policies import parse, parse_stored
-from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import CREATE, TREE, Expected, Moment, Scenario, nfs, rule, vm
+from ansible_collections.quiesce.vmware_zfs.tests.scenarios.model import (
+    CREATE,
+    TREE,
+    Expected,
+    Moment,
+    Scenario,
+    nfs,
+    rule,
+    vm,
+)
 from ansible_collections.quiesce.vmware_zfs.tests.scenarios.play import Stage
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.vsphere import Vcenter, connect
 
@@ -131,11 +140,17 @@ def test_a_stored_policy_that_cannot_be_read_stops_only_itself(tmp_path: Path) -
 
 def test_the_record_has_what_policies_made_of_its_vms(tmp_path: Path) -> None:
     with stage(tmp_path, nfs(vm("web"), FIREWALL, vm("scratch"))) as there:
-        asked = Request(TREE, "one", policy=Policy(policies=ACCEPT, exclude_vms=("scratch",), max_hold=20.0, vm_timeout=10.0))
+        asked = Request(
+            TREE, "one", policy=Policy(policies=ACCEPT, exclude_vms=("scratch",), max_hold=20.0, vm_timeout=10.0)
+        )
         taken = execute(there.engine, asked).as_dict()
         again = execute(there.engine, asked).as_dict()
         (found,) = record.read(there.zfs, [f"{TREE}@one"]).values()
-    assert found.sealed and (found.consistency, found.required_consistency, found.complete) == ("crash", "filesystem", True)
+    assert found.sealed and (found.consistency, found.required_consistency, found.complete) == (
+        "crash",
+        "filesystem",
+        True,
+    )
     assert not again["created"]
     for each in (taken, again):
         assert each["consistency_text"] == "filesystem (1 excluded, 1 VM accepted at crash: fw01)"
