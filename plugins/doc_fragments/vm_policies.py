@@ -21,12 +21,12 @@ options:
     type: list
     elements: dict
     default: []
-    options:
+    suboptions:
       match:
         description: The VMs that the policy matches. A VM must meet all conditions that are set. Set at least one.
         type: dict
         required: true
-        options:
+        suboptions:
           name:
             description: The name of the VM. It is compared literally first, and then as a shell pattern.
             type: str
@@ -50,7 +50,7 @@ options:
           attribute:
             description: A custom attribute of the VM.
             type: dict
-            options:
+            suboptions:
               name:
                 description: The name of the custom attribute.
                 type: str
@@ -64,7 +64,7 @@ options:
               - A vSphere tag. The account reads the tags with the REST API of the vCenter. ESXi hosts have no tags.
               - If the tags cannot be read, the run fails before it changes anything.
             type: dict
-            options:
+            suboptions:
               category:
                 description: The category of the tag.
                 type: str

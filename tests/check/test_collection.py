@@ -67,15 +67,23 @@ def test_a_roles_variables_have_the_same_names_and_defaults_everywhere(role: str
     assert [name for name in described if not name.startswith(f"{role}_") or f"| `{name}` |" not in readme] == []
 
 
-LISTS = {"credentials": "configure", "nfs_datastore": "entries", "nfs_share": "configure", "snapshot_task": "configure"}
+LISTS = {
+    "credentials_credentials": "configure",
+    "nfs_datastore_datastores": "entries",
+    "nfs_share_shares": "configure",
+    "snapshot_task_tasks": "configure",
+    "snapshot_task_policies": "configure",
+}
 
 
-@pytest.mark.parametrize(("role", "tasks"), LISTS.items())
-def test_a_role_passes_every_option_of_an_entry_to_its_module(role: str, tasks: str) -> None:
+@pytest.mark.parametrize(("variable", "tasks"), LISTS.items())
+def test_a_role_passes_every_option_of_an_entry_to_its_module(variable: str, tasks: str) -> None:
+    role = variable.rpartition("_")[0]
     folder = ROOT / "roles" / role
     options = yaml.safe_load((folder / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    (described,) = [option["options"] for option in options.values() if option.get("elements") == "dict"]
-    called = [task for task in yaml.safe_load((folder / "tasks" / f"{tasks}.yml").read_text()) if "loop" in task]
+    described = options[variable]["options"]
+    loops = [task for task in yaml.safe_load((folder / "tasks" / f"{tasks}.yml").read_text()) if "loop" in task]
+    called = [task for task in loops if variable in task["loop"]] if len(loops) > 1 else loops
     (passed,) = [value for task in called for name, value in task.items() if name.startswith(f"{GALAXY['namespace']}.")]
     for name, option in described.items():
         source = rf"(item|{role}_one)\.{name}"

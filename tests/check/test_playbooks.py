@@ -64,6 +64,7 @@ OLD = {
     "vmware_nfs_share_info": {"shares": [{"path": "/tank/old"}]},
     "vmware_cred_info": {"credentials": [{"id": 7, **SERVER, "port": 443, "filesystem": "tank/old"}]},
     "vmware_snapshot_task_info": {"tasks": [{"id": 3, "dataset": "tank/old"}]},
+    "vmware_vm_policies_info": {"dataset_policies": [{"dataset": "tank/old"}]},
     "vmware_cred": {"credential": {"id": 1}},
     "vmware_snapshot_task": {"task": {"id": 1}},
 }
@@ -128,6 +129,7 @@ def test_what_is_no_longer_wanted_goes_last_and_in_the_reverse_order(stand_in: S
     assert changes(stand_in) == [
         *((name, "") for name in ("vmware_cred", "vmware_nfs_share", "vmware_nfs_datastore", "vmware_snapshot_task")),
         ("vmware_snapshot_task", "absent"),
+        ("vmware_vm_policies", "absent"),
         ("vmware_nfs_datastore", "purged"),
         ("vmware_cred", "absent"),
         ("vmware_nfs_share", "absent"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vm_policies import parse
 
-from .model import CREATE, TREE, Event, Expected, Moment, Scenario, nfs, power, rule, vm
+from .model import CREATE, RELEASING, TREE, Event, Expected, Moment, Scenario, nfs, power, rule, vm, wake
 
 _BSD = {"guest.guestFamily": "otherGuestFamily"}
 _FIREWALL = vm("fw01", properties=_BSD)
@@ -146,9 +146,10 @@ POLICIES = (
     Scenario(
         "vm_timeout for one VM",
         ((nfs(vm("app"), vm("web")),),),
-        Expected({"app": "filesystem", "web": "crash"}, {"web": "was not ready within"}, watched=("web",)),
+        Expected({"app": "filesystem", "web": "crash"}, {"web": "was not ready within 1 seconds"}),
         rules=(rule("task_hang", CREATE, "web"),),
-        request=asked(policy({"name": "web"}, vm_timeout=0.5)),
+        events=(Event(RELEASING, wake()),),
+        request=asked(policy({"name": "web"}, vm_timeout=1.0)),
     ),
     Scenario(
         "a policy that matches nothing",
@@ -164,7 +165,10 @@ POLICIES = (
     Scenario(
         "on_span: report",
         ((nfs(vm("app", disks=[{}, {"datastore": "ds2"}]), name="ds1", dataset=_ONE), nfs(name="ds2", dataset=_TWO)),),
-        Expected({"app": "filesystem"}),
+        Expected(
+            {"app": "filesystem"},
+            records={TREE: ("still", True), _ONE: ("filesystem", True), _TWO: ("filesystem", True)},
+        ),
         datasets=(TREE, _ONE, _TWO),
         request=asked(policy({"name": "app"}, on_span="report")),
     ),

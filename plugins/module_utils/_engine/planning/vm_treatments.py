@@ -92,7 +92,8 @@ def of_recorded(rules: Sequence[Rule], vm: Mapping[str, Any], dataset: str, poli
 
     A record has no labels of VMs. It has the policy that the VM had: that one matches, and no other that needs labels.
     """
-    facts = VmFacts(*(str(vm.get(key, "")) for key in ("moid", "name", "instance_uuid")), frozenset((dataset,)))
+    moid, name, uuid = (str(vm.get(key, "")) for key in ("moid", "name", "instance_uuid"))
+    facts = VmFacts(moid, name, uuid, frozenset((dataset,)))
     default = by_default(policy)
     for rule in rules:
         matched = rule.matches(facts)

@@ -33,10 +33,9 @@ def documented(*texts: str) -> dict[str, dict[str, Any]]:
 
 
 def spec_of(option: dict[str, Any]) -> dict[str, Any]:
-    spec = {key: value for key, value in option.items() if key != "description"}
-    if "options" in spec:
-        spec["options"] = {name: spec_of(each) for name, each in spec["options"].items()}
-    return spec
+    spec = {key: value for key, value in option.items() if key not in ("description", "suboptions")}
+    inner = {name: spec_of(each) for name, each in option.get("suboptions", {}).items()}
+    return {**spec, "options": inner} if inner else spec
 
 
 def test_the_argument_specs_have_the_options_of_the_class() -> None:

@@ -35,7 +35,7 @@ PROBLEM = "vc2.lab cannot be reached."
 REFUSED: dict[str, Any] = {**PLAN, "refusals": ["The VM 'db' on vc.lab: VMware Tools are not running"]}
 NOT_ALLOWED = (
     "no snapshot would be taken, because the policy does not allow it; fix the cause, exclude the VM with exclude_vms, "
-    "or relax on_vm_failure or on_quiesce_failure"
+    "or relax on_vm_failure, on_quiesce_failure or the policy of the VM"
 )
 
 
@@ -172,8 +172,12 @@ def test_priorities_are_for_the_journal_alone(
 
 RUN = {
     "started": "2026-01-31T02:00:00.412+00:00", "zfs_snapshot": "tank/a@1", "state": "ended",
-    "consistency": "filesystem", "complete": True, "hold_window_seconds": 4.2, "run_id": "r1", "destroyed": [],
+    "consistency": "filesystem", "consistency_text": "filesystem (1 excluded)", "complete": True,
+    "hold_window_seconds": 4.2, "run_id": "r1", "destroyed": [],
 }  # fmt: skip
+
+
+NONE: dict[str, Any] = {"consistency": None, "consistency_text": None}
 
 
 @pytest.fixture
@@ -188,13 +192,13 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("changes", "level", "state"),
     [
-        ({}, "filesystem", "complete"),
-        ({"complete": False}, "filesystem", "not complete"),
-        ({"destroyed": ["tank/a@1"]}, "filesystem", "destroyed"),
-        ({"destroyed": None}, "filesystem", "complete"),
-        ({"consistency": None, "complete": False}, "-", "no snapshot"),
-        ({"state": "alive", "consistency": None, "complete": None}, "-", "active"),
-        ({"state": "releasing", "consistency": None, "complete": None}, "-", "interrupted (releasing)"),
+        ({}, "filesystem (1 excluded)", "complete"),
+        ({"complete": False}, "filesystem (1 excluded)", "not complete"),
+        ({"destroyed": ["tank/a@1"]}, "filesystem (1 excluded)", "destroyed"),
+        ({"destroyed": None}, "filesystem (1 excluded)", "complete"),
+        ({**NONE, "complete": False}, "-", "no snapshot"),
+        ({**NONE, "state": "alive", "complete": None}, "-", "active"),
+        ({**NONE, "state": "releasing", "complete": None}, "-", "interrupted (releasing)"),
     ],
 )
 @pytest.mark.usefixtures("berlin")
@@ -210,7 +214,7 @@ def test_status_shows_runs_in_local_time_with_a_heading_on_every_column(
 TASK = {
     "id": 1, "dataset": "tank/a", "recursive": True, "next_run": "2026-07-01T00:00+02:00", "vmware_sync": False,
     "schedule": {"minute": "0", "hour": "0", "dom": "*", "month": "*", "dow": "*"},
-    "lifetime_value": 2, "lifetime_unit": "WEEK",
+    "lifetime_value": 2, "lifetime_unit": "WEEK", "last_run": {"consistency_text": "filesystem (1 excluded)"},
 }  # fmt: skip
 
 
@@ -218,11 +222,14 @@ TASK = {
 def test_tasks_have_a_heading_on_every_column(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = SimpleNamespace(tasks=SimpleNamespace(list_all=lambda: [TASK, {**TASK, "next_run": None}]))
+    engine = SimpleNamespace(
+        tasks=SimpleNamespace(list_all=lambda: [TASK, {**TASK, "next_run": None, "last_run": None}])
+    )
     monkeypatch.setattr(cli, "open_engine", lambda *_arguments, **_options: nullcontext(engine))
     monkeypatch.setattr(cli, "overview", lambda engine, task: task)
     assert cli.main(["tasks"]) == 0
     head, row, disabled = (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines())
-    assert head == ["ID", "dataset", "recursive", "min hour dom mon dow", "next run", "lifetime", "VMs"]
-    assert row == ["1", "tank/a", "yes", "0 0 * * *", "2026-07-01 00:00:00+02:00", "2 weeks", "not quiesced"]
-    assert disabled[4] == "disabled"
+    assert head == ["ID", "dataset", "recursive", "min hour dom mon dow", "next run", "lifetime", "VMs", "last level"]
+    assert row[:5] == ["1", "tank/a", "yes", "0 0 * * *", "2026-07-01 00:00:00+02:00"]
+    assert row[5:] == ["2 weeks", "not quiesced", "filesystem (1 excluded)"]
+    assert (disabled[4], disabled[-1]) == ("disabled", "-")

@@ -75,7 +75,7 @@ def test_on_span_include_takes_the_other_dataset_with_its_vms_into_the_instant(t
 
 
 def test_on_span_include_locks_the_pool_before_it_looks(tmp_path: Path) -> None:
-    locked = []
+    locked: list[str] = []
     with spanning(tmp_path) as there:
         there.engine = replace(
             there.engine, report=lambda step: locked.extend(one.dataset for one in there.engine.locks.holders())

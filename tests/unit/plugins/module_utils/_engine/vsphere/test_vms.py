@@ -136,7 +136,7 @@ def test_devices_that_do_not() -> None:
 
 @pytest.mark.parametrize("mode", ["independent_persistent", "independent_nonpersistent"])
 def test_vsphere_decides_where_its_hosts_differ(mode: str) -> None:
-    passthrough = vim.vm.device.VirtualPCIPassthrough
+    passthrough: Any = vim.vm.device.VirtualPCIPassthrough
     vgpu = passthrough(key=1, backing=passthrough.VmiopBackingInfo(vgpu="grid_p40-2q"))
     assert vm(disk(), vgpu, disk(mode, sharing="sharingMultiWriter")).obstacles == ()
     dynamic = passthrough(key=1, backing=passthrough.DynamicBackingInfo(assignedId="1"))
