@@ -429,10 +429,60 @@ def test_a_turn_that_is_not_complete_takes_its_snapshot_and_fails(
     assert len(json.loads(capsys.readouterr().out)["incomplete"]) == 1
 
 
-@pytest.mark.parametrize("settings", [{"tolerate_incomplete": True}, {"exclude_vms": ["mute"]}, {"vmware_sync": False}])
+MUTE = {"match": {"name": "mute"}}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tolerate_incomplete": True},
+        {"exclude_vms": ["mute"]},
+        {"vmware_sync": False},
+        {"policies": [{**MUTE, "accept": "crash"}]},
+        {"policies": [{**MUTE, "exclude": True}]},
+    ],
+)
 def test_what_is_tolerated_excluded_or_not_quiesced_at_all_fails_nothing(mute: Stage, settings: dict[str, Any]) -> None:
     task = store(mute.engine, **{"vmware_sync": True, **settings})
     assert cli.main(["run", str(task.id)]) == 0
+
+
+def test_a_turn_shows_the_policy_of_each_vm_and_what_it_asks_for(
+    mute: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policies = [{**MUTE, "accept": "crash"}, {"match": {"name": "w*"}, "accept": "application"}]
+    task = store(mute.engine, vmware_sync=True, policies=policies)
+    assert cli.main(["run", str(task.id), "--dry-run"]) == 0
+    planned = capsys.readouterr().out
+    assert (
+        ": filesystem (policy 2 (name 'w*'))" in planned
+        and "VM 'mute'" in planned
+        and "policy 1 (name 'mute')" in planned
+    )
+    assert cli.main(["run", str(task.id)]) == 3
+    said = capsys.readouterr().out
+    assert "(level filesystem (1 VM accepted at crash: mute))" in said
+    assert "its level is filesystem, and policy 2 (name 'w*') asks for application" in said
+    (shown,) = (turns.overview(mute.engine, one) for one in mute.engine.tasks.list_all())
+    assert shown["last_run"]["consistency_text"] == "filesystem (1 VM accepted at crash: mute)"
+
+
+def test_retention_also_destroys_what_a_policy_has_included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = f"{ROOT}/one", f"{ROOT}/two"
+    spanning = (nfs(vm("app", disks=[{}, {"datastore": "ds2"}]), name="ds1", dataset=one), nfs(name="ds2", dataset=two))
+    include = [{"match": {"name": "app"}, "on_span": "include"}]
+    with stage(tmp_path, monkeypatch, spanning, datasets=(ROOT, one, two)) as world:
+        task = store(world.engine, dataset=one, vmware_sync=True, policies=include)
+        old = [take_old(world.zfs, task, "old", 3 * 86400, dataset) for dataset in (one, two)]
+        assert sorted(turn(world.engine, task)["retired"]["destroyed"]) == old
+        assert world.engine.tasks.included(task.key) == {two}
+        taken = [name for name in world.zfs.snapshots if name.startswith(f"{two}@")]
+        later(monkeypatch, 7 * 86400)
+        without = task.merged({"policies": []})
+        kept = {one.name: one.reason for one in turns._retire(world.engine, without, None, False, False).kept}
+        assert kept[taken[0]] == "it is the newest of its task"  # still a snapshot of the task, without the policy
+        world.zfs.datasets.remove(two)
+        assert turns._retire(world.engine, task, None, False, False).destroyed == []
 
 
 def test_a_server_that_is_away_makes_a_turn_incomplete(
