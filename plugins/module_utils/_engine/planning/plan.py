@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Callable, Collection, Iterable, Sequence
 
-from ..errors import TagsUnreadable, VSphereError
+from ..errors import VSphereError
 from ..policy import Policy
 from ..records import apart
 from ..records.levels import APPLICATION, CRASH, FILESYSTEM, STILL, lowest
 from ..text import printable, vm_on
 from ..vm_policies import FAIL, NEVER, PREFERRED
-from ..vsphere.vm_labels import VmLabels, read_labels
 from ..vsphere.vm_watch import VmWatch
 from ..vsphere.vms import Disk, Vm
 from ..zfs.names import SnapshotName, dataset_of, is_within
@@ -23,8 +22,8 @@ from .locations import locations_of_disk, locations_of_path, locations_of_vm
 from .problem import Problem
 from .request import Request
 from .server_logins import ServerLogin
-from .vm_matching import Rule, VmFacts, kinds_of
-from .vm_treatments import Treatment, choose, doubts_of, matches_in, rules_of, warnings_of
+from .vm_facts import FoundVm, facts_of
+from .vm_treatments import Treatment, choose, doubts_of, rules_of, warnings_of
 
 NOT_FROZEN = "quiescing is not known to freeze this guest operating system"
 QUIESCE, SNAPSHOT, NOTHING = "quiesce", "snapshot", "nothing"  # actions; `snapshot` means without quiescing
@@ -125,19 +124,22 @@ def make_plan(
                 problems.append(Problem(str(vms), targets & login.datasets or None))
             else:
                 views += [(login, vm) for vm in vms]
-    found = [(login, vm, locations_of_vm(vm, login)) for login, vm in unique_vms(views)]
+    found = [FoundVm(login, vm, frozenset(locations_of_vm(vm, login))) for login, vm in unique_vms(views)]
     rules = rules_of(request.policy, request.stored)
-    facts = _facts(found, rules, targets, problems)
+    facts, unread = facts_of(found, rules, targets)
+    problems += unread
     members = []
-    for (login, vm, locations), known in zip(found, facts):
-        if vm.readable and targets.isdisjoint(locations):
+    for one, known in zip(found, facts):
+        if one.vm.readable and targets.isdisjoint(one.locations):
             continue
         treatment = choose(rules, known, request.policy)
-        members.append(_member(login, vm, locations, targets, treatment, _verdict(vm, treatment, leftover(login, vm))))
+        verdict = _verdict(one.vm, treatment, leftover(one.login, one.vm))
+        members.append(_member(one, targets, treatment, verdict))
     ordered = sorted(_without_shared(members), key=lambda member: (member.server, member.name, member.moid))
     where = f"{request.dataset} (not all servers could be queried)" if problems else request.dataset
+    covered = [name for name in datasets if request.recursive and is_within(name, request.dataset)]
     warnings = [
-        *warnings_of(rules, facts, where, _covered(request, datasets)),
+        *warnings_of(rules, facts, where, [request.dataset, *covered]),
         *doubts_of((member.name, member.treatment) for member in ordered),
     ]
     return Plan(
@@ -148,54 +150,6 @@ def make_plan(
         refusals=tuple(_refusals(ordered, problems, request.policy)),
         warnings=tuple(warnings),
     )
-
-
-def _facts(
-    found: Sequence[tuple[ServerLogin, Vm, set[str]]],
-    rules: Sequence[Rule],
-    targets: frozenset[str],
-    problems: list[Problem],
-) -> list[VmFacts]:
-    """Return what policies are matched with, for each VM. Adds to `problems`. Raises TagsUnreadable."""
-    kinds = kinds_of(matches_in(rules))
-    labels: dict[tuple[int, str], VmLabels] = {}
-    for login in {id(login): login for login, _vm, _locations in found}.values() if kinds else ():
-        moids = [vm.moid for own, vm, _unused in found if own is login]
-        labels.update(((id(login), moid), one) for moid, one in _labels(login, moids, kinds, rules, problems).items())
-    return [
-        VmFacts(
-            moid=vm.moid,
-            name=vm.name or (vm.name if vm.readable else None),
-            instance_uuid=vm.instance_uuid or (vm.instance_uuid if vm.readable else None),
-            datasets=targets.intersection(locations) if vm.readable else None,
-            labels=labels.get((id(login), vm.moid), VmLabels()),
-        )
-        for login, vm, locations in found
-    ]
-
-
-def _labels(
-    login: ServerLogin,
-    moids: Sequence[str],
-    kinds: frozenset[str],
-    rules: Sequence[Rule],
-    problems: list[Problem],
-) -> dict[str, VmLabels]:
-    categories = frozenset(match.tag[0] for match in matches_in(rules) if match.tag)
-    try:
-        return read_labels(login.session, moids, kinds, categories)
-    except TagsUnreadable:
-        raise
-    except VSphereError as error:
-        problems.append(Problem(str(error), login.datasets or None))
-        return {}
-
-
-def _covered(request: Request, datasets: Iterable[str]) -> list[str]:
-    """Return the datasets of which the run knows every VM, so that a policy stored for one can be without effect."""
-    if request.recursive:
-        return [name for name in datasets if is_within(name, request.dataset)]
-    return [request.dataset]
 
 
 def unique_vms(views: Iterable[tuple[ServerLogin, Vm]]) -> list[tuple[ServerLogin, Vm]]:
@@ -248,14 +202,8 @@ def _read(login: ServerLogin, targets: Iterable[str]) -> list[Vm] | VSphereError
         return error
 
 
-def _member(
-    login: ServerLogin,
-    vm: Vm,
-    locations: set[str],
-    targets: frozenset[str],
-    treatment: Treatment,
-    verdict: _Verdict,
-) -> Member:
+def _member(found: FoundVm, targets: frozenset[str], treatment: Treatment, verdict: _Verdict) -> Member:
+    login, vm, locations = found.login, found.vm, found.locations
     member = Member(
         server=login.server,
         server_id=login.session.server_id,

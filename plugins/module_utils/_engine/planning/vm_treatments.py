@@ -16,7 +16,7 @@ from ..policy import Policy
 from ..records.levels import CRASH, FILESYSTEM, LEVELS
 from ..state.dataset_policies import DatasetPolicies
 from ..text import counted, printable, shortened
-from ..vm_policies import CONTINUE, FAIL, INCLUDE, NEVER, PREFERRED, REPORT, REQUIRED, VmMatch, VmPolicy
+from ..vm_policies import CONTINUE, FAIL, INCLUDE, NEVER, PREFERRED, REPORT, REQUIRED, VmPolicy
 from .vm_matching import Rule, VmFacts, unknown_labels
 
 LONGEST_POLICY = 200  # characters of the name of a policy in a manifest, which may list a thousand VMs
@@ -193,11 +193,6 @@ def doubts_of(treatments: Iterable[tuple[str, Treatment]]) -> list[str]:
         "strictest policy that may apply is used."
         for doubt, vms in names.items()
     ]
-
-
-def matches_in(rules: Iterable[Rule]) -> list[VmMatch]:
-    """Return the conditions of all policies."""
-    return [rule.policy.match for rule in rules if rule.policy.match is not None]
 
 
 def may_include(rules: Iterable[Rule]) -> bool:

@@ -114,12 +114,10 @@ def retire(
     doomed: dict[str, str] = {}  # name -> createtxg
     kept: dict[str, str] = {}  # name -> reason
     for task in tasks:
-        own = []
-        for name, inside in _below(task, local.get(task.key, ()), included.get(task.key, ())):
-            if inside:
-                own.append(_taken(name, found[name]))
-            else:
-                kept[name] = OUTSIDE
+        more = included.get(task.key, ())
+        ours = list(_below(task, local.get(task.key, ()), more))
+        own = [_taken(name, found[name]) for name, inside in ours if inside]
+        kept.update({name: OUTSIDE for name, inside in ours if not inside})
         for verdict in judge(own, task.key, lifetime(task.lifetime_value, task.lifetime_unit), now):
             name = verdict.snapshot.name
             if not verdict.destroy:
@@ -128,13 +126,8 @@ def retire(
                 kept[name] = SPARED
             else:
                 doomed[name] = found[name]["createtxg"]
-        kept.update(
-            {
-                name: RECEIVED
-                for name, inside in _below(task, received.get(task.key, ()), included.get(task.key, ()))
-                if inside
-            }
-        )
+        copies = _below(task, received.get(task.key, ()), more)
+        kept.update({name: RECEIVED for name, inside in copies if inside})
     living = {run for run in {found[name].get(RUN, "") for name in doomed} if run and is_alive(run)}
     refused = {name: _UNFINISHED for name in doomed if found[name].get(RUN, "") in living}
     for name in refused:
