@@ -81,14 +81,14 @@ class VmPolicy:
         """Return the policy as plain data, in the form of the option `policies`."""
         if self.unusable:
             return self.stored
-        said = {name: value for name in _DECISIONS if (value := getattr(self, name)) not in (None, False)}
-        return {"match": self.match.as_dict() if self.match else {}, **said}
+        decided = {name: value for name in _DECISIONS if (value := getattr(self, name)) not in (None, False)}
+        return {"match": self.match.as_dict() if self.match else {}, **decided}
 
     def check(self) -> None:
         """Raise InputError if what the policy says is contradictory or invalid."""
-        said = [name for name in _DECISIONS if name != "exclude" and getattr(self, name) is not None]
-        if self.exclude and said:
-            raise InputError(f"exclude is combined with {said[0]}", f"Remove {said[0]}, or do not exclude the VM")
+        decided = [name for name in _DECISIONS if name != "exclude" and getattr(self, name) is not None]
+        if self.exclude and decided:
+            raise InputError(f"exclude is combined with {decided[0]}", f"Remove {decided[0]}, or do not exclude the VM")
         if self.quiesce == NEVER and self.accept not in (None, ACCEPT[0]):
             raise InputError(
                 f"accept is {self.accept}, but without quiescing a VM is always {ACCEPT[0]}",

@@ -108,23 +108,25 @@ def may_fail(policy: Policy, rules: Iterable[Rule]) -> bool:
 
 
 def _apply(rule: Rule, run: Policy, default: Treatment) -> Treatment:
-    said = rule.policy
-    quiesce = said.quiesce or default.quiesce
-    accept = said.accept or (CRASH if quiesce == NEVER else FILESYSTEM)
-    may_fail = accept == CRASH  # then nothing else fails because of this VM, unless the policy says so
-    if said.quiesce is None and may_fail and run.on_quiesce_failure == FAIL:
+    policy = rule.policy
+    quiesce = policy.quiesce or default.quiesce
+    accept = policy.accept or (CRASH if quiesce == NEVER else FILESYSTEM)
+    tolerated = accept == CRASH  # then nothing else fails because of this VM, unless the policy says so
+    if policy.quiesce is None and tolerated and run.on_quiesce_failure == FAIL:
         quiesce = PREFERRED
-    on_failure = said.on_failure or (CONTINUE if may_fail else run.on_vm_failure)
-    strict = FAIL in ((on_failure,) if said.quiesce or said.on_failure else (run.on_quiesce_failure,))
-    strict = strict or (not said.on_failure and not may_fail and run.on_quiesce_failure == FAIL)
+    on_failure = policy.on_failure or (CONTINUE if tolerated else run.on_vm_failure)
+    if policy.on_failure or tolerated:
+        strict = on_failure == FAIL
+    else:
+        strict = run.on_quiesce_failure == FAIL or (policy.quiesce == REQUIRED and on_failure == FAIL)
     kinds = (("quiesce", quiesce == REQUIRED and strict), ("vm", on_failure == FAIL))
     return Treatment(
         quiesce=quiesce,
         forbidden=frozenset(kind for kind, forbids in kinds if forbids),
         accept=accept,
-        exclude=said.exclude,
-        vm_timeout=run.vm_timeout if said.vm_timeout is None else said.vm_timeout,
-        on_span=said.on_span or REPORT,
+        exclude=policy.exclude,
+        vm_timeout=run.vm_timeout if policy.vm_timeout is None else policy.vm_timeout,
+        on_span=policy.on_span or REPORT,
         policy=str(rule),
     )
 
