@@ -193,15 +193,21 @@ def _parse_stored(entry: Any) -> VmPolicy:
 
 
 def _unusable(entry: Any, why: str) -> VmPolicy:
-    """Return a policy that says nothing, except for an `accept` that is still readable: it must not ask for less."""
+    """Return a policy that asks for no less, and touches no VM that it left alone, as far as that is readable."""
     if not isinstance(entry, Mapping):
         return VmPolicy(match=None, unusable=why, stored=entry)
     try:
         match: VmMatch | None = _match(entry.get("match"))
     except InputError:
         match = None
-    accept = entry.get("accept")
-    return VmPolicy(match, accept=accept if accept == ACCEPT[-1] else None, unusable=why, stored=entry)
+    return VmPolicy(
+        match,
+        quiesce=NEVER if entry.get("quiesce") == NEVER else None,
+        accept=ACCEPT[-1] if entry.get("accept") == ACCEPT[-1] else ACCEPT[1],
+        exclude=entry.get("exclude") is True,
+        unusable=why,
+        stored=entry,
+    )
 
 
 def _is_number(value: Any) -> bool:

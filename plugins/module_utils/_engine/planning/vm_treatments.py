@@ -128,6 +128,7 @@ def _apply(rule: Rule, run: Policy, default: Treatment) -> Treatment:
         vm_timeout=run.vm_timeout if policy.vm_timeout is None else policy.vm_timeout,
         on_span=policy.on_span or REPORT,
         policy=str(rule),
+        doubt=f"{rule.source} cannot be used" if policy.unusable and policy.exclude else "",
     )
 
 

@@ -85,12 +85,15 @@ def test_an_invalid_policy_is_named_by_its_number(entry: Any, said: str) -> None
     assert str(caught.value).startswith("The entry 2 of policies is invalid: ") and said in str(caught.value)
     stored = parse_stored([FIREWALL, entry])
     assert stored[0] == parse([FIREWALL])[0] and said in stored[1].unusable
-    assert not stored[1].exclude and stored[1].accept is None and plain(stored) == [FIREWALL, entry]
+    assert stored[1].accept in (None, "filesystem") and plain(stored) == [FIREWALL, entry]
 
 
 def test_an_unusable_policy_asks_for_no_less_than_it_did() -> None:
     (stored,) = parse_stored([{"match": {"name": "db"}, "accept": "application", "new_option": 1}])
     assert stored.accept == "application" and stored.match == VmMatch("db")
+    for left_alone in ({"exclude": True}, {"quiesce": "never"}):
+        (stored,) = parse_stored([{"match": {"name": "db"}, **left_alone, "new_option": 1}])
+        assert stored.accept == "filesystem" and (stored.exclude or stored.quiesce == "never")
     (other,) = parse_stored("garbage")
     assert other.unusable and other.match is None and plain([other]) == ["garbage"]
     assert parse_stored(None) == ()

@@ -184,3 +184,12 @@ def test_the_policy_of_a_recorded_vm_is_known_by_its_record() -> None:
     recorded = {"name": "web", "moid": "vm-1", "instance_uuid": "5029-A"}
     assert of_recorded(rules, recorded, "tank/vmware", run).forbidden == {"vm"}
     assert of_recorded(rules, {**recorded, "policy": str(rules[0])}, "tank/vmware", run).forbidden == frozenset()
+
+
+@pytest.mark.parametrize("left_alone", [{"exclude": True}, {"quiesce": "never"}])
+def test_a_stored_policy_that_cannot_be_used_still_leaves_its_vm_alone(left_alone: dict[str, Any]) -> None:
+    """But it does not make the snapshot complete."""
+    entry = {"match": {"name": "web"}, **left_alone, "new_option": 1}
+    treatment = chosen(vm(), stored=[DatasetPolicies("tank/vmware", parse_stored([entry]))])
+    assert (treatment.exclude, treatment.quiesce == "never") == ("exclude" in left_alone, "quiesce" in left_alone)
+    assert not treatment.allows("crash") and bool(treatment.doubt) == treatment.exclude
