@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 ENGINE = "quiesce.vmware_zfs"
 SCALE = "1,000 datasets, 10,000 ZFS snapshots"  # measured by zfs_scale.py
@@ -19,6 +20,23 @@ PEERS = (
 )
 
 
+# Policies that a site could have. Each VM of a case has the labels that stage.py gives it; the last policy matches all.
+POLICIES: tuple[dict[str, Any], ...] = (
+    {"match": {"name": "fw*"}, "accept": "crash"},
+    {"match": {"tag": {"category": "backup", "name": "none"}}, "exclude": True},
+    {"match": {"tag": {"category": "backup", "name": "crash"}}, "accept": "crash"},
+    {"match": {"folder": "/DC0/vm/Databases"}, "quiesce": "required", "vm_timeout": 600},
+    {"match": {"folder": "Appliances"}, "quiesce": "never"},
+    {"match": {"resource_pool": "Realtime"}, "quiesce": "never"},
+    {"match": {"attribute": {"name": "Role", "value": "database*"}}, "accept": "application"},
+    {"match": {"attribute": {"name": "Owner", "value": "test"}}, "on_failure": "continue"},
+    {"match": {"instance_uuid": "5029c0de-0000-4000-8000-000000000001"}, "exclude": True},
+    {"match": {"name": "mail*", "tag": {"category": "backup", "name": "daily"}}, "on_failure": "fail"},
+    {"match": {"name": "erp*"}, "on_span": "report"},
+    {"match": {"tag": {"category": "backup", "name": "daily"}}, "quiesce": "preferred"},
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """`vms` eligible VMs, distributed evenly over `vcenters`; a creation and a removal take `seconds` each.
@@ -27,7 +45,7 @@ class Case:
     in flight per vCenter. `straggler`: duration of the creation for one of the VMs (seconds). `others`: number of
     additional VMs in the inventory, on another datastore. `credentials`: number of stored credentials. `latency`:
     duration of the call that starts a task (seconds). `vm_timeout` (seconds) and `wave_size`: options of the module; 0
-    means the default.
+    means the default. `policies`: number of policies (see POLICIES), which need every kind of label.
     """
 
     name: str
@@ -42,6 +60,7 @@ class Case:
     vm_timeout: float = 0.0
     wave_size: int = 0
     datasets: int = 1
+    policies: int = 0
     systems: tuple[str, ...] = (ENGINE,)
 
     @property
@@ -90,6 +109,7 @@ FULL: list[Case] = [
     Case("100 VMs, one takes 30 s, four waves", 100, 0.5, 32, straggler=30.0, wave_size=25, datasets=4),
     Case("100 VMs, inventory of 100", 100, 0.0),
     Case("100 VMs, inventory of 10,000", 100, 0.0, others=9900),
+    Case("1000 VMs at 0 s, 12 policies", 1000, 0.0, 64, policies=12),
     Case("1 vCenter, 10 credentials", 10, 2.0, credentials=10, datasets=10),
     Case("10 vCenters, 100 credentials", 100, 2.0, vcenters=10, credentials=100, datasets=10),
 ]

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine import vm_policies
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits, Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
@@ -44,7 +45,8 @@ def _measure(engine: Engine, job: dict[str, Any]) -> dict[str, float]:
         for filesystem in job["filesystems"]:
             credential = Credential("", "", "").merged({**vcenter, "filesystem": filesystem})
             engine.credentials.insert(credential, password)
-    policy = Policy(limits=Limits(**job["limits"]), **job["policy"])
+    policies = vm_policies.parse(job["policy"].pop("policies"))
+    policy = Policy(limits=Limits(**job["limits"]), policies=policies, **job["policy"])
     request = Request(job["dataset"], job["snapshot"], recursive=True, aliases=tuple(job["aliases"]), policy=policy)
     sdk.require()  # loads pyVmomi
     step = run.preview if "--plan" in sys.argv else run.execute

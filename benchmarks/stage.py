@@ -20,9 +20,10 @@ from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
 from . import figures
-from .cases import ENGINE, SEQUENTIAL, Case
+from .cases import ENGINE, POLICIES, SEQUENTIAL, Case
 from .interpreter import storage_host_python
 
+_LABELS = {"folder": "Linux", "attributes": {"Owner": "operations"}, "tags": {"backup": ["daily"]}}
 HOSTS = 16  # ESXi hosts of each vCenter
 
 
@@ -98,7 +99,12 @@ def _stage(case: Case, host: StorageHost) -> Iterator[tuple[list[Simulator], dic
 def _vcenter(case: Case, children: Sequence[str], folder: Path) -> Simulator:
     each = case.vms // case.vcenters // len(children)
     datastores: list[dict[str, Any]] = [
-        {"name": f"ds{number}", "server": GUEST, "path": f"/{child}", "vms": [{"name": f"vm{number}", "count": each}]}
+        {
+            "name": f"ds{number}",
+            "server": GUEST,
+            "path": f"/{child}",
+            "vms": [{"name": f"vm{number}", "count": each, **(_LABELS if case.policies else {})}],
+        }
         for number, child in enumerate(children)
     ]
     if case.others:
@@ -141,5 +147,6 @@ def _job(case: Case, root: str, children: Sequence[str], simulators: Sequence[Si
         "policy": {
             **({"wave_size": case.wave_size} if case.wave_size else {}),
             **({"vm_timeout": case.vm_timeout} if case.vm_timeout else {}),
+            "policies": POLICIES[: case.policies],
         },
     }

@@ -32,7 +32,7 @@ import json, sys
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import (
-    datastores, session as sessions, tasks, vm_labels, vm_snapshots, vms)
+    datastores, session as sessions, tasks, vm_labels, vm_snapshots, vm_watch)
 
 def end(session, task):
     waiter = tasks.TaskWaiter(session)
@@ -45,8 +45,10 @@ def end(session, task):
 def use(server):
     endpoint = sessions.Endpoint(server["host"], server["port"], ca_path=server["ca_path"])
     with sessions.connect(endpoint, server["user"], Secret(server["password"])) as session:
-        (vm,) = vms.list_vms(session, [one.moid for one in datastores.list_datastores(session)])
-        labels = vm_labels.read_labels(session, [vm.moid], vm_labels.KINDS)[vm.moid]
+        moids = [one.moid for one in datastores.list_datastores(session)]
+        watch = vm_watch.VmWatch(session, moids, vm_labels.paths_of(vm_labels.KINDS))
+        (vm,) = watch.vms()
+        labels = vm_labels.read_labels(session, watch.properties(), vm_labels.KINDS)[vm.moid]
         assert (vm.name, labels.folder, labels.tags) == ("web", "/DC0/vm/prod", {("Tier", "1")}), labels
         snapshot = end(session, vm_snapshots.start_create(session, vm.moid, "test", "", True, 60.0))
         assert vm_snapshots.states(session, [vm.moid])[vm.moid].named("test")[0].quiesced

@@ -18,6 +18,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import session as sessions
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import tls
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.datastores import list_datastores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Endpoint,
     Session,
@@ -26,8 +27,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_labels import (
     KINDS,
     VmLabels,
+    paths_of,
     read_labels,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_watch import VmWatch
 
 from tests.lab.simulator import Simulator
 
@@ -50,7 +53,10 @@ def connect(vcenter: Simulator, call_timeout: float = 30.0, **trust: Any) -> Ses
 def read(vcenter: Simulator, session: Session, *kinds: str, categories: set[str] | None = None) -> dict[str, VmLabels]:
     """Return the labels of all VMs, by name."""
     names = {machine["moid"]: machine["name"] for machine in vcenter.machines()}
-    return {names[moid]: labels for moid, labels in read_labels(session, list(names), set(kinds), categories).items()}
+    watch = VmWatch(session, [one.moid for one in list_datastores(session)], paths_of(set(kinds)))
+    watch.vms()
+    found = watch.properties()
+    return {names[moid]: labels for moid, labels in read_labels(session, found, set(kinds), categories).items()}
 
 
 def rest_calls(vcenter: Simulator) -> Counter[str]:

@@ -10,6 +10,7 @@ plugins/doc_fragments/policy.py, and _ansible.py has their argument spec.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Iterable, Mapping, Sequence
 
 from .errors import InputError
@@ -50,13 +51,17 @@ class VmMatch:
     attribute: tuple[str, str] | None = None
     tag: tuple[str, str] | None = None
 
-    def __str__(self) -> str:
+    @cached_property
+    def conditions(self) -> tuple[tuple[str, Any], ...]:
+        """The conditions that are not None: name and value."""
         given = [(one.name, getattr(self, one.name)) for one in fields(self)]
-        return ", ".join(f"{key} {_shown(key, value)}" for key, value in given if value is not None)
+        return tuple((name, value) for name, value in given if value is not None)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {_shown(name, value)}" for name, value in self.conditions)
 
     def as_dict(self) -> dict[str, Any]:
-        given = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {key: _plain(key, value) for key, value in given.items() if value is not None}
+        return {name: _plain(name, value) for name, value in self.conditions}
 
 
 @dataclass(frozen=True)

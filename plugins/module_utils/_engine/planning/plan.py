@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Callable, Collection, Iterable, Sequence
 
 from ..errors import VSphereError
@@ -22,7 +23,7 @@ from .locations import locations_of_disk, locations_of_path, locations_of_vm
 from .problem import Problem
 from .request import Request
 from .server_logins import ServerLogin
-from .vm_facts import FoundVm, facts_of
+from .vm_facts import FoundVm, facts_of, paths_for
 from .vm_treatments import Treatment, choose, doubts_of, rules_of, warnings_of
 
 NOT_FROZEN = "quiescing is not known to freeze this guest operating system"
@@ -117,15 +118,15 @@ def make_plan(
     """
     targets = frozenset(datasets)
     problems = list(problems)
+    rules = rules_of(request.policy, request.stored)
     views: list[tuple[ServerLogin, Vm]] = []
     with ThreadPoolExecutor(max_workers=max(1, len(logins))) as pool:
-        for login, vms in zip(logins, pool.map(lambda login: _read(login, targets), logins)):
+        for login, vms in zip(logins, pool.map(partial(_read, targets, paths_for(rules)), logins)):
             if isinstance(vms, VSphereError):
                 problems.append(Problem(str(vms), targets & login.datasets or None))
             else:
                 views += [(login, vm) for vm in vms]
     found = [FoundVm(login, vm, frozenset(locations_of_vm(vm, login))) for login, vm in unique_vms(views)]
-    rules = rules_of(request.policy, request.stored)
     facts, unread = facts_of(found, rules, targets)
     problems += unread
     members = []
@@ -194,9 +195,9 @@ def _without_shared(members: Collection[Member]) -> Iterable[Member]:
         yield member
 
 
-def _read(login: ServerLogin, targets: Iterable[str]) -> list[Vm] | VSphereError:
+def _read(targets: Iterable[str], more: Sequence[str], login: ServerLogin) -> list[Vm] | VSphereError:
     try:
-        login.watch = VmWatch(login.session, login.datastores_on(targets))
+        login.watch = VmWatch(login.session, login.datastores_on(targets), more)
         return login.watch.vms()
     except VSphereError as error:
         return error

@@ -11,7 +11,7 @@ from typing import Sequence
 from ..errors import TagsUnreadable, VSphereError
 from ..grouping import grouped
 from ..vm_policies import VmMatch
-from ..vsphere.vm_labels import VmLabels, read_labels
+from ..vsphere.vm_labels import VmLabels, paths_of, read_labels
 from ..vsphere.vms import Vm
 from .problem import Problem
 from .server_logins import ServerLogin
@@ -32,9 +32,10 @@ def facts_of(
 ) -> tuple[list[VmFacts], list[Problem]]:
     """Return the facts about each VM, and a problem for each server whose labels cannot be read.
 
-    Without a policy that needs a label, no server is asked. Raises TagsUnreadable.
+    The logins' watches have read the properties paths_for(rules). Without a policy that needs a label, no server is
+    asked. Raises TagsUnreadable.
     """
-    matches = [rule.policy.match for rule in rules if rule.policy.match is not None]
+    matches = _matches(rules)
     labels: dict[tuple[int, str], VmLabels] = {}
     problems: list[Problem] = []
     logins = {id(one.login): one.login for one in found} if kinds_of(matches) else {}
@@ -51,7 +52,18 @@ def facts_of(
 
 def _read(login: ServerLogin, moids: Sequence[str], matches: Sequence[VmMatch]) -> dict[str, VmLabels]:
     categories = frozenset(match.tag[0] for match in matches if match.tag)
-    return read_labels(login.session, moids, kinds_of(matches), categories)
+    known = login.watch.properties() if login.watch else {}
+    found = {moid: known[moid] for moid in moids if moid in known}
+    return read_labels(login.session, found, kinds_of(matches), categories)
+
+
+def paths_for(rules: Sequence[Rule]) -> list[str]:
+    """Return the properties of VMs that facts_of needs besides those of a Vm."""
+    return paths_of(kinds_of(_matches(rules)))
+
+
+def _matches(rules: Sequence[Rule]) -> list[VmMatch]:
+    return [rule.policy.match for rule in rules if rule.policy.match is not None]
 
 
 def _facts(found: FoundVm, labels: VmLabels, targets: frozenset[str]) -> VmFacts:

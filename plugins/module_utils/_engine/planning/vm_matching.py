@@ -68,7 +68,7 @@ def matches_entry(entry: str, vm: VmFacts) -> bool:
 
 def matches(match: VmMatch, vm: VmFacts) -> bool | None:
     """Return whether the VM meets all conditions, or None if that depends on something that could not be read."""
-    results = [check(value, vm) for name, check in _CHECKS.items() if (value := getattr(match, name)) is not None]
+    results = [_CHECKS[name](value, vm) for name, value in match.conditions]
     if False in results:
         return False
     return None if None in results else True
@@ -76,13 +76,12 @@ def matches(match: VmMatch, vm: VmFacts) -> bool | None:
 
 def unknown_labels(match: VmMatch, vm: VmFacts) -> list[str]:
     """Return what could not be read of the conditions of `match`, in words."""
-    given = [(name, getattr(match, name)) for name in _CHECKS]
-    return [_WORDS[name] for name, value in given if value is not None and _CHECKS[name](value, vm) is None]
+    return [_WORDS[name] for name, value in match.conditions if _CHECKS[name](value, vm) is None]
 
 
 def kinds_of(matches: Sequence[VmMatch]) -> frozenset[str]:
     """Return the kinds of labels (vm_labels.KINDS) that any of the conditions needs."""
-    return frozenset(kind for name, kind in _KINDS.items() for match in matches if getattr(match, name) is not None)
+    return frozenset(_KINDS[name] for match in matches for name, _unused in match.conditions if name in _KINDS)
 
 
 _KINDS = {"folder": "folder", "resource_pool": "resource_pool", "attribute": "attributes", "tag": "tags"}

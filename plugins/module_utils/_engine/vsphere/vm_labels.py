@@ -14,7 +14,6 @@ from .session import Session, understands
 from .tags import Tag, read_tags
 
 KINDS = frozenset({"folder", "resource_pool", "attributes", "tags"})
-_PURPOSE = "read the labels of VMs"
 _PROPERTIES = {
     "folder": ("parent", "parentVApp"),
     "resource_pool": ("resourcePool",),
@@ -36,40 +35,48 @@ class VmLabels:
     tags: frozenset[Tag] | None = None  # (category, name)
 
 
-def read_labels(
-    session: Session, moids: Sequence[str], kinds: AbstractSet[str], categories: AbstractSet[str] | None = None
-) -> dict[str, VmLabels]:
-    """Return the labels of `kinds` (a subset of KINDS) of each VM, by managed object ID. Other labels are not read.
+def paths_of(kinds: AbstractSet[str]) -> list[str]:
+    """Return the properties of a VM that its labels of `kinds` (a subset of KINDS) are made of."""
+    return [path for kind in sorted(kinds & _PROPERTIES.keys()) for path in _PROPERTIES[kind]]
 
-    If `categories` is given, only tags of these categories are read, which needs fewer requests. Folders, resource
-    pools and attributes need a call for each 500 VMs and about ten more. Raises TagsUnreadable if tags are requested
-    and the server does not return them (for example an ESXi host), and what Session.call raises.
+
+def read_labels(
+    session: Session,
+    found: Mapping[str, inventory.Properties],
+    kinds: AbstractSet[str],
+    categories: AbstractSet[str] | None = None,
+) -> dict[str, VmLabels]:
+    """Return the labels of `kinds` of each VM, by managed object ID. Other labels are not read.
+
+    `found` are the properties paths_of(kinds) of the VMs, and maybe others. If `categories` is given, only tags of
+    these categories are read, which needs fewer requests. Folders, resource pools and attributes need about ten calls.
+    Raises TagsUnreadable if tags are requested and the server does not return them (for example an ESXi host), and
+    what Session.call raises.
     """
-    moids = list(dict.fromkeys(moids))
-    if not moids:
+    if not found:
         return {}
-    tags = read_tags(session, moids, categories) if "tags" in kinds else {}
-    return _read(session, moids, kinds, tags)
+    tags = read_tags(session, list(found), categories) if "tags" in kinds else {}
+    return _read(session, found, kinds, tags)
 
 
 @understands
 def _read(
-    session: Session, moids: Sequence[str], kinds: AbstractSet[str], tags: Mapping[str, frozenset[Tag] | None]
+    session: Session,
+    found: Mapping[str, inventory.Properties],
+    kinds: AbstractSet[str],
+    tags: Mapping[str, frozenset[Tag] | None],
 ) -> dict[str, VmLabels]:
-    properties = [path for kind in sorted(kinds & _PROPERTIES.keys()) for path in _PROPERTIES[kind]]
-    machines = inventory.objects_of(session, sdk.vim.VirtualMachine, moids)
-    found = inventory.read(session, machines, properties, _PURPOSE, patient=True) if properties else {}
     folders = _paths(session, found, _PROPERTIES["folder"], FOLDERS) if "folder" in kinds else {}
     pools = _paths(session, found, _PROPERTIES["resource_pool"], POOLS) if "resource_pool" in kinds else {}
     names = _attribute_names(session, found) if "attributes" in kinds else None
     return {
         moid: VmLabels(
             folder=folders.get(moid),
-            resource_pool=pools.get(moid, _without_pool(found.get(moid)) if "resource_pool" in kinds else None),
-            attributes=_attributes(found.get(moid), names),
+            resource_pool=pools.get(moid, _without_pool(known) if "resource_pool" in kinds else None),
+            attributes=_attributes(known, names),
             tags=tags.get(moid),
         )
-        for moid in moids
+        for moid, known in found.items()
     }
 
 
@@ -85,9 +92,9 @@ def _paths(
     return {moid: paths[home._moId] for moid, home in homes.items() if home is not None and home._moId in paths}
 
 
-def _without_pool(known: inventory.Properties | None) -> str | None:
+def _without_pool(known: inventory.Properties) -> str | None:
     """Return "" for a VM that certainly has no resource pool."""
-    if known is None or "resourcePool" in known or "resourcePool" in known.get(inventory.UNREAD, {}):
+    if "resourcePool" in known or "resourcePool" in known.get(inventory.UNREAD, {}):
         return None
     return ""
 
@@ -110,8 +117,8 @@ def _names_in(session: Session, source: Any, path: str) -> dict[int, str]:
     return {int(field.key): str(inventory.bounded(field.name)) for field in fields}
 
 
-def _attributes(known: inventory.Properties | None, names: Mapping[int, str] | None) -> dict[str, str] | None:
-    if known is None or names is None or "customValue" in known.get(inventory.UNREAD, {}):
+def _attributes(known: inventory.Properties, names: Mapping[int, str] | None) -> dict[str, str] | None:
+    if names is None or "customValue" in known.get(inventory.UNREAD, {}):
         return None
     values = known.get("customValue", ())
     if any(value.key not in names for value in values):

@@ -11,7 +11,7 @@ wait of 0 seconds the server responds at once (API PropertyCollector.WaitForUpda
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ..errors import PermissionDenied, SessionLost, VSphereError
 from . import faults, inventory, sdk
@@ -26,11 +26,12 @@ _PURPOSE = "read the VMs of the datastores"
 class VmWatch:
     """All VMs with a file on the datastores (managed object IDs), except vSphere's own VMs (vCLS). Not thread-safe.
 
-    VMs that the account may not read are included, with unread properties.
+    VMs that the account may not read are included, with unread properties. `more` are paths of properties besides
+    those of a Vm.
     """
 
-    def __init__(self, session: Session, datastores: Sequence[str]) -> None:
-        self._session, self._datastores = session, datastores
+    def __init__(self, session: Session, datastores: Sequence[str], more: Sequence[str] = ()) -> None:
+        self._session, self._datastores, self._paths = session, datastores, (*PATHS, *more)
         self._filter: Any = None
         self._logins = 0  # session.logins when the filter was created; the filter is lost with its session
         self._version = ""
@@ -45,6 +46,10 @@ class VmWatch:
         with self._understanding():
             found = [vm_of(moid, properties) for moid, properties in self._properties.items()]
         return in_order(vm for vm in found if not self._agents.get(vm.moid))
+
+    def properties(self) -> Mapping[str, inventory.Properties]:
+        """Return the properties that were read last, by managed object ID."""
+        return self._properties
 
     def states(self) -> dict[str, VmState]:
         """Return the current state of the VMs by managed object ID. Raises VSphereError."""
@@ -82,7 +87,9 @@ class VmWatch:
         sources = inventory.objects_of(self._session, sdk.vim.Datastore, self._datastores)
         kind = sdk.vim.VirtualMachine
         self._states = {}
-        self._properties = inventory.read_referenced(self._session, sources, "vm", kind, PATHS, _PURPOSE, patient=True)
+        self._properties = inventory.read_referenced(
+            self._session, sources, "vm", kind, self._paths, _PURPOSE, patient=True
+        )
 
     def _find_agents(self) -> None:
         """Check whether new VMs are vSphere's own. VMs whose state is not known are checked again next time.
@@ -134,7 +141,7 @@ class VmWatch:
         self._filter = self._session.call(
             _PURPOSE,
             self._session.content.propertyCollector.CreateFilter,
-            spec=inventory.filter_spec(objects, sdk.vim.VirtualMachine, PATHS),
+            spec=inventory.filter_spec(objects, sdk.vim.VirtualMachine, self._paths),
             partialUpdates=False,
             repeatable=False,
         )

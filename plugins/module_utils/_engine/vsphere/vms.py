@@ -150,11 +150,11 @@ def in_order(vms: Iterable[Vm]) -> list[Vm]:
 
 
 def vm_of(moid: str, properties: inventory.Properties) -> Vm:
-    """Return the VM with these properties (all of PATHS, or some)."""
+    """Return the VM with these properties (all of PATHS, or some). Others do not count."""
     devices = properties.get("config.hardware.device", ())
     power = str(properties.get("runtime.powerState", "poweredOn"))  # assume the worse case if not readable
     connection = str(properties.get("runtime.connectionState", "connected"))
-    unread = properties.get(inventory.UNREAD, {})
+    unread = {path: lacking for path, lacking in properties.get(inventory.UNREAD, {}).items() if path in PATHS}
     return Vm(
         moid=moid,
         name=inventory.unescape(properties.get("name", "")),

@@ -160,7 +160,7 @@ def planned(name: str, label: str, datastore: str, **changes: Any) -> Plan:
     session: Any = Session()
     login = ServerLogin(session, [Credential("vcenter.lab", "root", "tank/a", id=7)], matches=matches)
     watch = mock.Mock(vms=lambda: [replace(odd, **changes)])
-    with mock.patch.object(planning, "VmWatch", lambda session, datastores: watch):
+    with mock.patch.object(planning, "VmWatch", lambda session, datastores, more: watch):
         return make_plan(Request("tank/a", "one", policy=Policy(on_vm_failure="fail")), ["tank/a"], [login], [])
 
 

@@ -76,7 +76,7 @@ def plan(
     problems: tuple[Problem, ...] = (),
     **policy: Any,
 ) -> Plan:
-    monkeypatch.setattr(planning, "VmWatch", lambda session, datastores: Watch(*vms))
+    monkeypatch.setattr(planning, "VmWatch", lambda session, datastores, more: Watch(*vms))
     request = Request("tank/a", "one", policy=Policy(**policy))
     return make_plan(request, ["tank/a"], logins or (login(*ONE),), problems)
 
@@ -245,7 +245,7 @@ def test_a_server_that_cannot_list_its_vms_is_a_problem(monkeypatch: pytest.Monk
         def vms(self) -> list[Vm]:
             raise ConnectionFailed("vcenter.lab cannot be reached", "Check the network")
 
-    monkeypatch.setattr(planning, "VmWatch", lambda session, datastores: Away())
+    monkeypatch.setattr(planning, "VmWatch", lambda session, datastores, more: Away())
     planned = make_plan(Request("tank/a", "one"), ["tank/a"], [login(*ONE)], [])
     problem = Problem("vcenter.lab cannot be reached; check the network.", frozenset({"tank/a"}))
     assert planned.problems == (problem,), "it concerns those datasets of the run that its datastores are on"
@@ -260,7 +260,7 @@ def test_nothing_at_all_is_still(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_looks_go_on_with_what_the_plan_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
-    def begin(session: Any, datastores: list[str]) -> Watch:
+    def begin(session: Any, datastores: list[str], more: list[str]) -> Watch:
         asked.append(datastores)
         return Watch(WEB)
 

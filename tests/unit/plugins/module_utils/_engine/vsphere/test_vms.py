@@ -15,7 +15,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
     VSphereFault,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import faults, vm_snapshots, vms
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.inventory import unescape
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.inventory import UNREAD, unescape
 from pyVmomi import vim, vmodl
 
 
@@ -60,6 +60,11 @@ def test_images_in_its_drives_are_no_files_of_it() -> None:
     found = vm(disk(), *drives, datastore=refs)
     assert found.images == {"datastore-2", "datastore-3"} and len(found.datastores) == 5
     assert vm(disk()).images == frozenset()
+
+
+def test_a_label_that_cannot_be_read_does_not_make_the_vm_unreadable() -> None:
+    assert vm(**{UNREAD: {"parent": "System.View"}}).readable
+    assert not vm(**{UNREAD: {"guest.guestFamily": "System.Read"}}).readable
 
 
 def test_where_its_snapshot_files_go() -> None:
