@@ -109,7 +109,6 @@ FULL: list[Case] = [
     Case("100 VMs, one takes 30 s, four waves", 100, 0.5, 32, straggler=30.0, wave_size=25, datasets=4),
     Case("100 VMs, inventory of 100", 100, 0.0),
     Case("100 VMs, inventory of 10,000", 100, 0.0, others=9900),
-    Case("1000 VMs at 0 s, 12 policies", 1000, 0.0, 64, policies=12),
     Case("1 vCenter, 10 credentials", 10, 2.0, credentials=10, datasets=10),
     Case("10 vCenters, 100 credentials", 100, 2.0, vcenters=10, credentials=100, datasets=10),
 ]

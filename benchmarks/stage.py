@@ -27,6 +27,12 @@ _LABELS = {"folder": "Linux", "attributes": {"Owner": "operations"}, "tags": {"b
 HOSTS = 16  # ESXi hosts of each vCenter
 
 
+def plan_once(case: Case, host: StorageHost) -> figures.Figures:
+    """Set up the case and only plan it. Returns the cost."""
+    with _stage(case, host) as (_simulators, job):
+        return _start(["benchmarks.engine", "--plan"], job, host)
+
+
 def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
     """Set up the case and run the system once. Raise RuntimeError if it fails."""
     with _stage(case, host) as (simulators, job):

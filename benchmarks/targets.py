@@ -138,11 +138,6 @@ TARGETS = (
         lambda found: found.of("1000 VMs at 0 s")["plan_seconds"] / found.of("100 VMs at 0 s")["plan_seconds"] / 10,
     ),
     Target(
-        "planning 1000 VMs: 12 policies / no policy", 1.2,
-        lambda found: found.of("1000 VMs at 0 s, 12 policies")["plan_seconds"]
-        / found.of("1000 VMs at 0 s")["plan_seconds"],
-    ),
-    Target(
         "total time: 10 vCenters / 1 vCenter", 1.3,
         lambda found: found.of("10 vCenters, 100 credentials")["seconds"]
         / found.of("1 vCenter, 10 credentials")["seconds"],

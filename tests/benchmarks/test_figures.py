@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine import vm_policies
 
-from benchmarks import figures, module_overhead, report, targets
-from benchmarks.cases import ENGINE, FULL, SCALE, SEQUENTIAL, Case
+from benchmarks import figures, module_overhead, policies, report, targets
+from benchmarks.cases import ENGINE, FULL, POLICIES, SCALE, SEQUENTIAL, Case
 
 
 def task(vm: str, method: str, event: str, time: float) -> dict[str, Any]:
@@ -98,6 +100,14 @@ def test_every_target_has_its_case() -> None:
     results.append(result(SCALE, ENGINE, **everything))
     results.append(result("module start", module_overhead.CONNECTING, **everything))
     assert [name for name, one in targets.verdicts(results).items() if one["value"] is None] == []
+
+
+def test_a_plan_with_policies_is_measured_with_every_kind_of_condition() -> None:
+    parsed = vm_policies.parse(POLICIES)
+    used = {name for policy in parsed if policy.match for name, _unused in policy.match.conditions}
+    assert len(parsed) == 12 and used == {one.name for one in fields(vm_policies.VmMatch)} - {"moid"}
+    assert json.loads(policies.RESULT.read_text(encoding="utf-8"))["ratio"] <= policies.TARGET
+    assert policies.PAGE.read_text(encoding="utf-8") == policies.page()
 
 
 def test_the_page_is_what_the_script_makes_of_the_results() -> None:
