@@ -32,6 +32,7 @@ from typing import Any, Callable, Iterator, Protocol
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.vm_treatments import Treatment
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits, Policy
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
@@ -49,6 +50,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapsho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import engine, locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vm_policies import parse
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk, vm_snapshots
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Session,
@@ -198,7 +200,7 @@ def _request(task: Task) -> Request:
         recursive=True,
         aliases=("10.0.2.15",),
         lock_timeout=10.0,
-        policy=Policy(limits=limits, **policy),
+        policy=Policy(limits=limits, policies=parse(policy.pop("policies", ())), **policy),
     )
 
 
@@ -296,6 +298,11 @@ def _journal_without_both_looks() -> None:
     _put(hold_run.HoldRun, _begin_release=begin_release_late)
 
 
+def _every_level_accepted() -> None:
+    """A record is complete whatever level the VMs reached, as if policies accepted it."""
+    _put(Treatment, allows=lambda self, level: True)
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     "no intent": _no_intent,
     "removal with children": _removal_with_children,
@@ -304,6 +311,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "digest first": _digest_first,
     "recreated name sealed": _recreated_name_sealed,
     "sealed from a journal without both looks": _journal_without_both_looks,
+    "every level accepted": _every_level_accepted,
 }
 
 

@@ -22,6 +22,21 @@ from .stage import PATIENCE, Hung, Process, Stage
 from .truth import read_trace
 
 _RECOVERIES = 6  # until one finds nothing more to do
+_Policies = tuple[list[dict[str, Any]], dict[str, str]]
+_NONE: _Policies = ([], {})
+# Policies, and what they ask of which VM (see Truth), written down by hand: the judge must not learn it from a record.
+_POLICIES: tuple[_Policies, ...] = (
+    _NONE,
+    _NONE,
+    _NONE,
+    ([{"match": {"name": "web-*"}, "accept": "crash"}], dict.fromkeys(("web-1", "web-2", "web-3"), "crash")),
+    ([{"match": {"name": "mail"}, "quiesce": "never"}], {"mail": "crash"}),
+    ([{"match": {"name": "web-2"}, "quiesce": "required", "on_failure": "fail"}], {}),
+    (
+        [{"match": {"name": "ledger"}, "exclude": True}, {"match": {"name": "*"}, "accept": "application"}],
+        {"ledger": "crash", "*": "application"},
+    ),
+)
 
 
 @dataclass
@@ -69,6 +84,7 @@ class Episode:
         self._task["policy"]["on_quiesce_failure"] = rng.choice(("crash_consistent", "crash_consistent", "skip"))
         self._task["policy"]["on_vm_failure"] = rng.choice(("continue", "continue", "continue", "fail"))
         self._task["policy"]["wave_size"] = rng.choice((0, 0, 0, 2))
+        self._task["policy"]["policies"], stage.asked = rng.choice(_POLICIES)
 
     def play(self) -> Verdict:
         self._guarded(self._run_and_recover)

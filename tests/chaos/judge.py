@@ -11,7 +11,6 @@ import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from .truth import AGES, LEVELS, Place, Span, Truth
@@ -172,16 +171,15 @@ def too_good(name: str, values: Mapping[str, str], taken: Taken | None, truth: T
     real, wrong = _real_levels(name, entries, truth.on({dataset}, taken.span), taken, truth)
     said += wrong
     listed = {vm["name"]: vm["level"] for vm in entries}
-    asked = {vm["name"]: "crash" if vm.get("excluded") else vm.get("accept", "filesystem") for vm in entries}
     if "consistency" in values:
-        said += _exceeds(name, values["consistency"], values.get("complete", ""), real, asked)
+        said += _exceeds(name, values["consistency"], values.get("complete", ""), real, truth)
         if "sealed" in values:  # it must not be better than what it lists itself either
-            said += _exceeds(name, values["consistency"], values.get("complete", ""), listed, asked)
+            said += _exceeds(name, values["consistency"], values.get("complete", ""), listed, truth)
     if "run_consistency" in values:
         # The VMs on the other datasets are in the others' manifests.
         whole = {vm: truth.best_level(vm, taken.span) for vm in truth.on(taken.together, taken.span)}
         complete = values.get("run_complete", "")
-        said += _exceeds(f"the run of {name}", values["run_consistency"], complete, {**whole, **real}, asked)
+        said += _exceeds(f"the run of {name}", values["run_consistency"], complete, {**whole, **real}, truth)
     return list(dict.fromkeys(said))
 
 
@@ -194,7 +192,7 @@ def _of_version_1(name: str, values: Mapping[str, str], taken: Taken, truth: Tru
     except Damaged as error:
         return [f"{name}: {error}"]
     real, said = _real_levels(name, entries, truth.on(taken.together, taken.span), taken, truth)
-    return said + _exceeds(name, values["consistency"], values["complete"], real)
+    return said + _exceeds(name, values["consistency"], values["complete"], real, truth)
 
 
 def _real_levels(
@@ -231,22 +229,15 @@ def _datasets_of(disk: Mapping[str, Any]) -> list[str]:
     return sorted(place for place in places if not place.startswith("the datastore "))
 
 
-def _exceeds(
-    what: str,
-    consistency: str,
-    complete: str,
-    levels: Mapping[str, str],
-    asked: Mapping[str, str] = MappingProxyType({}),
-) -> list[str]:
-    """What a record says that its VMs do not bear out. `asked`: the level that a VM needs for a complete record."""
+def _exceeds(what: str, consistency: str, complete: str, levels: Mapping[str, str], truth: Truth) -> list[str]:
+    """What a record says that its VMs do not bear out."""
     worst = min(levels.values(), key=LEVELS.index, default="still")
     said = []
     if consistency not in LEVELS:
         said.append(f"{what} is said to be {consistency!r}")
     elif LEVELS.index(consistency) > LEVELS.index(worst):
         said.append(f"{what} is said to be {consistency}, but {sorted(levels.items())}")
-    lacking = [vm for vm, level in levels.items() if LEVELS.index(level) < LEVELS.index(asked.get(vm, "filesystem"))]
-    if complete == "yes" and lacking:
+    if complete == "yes" and truth.lacking(levels):
         said.append(f"{what} is said to be complete, but {sorted(levels.items())}")
     return said
 

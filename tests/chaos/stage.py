@@ -17,7 +17,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -191,6 +191,7 @@ class Stage:
         far = {"datastores": [{"name": "far", "server": GUEST, "path": f"/{dataset}", "vms": [{"name": REMOTE}]}]}
         self.second = start(far, directory=folder / "second")
         self.places = [*_places(configuration), *_places(far)]  # where files lie, and whoever was moved here
+        self.asked: Mapping[str, str] = {}  # the levels that the policies of the run ask of VMs: see Truth
         self._homes = {place.vm: place for place in self.places}
         self._datasets = {one["name"]: one.get("path", "")[1:] for one in configuration["datastores"]}
         self._running = {vm["name"] for one in (configuration, far) for vm in _vms_of(one) if vm.get("power") != "off"}
@@ -459,7 +460,7 @@ class Stage:
     def truth(self) -> Truth:
         """What really happened so far."""
         trace = [entry for one in (self.vcenter, self.second) for entry in read_trace(one.trace_path)]
-        return Truth(trace, self._running, self.power, WINDOWS, self.places)
+        return Truth(trace, self._running, self.power, WINDOWS, self.places, self.asked)
 
     # ---- ZFS
 

@@ -89,6 +89,7 @@ BREAKS = {  # mutation: (the faults that bring it to light, what of the verdict 
     "second look before the command returned": (hold_ends_between_the_looks, "records_too_good"),
     "digest first": (killed_between_two_programs_of_a_seal, "records_too_good"),
     "recreated name sealed": (recreated_after_the_release, "records_too_good"),
+    "every level accepted": (hold_ends_between_the_looks, "records_too_good"),
     "sealed from a journal without both looks": (hold_ends_and_killed_before_the_seal, "records_too_good"),
 }
 

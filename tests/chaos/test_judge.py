@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 import zlib
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from .truth import Place, Span, Truth
 
 MAIN, NESTED = "tank/lab", "tank/lab/nested"
 TOGETHER = frozenset((MAIN, NESTED))
+Asked = dict[str, str]
+RUNNING = ("web", "db", "ledger")
 TAKEN = Taken(10.0, 10.5, TOGETHER)
 
 
@@ -37,11 +40,11 @@ def held(snapshot: str, vm: str, made: float = 5.0, gone: float = 20.0) -> list[
     ]
 
 
-def truth(*places: Place, gone: float = 20.0, running: tuple[str, ...] = ("web", "db", "ledger")) -> Truth:
+def truth(*places: Place, gone: float = 20.0, running: Collection[str] = RUNNING, asked: Asked | None = None) -> Truth:
     """web and db on MAIN, db with a second disk elsewhere, ledger on NESTED; each is held until `gone`."""
     trace = [entry for vm in ("web", "db", "ledger") for entry in held(f"snap-{vm}", vm, gone=gone)]
     home = [place("web", MAIN), place("db", MAIN, _2000=MAIN, _2001=""), place("ledger", NESTED)]
-    return Truth(trace, set(running), [], {"db"}, [*home, *places])
+    return Truth(trace, set(running), [], {"db"}, [*home, *places], asked or {})
 
 
 def entry(vm: str, level: str, disks: dict[int, list[str]] | None = None) -> dict[str, Any]:
@@ -102,6 +105,18 @@ def test_what_is_no_record_says_nothing() -> None:
     assert said({"createtxg": "7", "creation": "10"}) == ""
     assert said({**BARE, "mode": "plain"}) == ""
     assert "without VMware" in said({**sealed(*GOOD), "mode": "plain"})
+
+
+def test_complete_is_judged_by_what_the_policies_ask_and_not_by_the_record() -> None:
+    crash = sealed({**entry("web", "crash"), "accept": "crash"}, entry("db", "application"), consistency="crash")
+    crash["run_consistency"] = "crash"
+    assert "is said to be complete" in said(crash), "no policy accepts it"
+    accepted = sealed(*(entry(vm, "crash") for vm in ("web", "db")), consistency="crash", run_consistency="crash")
+    assert said(accepted, truth(asked={"web": "crash", "db": "crash", "ledger": "crash"})) == ""
+    assert "is said to be complete" in said(sealed(*GOOD), truth(asked={"web": "application"})), (
+        "web is only at filesystem"
+    )
+    assert "is said to be complete" in said(sealed(*GOOD), truth(asked={"*": "application"}))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class Truth:
 
     `trace`: the task entries of the trace, over restarts. `running`: the VMs (by name) that ran from the start.
     `power`: changes since, (when, name, on). `windows`: those whose quiescing reaches applications. `places`: of every
-    VM of the lab, and of whoever was moved.
+    VM of the lab, and of whoever was moved. `asked`: the level that the policies ask of a VM for a complete record, by
+    name; "*" are the others, of which it is filesystem otherwise.
     """
 
     trace: list[dict[str, Any]]
@@ -52,6 +53,12 @@ class Truth:
     power: list[tuple[float, str, bool]]
     windows: set[str]
     places: list[Place]
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    def lacking(self, levels: Mapping[str, str]) -> list[str]:
+        """The VMs at these levels for which a record must not be complete."""
+        asked = {vm: self.asked.get(vm, self.asked.get("*", "filesystem")) for vm in levels}
+        return [vm for vm, level in levels.items() if LEVELS.index(level) < LEVELS.index(asked[vm])]
 
     def level(self, name: str, snapshot: str, span: Span) -> tuple[str, str]:
         """The best that may be said of the VM in a ZFS snapshot of that time, and why."""
