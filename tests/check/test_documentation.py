@@ -173,7 +173,8 @@ def test_the_site_builds_and_needs_nothing_from_the_network() -> None:
 
 def test_what_the_tutorial_says_is_what_the_lab_has() -> None:
     """docs/start/lab.md is tested manually. This test checks only that its names exist in the lab."""
-    (playbook,) = [block for block in YAML if block.page == "docs/start/lab.md"]
+    playbook, policies = [block for block in YAML if block.page == "docs/start/lab.md"]
     used = set(re.findall(r"\{\{ (vcenter_\w+) \}\}", playbook.text))
     assert used == set(re.findall(r"\"(vcenter_\w+)\":", (ROOT / "tests" / "lab" / "by_hand.py").read_text()))
     assert list(tasks(plays(playbook)[0])) == []
+    assert list(yaml.safe_load(policies.text)) == ["snapshot_task_policies"]

@@ -47,11 +47,13 @@ def start(lab: StorageHost) -> tuple[Simulator, Path]:
     return simulator, inventory
 
 
-def deploy(lab: StorageHost, datastore: str, names: Sequence[str]) -> None:
+def deploy(lab: StorageHost, datastore: str, names: Sequence[str], tools: bool = True) -> None:
     """Put running VMs on a datastore."""
     if not (vcenter_folder(lab) / RECORD).exists():
         raise LabError("No vCenter runs; start one with `tests/lab/lab vcenter`")
-    Simulator.attach(vcenter_folder(lab)).deploy(datastore, *({"name": name} for name in names))
+    Simulator.attach(vcenter_folder(lab)).deploy(
+        datastore, *({"name": name, "tools": "running" if tools else "not_installed"} for name in names)
+    )
 
 
 def end(lab: StorageHost) -> None:

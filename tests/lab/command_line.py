@@ -68,7 +68,7 @@ def _vcenter(lab: StorageHost, options: argparse.Namespace) -> int:
 
 
 def _deploy(lab: StorageHost, options: argparse.Namespace) -> int:
-    by_hand.deploy(lab, options.datastore, options.vms)
+    by_hand.deploy(lab, options.datastore, options.vms, tools=not options.no_tools)
     print(f"{', '.join(options.vms)} run on the datastore {options.datastore}.")
     return 0
 
@@ -144,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     command("vcenter", _vcenter, "start a vCenter without NFS datastores, and write an inventory")
     added = command("deploy", _deploy, "put running VMs on a datastore of that vCenter")
     added.add_argument("--datastore", default="vmware", help="the datastore (default: vmware)")
+    added.add_argument("--no-tools", action="store_true", help="the VMs have no VMware Tools")
     added.add_argument("vms", nargs="+", metavar="VM", help="names of the VMs")
     command("path", _path, "print the folder of the wrappers zfs and zpool, for PATH")
     command("clean", _clean, "stop everything of this checkout and remove build/; the cache of what was built stays")

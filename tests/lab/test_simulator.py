@@ -29,6 +29,7 @@ import pytest
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import SoapStubAdapter, vim, vmodl
 
+from tests.lab import by_hand, command_line
 from tests.lab import simulator as module
 from tests.lab.simulator import Simulator, SimulatorError
 
@@ -1710,3 +1711,20 @@ def test_api_versions(tmp_path: Path, oldest: str, newest: str, offered: list[st
         )
         with pytest.raises(vmodl.fault.InvalidRequest, match="Unsupported version URI"):
             vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+
+
+def test_vms_deployed_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in docs/start/lab.md."""
+    monkeypatch.setattr(by_hand, "vcenter_folder", lambda lab: tmp_path)
+    datastores = [{"name": "vmware", "server": "10.0.2.15", "path": "/tank/vmware"}]
+    server = Simulator.start({"datastores": datastores}, directory=tmp_path, detached=True)
+    try:
+        assert command_line.main(["deploy", "web"]) == 0
+        assert command_line.main(["deploy", "--no-tools", "fw01"]) == 0
+        with session(server) as client:
+            tools = {name: vm.guest.toolsStatus for name, vm in client.all(vim.VirtualMachine).items()}
+        assert tools == {"web": "toolsOk", "fw01": "toolsNotInstalled"}
+    finally:
+        module.end_stray(tmp_path)
