@@ -36,7 +36,7 @@ def plan_once(case: Case, host: StorageHost) -> figures.Figures:
 def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
     """Set up the case and run the system once. Raise RuntimeError if it fails."""
     with _stage(case, host) as (simulators, job):
-        plan = _start(["benchmarks.engine", "--plan"], job, host)["seconds"] if system == ENGINE else None
+        plan = _start(["benchmarks.engine", "--plan"], job, host) if system == ENGINE else {}
         for simulator in simulators:
             simulator.clear_trace()
         own = _start(_command(system), job, host)
@@ -47,7 +47,7 @@ def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
     return {
         **found,
         **own,
-        **({"plan_seconds": plan} if plan is not None else {}),
+        **{f"plan_{name}": plan[name] for name in ("seconds", "cpu_seconds") if name in plan},
         "cpu_ms_per_vm": 1000 * own["cpu_seconds"] / case.vms,
         **_ratios(case, found["hold_window_seconds"], own.get("zfs_snapshot_seconds", 0.0)),
     }
