@@ -8,14 +8,17 @@ from __future__ import annotations
 from . import simulator
 from .cache import locked
 from .commands import remove_tree
+from .hypervisor.host import Hypervisor
 from .places import BUILD, cache_root
-from .storage_host import remove_all
+from .storage_host import labs, remove_all
 
 
 def main() -> None:
     """Stop all labs and simulators, and remove build/ and the partial builds in the cache."""
     for record in BUILD.rglob(simulator.RECORD):
         simulator.end_stray(record.parent)
+    for lab in labs():
+        Hypervisor(lab).down()
     remove_all()
     remove_tree(BUILD)
     for partial in cache_root().glob("*.partial"):

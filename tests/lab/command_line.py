@@ -11,6 +11,7 @@ import sys
 from typing import Any, Callable, Sequence
 
 from . import by_hand, clean_up, set_up
+from .hypervisor.host import Hypervisor
 from .places import LabError, default_lab_name
 from .storage_host import StorageHost, labs
 
@@ -51,6 +52,7 @@ def _power_cut(lab: StorageHost, options: argparse.Namespace) -> int:
 def _down(lab: StorageHost, options: argparse.Namespace) -> int:
     for each in labs() if options.all else [lab]:
         by_hand.end(each)
+        Hypervisor(each).down()
         each.down()
         print(f"{each.name} is down.")
     return 0

@@ -12,7 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import ClassVar, Sequence
 
 from .cache import locked
 from .commands import output
@@ -90,11 +90,16 @@ def _kvm_starts(kernel: Path) -> bool:
 
 @dataclass(frozen=True)
 class Emulator:
-    """The process of one storage host. `mark` on its command line distinguishes it from all other processes."""
+    """The process of one guest. `mark` on its command line distinguishes it from all other processes.
+
+    Without a subclass, the guest is a storage host.
+    """
 
     mark: str
     folder: Path  # contains the PID file, the console log, and the disks root.qcow2 and tank.qcow2
     socket: Path
+    called: ClassVar[str] = "storage host"
+    memory: ClassVar[str] = MEMORY
 
     @property
     def pid_file(self) -> Path:
@@ -108,7 +113,6 @@ class Emulator:
         """Start the process. `ports` maps guest ports to machine ports. With `state`, resume from this state."""
         self.socket.unlink(missing_ok=True)
         self.console.unlink(missing_ok=True)
-        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}" for there, here in ports.items())
         argv = [
             QEMU,
             "-name",
@@ -120,7 +124,7 @@ class Emulator:
             "-machine",
             "pc",
             "-m",
-            MEMORY,
+            self.memory,
             *on.options,
             "-kernel",
             str(kernel / "vmlinuz"),
@@ -128,12 +132,7 @@ class Emulator:
             str(kernel / "initrd"),
             "-append",
             KERNEL_OPTIONS,
-            *self._disk("root", 0),
-            *self._disk("tank", 1),
-            "-netdev",
-            f"user,id=net0{forwards}",
-            "-device",
-            "virtio-net-pci,netdev=net0,romfile=",
+            *self.devices(ports),
             "-rtc",
             "base=utc,clock=host",
             "-serial",
@@ -148,7 +147,13 @@ class Emulator:
             argv += ["-incoming", f"exec:cat '{state}'"]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise LabError(f"The storage host's emulator did not start: {done.stderr.strip()}")
+            raise LabError(f"The {self.called}'s emulator did not start: {done.stderr.strip()}")
+
+    def devices(self, ports: dict[int, int]) -> list[str]:
+        """Return the options for the disks and the network cards."""
+        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}" for there, here in ports.items())
+        network = ["-netdev", f"user,id=net0{forwards}", "-device", "virtio-net-pci,netdev=net0,romfile="]
+        return [*self._disk("root", 0), *self._disk("tank", 1), *network]
 
     def _disk(self, name: str, order: int) -> list[str]:
         # `unsafe` skips only the machine's own flush to its disk. What the guest flushed has been handed to the

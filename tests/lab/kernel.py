@@ -9,7 +9,7 @@ import gzip
 import re
 import shutil
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from .archive import Archive, unpack
 from .cache import product, product_path
@@ -54,6 +54,12 @@ def _with_needs(modules: Path, name: str) -> Iterator[Path]:
     yield file
 
 
+def module_files(kernel: Path, names: Sequence[str]) -> list[Path]:
+    """Return the files of the modules in the order in which they can be loaded, each after those that it requires."""
+    modules = kernel / "modules"
+    return list(dict.fromkeys(file for name in names for file in _with_needs(modules, name)))
+
+
 def _entry(name: str, mode: int, content: bytes, number: int) -> bytes:
     """A member of a `newc` cpio archive (the kernel's Documentation/driver-api/early-userspace/buffer-format.rst)."""
     path = name.encode() + b"\0"
@@ -70,7 +76,7 @@ def _initial_file_system(busybox: Path, modules: Path) -> bytes:
         ("bin/busybox", 0o100755, busybox.read_bytes()),
         ("init", 0o100755, INIT.encode()),
     ]
-    files = dict.fromkeys(file for name in AT_START for file in _with_needs(modules, name))
+    files = module_files(modules.parent, AT_START)
     members += [(f"modules/{order:02}-{file.name}", 0o100644, file.read_bytes()) for order, file in enumerate(files)]
     members.append(("TRAILER!!!", 0, b""))
     return b"".join(_entry(name, mode, content, number) for number, (name, mode, content) in enumerate(members, 1))

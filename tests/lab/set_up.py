@@ -11,6 +11,7 @@ from . import simulator
 from .archive import read_archive
 from .cache import remove_unused
 from .emulator import processor
+from .hypervisor.image import hypervisor_image
 from .kernel import kernel
 from .machine_packages import install_missing
 from .python_environments import development_environment, guest_wheels
@@ -28,7 +29,7 @@ ARCHIVE, PACKAGES, KERNEL, PROBE, MODULE = (
     "OpenZFS module",
 )
 BASE, KEY, WHEELS, IMAGE, STATE = "base system", "login key", "guest wheels", "disk image", "saved state"
-VENV, SIMULATOR = "virtual environment", "simulated vCenter"
+VENV, SIMULATOR, HYPERVISOR = "virtual environment", "simulated vCenter", "hypervisor image"
 
 
 def steps(refresh: bool) -> list[Step]:
@@ -53,6 +54,9 @@ def steps(refresh: bool) -> list[Step]:
         Step(SIMULATOR, lambda say, done: simulator.build(), [PACKAGES], patience=10),
         Step(IMAGE, image, [BASE, KERNEL, MODULE, WHEELS, KEY]),
         Step(STATE, state, [IMAGE, PROBE]),
+        Step(
+            HYPERVISOR, lambda say, done: hypervisor_image(done[ARCHIVE], done[KERNEL]), [KERNEL, PACKAGES], patience=5
+        ),
     ]
 
 
@@ -61,6 +65,6 @@ def main(refresh: bool = False) -> None:
     print("Setting up the lab (what was built before is used again).", flush=True)
     runner = Runner(steps(refresh))
     done = runner.run()
-    Built(done[KERNEL], done[IMAGE], done[STATE], done[KEY], done[PROBE]).write()
+    Built(done[KERNEL], done[IMAGE], done[STATE], done[KEY], done[HYPERVISOR], done[PROBE]).write()
     remove_unused()
     print(runner.table(), flush=True)

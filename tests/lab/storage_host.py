@@ -16,6 +16,7 @@ from typing import Any, Iterator, Sequence
 
 from .cache import locked
 from .emulator import Emulator, Processor
+from .link import CONFIGURE, Link
 from .places import BUILD, LABS, LabError, check_lab_name, default_lab_name, runtime_folder, short_hash
 from .saved_state import free_port, overlay
 from .shell import Shell
@@ -23,6 +24,7 @@ from .shell import Shell
 BUILT = BUILD / "lab-built.json"
 BOOT_SECONDS = 600.0
 WAKE_SECONDS = 180.0
+_PATHS = ("kernel", "image", "state", "key", "hypervisor")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Built:
     image: Path
     state: Path
     key: Path
+    hypervisor: Path
     processor: Processor
 
     def write(self) -> None:
@@ -40,7 +43,7 @@ class Built:
         BUILT.write_text(
             json.dumps(
                 {
-                    **{name: str(getattr(self, name)) for name in ("kernel", "image", "state", "key")},
+                    **{name: str(getattr(self, name)) for name in _PATHS},
                     "processor": [self.processor.name, *self.processor.options],
                 },
                 indent=1,
@@ -52,12 +55,12 @@ class Built:
         try:
             known = json.loads(BUILT.read_text())
             built = cls(
-                **{name: Path(known[name]) for name in ("kernel", "image", "state", "key")},
+                **{name: Path(known[name]) for name in _PATHS},
                 processor=Processor(known["processor"][0], tuple(known["processor"][1:])),
             )
         except (OSError, ValueError, KeyError):
             raise LabError("The lab is not built yet; run `make setup`") from None
-        if not all(path.exists() for path in (built.kernel, built.image, built.state, built.key)):
+        if not all(getattr(built, name).exists() for name in _PATHS):
             raise LabError("What the lab was built from is gone from the cache; run `make setup`")
         return built
 
@@ -71,6 +74,8 @@ class StorageHost:
         mark = f"quiesce-lab-{short_hash(str(self.folder))}"
         self._emulator = Emulator(mark, self.folder, runtime_folder() / f"{mark[-16:]}.qmp")
         self._shell = Shell(self.folder / "ssh.config", runtime_folder() / f"{mark[-16:]}.ssh")
+        sockets = [runtime_folder() / f"{mark[-16:]}.{end}" for end in ("storage", "hypervisor")]
+        self.link = Link(sockets[0], sockets[1], self.folder / "linked")
 
     # Properties for tests
 
@@ -161,6 +166,7 @@ class StorageHost:
             self._start(None)
             self._shell.connect(self.ssh_port, BOOT_SECONDS)
             self._shell.run(["systemctl", "is-system-running", "--wait"], None, BOOT_SECONDS)
+            self._plug_wanted()
 
     def down(self) -> None:
         """Stop everything. The disks are kept until the next `up` or `reset`."""
@@ -168,6 +174,16 @@ class StorageHost:
             with self._alone():
                 self._emulator.kill()
                 self._shell.disconnect()
+
+    def connect_hypervisor(self) -> None:
+        """Connect the network of the hypervisor, now and after each start, until `disconnect_hypervisor`."""
+        with self._alone():
+            self.link.wanted.touch()
+            self._plug_wanted()
+
+    def disconnect_hypervisor(self) -> None:
+        """The network stays until the host is stopped, but the next start is without it."""
+        self.link.wanted.unlink(missing_ok=True)
 
     def ssh(
         self,
@@ -229,6 +245,15 @@ class StorageHost:
         self._shell.connect(self.ssh_port, WAKE_SECONDS)
         # The clock of the guest continues from the time of saving. Certificates and timers need the current time.
         self.ssh(["date", "-u", "-s", f"@{time.time():.3f}"])
+        self._plug_wanted()
+
+    def _plug_wanted(self) -> None:
+        if not self.link.wanted.exists():
+            return
+        if self.ssh(["test", "-e", "/sys/class/net/eth1"], check=False).returncode:
+            with self._emulator.monitor() as monitor:
+                self.link.plug(monitor)
+        self.ssh(["sh", "-c", CONFIGURE])
 
     def _start(self, state: Path | None) -> None:
         built = Built.read()

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The calls of the hypervisor: one line of JSON each, `{"call", "arguments"}`, over TCP.
+
+The answer is `{"result"}`, or `{"fault", "text"}` with the name of the vSphere fault. A VM is named by the path of its
+.vmx file, `[datastore] folder/name.vmx`. Calls for different VMs run side by side, those for one VM in turn."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, Callable
+
+from . import snapshots, vm, volumes
+from .errors import Refused
+from .vm import VM
+
+_registered: dict[Path, VM] = {}
+_registering = threading.Lock()
+
+
+def _found(vmx: str) -> VM:
+    path = volumes.locate(vmx)
+    if path not in _registered:
+        raise Refused("ManagedObjectNotFound", f"{vmx} is not registered")
+    return _registered[path]
+
+
+def _register(path: Path, read: Callable[[], VM]) -> dict[str, Any]:
+    with _registering:
+        if path in _registered:
+            raise Refused("AlreadyExists", f"{path} is registered already")
+        _registered[path] = read()
+    return _registered[path].as_dict()
+
+
+def create(vmx: str, size_mb: int = 32, settings: dict[str, str] | None = None) -> dict[str, Any]:
+    """Create a VM with a formatted disk, powered off, and register it."""
+    path = volumes.locate(vmx)
+    return _register(path, lambda: vm.create(path, size_mb, settings or {}))
+
+
+def register(vmx: str) -> dict[str, Any]:
+    """Register a VM from its files. Return what they say."""
+    path = volumes.locate(vmx)
+    return _register(path, lambda: VM(path))
+
+
+def unregister(vmx: str) -> None:
+    """Forget a VM that is powered off. Its files stay."""
+    found = _found(vmx)
+    with found.busy:
+        if found.guest:
+            raise Refused("InvalidPowerState", f"{vmx} is powered on")
+        del _registered[found.path]
+
+
+def power_on(vmx: str) -> None:
+    found = _found(vmx)
+    with found.busy:
+        found.power_on()
+
+
+def power_off(vmx: str, shut_down: bool = False) -> None:
+    """Cut the power. With `shut_down`, the guest ends its programs and unmounts its disk before."""
+    found = _found(vmx)
+    with found.busy:
+        found.power_off(shut_down)
+
+
+def snapshot(vmx: str, name: str, description: str = "", quiesce: str = "") -> dict[str, Any]:
+    """Create a snapshot. snapshots.create documents the result, which is added to that of `show`."""
+    found = _found(vmx)
+    with found.busy:
+        created = snapshots.create(found, name, description, quiesce)
+        return {**found.as_dict(), **created}
+
+
+def remove(vmx: str, uid: int, children: bool = False) -> dict[str, Any]:
+    found = _found(vmx)
+    with found.busy:
+        snapshots.remove(found, uid, children)
+        return found.as_dict()
+
+
+def remove_all(vmx: str) -> dict[str, Any]:
+    found = _found(vmx)
+    with found.busy:
+        snapshots.remove_all(found)
+        return found.as_dict()
+
+
+def revert(vmx: str, uid: int) -> dict[str, Any]:
+    found = _found(vmx)
+    with found.busy:
+        snapshots.revert(found, uid)
+        return found.as_dict()
+
+
+def show(vmx: str) -> dict[str, Any]:
+    """Return the state of a VM: power, settings, disks, snapshots, what was measured, and the writes."""
+    found = _found(vmx)
+    with found.busy:
+        return found.as_dict()
+
+
+def writes(vmx: str) -> list[tuple[int, float]]:
+    """Return the last records and the times at which their writes returned."""
+    guest = _found(vmx).guest
+    return list(guest.log) if guest else []
+
+
+def set_faults(vmx: str, faults: list[str]) -> None:
+    """Let the VM report a quiesce that is not carried out (vm.FAULTS)."""
+    if unknown := set(faults) - set(vm.FAULTS):
+        raise Refused("InvalidArgument", f"unknown faults: {', '.join(sorted(unknown))}")
+    _found(vmx).faults = set(faults)
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "mount": volumes.mount, "unmount": volumes.unmount, "create": create, "register": register,
+    "unregister": unregister, "power_on": power_on, "power_off": power_off, "snapshot": snapshot, "remove": remove,
+    "remove_all": remove_all, "revert": revert, "show": show, "writes": writes, "set_faults": set_faults,
+}  # fmt: skip
+
+
+def answer(line: bytes) -> dict[str, Any]:
+    """Carry out one call."""
+    try:
+        asked = json.loads(line)
+        return {"result": CALLS[asked["call"]](**asked["arguments"])}
+    except Refused as refused:
+        return {"fault": refused.fault, "text": str(refused)}
+    except Exception as error:
+        traceback.print_exc()
+        return {"fault": "GenericVmConfigFault", "text": f"{type(error).__name__}: {error}"}
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(json.dumps(answer(line)).encode() + b"\n")
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+
+
+def serve(listener: socket.socket) -> None:
+    """Answer calls for ever."""
+    server = _Server(listener.getsockname(), _Handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    server.serve_forever()
