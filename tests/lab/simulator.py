@@ -151,12 +151,13 @@ class Simulator:
         tasks_per_host: int = 0,
         retention_seconds: float = 600,
         detached: bool = False,
+        hypervisor: int = 0,
     ) -> Simulator:
         """Start a vCenter (or an ESXi host) with its files in `directory`, and wait until it responds.
 
         It offers the API versions from `oldest_api_version` to `api_version`. `tasks` and `tasks_per_host` limit the
         concurrent tasks (0: no limit). With `state`, datastores, VMs and snapshots survive a restart. The simulator
-        ends with this process unless `detached` is set.
+        ends with this process unless `detached` is set. `hypervisor` is the port of the hypervisor for real VMs.
         """
         directory.mkdir(parents=True, exist_ok=True)
         end_stray(directory)
@@ -174,6 +175,8 @@ class Simulator:
         ]
         if esxi:
             flags.append("-esxi")
+        if hypervisor:
+            flags.append(f"-hypervisor=127.0.0.1:{hypervisor}")
         if state:
             flags.append(f"-state={directory / 'state.jsonl'}")
         if config is not None:

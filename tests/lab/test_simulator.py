@@ -1055,6 +1055,22 @@ def test_vmotion_rename_and_power(vcenter: Simulator, client: Client) -> None:
     assert vm.name == "many-0001"
 
 
+def test_power_tasks(vcenter: Simulator, client: Client) -> None:
+    vm = client.vm("linux")
+    assert [info.state for info in finished(client, vm.PowerOffVM_Task())] == ["success"]
+    assert vm.runtime.powerState == "poweredOff"
+    refused = finished(client, vm.PowerOffVM_Task())[0].error
+    assert isinstance(refused, vim.fault.InvalidPowerState) and refused.existingState == "poweredOff"
+    assert finished(client, vm.PowerOnVM_Task())[0].state == "success"
+    assert vm.runtime.powerState == "poweredOn"
+
+
+def test_a_real_vm_needs_a_hypervisor(vcenter: Simulator) -> None:
+    with pytest.raises(SimulatorError, match="there is no hypervisor for a real VM"):
+        vcenter.deploy("vmware", {"name": "real", "real": True})
+    assert "real" not in vcenter.snapshots()
+
+
 def test_any_property_can_be_set(vcenter: Simulator, client: Client) -> None:
     vcenter.vm(
         "linux",

@@ -142,6 +142,10 @@ func (vm *machine) disk(c diskConfig) (*types.VirtualDisk, error) {
 	default:
 		return nil, fmt.Errorf("unknown kind of disk %q", c.Kind)
 	}
+	if c.Directory == "" && index == 0 && len(vm.rec.Chain) > 0 {
+		disk.Backing = vm.realBacking(uuid)
+		return disk, nil
+	}
 	backing := &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: file(""), DiskMode: mode, ThinProvisioned: types.NewBool(true), Uuid: uuid}
 	if mode == "persistent" { // an independent disk is left out of snapshots
 		for _, s := range vm.chain() {

@@ -29,6 +29,7 @@ type machineConfig struct {
 	Tools          string                     `json:"tools,omitempty"`    // running (default), not_running, not_installed
 	Power          string                     `json:"power,omitempty"`    // on (default), off, suspended
 	Template       bool                       `json:"template,omitempty"`
+	Real           bool                       `json:"real,omitempty"`        // the hypervisor has its disk and carries out its tasks
 	Host           string                     `json:"host,omitempty"`        // default: round robin over the hosts that mount the datastore
 	Disks          []diskConfig               `json:"disks"`                 // none at all is not the same as an empty list
 	ISO            string                     `json:"iso,omitempty"`         // a datastore whose ISO image is in the CD drive
@@ -36,7 +37,7 @@ type machineConfig struct {
 	WorkingDir     string                     `json:"working_dir,omitempty"` // a datastore: the files of later snapshots lie there
 	Swap           string                     `json:"swap,omitempty"`        // a datastore: the swap file lies there while it is on
 	PCIPassthrough bool                       `json:"pci_passthrough,omitempty"`
-	VGPU           bool                       `json:"vgpu,omitempty"` // does not prevent disk-only snapshots
+	VGPU           bool                       `json:"vgpu,omitempty"`        // does not prevent disk-only snapshots
 	BusSharing     string                     `json:"bus_sharing,omitempty"` // physicalSharing, virtualSharing
 	FaultTolerance bool                       `json:"fault_tolerance,omitempty"`
 	Annotation     string                     `json:"annotation,omitempty"`
@@ -74,6 +75,7 @@ type record struct {
 	SnapshotNumber      int32         `json:"snapshot_number,omitempty"`
 	LastDisk            int32         `json:"last_disk,omitempty"` // the highest key that a disk ever had
 	ConsolidationNeeded bool          `json:"consolidation_needed,omitempty"`
+	Chain               []string      `json:"chain,omitempty"` // of a real machine: the files of its disk, the base first
 }
 
 type machine struct {
@@ -142,6 +144,11 @@ func addMachine(rec *record) (added *machine, err error) {
 	}
 	if vm.at, err = vm.findPlace(); err != nil {
 		return nil, err
+	}
+	if fresh && rec.Config.Real && rec.Chain == nil {
+		if err := vm.createReal(); err != nil {
+			return nil, err
+		}
 	}
 	inv.names[vm.nameKey()] = true
 	for n := 1; fresh && n <= rec.Config.Snapshots; n++ {
@@ -267,8 +274,12 @@ func (vm *machine) leaveHost() {
 
 // change merges JSON of machineConfig's shape into the configuration: rename, power, Tools, another host (vMotion) and so on.
 func (vm *machine) change(raw json.RawMessage) error {
-	old, oldName := vm.rec.Config, vm.nameKey()
-	if err := vm.merge(raw); err != nil {
+	old, oldName, power := vm.rec.Config, vm.nameKey(), vm.power()
+	err := vm.merge(raw)
+	if err == nil {
+		err = vm.followPower(power)
+	}
+	if err != nil {
 		vm.rec.Config = old
 		return err
 	}

@@ -38,6 +38,7 @@ func main() {
 	flag.DurationVar(&retention, "retention", 10*time.Minute, "how long a finished task can be looked up")
 	statePath := flag.String("state", "", "file that keeps datastores, VMs and snapshots over a restart")
 	tracePath := flag.String("trace", "", "file that the trace is appended to")
+	flag.StringVar(&hypervisorAddress, "hypervisor", "", "host:port of the hypervisor that has the disks of the VMs marked as real")
 	lifeline := flag.Bool("lifeline", false, "end when standard input does: with the process that holds its other end")
 	verbose := flag.Bool("v", false, "log what govmomi's simulator says")
 	flag.Parse()
@@ -65,7 +66,8 @@ type options struct {
 
 func run(o options, create, remove time.Duration) error {
 	for method, d := range map[string]*time.Duration{"CreateSnapshot_Task": &create, "CreateSnapshotEx_Task": &create,
-		"RevertToSnapshot_Task": &create, "RemoveSnapshot_Task": &remove, "RemoveAllSnapshots_Task": &remove, "ConsolidateVMDisks_Task": &remove} {
+		"RevertToSnapshot_Task": &create, "PowerOnVM_Task": &create, "PowerOffVM_Task": &create, "RemoveSnapshot_Task": &remove,
+		"RemoveAllSnapshots_Task": &remove, "ConsolidateVMDisks_Task": &remove} {
 		durations[method] = d
 	}
 	stats.reset()

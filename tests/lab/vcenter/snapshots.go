@@ -138,19 +138,32 @@ func (vm *machine) refusal() fault {
 	return vm.incompatible()
 }
 
-func (vm *machine) createSnapshot(name, description string, memory, quiesce bool) (types.AnyType, fault) {
+// quiesces tells whether a snapshot will be quiesced; otherwise that is left out without a word, as vSphere does.
+func (vm *machine) quiesces(memory, quiesce bool) bool {
+	return quiesce && !memory && vm.toolsRunning()
+}
+
+func (vm *machine) usesVSS() bool {
+	return vm.windows() && (vm.rec.Config.VSS == nil || *vm.rec.Config.VSS)
+}
+
+// createSnapshot adds a snapshot to the tree, as the hypervisor has done it; its answer is empty for a machine that is only simulated.
+func (vm *machine) createSnapshot(name, description string, memory, quiesce bool, done disks) (types.AnyType, fault) {
 	if f := vm.refusal(); f != nil {
 		return nil, f
 	}
 	on := vm.power() == types.VirtualMachinePowerStatePoweredOn
 	s := &snapshot{Name: name, Description: description, Memory: memory && on}
-	s.Quiesced = quiesce && !s.Memory && vm.toolsRunning() // otherwise left out without a word, as vSphere does
+	s.Quiesced = vm.quiesces(s.Memory, quiesce)
+	if vm.rec.Config.Real {
+		vm.rec.SnapshotNumber, vm.rec.Chain = done.UID-1, done.Chain
+	}
 	vm.addSnapshot(s)
 	if s.Quiesced {
 		switch {
 		case !vm.windows():
 			s.Manifest = vm.path(fmt.Sprintf("%s-quiesce_manifest%d.xml", vm.rec.Directory, s.ID))
-		case vm.rec.Config.VSS == nil || *vm.rec.Config.VSS:
+		case vm.usesVSS():
 			s.Manifest = vm.path(fmt.Sprintf("%s-vss_manifests%d.zip", vm.rec.Directory, s.ID))
 		}
 	}
@@ -212,8 +225,10 @@ func (vm *machine) forget(gone []*snapshot, parent string) {
 
 // create starts a creation; Quiesced is read back by the trace when the task is done.
 func (vm *machine) create(c *call, method, name, description string, memory, quiesce bool) ref {
-	return start(c, vm, method, func(t *task) (types.AnyType, fault) {
-		result, f := vm.createSnapshot(name, description, memory, quiesce)
+	var done disks
+	deed := vm.deed("snapshot", func() (parameters, fault) { return vm.snapshotArguments(name, description, memory, quiesce) }, &done)
+	return startReal(c, vm, method, deed, func(t *task) (types.AnyType, fault) {
+		result, f := vm.createSnapshot(name, description, memory, quiesce, done)
 		if r, ok := result.(ref); ok {
 			t.snapshot = r.Value
 			vm.eachSnapshot(func(s *snapshot) {
@@ -224,6 +239,17 @@ func (vm *machine) create(c *call, method, name, description string, memory, qui
 		}
 		return result, f
 	})
+}
+
+func (vm *machine) snapshotArguments(name, description string, memory, quiesce bool) (parameters, fault) {
+	how := ""
+	switch {
+	case vm.quiesces(memory, quiesce) && vm.usesVSS():
+		how = "application"
+	case vm.quiesces(memory, quiesce):
+		how = "filesystem"
+	}
+	return parameters{"name": name, "description": description, "quiesce": how}, vm.refusal()
 }
 
 func (vm *machine) CreateSnapshotTask(ctx *simulator.Context, req *types.CreateSnapshot_Task) soap.HasFault {
@@ -237,7 +263,13 @@ func (vm *machine) CreateSnapshotExTask(ctx *simulator.Context, req *types.Creat
 }
 
 func (vm *machine) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAllSnapshots_Task) soap.HasFault {
-	t := start(callOf(ctx), vm, "RemoveAllSnapshots_Task", func(*task) (types.AnyType, fault) { vm.removeAllSnapshots(); return nil, nil })
+	var done disks
+	deed := vm.deed("remove_all", func() (parameters, fault) { return parameters{}, nil }, &done)
+	t := startReal(callOf(ctx), vm, "RemoveAllSnapshots_Task", deed, func(*task) (types.AnyType, fault) {
+		vm.rec.Chain = done.Chain
+		vm.removeAllSnapshots()
+		return nil, nil
+	})
 	return &methods.RemoveAllSnapshots_TaskBody{Res: &types.RemoveAllSnapshots_TaskResponse{Returnval: t}}
 }
 
@@ -250,18 +282,43 @@ func (vm *machine) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Con
 }
 
 func (o *snapshotObject) RemoveSnapshotTask(ctx *simulator.Context, req *types.RemoveSnapshot_Task) soap.HasFault {
-	t := start(callOf(ctx), o.vm, "RemoveSnapshot_Task", func(t *task) (types.AnyType, fault) {
+	var done disks
+	deed := o.vm.deed("remove", func() (parameters, fault) {
+		uid, f := o.vm.uidOf(o.Self.Value)
+		return parameters{"uid": uid, "children": req.RemoveChildren}, f
+	}, &done)
+	t := startReal(callOf(ctx), o.vm, "RemoveSnapshot_Task", deed, func(t *task) (types.AnyType, fault) {
+		o.vm.rec.Chain = done.Chain
 		return nil, o.vm.removeSnapshot(o.Self.Value, req.RemoveChildren)
 	}, o.Self.Value)
 	return &methods.RemoveSnapshot_TaskBody{Res: &types.RemoveSnapshot_TaskResponse{Returnval: t}}
 }
 
+// uidOf is the ID of a snapshot within its machine.
+func (vm *machine) uidOf(moid string) (uid int32, f fault) {
+	f = &types.ManagedObjectNotFound{Obj: ref{Type: "VirtualMachineSnapshot", Value: moid}}
+	vm.eachSnapshot(func(s *snapshot) {
+		if s.Moid == moid {
+			uid, f = s.ID, nil
+		}
+	})
+	return uid, f
+}
+
 func (o *snapshotObject) RevertToSnapshotTask(ctx *simulator.Context, req *types.RevertToSnapshot_Task) soap.HasFault {
-	t := start(callOf(ctx), o.vm, "RevertToSnapshot_Task", func(t *task) (types.AnyType, fault) {
+	var done disks
+	deed := o.vm.deed("revert", func() (parameters, fault) {
+		uid, f := o.vm.uidOf(o.Self.Value)
+		return parameters{"uid": uid}, f
+	}, &done)
+	t := startReal(callOf(ctx), o.vm, "RevertToSnapshot_Task", deed, func(t *task) (types.AnyType, fault) {
 		if simulator.Map.Get(o.Self) == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: o.Self}
 		}
 		o.vm.rec.Current = o.Self.Value
+		if o.vm.rec.Config.Real { // without memory, the machine is off then
+			o.vm.rec.Config.Power, o.vm.rec.Chain = "off", done.Chain
+		}
 		return nil, errorToFault(o.vm.show())
 	}, o.Self.Value)
 	return &methods.RevertToSnapshot_TaskBody{Res: &types.RevertToSnapshot_TaskResponse{Returnval: t}}

@@ -26,7 +26,8 @@ type task struct {
 	rule     *rule
 	seconds  time.Duration
 	work     func(*task) (types.AnyType, fault)
-	snapshot string // managed object ID, once known
+	deed     func() fault // what the hypervisor does before the work, without world held; or nil
+	snapshot string       // managed object ID, once known
 	quiesced *bool
 	cancel   chan struct{} // closed by CancelTask
 	release  chan struct{} // closed by /_ctl/release: a task that hangs goes on
@@ -48,10 +49,15 @@ var (
 
 // start makes a task, puts it in the queue and returns its reference. Another task on the same machine makes it fail at once.
 func start(c *call, vm *machine, method string, work func(*task) (types.AnyType, fault), snapshot ...string) ref {
+	return startReal(c, vm, method, nil, work, snapshot...)
+}
+
+// startReal makes a task whose deed the hypervisor carries out first.
+func startReal(c *call, vm *machine, method string, deed func() fault, work func(*task) (types.AnyType, fault), snapshot ...string) ref {
 	world.Lock()
 	defer world.Unlock()
 	inv.nextTask++
-	t := &task{vm: vm, method: method, work: work, hostName: vm.host.Name, cancel: make(chan struct{}), release: make(chan struct{})}
+	t := &task{vm: vm, method: method, work: work, deed: deed, hostName: vm.host.Name, cancel: make(chan struct{}), release: make(chan struct{})}
 	t.Self = ref{Type: "Task", Value: fmt.Sprintf("task-%d", inv.nextTask)}
 	if inv.esx {
 		t.Self.Value = fmt.Sprintf("haTask-%s-vim.VirtualMachine-%d", vm.rec.Moid, inv.nextTask)
@@ -135,6 +141,7 @@ func (t *task) run() {
 		case <-t.release:
 		}
 	}
+	refused := t.carryOut(cancelled)
 	world.Lock()
 	defer world.Unlock()
 	var result types.AnyType
@@ -147,11 +154,13 @@ func (t *task) run() {
 		f = &types.RequestCanceled{}
 	case effect == "task_fault":
 		f, message = t.rule.fault(t.vm.Self), t.rule.Message
+	case effect == "task_vanish" && !t.rule.carriedOut():
+	case refused != nil:
+		f = refused
 	case effect == "half_snapshot":
 		if _, f = t.work(t); f == nil {
 			f, message = t.rule.fault(t.vm.Self), t.rule.Message
 		}
-	case effect == "task_vanish" && !t.rule.carriedOut():
 	default:
 		if result, f = t.work(t); f == nil && effect == "needs_consolidation" {
 			t.vm.rec.ConsolidationNeeded = true
@@ -169,6 +178,21 @@ func (t *task) run() {
 		t.finish(result, f, message)
 	}
 	scheduler.next()
+}
+
+// carryOut lets the hypervisor do its part, unless the task has no effect anyway.
+func (t *task) carryOut(cancelled bool) fault {
+	effect := t.effect()
+	if t.deed == nil || cancelled || effect == "task_fault" || effect == "task_vanish" && !t.rule.carriedOut() {
+		return nil
+	}
+	world.RLock()
+	there := inv.machines[t.vm.rec.Moid] == t.vm
+	world.RUnlock()
+	if !there {
+		return nil
+	}
+	return t.deed()
 }
 
 // letGo lets a hanging task go on; false: it was let go before. Called with world held.
