@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare records with real disks: real VMs on real NFS, and a judge that reads their disks in the ZFS snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.hypervisor.host import Hypervisor
+from tests.lab.hypervisor.judge import Findings, disagreements, examine
+from tests.lab.hypervisor.share import share
+from tests.lab.simulator import Simulator
+from tests.lab.storage_host import StorageHost
+
+from .conftest import StartVcenter
+from .scene import Scene, levels, nfs
+
+EXPECTED = {"web": "filesystem", "db": "application", "no-tools": "crash", "off": "still"}
+VMS: list[dict[str, Any]] = [
+    {"name": "web"},
+    {"name": "db", "guest": "windows"},
+    {"name": "no-tools", "tools": "not_installed"},
+    {"name": "off", "power": "off"},
+]
+
+
+@pytest.fixture(scope="module")
+def storage_host() -> Iterator[StorageHost]:
+    """A separate host, because the NFS server keeps datasets busy for some time."""
+    host = StorageHost("real-disks")
+    host.reset()
+    yield host
+    host.down()
+
+
+@pytest.fixture(scope="module")
+def tree() -> str:
+    return "tank/vmware"
+
+
+@pytest.fixture(scope="module")
+def hypervisor(storage_host: StorageHost, tree: str) -> Iterator[Hypervisor]:
+    started = Hypervisor(storage_host)
+    try:
+        started.up()
+        share(storage_host, f"/{tree}")
+        yield started
+    finally:
+        started.down()
+
+
+@pytest.fixture
+def vcenter(tree: str, start_vcenter: StartVcenter, scene: Scene, hypervisor: Hypervisor) -> Simulator:
+    """A vCenter with real VMs, of which those that are powered on have written for some time."""
+    real = [{**vm, "real": True} for vm in VMS]
+    simulator = start_vcenter(nfs("vmware", tree, *real, {"name": "simulated"}), hypervisor=hypervisor.port)
+    scene.enrol(simulator)
+    time.sleep(3)
+    return simulator
+
+
+def moment(hypervisor: Hypervisor, vm: str) -> dict[str, Any]:
+    """Return what the hypervisor measured during the newest VMware snapshot of a VM."""
+    moments: dict[str, dict[str, Any]] = hypervisor.call("show", vmx=f"[vmware] {vm}/{vm}.vmx")["moments"]
+    return moments[max(moments, key=int)]
+
+
+def test_record_is_true_on_the_disks(
+    scene: Scene, vcenter: Simulator, hypervisor: Hypervisor, storage_host: StorageHost, tree: str
+) -> None:
+    scene.engine.zfs.run("snapshot", f"{tree}@bare")
+    before = {vm: examine(storage_host, f"{tree}@bare", vm) for vm in EXPECTED}
+
+    result = scene.take()
+
+    assert levels(result) == {**EXPECTED, "simulated": "filesystem"}
+    record = scene.record(result["zfs_snapshot"])
+    found: dict[str, Findings] = {}
+    for vm in record.vms:
+        name = vm["name"]
+        if name not in EXPECTED:
+            continue
+        held = record.vmware_snapshot if name != "off" else ""
+        found[name] = examine(storage_host, result["zfs_snapshot"], name, held)
+        measured = moment(hypervisor, name) if held else None
+        assert disagreements(vm["level"], found[name], measured, before[name]) == [], (name, found[name])
+    assert set(found) == set(EXPECTED)
+    assert {name: one.needs_recovery for name, one in found.items()} == {
+        "web": False, "db": False, "no-tools": True, "off": False,
+    }  # fmt: skip
+    assert before["web"].needs_recovery and before["db"].needs_recovery, (
+        "a bare snapshot needs a recovery of the journal"
+    )
+    scene.assert_released(vcenter)
+    for name in EXPECTED:
+        shown = hypervisor.call("show", vmx=f"[vmware] {name}/{name}.vmx")
+        assert shown["chain"] == [f"{name}.vmdk"] and not shown["snapshots"], "a VMware snapshot was left behind"
