@@ -9,12 +9,14 @@ import re
 import time
 from collections.abc import Iterator
 from itertools import count
+from threading import Thread
 from typing import Any
 
 import pytest
 
+from ..places import LabError
 from ..storage_host import StorageHost
-from .host import Hypervisor, HypervisorError
+from .host import CALL_SECONDS, Hypervisor, HypervisorError
 from .judge import Findings, disagreements, examine, lost
 from .share import share
 
@@ -278,13 +280,50 @@ def test_judge_leaves_no_mount_behind(vm: VM) -> None:
 def test_vm_waits_for_a_storage_host_without_power(vm: VM) -> None:
     """The writes that returned before the power cut are on the disk afterwards, because the server has had them."""
     vm.call("power_on")
-    vm.wait_for_writes()
+    vm.wait_for_writes(50)
     taken = vm.call("snapshot", name="ours", quiesce="application")
-    storage = vm.hypervisor.storage
-    storage.power_cut()
-    storage.boot()
+    vm.wait_for_writes(50)
+    before = vm.zfs_snapshot()
+    removal = Thread(target=vm.call, args=("remove",), kwargs={"uid": taken["uid"]})
+    removal.start()
+    time.sleep(0.3)
+    vm.hypervisor.storage.power_cut()
+    assert removal.is_alive(), "the power cut is too late for the merge"
+    vm.hypervisor.storage.boot()
+    removal.join(CALL_SECONDS)
+    assert not removal.is_alive()
+    assert disagreements("application", vm.found(before, "ours"), taken) == []
     vm.wait_for_writes()
-    assert disagreements("application", vm.found(vm.zfs_snapshot(), "ours"), taken) == []
-    vm.call("remove", uid=taken["uid"])
+    written = vm.call("show")
+    assert written["chain"] == [f"{vm.name}.vmdk"]
     vm.call("power_off", shut_down=True)
-    assert vm.found(vm.zfs_snapshot()).clean
+    findings = vm.found(vm.zfs_snapshot())
+    assert findings.clean and not lost(findings, written) and not findings.unfinished
+
+
+@pytest.mark.check
+def test_merge_is_repeated_after_a_power_cut_of_the_hypervisor(vm: VM) -> None:
+    vm.call("power_on")
+    vm.wait_for_writes(50)
+    taken = vm.call("snapshot", name="ours", quiesce="application")
+    vm.wait_for_writes(50)
+    vm.call("snapshot", name="later", quiesce="application")  # everything written before is on the disk
+    written = vm.call("show")
+    removal = Thread(target=_ended_by_the_cut, args=(vm, taken["uid"]))
+    removal.start()
+    time.sleep(0.2)
+    vm.hypervisor.up()
+    removal.join()
+    vm.hypervisor.call("mount", server="10.0.2.15", export=f"/{DATASET}", name="vmware")
+    assert [one["name"] for one in vm.call("register")["snapshots"]] == ["ours", "later"]
+    vm.call("power_on")
+    vm.call("remove_all")
+    vm.call("power_off", shut_down=True)
+    findings = vm.found(vm.zfs_snapshot())
+    assert findings.clean and not lost(findings, written) and not findings.unfinished
+    assert findings.pair[0] == findings.pair[1]
+
+
+def _ended_by_the_cut(vm: VM, uid: int) -> None:
+    with pytest.raises((LabError, OSError)):
+        vm.call("remove", uid=uid)

@@ -24,6 +24,7 @@ import sqlite3  # noqa: F401
 import struct
 import subprocess  # noqa: F401
 import sys
+import tempfile  # noqa: F401
 import threading  # noqa: F401
 import traceback  # noqa: F401
 import zipfile  # noqa: F401

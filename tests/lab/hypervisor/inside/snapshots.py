@@ -114,7 +114,11 @@ def remove(vm: VM, uid: int, children: bool = False) -> None:
         for child in [one for one in vm.tree.snapshots if one.parent == uid]:
             remove(vm, child.uid, children=True)
     vm.tree.remove(snapshot)
-    _free(vm, vm.path.parent / snapshot.disk)
+    try:
+        _free(vm, vm.path.parent / snapshot.disk)
+    except BaseException:
+        vm.read_tree()
+        raise
     vm.tree.write()
     for suffix in ("-Snapshot{}.vmsn", "-vss_manifests{}.zip", "-quiesce_manifest{}.xml"):
         vm.file(suffix.format(uid)).unlink(missing_ok=True)
@@ -132,6 +136,7 @@ def _free(vm: VM, disk: Path) -> None:
 
 
 def _merge(vm: VM, delta: Descriptor, disk: Path) -> None:
+    """If a power cut of the hypervisor ends this before the delta is deleted, the removal can be repeated."""
     open_files = [one.path for one in descriptors.chain(vm.disk)] if vm.stack else []
     if vm.stack and delta.path in open_files:
         vm.stack.merge(delta)
@@ -140,6 +145,7 @@ def _merge(vm: VM, delta: Descriptor, disk: Path) -> None:
     for child in descriptors.children(delta.path):
         Descriptor(child.path, child.sectors, child.data, disk).write()
     vm.tree.rename_disk(delta.path.name, disk.name)
+    vm.tree.write()
     if vm.disk == delta.path:
         vm.use_disk(disk)
     if vm.stack and delta.path in open_files:

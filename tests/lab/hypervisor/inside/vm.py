@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ class VM:
         self.settings = settings.read(path)
         if DISK not in self.settings:
             raise Refused("InvalidVmConfig", f"{path} names no disk")
-        self.tree = SnapshotTree.read(path.with_suffix(".vmsd"))
+        self.tree = self.read_tree()
         self.guest: Guest | None = None
         self.stack: DiskStack | None = None
         self.moments: dict[int, dict[str, Any]] = {}  # what was measured, for each snapshot
@@ -54,6 +56,11 @@ class VM:
         """Make a disk the current one, on the next power-on too."""
         self.settings[DISK] = disk.name if disk.parent == self.path.parent else str(disk)
         self.write()
+
+    def read_tree(self) -> SnapshotTree:
+        """Read the snapshots from their file."""
+        self.tree = SnapshotTree.read(self.path.with_suffix(".vmsd"))
+        return self.tree
 
     def write(self) -> None:
         settings.write(self.path, self.settings)
@@ -126,22 +133,37 @@ def create(path: Path, size_mb: int, values: dict[str, str]) -> VM:
     except FileExistsError:
         raise Refused("FileAlreadyExists", f"the folder {path.parent} exists already") from None
     disk = Descriptor(path.with_suffix(".vmdk"), size_mb * 2048, path.with_name(f"{path.stem}-flat.vmdk"))
-    with open(disk.data, "wb") as data:
-        data.truncate(disk.sectors * 512)
-    format_disk(disk.data)
+    format_disk(disk.data, disk.sectors * 512)
     disk.write()
     path.with_suffix(".nvram").write_bytes(bytes(8684))
     settings.write(path, {**_hardware(path.stem), DISK: disk.path.name, **values})
     return VM(path)
 
 
-def format_disk(data: Path) -> None:
-    options = ["-E", "lazy_itable_init=0,lazy_journal_init=1,nodiscard", "-m", "0", "-F"]
-    done = subprocess.run(
-        ["mke2fs", "-q", "-t", "ext4", *options, str(data)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"mke2fs failed on {data}: {done.stderr.strip()}")
+def format_disk(data: Path, size: int) -> None:
+    """Create a disk with an empty ext4. It is formatted in memory and copied without holes, which is faster."""
+    with tempfile.NamedTemporaryFile(dir="/run") as formatted:
+        formatted.truncate(size)
+        options = ["-E", "lazy_itable_init=0,lazy_journal_init=1,nodiscard", "-m", "0", "-F"]
+        argv = ["mke2fs", "-q", "-t", "ext4", *options, formatted.name]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"mke2fs failed for {data}: {done.stderr.strip()}")
+        with open(data, "xb", buffering=0) as disk:
+            disk.truncate(size)
+            _copy_data(formatted.fileno(), disk.fileno(), size)
+
+
+def _copy_data(source: int, target: int, size: int) -> None:
+    """Copy what is not a hole."""
+    start = os.lseek(source, 0, os.SEEK_DATA)
+    while start < size:
+        end = os.lseek(source, start, os.SEEK_HOLE)
+        os.pwrite(target, os.pread(source, end - start, start), start)
+        try:
+            start = os.lseek(source, end, os.SEEK_DATA)
+        except OSError:  # there is only a hole left
+            return
 
 
 def _hardware(name: str) -> dict[str, str]:
