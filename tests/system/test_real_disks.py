@@ -55,18 +55,43 @@ def hypervisor(storage_host: StorageHost, tree: str) -> Iterator[Hypervisor]:
 
 
 @pytest.fixture
-def vcenter(tree: str, start_vcenter: StartVcenter, scene: Scene, hypervisor: Hypervisor) -> Simulator:
+def vcenter(
+    tree: str, start_vcenter: StartVcenter, scene: Scene, hypervisor: Hypervisor, storage_host: StorageHost
+) -> Iterator[Simulator]:
     """A vCenter with real VMs, of which those that are powered on have written for some time."""
     real = [{**vm, "real": True} for vm in VMS]
     simulator = start_vcenter(nfs("vmware", tree, *real, {"name": "simulated"}), hypervisor=hypervisor.port)
     scene.enrol(simulator)
-    time.sleep(3)
-    return simulator
+    wait_for_writes(hypervisor)
+    yield simulator
+    for vm in VMS:  # the next test creates them again
+        if shown(hypervisor, vm["name"])["on"]:
+            hypervisor.call("power_off", vmx=vmx(vm["name"]))
+        hypervisor.call("unregister", vmx=vmx(vm["name"]))
+    storage_host.ssh(["rm", "-r", *(f"/{tree}/{vm['name']}" for vm in VMS)])
+
+
+def vmx(vm: str) -> str:
+    return f"[vmware] {vm}/{vm}.vmx"
+
+
+def shown(hypervisor: Hypervisor, vm: str) -> dict[str, Any]:
+    """Return what the hypervisor knows about a VM."""
+    found: dict[str, Any] = hypervisor.call("show", vmx=vmx(vm))
+    return found
+
+
+def wait_for_writes(hypervisor: Hypervisor, records: int = 20) -> None:
+    """Wait until the VMs that are powered on have written some records."""
+    end = time.monotonic() + 60
+    while any(vm["on"] and vm["returned"] < records for vm in (shown(hypervisor, one["name"]) for one in VMS)):
+        assert time.monotonic() < end, "a guest does not write"
+        time.sleep(0.2)
 
 
 def moment(hypervisor: Hypervisor, vm: str) -> dict[str, Any]:
     """Return what the hypervisor measured during the newest VMware snapshot of a VM."""
-    moments: dict[str, dict[str, Any]] = hypervisor.call("show", vmx=f"[vmware] {vm}/{vm}.vmx")["moments"]
+    moments: dict[str, dict[str, Any]] = shown(hypervisor, vm)["moments"]
     return moments[max(moments, key=int)]
 
 
@@ -98,5 +123,23 @@ def test_record_is_true_on_the_disks(
     )
     scene.assert_released(vcenter)
     for name in EXPECTED:
-        shown = hypervisor.call("show", vmx=f"[vmware] {name}/{name}.vmx")
-        assert shown["chain"] == [f"{name}.vmdk"] and not shown["snapshots"], "a VMware snapshot was left behind"
+        after = shown(hypervisor, name)
+        assert after["chain"] == [f"{name}.vmdk"] and not after["snapshots"], "a VMware snapshot was left behind"
+
+
+@pytest.mark.check
+def test_judge_sees_a_quiesce_that_is_only_reported(
+    scene: Scene, vcenter: Simulator, hypervisor: Hypervisor, storage_host: StorageHost
+) -> None:
+    hypervisor.call("set_faults", vmx=vmx("web"), faults=["no-freeze"])
+    hypervisor.call("set_faults", vmx=vmx("db"), faults=["no-pause"])
+
+    result = scene.take()
+
+    record = scene.record(result["zfs_snapshot"])
+    said = {}
+    for vm in ("web", "db"):
+        findings = examine(storage_host, result["zfs_snapshot"], vm, record.vmware_snapshot)
+        said[vm] = disagreements(levels(result)[vm], findings, moment(hypervisor, vm))
+    assert levels(result)["web"] == "filesystem" and "the journal needs recovery" in said["web"]
+    assert levels(result)["db"] == "application" and any("the files differ" in text for text in said["db"])

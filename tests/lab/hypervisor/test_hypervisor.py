@@ -121,6 +121,7 @@ def test_quiesced_base_is_clean_and_a_bare_snapshot_is_not(vm: VM) -> None:
     assert disagreements("filesystem", of_bare, before)
 
 
+@pytest.mark.check  # tests/system/test_real_disks.py sees this too
 def test_unquiesced_base_needs_recovery(vm: VM) -> None:
     vm.call("power_on")
     vm.wait_for_writes()
@@ -130,6 +131,7 @@ def test_unquiesced_base_needs_recovery(vm: VM) -> None:
     assert "the journal needs recovery" in disagreements("filesystem", findings, moment)
 
 
+@pytest.mark.check  # tests/system/test_real_disks.py sees this too
 def test_application_is_between_two_jobs(vm: VM) -> None:
     vm.call("power_on")
     vm.wait_for_writes()
@@ -177,6 +179,7 @@ def test_delta_in_the_base_disagrees(vm: VM) -> None:
     assert "were written to the delta" in said
 
 
+@pytest.mark.check  # tests/system/test_real_disks.py sees this too
 def test_powered_off_disk_does_not_change(vm: VM) -> None:
     vm.call("power_on")
     vm.wait_for_writes()
@@ -194,7 +197,7 @@ def test_chain_is_merged_from_the_middle_the_top_and_the_bottom(vm: VM) -> None:
     vm.call("power_on")
     moments = {}
     for name in ("one", "two", "three"):
-        vm.wait_for_writes(10)
+        vm.wait_for_writes(5)
         moments[name] = vm.call("snapshot", name=name, quiesce="filesystem")
     vm.wait_for_writes(10)
     assert vm.call("show")["chain"] == [f"{vm.name}{suffix}.vmdk" for suffix in ("", "-000001", "-000002", "-000003")]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Iterator
 
 FOLDER, DATABASE, PAIR = "application", "jobs.sqlite", ("left", "right")
-WORK_SECONDS, REST_SECONDS = 0.2, 0.05
+WORK_SECONDS, REST_SECONDS = 0.2, 0.4  # a job takes some hundred milliseconds more, for its flushes
 
 
 class Application:
@@ -67,7 +67,8 @@ class Application:
         self.amid_job.clear()
         self._write(PAIR[1], number)
         database.execute("UPDATE job SET state = 'completed' WHERE number = ?", (number,))
-        database.execute("DELETE FROM job WHERE number < ?", (number - 100,))
+        if number % 100 == 0:
+            database.execute("DELETE FROM job WHERE number < ?", (number,))
 
     def _write(self, name: str, number: int) -> None:
         with open(self._folder / name, "w", encoding="ascii") as file:
