@@ -127,7 +127,7 @@ def test_record_is_true_on_the_disks(
         assert after["chain"] == [f"{name}.vmdk"] and not after["snapshots"], "a VMware snapshot was left behind"
 
 
-@pytest.mark.check
+@pytest.mark.check  # tests/lab/hypervisor/test_hypervisor.py sees these faults too
 def test_judge_sees_a_quiesce_that_is_only_reported(
     scene: Scene, vcenter: Simulator, hypervisor: Hypervisor, storage_host: StorageHost
 ) -> None:

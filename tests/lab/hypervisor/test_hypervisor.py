@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from .. import command_line
 from ..places import LabError
 from ..storage_host import StorageHost
 from .host import CALL_SECONDS, Hypervisor, HypervisorError
@@ -330,3 +331,9 @@ def test_merge_is_repeated_after_a_power_cut_of_the_hypervisor(vm: VM) -> None:
 def _ended_by_the_cut(vm: VM, uid: int) -> None:
     with pytest.raises((LabError, OSError)):
         vm.call("remove", uid=uid)
+
+
+def test_lab_down_stops_both_guests(hypervisor: Hypervisor) -> None:
+    assert hypervisor.running() and hypervisor.storage.running()
+    assert command_line.main(["--name", hypervisor.storage.name, "down"]) == 0
+    assert not hypervisor.running() and not hypervisor.storage.running()
