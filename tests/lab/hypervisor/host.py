@@ -96,7 +96,13 @@ class Hypervisor:
         """Make the hypervisor do something (inside/agent.py lists the calls). Raises HypervisorError if it refuses."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=CALL_SECONDS) as connection:
             connection.sendall(json.dumps({"call": name, "arguments": arguments}).encode() + b"\n")
-            line = connection.makefile("rb").readline()
+            try:
+                line = connection.makefile("rb").readline()
+            except TimeoutError:
+                raise LabError(
+                    f"The hypervisor did not answer the call {name} within {CALL_SECONDS:.0f} s, so the lab hangs and "
+                    f"the test says nothing; its console is in {self.folder}"
+                ) from None
         if not line:
             raise LabError(f"The hypervisor ended the call {name} without an answer; its console is in {self.folder}")
         answer = json.loads(line)

@@ -14,7 +14,7 @@ _HEAD = struct.Struct("=3I 2I I i 2I I Q 128s 129s 7x")
 _TABLE = struct.Struct("=2Q i I 16s")
 _CREATE, _REMOVE, _SUSPEND, _LOAD, _STATUS = 3, 4, 6, 9, 12
 _SUSPENDED, _LEAVE_FILE_SYSTEM = 1 << 1, 1 << 10
-_ROOM = 16384
+_ROOM = 1024  # with a larger buffer, Python holds its global lock during the call, so that all its threads wait
 
 
 class Device:
