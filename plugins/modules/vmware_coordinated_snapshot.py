@@ -107,7 +107,7 @@ EXAMPLES = r"""
     exclude_vms:
       - "scratch-*"
 
-- name: Accept the firewalls as they are, and take the other disks of the database server into the same instant
+- name: Accept the firewalls at crash, and take the other disks of the database server into the same instant
   quiesce.vmware_zfs.vmware_coordinated_snapshot:
     dataset: tank/vmware
     policies:

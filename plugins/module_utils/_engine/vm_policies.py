@@ -114,7 +114,7 @@ _DECISIONS = ("quiesce", "on_failure", "accept", "exclude", "vm_timeout", "on_sp
 def parse(entries: Iterable[Any] | None) -> tuple[VmPolicy, ...]:
     """Return the policies in the option `policies`. Raises InputError, which names the invalid entry.
 
-    Policies that were read before are returned as they are.
+    Policies that were read before are returned unchanged.
     """
     found = list(entries or ())
     if len(found) > _MOST:

@@ -54,7 +54,7 @@ class Member:
     disks: tuple[PlacedDisk, ...] = ()
     needed_consolidation: bool = False  # before the run
     treatment: Treatment = field(default_factory=Treatment)
-    beside: tuple[str, ...] = ()  # other datasets of this host with disks or the .vmx file of the VM
+    other_datasets: tuple[str, ...] = ()  # other datasets of this host with disks or the .vmx file of the VM
 
     def is_satisfied_by(self, level: str) -> bool:
         """Return whether a record is complete although, or because, the VM has reached this level."""
@@ -221,7 +221,7 @@ def _member(found: FoundVm, targets: frozenset[str], treatment: Treatment, verdi
         disks=tuple(_placed(disk, login) for disk in vm.disks),
         needed_consolidation=vm.consolidation_needed,
         treatment=treatment,
-        beside=tuple(sorted(_beside(vm, login) - targets)),
+        other_datasets=tuple(sorted(_other_datasets(vm, login) - targets)),
         **asdict(verdict),
     )
     independent = [
@@ -242,7 +242,7 @@ def _member(found: FoundVm, targets: frozenset[str], treatment: Treatment, verdi
     return member
 
 
-def _beside(vm: Vm, login: ServerLogin) -> set[str]:
+def _other_datasets(vm: Vm, login: ServerLogin) -> set[str]:
     """Return the datasets of this host that hold disks or the .vmx file of the VM: without them it does not start."""
     places = locations_of_path(vm.vmx_path, vm, login) if vm.vmx_path else set()
     return places.union(*(locations_of_disk(disk, login.matches) for disk in vm.disks)) & login.datasets
@@ -296,5 +296,6 @@ def _refusals(members: Sequence[Member], problems: Sequence[Problem], policy: Po
         vm = vm_on(member.name, member.server)
         if member.hindrance in member.treatment.forbidden:
             yield f"The {vm}: {member.reason}"
-        if member.beside and member.treatment.on_span == FAIL:
-            yield f"The {vm}: it also has files on {', '.join(member.beside)}, which {member.treatment.policy} forbids"
+        if member.other_datasets and member.treatment.on_span == FAIL:
+            others = ", ".join(member.other_datasets)
+            yield f"The {vm}: it also has files on {others}, which {member.treatment.policy} forbids"

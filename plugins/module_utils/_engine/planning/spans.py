@@ -19,7 +19,7 @@ def wanted(plan: Plan) -> Iterator[tuple[Member, str]]:
     """Yield the VMs that have files on further datasets of this host which a policy includes, with each dataset."""
     for member in plan.members:
         if member.treatment.on_span == INCLUDE and not member.treatment.exclude:
-            for dataset in member.beside:
+            for dataset in member.other_datasets:
                 yield member, dataset
 
 

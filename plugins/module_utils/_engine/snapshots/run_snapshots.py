@@ -61,7 +61,7 @@ class RunSnapshots:
         return self.seen and self.undestroyed != {}
 
     def _on_disk(self) -> list[Record]:
-        """Return the record of each snapshot as it is on disk. An unsealed record means crash."""
+        """Return the record of each snapshot on disk. An unsealed record means crash."""
         unsealed = Record(self.record.run, self.record.host)
         return [unsealed if name in self.unsealed else self.records.get(name, unsealed) for name in self.names]
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calls of vCenter's REST API, in a session of their own that ends with them."""
+"""Calls of vCenter's REST API, in a separate session that ends with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..text import printable
 from .https import Response
 from .session import Session
 
-_CALLS = 10  # all calls of a session together may take as long as so many calls
+_CALLS = 10  # all calls of a session together may take as long as this number of calls
 _NOT_FOUND = "HTTP 404"
 _SESSION_ID = re.compile(r"[!-~]{1,4096}")
 
