@@ -13,7 +13,6 @@ from fnmatch import fnmatchcase
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..vm_policies import VmMatch, VmPolicy
-from ..vsphere.inventory import escape, unescape
 from ..vsphere.inventory_paths import canonical
 from ..vsphere.vm_labels import VmLabels
 from ..zfs.names import is_within
@@ -68,10 +67,13 @@ def matches_entry(entry: str, vm: VmFacts) -> bool:
 
 def matches(match: VmMatch, vm: VmFacts) -> bool | None:
     """Return whether the VM meets all conditions, or None if that depends on something that could not be read."""
-    results = [_CHECKS[name](value, vm) for name, value in match.conditions]
-    if False in results:
-        return False
-    return None if None in results else True
+    verdict: bool | None = True
+    for name, value in match.conditions:
+        result = _CHECKS[name](value, vm)
+        if result is False:
+            return False
+        verdict = verdict if result else None
+    return verdict
 
 
 def unknown_labels(match: VmMatch, vm: VmFacts) -> list[str]:
@@ -112,7 +114,7 @@ def _is_below(wanted: str, path: str | None) -> _Verdict:
     if path is None:
         return None
     if "/" not in wanted:
-        return escape(unescape(wanted)) in path.split("/")
+        return canonical(wanted)[1:] in path.split("/")
     return is_within(path, canonical(wanted))
 
 

@@ -9,6 +9,7 @@ encoded as in the vSphere API ("%2f" for a "/" in a name). Other tools (govc, co
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Iterable, Mapping, Sequence
 
 from . import inventory, sdk
@@ -20,6 +21,7 @@ _PURPOSE = "read the folders and resource pools of VMs"
 _DEEPEST = 64  # levels of the inventory that are read
 
 
+@lru_cache(maxsize=1024)  # policies compare the same few paths with each VM
 def canonical(path: str) -> str:
     """Return the one form of a path that users may write in several ways.
 
