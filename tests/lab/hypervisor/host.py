@@ -92,19 +92,19 @@ class Hypervisor:
             self._emulator.kill()
             self.storage.disconnect_hypervisor()
 
-    def call(self, name: str, /, **arguments: Any) -> Any:
+    def call(self, action: str, /, **arguments: Any) -> Any:
         """Make the hypervisor do something (inside/agent.py lists the calls). Raises HypervisorError if it refuses."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=CALL_SECONDS) as connection:
-            connection.sendall(json.dumps({"call": name, "arguments": arguments}).encode() + b"\n")
+            connection.sendall(json.dumps({"call": action, "arguments": arguments}).encode() + b"\n")
             try:
                 line = connection.makefile("rb").readline()
             except TimeoutError:
                 raise LabError(
-                    f"The hypervisor did not answer the call {name} within {CALL_SECONDS:.0f} s, so the lab hangs and "
-                    f"the test says nothing; its console is in {self.folder}"
+                    f"The hypervisor did not answer the call {action} within {CALL_SECONDS:.0f} s, so the lab hangs "
+                    f"and the test says nothing; its console is in {self.folder}"
                 ) from None
         if not line:
-            raise LabError(f"The hypervisor ended the call {name} without an answer; its console is in {self.folder}")
+            raise LabError(f"The hypervisor ended the call {action} without an answer; its console is in {self.folder}")
         answer = json.loads(line)
         if "fault" in answer:
             raise HypervisorError(answer["fault"], answer["text"])

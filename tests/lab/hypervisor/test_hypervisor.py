@@ -47,8 +47,8 @@ class VM:
         self.hypervisor, self.name = hypervisor, name
         self.vmx = f"[vmware] {name}/{name}.vmx"
 
-    def call(self, name: str, /, **arguments: Any) -> Any:
-        return self.hypervisor.call(name, vmx=self.vmx, **arguments)
+    def call(self, action: str, /, **arguments: Any) -> Any:
+        return self.hypervisor.call(action, vmx=self.vmx, **arguments)
 
     def files(self) -> list[str]:
         return self.hypervisor.storage.ssh(["ls", "-A", f"/{DATASET}/{self.name}"]).stdout.split()

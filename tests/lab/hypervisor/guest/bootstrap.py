@@ -6,33 +6,22 @@ change the disk image.
 
 With the argument `imports`, only import the modules that the program needs: the image keeps their bytecode."""
 
-import collections  # noqa: F401
-import contextlib  # noqa: F401
-import ctypes  # noqa: F401
-import dataclasses  # noqa: F401
-import fcntl  # noqa: F401
-import hashlib  # noqa: F401
 import importlib
-import itertools  # noqa: F401
-import json  # noqa: F401
-import pathlib  # noqa: F401
-import re  # noqa: F401
-import secrets  # noqa: F401
 import socket
-import socketserver  # noqa: F401
-import sqlite3  # noqa: F401
 import struct
-import subprocess  # noqa: F401
 import sys
-import tempfile  # noqa: F401
-import threading  # noqa: F401
-import traceback  # noqa: F401
-import zipfile  # noqa: F401
-import zlib  # noqa: F401
 
+# What the program needs, imported before it arrives.
+MODULES = (
+    "collections", "contextlib", "ctypes", "dataclasses", "fcntl", "hashlib", "itertools", "json", "pathlib",
+    "re", "secrets", "socketserver", "sqlite3", "subprocess", "tempfile", "threading", "traceback", "zipfile",
+    "zlib",
+)  # fmt: skip
 PORT = 7000
 PROGRAM = "/run/program.zip"
 
+for module in MODULES:
+    importlib.import_module(module)
 if sys.argv[1:] == ["imports"]:
     sys.exit()
 
