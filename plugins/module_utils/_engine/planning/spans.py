@@ -9,7 +9,7 @@ from typing import Callable, Collection, Iterator
 
 from ..text import vm_on
 from ..vm_policies import INCLUDE
-from ..zfs.names import is_within, pool_of
+from ..zfs.names import SnapshotName, is_within, pool_of
 from .plan import Member, Plan
 from .request import Request
 from .selection import Selection
@@ -31,7 +31,7 @@ def further(
     `existing` returns which of the given ZFS snapshots exist.
     """
     vms = {dataset: member for member, dataset in wanted(plan)}
-    names = {dataset: f"{dataset}@{request.snapshot}" for dataset in sorted(vms)}
+    names = {dataset: str(SnapshotName(dataset, request.snapshot)) for dataset in sorted(vms)}
     taken = set(existing(list(names.values()))) if names else set()
     reasons = {
         dataset: f"the ZFS snapshot {name} exists already" if name in taken else _why_not(dataset, request, selection)

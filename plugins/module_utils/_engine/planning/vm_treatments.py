@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..policy import Policy
-from ..records.levels import CRASH, FILESYSTEM, LEVELS
+from ..records.levels import CRASH, FILESYSTEM, LEVELS, reaches
 from ..state.dataset_policies import DatasetPolicies
 from ..text import counted, printable, shortened
 from ..vm_policies import CONTINUE, FAIL, INCLUDE, NEVER, PREFERRED, REPORT, REQUIRED, VmPolicy
@@ -45,7 +45,7 @@ class Treatment:
 
     def allows(self, level: str) -> bool:
         """Return whether a VM at this level is as the policy asks."""
-        return LEVELS.index(level) >= LEVELS.index(self.accept)
+        return reaches(level, self.accept)
 
 
 def rules_of(policy: Policy, stored: Iterable[DatasetPolicies] = ()) -> list[Rule]:

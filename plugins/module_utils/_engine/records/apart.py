@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..text import counted, printable
-from .levels import CRASH, lowest
+from .levels import CRASH, lowest_known
 
 _SHOWN = 5  # names of VMs
 
@@ -35,7 +35,7 @@ def level_of_others(consistency: str, vms: Sequence[Mapping[str, Any]], problems
     others = [str(vm["level"]) for vm in vms if vm.get("excluded") is not True and not _is_accepted(vm)]
     if len(others) == len(vms) or problems:
         return consistency
-    return lowest(others) if others else None
+    return lowest_known(others)
 
 
 def consistency_text(consistency: str | None, others: str | None, vms: Sequence[Mapping[str, Any]]) -> str | None:

@@ -25,6 +25,17 @@ def lowest(levels: Iterable[str]) -> str:
     return min(levels, key=LEVELS.index, default=STILL)
 
 
+def lowest_known(levels: Iterable[str | None]) -> str | None:
+    """Return the worst of the levels that are not None, or None if there are none."""
+    known = [level for level in levels if level is not None]
+    return lowest(known) if known else None
+
+
+def reaches(level: str, wanted: str) -> bool:
+    """Return whether a level is `wanted` or better."""
+    return LEVELS.index(level) >= LEVELS.index(wanted)
+
+
 def of_quiesced(guest: str, manifest: str) -> str:
     """Return the level of a VMware snapshot that vSphere shows as quiesced. If in doubt, return the lower level.
 

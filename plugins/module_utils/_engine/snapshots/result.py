@@ -14,7 +14,7 @@ from ..planning.vm_matching import Rule
 from ..planning.vm_treatments import LONGEST_POLICY, may_fail, of_recorded, rules_of
 from ..policy import Policy
 from ..records import record
-from ..records.levels import CRASH, FILESYSTEM, lowest
+from ..records.levels import CRASH, FILESYSTEM, lowest, lowest_known
 from ..records.record import Record
 from ..state.dataset_policies import DatasetPolicies
 from ..text import shortened
@@ -22,7 +22,7 @@ from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.names import dataset_of
 from .quiesce import Hold
-from .run_result import RunResult, VmResult, combine, lowest_of
+from .run_result import RunResult, VmResult, combine
 from .run_snapshots import RunSnapshots
 
 # The fields of a VmResult that a manifest stores.
@@ -90,7 +90,7 @@ def _of_records(by_snapshot: dict[str, Record]) -> RunResult:
         zfs_snapshots=list(by_snapshot),
         created=False,
         consistency=lowest(each.consistency for each in records),
-        required_consistency=lowest_of(each.required_consistency for each in records),
+        required_consistency=lowest_known(each.required_consistency for each in records),
         complete=all(each.complete for each in records),
         problems=list(dict.fromkeys(problem for each in records for problem in each.problems)),
         vms=[VmResult(**{key: value for key, value in vm.items() if key in _RECORDED}) for vm in vms.values()],

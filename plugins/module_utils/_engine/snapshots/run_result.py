@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Iterable, Sequence
 
 from ..records import apart
-from ..records.levels import FILESYSTEM, lowest
+from ..records.levels import FILESYSTEM, lowest_known
 
 
 @dataclass
@@ -103,8 +103,8 @@ def combine(waves: Sequence[RunResult], names: Sequence[str]) -> RunResult:
         waves[0],
         zfs_snapshots=list(names),
         created=any(wave.created for wave in waves),
-        consistency=lowest([wave.consistency for wave in taken if wave.consistency]) if taken else None,
-        required_consistency=lowest_of(wave.required_consistency for wave in taken),
+        consistency=lowest_known(wave.consistency for wave in taken),
+        required_consistency=lowest_known(wave.required_consistency for wave in taken),
         complete=sum(len(wave.zfs_snapshots) for wave in taken) == len(names) and all(wave.complete for wave in taken),
         problems=_each_once(problem for wave in waves for problem in wave.problems),
         warnings=_each_once(warning for wave in waves for warning in wave.warnings),
@@ -124,12 +124,6 @@ def combine(waves: Sequence[RunResult], names: Sequence[str]) -> RunResult:
             for wave in waves
         ],
     )
-
-
-def lowest_of(levels: Iterable[str | None]) -> str | None:
-    """Return the lowest of the levels that are not None, or None."""
-    known = [level for level in levels if level is not None]
-    return lowest(known) if known else None
 
 
 def _each_once(sentences: Iterable[str]) -> list[str]:

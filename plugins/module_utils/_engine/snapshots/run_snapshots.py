@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Sequence
 
 from ..errors import QuiesceError, RunFailed
-from ..records.levels import lowest
+from ..records.levels import lowest, lowest_known
 from ..records.record import RUN, Record
 from ..text import counted
 from ..zfs import snapshots
@@ -71,9 +71,7 @@ class RunSnapshots:
 
     def level_of_required(self) -> str | None:
         """Return the lowest level without excluded VMs and VMs accepted at crash; None if there are no others."""
-        levels = [one.required_consistency for one in self._on_disk()] if self.exists else []
-        found = [level for level in levels if level is not None]
-        return lowest(found) if found else None
+        return lowest_known(one.required_consistency for one in self._on_disk()) if self.exists else None
 
     def complete(self) -> bool:
         """Return whether all records on disk are complete."""

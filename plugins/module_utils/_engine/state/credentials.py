@@ -10,7 +10,6 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from typing import Any, Iterable, Iterator, Mapping
 
 from ..errors import CredentialNotFound, DependencyError, InputError, RegistryError
@@ -21,7 +20,7 @@ from ..vsphere.session import Endpoint
 from ..vsphere.tls import normalise_thumbprint
 from ..zfs.names import check_dataset, upwards
 from .cipher import FORMER, Cipher, KeyMissing
-from .database import Database, Paths
+from .database import Database, Paths, utc_now
 from .host_names import canonical_host
 
 
@@ -150,7 +149,7 @@ class Credentials:
 
     def insert(self, wanted: Credential, password: Secret) -> Credential:
         """Store a new credential and return it with its ID. Raises InputError if the same credential exists."""
-        now = _now()
+        now = utc_now()
         with self._database.transaction() as connection:
             self.refuse_twin(wanted)
             settings = _columns(wanted)
@@ -168,7 +167,7 @@ class Credentials:
 
         Raises CredentialNotFound, and InputError if another credential has the same identity.
         """
-        stored = dataclasses.replace(wanted, updated=_now())
+        stored = dataclasses.replace(wanted, updated=utc_now())
         with self._database.transaction() as connection:
             existing = self.get(wanted.id)
             self.refuse_twin(wanted)
@@ -241,10 +240,6 @@ def _from_row(row: sqlite3.Row) -> Credential:
     values["datastores"] = tuple(json.loads(values["datastores"]))
     values["validate_certs"] = bool(values["validate_certs"])
     return Credential(**values)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _canonical(credential: Credential) -> Credential:

@@ -11,6 +11,7 @@ import stat
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Iterator, Sequence
@@ -261,3 +262,8 @@ def _sentences(path: Path, *others: type[Exception]) -> Iterator[None]:
         raise RegistryError(
             f"The state database {path} cannot be used: {message}", "Check its file system with 'df' and the kernel log"
         ) from error
+
+
+def utc_now() -> str:
+    """Return the current time for a column: UTC in ISO 8601, in seconds."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,12 +9,11 @@ import json
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Iterator
 
 from ..vm_policies import VmPolicy, parse_stored, plain
 from ..zfs.names import check_dataset
-from .database import Database, Paths
+from .database import Database, Paths, utc_now
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class StoredPolicies:
     def put(self, dataset: str, policies: tuple[VmPolicy, ...]) -> DatasetPolicies:
         """Store the policies of a dataset in place of those before. Raises InputError for an invalid name."""
         check_dataset(dataset)
-        now = _now()
+        now = utc_now()
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO dataset_policies (dataset, policies, created, updated) VALUES (?, ?, ?, ?)"
@@ -84,7 +83,3 @@ def _decoded(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text  # unusable as a whole
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,7 +11,6 @@ import secrets
 import sqlite3
 import time
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from ..errors import InputError, TaskNotFound
@@ -21,7 +20,7 @@ from ..schedule.naming import DEFAULT_SCHEMA, check_schema
 from ..schedule.retention import check_lifetime
 from ..vm_policies import parse_stored
 from ..zfs.names import check_dataset
-from .database import Database, Paths
+from .database import Database, Paths, utc_now
 
 _MOST_TRIES = 2  # a run that did not finish (for example after a power failure) is tried once more
 _CLOCK_SLACK = 60.0  # seconds
@@ -134,7 +133,7 @@ class SnapshotTasks:
 
     def insert(self, wanted: SnapshotTask) -> SnapshotTask:
         """Store a new task and return it with its ID. Its schedule starts now. Raises InputError."""
-        now = _now()
+        now = utc_now()
         key = secrets.token_hex(8)
         with self._database.transaction() as connection:
             self.refuse_twin(wanted)
@@ -150,7 +149,7 @@ class SnapshotTasks:
 
         A changed or re-enabled schedule starts now. Earlier instants of it are not caught up.
         """
-        stored = dataclasses.replace(wanted, updated=_now())
+        stored = dataclasses.replace(wanted, updated=utc_now())
         with self._database.transaction() as connection:
             before = self.get(wanted.id)
             self.refuse_twin(wanted)
@@ -241,10 +240,6 @@ def _from_row(row: sqlite3.Row) -> SnapshotTask:
     settings.update({name: tuple(stored[name]) for name in _LISTS}, schedule=Schedule(**stored["schedule"]))
     policy = Policy().merged({**stored, "policies": parse_stored(stored.get("policies"))})
     return SnapshotTask(policy=policy, **settings, **{name: row[name] for name in _GIVEN})
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _canonical(task: SnapshotTask) -> SnapshotTask:

@@ -17,7 +17,7 @@ from ..planning.request import Request
 from ..planning.selection import Selection, select_datasets, selection_of
 from ..records import record
 from ..records.apart import consistency_text
-from ..records.levels import CRASH, LEVELS, lowest
+from ..records.levels import CRASH, lowest, lowest_known, reaches
 from ..runs.run import Begun, begin, foresee, take
 from ..schedule.occurrences import last_due, next_due
 from ..snapshots.stop import Stop
@@ -84,10 +84,9 @@ def _last_run(waves: Sequence[RunRecord]) -> dict[str, Any] | None:
 def _text_of(results: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the consistency of several waves for people. An older release did not store all that it needs."""
     vms = list({(vm["server"], vm["moid"]): vm for result in results for vm in result.get("vms", ())}.values())
-    levels = [result.get("required_consistency", result["consistency"]) for result in results]
-    others = [level for level in levels if level is not None]
+    others = lowest_known(result.get("required_consistency", result["consistency"]) for result in results)
     consistency = lowest(result["consistency"] for result in results)
-    return consistency_text(consistency, lowest(others) if others else None, vms)
+    return consistency_text(consistency, others, vms)
 
 
 def summary(run: RunRecord) -> dict[str, Any]:
@@ -268,6 +267,6 @@ def _why_incomplete(task: SnapshotTask, taken: Mapping[str, Any]) -> list[str]:
     reasons = [
         f"The {vm_on(vm['name'], vm['server'])}: {vm['reason'] or _asks_for_more(vm)}"
         for vm in taken["vms"]
-        if not vm["excluded"] and LEVELS.index(vm["level"]) < LEVELS.index(vm["accept"])
+        if not vm["excluded"] and not reaches(vm["level"], vm["accept"])
     ]
     return list(dict.fromkeys([*taken["problems"], *reasons])) or ["It has no record that is complete."]
