@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from tests.lab.guest_door import GuestDoor
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
@@ -29,6 +30,14 @@ def storage_host() -> Iterator[StorageHost]:
     host = StorageHost("tests")
     host.up()
     yield host
+
+
+@pytest.fixture(scope="module")
+def door(storage_host: StorageHost) -> Iterator[GuestDoor]:
+    """The storage host as the engine reaches it: files and programs there, without an ssh for each call."""
+    opened = GuestDoor(storage_host)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(autouse=True)

@@ -118,6 +118,10 @@ class TaskNotFound(RegistryError):
     """No stored snapshot task matches this id or this (dataset, naming_schema)."""
 
 
+class RestoreNotFound(RegistryError):
+    """No restore in the journal has this ID."""
+
+
 class LockTimeout(QuiesceError):
     """Another run has locked the datasets. The text names the run and its start time."""
 

@@ -230,7 +230,8 @@ def status(engine: Engine, last: int) -> dict[str, Any]:
 def _print_status(found: dict[str, Any]) -> None:
     for holder in found["alive"]:
         since = local_time(holder["since"])
-        say(f"run {holder['run']} has been active on {holder['dataset']} since {since} (process {holder['pid']})")
+        what = f"{holder['kind']} {holder['run']}"
+        say(f"{what} has been active on {holder['dataset']} since {since} (process {holder['pid']})")
     if found["runs"]:
         rows = [
             [

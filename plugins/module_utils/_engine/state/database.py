@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,12 +49,13 @@ class Paths:
 
 
 class Database:
-    """An open state database, for one thread at a time. It is a context manager that closes the file at the end."""
+    """An open state database. It is thread-safe, and a context manager that closes the file at the end."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.path = path
         self._connection = connection
         self._busy_timeout = busy_timeout
+        self._lock = threading.RLock()  # one thread at a time uses the connection, and a transaction is of one thread
         connection.row_factory = sqlite3.Row
 
     @classmethod
@@ -93,7 +95,7 @@ class Database:
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return all rows of a query. Raises RegistryError."""
-        with _sentences(self.path):
+        with self._lock, _sentences(self.path):
             return self._connection.execute(statement, parameters).fetchall()
 
     @contextmanager
@@ -103,7 +105,7 @@ class Database:
         Other processes cannot write before the block ends. Raises RegistryError. If the database was locked for too
         long, the next transaction waits only briefly, because VMs are on hold while a run writes.
         """
-        with _sentences(self.path):
+        with self._lock, _sentences(self.path):
             try:
                 with _transaction(self._connection):
                     yield self._connection
@@ -118,7 +120,7 @@ class Database:
 
         Raises RegistryError. It is not an error if the log remains until another process has finished reading.
         """
-        with _sentences(self.path):
+        with self._lock, _sentences(self.path):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _wait_for_others(self, seconds: float) -> None:
@@ -163,7 +165,7 @@ def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
         uri=True,
         timeout=busy_timeout,
         isolation_level=None,
-        check_same_thread=False,  # a thread for each server writes to the journal, one at a time
+        check_same_thread=False,  # a thread for each server writes to the journal; Database has a lock
     )
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")  # no replaced ciphertext remains in a free page

@@ -19,6 +19,7 @@ from .dataset_policies import StoredPolicies
 from .identity import StorageHost
 from .journal import Journal
 from .locks import Locks
+from .restores import Restores
 from .snapshot_tasks import SnapshotTasks
 
 _FLUSH_TIMEOUT = 2.0  # seconds to wait for the last reports
@@ -33,6 +34,7 @@ class Engine:
     tasks: SnapshotTasks
     policies: StoredPolicies
     journal: Journal
+    restores: Restores
     locks: Locks
     host: StorageHost
     connect: Connect
@@ -52,6 +54,7 @@ def open_engine(
             tasks=SnapshotTasks(database),
             policies=StoredPolicies(database),
             journal=Journal(database, host.id),
+            restores=Restores(database, host.id),
             locks=Locks(paths.lock_dir),
             host=host,
             connect=connect,

@@ -11,7 +11,6 @@ transaction for any number of VMware snapshots, because a write takes up to 20 m
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Iterable, Mapping, Sequence
@@ -39,14 +38,13 @@ REMEMBERED = timedelta(days=90)  # how long runs stay in the journal; ZFS snapsh
 
 
 class Journal:
-    """Writes and reads the journal. It is thread-safe and makes one transaction at a time.
+    """Writes and reads the journal. It is thread-safe.
 
     `host` is the identity of this storage host, which is stored with each run.
     """
 
     def __init__(self, database: Database, host: str = "") -> None:
         self._database, self._host = database, host
-        self._lock = threading.Lock()
 
     def open_run(self, run: str, task: str, dataset: str, snapshots: Sequence[str], state: str = QUIESCING) -> None:
         self._write(
@@ -66,7 +64,7 @@ class Journal:
     def intend(self, entries: Iterable[Entry]) -> list[int]:
         """Write entries before their VMware snapshots are created, and return the IDs of the entries."""
         ids: list[int] = []
-        with self._lock, self._database.transaction() as connection:
+        with self._database.transaction() as connection:
             for entry in entries:
                 cursor = connection.execute(
                     "INSERT INTO vm_snapshot"
@@ -146,16 +144,14 @@ class Journal:
 
     def seals(self, run: str) -> list[Assignment]:
         """Return the stored records of the run, which may not be set yet, in the run's order."""
-        with self._lock:
-            rows = self._database.rows(
-                "SELECT snapshot, createtxg, properties FROM seal WHERE run = ? ORDER BY rowid", (run,)
-            )
+        rows = self._database.rows(
+            "SELECT snapshot, createtxg, properties FROM seal WHERE run = ? ORDER BY rowid", (run,)
+        )
         return [Assignment(row[0], row[1], tuple((key, value) for key, value in json.loads(row[2]))) for row in rows]
 
     def unsealed_runs(self) -> list[str]:
         """Return the runs with stored records, which may not be set yet, oldest first."""
-        with self._lock:
-            return [row[0] for row in self._database.rows("SELECT run FROM seal GROUP BY run ORDER BY min(rowid)")]
+        return [row[0] for row in self._database.rows("SELECT run FROM seal GROUP BY run ORDER BY min(rowid)")]
 
     def forget(self, before: datetime) -> None:
         """Delete ended runs from before this time, and stored records from before it that could not be set.
@@ -163,7 +159,7 @@ class Journal:
         The newest run of each task stays, because it shows the last result of the task. Runs of which a VMware snapshot
         may still exist stay as well.
         """
-        with self._lock, self._database.transaction() as connection:
+        with self._database.transaction() as connection:
             newest = connection.execute("SELECT id, max(rowid) FROM run WHERE task != '' GROUP BY task")
             left = connection.execute("SELECT run FROM vm_snapshot WHERE state != ?", (GONE,))
             kept = {whole_of(row[0]) for rows in (newest, left) for row in rows}
@@ -191,10 +187,7 @@ class Journal:
 
     def inherited(self) -> set[str]:
         """Return the runs that began on another machine, from which this journal was copied."""
-        with self._lock:
-            return {
-                row[0] for row in self._database.rows("SELECT id FROM run WHERE host NOT IN ('', ?)", (self._host,))
-            }
+        return {row[0] for row in self._database.rows("SELECT id FROM run WHERE host NOT IN ('', ?)", (self._host,))}
 
     def last_run(self, task: str) -> list[RunRecord]:
         """Return the waves of the newest run of a snapshot task (its key), in order; empty if there is no run."""
@@ -206,12 +199,11 @@ class Journal:
         return sorted(waves, key=lambda run: run.id != whole)
 
     def _runs(self, where: str, values: Sequence[str], limit: int) -> list[RunRecord]:
-        with self._lock:
-            rows = self._database.rows(
-                f"SELECT id, task, dataset, snapshots, state, started, ended, result FROM run WHERE {where}"
-                " ORDER BY rowid DESC LIMIT ?",  # not by time, because the clock may have been wrong
-                (*values, limit),
-            )
+        rows = self._database.rows(
+            f"SELECT id, task, dataset, snapshots, state, started, ended, result FROM run WHERE {where}"
+            " ORDER BY rowid DESC LIMIT ?",  # not by time, because the clock may have been wrong
+            (*values, limit),
+        )
         return [
             RunRecord(row[0], row[1], row[2], tuple(json.loads(row[3])), row[4], row[5], row[6], json.loads(row[7]))
             for row in rows
@@ -222,8 +214,7 @@ class Journal:
             "run, hostname, port, vm AS vm_moid, instance_uuid, vm_name, name, snapshot AS snapshot_moid, state, note,"
             " changed, creation, username, needed_consolidation, uptime, id"
         )
-        with self._lock:
-            rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
+        rows = self._database.rows(f"SELECT {columns} FROM vm_snapshot WHERE {where} ORDER BY id", (value,))
         return [
             replace(
                 Entry(**dict(row)),
@@ -242,7 +233,7 @@ class Journal:
     def _write(self, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
         if not parameters:
             return
-        with self._lock, self._database.transaction() as connection:
+        with self._database.transaction() as connection:
             connection.executemany(statement, parameters)
 
 

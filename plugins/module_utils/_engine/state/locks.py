@@ -5,7 +5,7 @@
 
 A run takes an exclusive lock on its dataset and shared locks on all parents, starting with the pool. So two runs
 conflict only if the dataset of one contains that of the other. Each run also locks its own file until it ends, which
-shows other processes that it is alive, and its details.
+shows other processes that it is alive, and its details. A restore locks only such a file, so it never hinders a run.
 """
 
 from __future__ import annotations
@@ -27,17 +27,22 @@ from .identity import whole_of
 
 _RUN = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 _RETRY = 0.2  # seconds between attempts
+RUN, RESTORE = "run", "restore"  # kinds of holders
 _FILE = "+lock"  # dataset names cannot contain '+', so this never conflicts with the folder of a child dataset
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A live run, as described in its lock file. `since` is local time with UTC offset, ISO 8601."""
+    """A live run or restore, as described in its lock file. `since` is local time with UTC offset, ISO 8601.
+
+    `run` is the ID, also of a restore. `kind` is RUN or RESTORE.
+    """
 
     run: str
     dataset: str
     pid: int
     since: str
+    kind: str = RUN
 
 
 class Locks:
@@ -79,7 +84,8 @@ class Locks:
                 os.close(lock)
 
     def is_alive(self, run: str) -> bool:
-        """Return whether the run's process is alive; False for an invalid run ID, which may come from a snapshot.
+        """Return whether the process of a run or restore is alive; False for an invalid ID, which may come from a
+        snapshot.
 
         A wave is alive as long as its whole run, because all waves share one lock. In release 1.0.0, each wave has its
         own lock.
@@ -104,7 +110,7 @@ class Locks:
         return lambda run: whole_of(run) in before or self.is_alive(run)
 
     def holders(self) -> list[Holder]:
-        """Return the live runs."""
+        """Return the live runs and restores."""
         found = []
         for path in sorted(self._runs.glob("*")):
             if self._is_held(path):
@@ -115,12 +121,14 @@ class Locks:
         return found
 
     @contextmanager
-    def alive(self, run: str, dataset: str) -> Iterator[None]:
-        """Mark the run as alive until the block ends. Waits for other processes that briefly hold the lock to check it.
+    def alive(self, run: str, dataset: str, kind: str = RUN) -> Iterator[None]:
+        """Mark the run or restore as alive until the block ends. Locks no dataset.
+
+        Waits for other processes that briefly hold the lock to check it.
 
         Raises RegistryError.
         """
-        holder = Holder(run, dataset, os.getpid(), datetime.now().astimezone().isoformat(timespec="seconds"))
+        holder = Holder(run, dataset, os.getpid(), datetime.now().astimezone().isoformat(timespec="seconds"), kind)
         path = self._runs / run
         while (lock := _try_lock(path, shared=False)) is None:
             time.sleep(_RETRY)
@@ -134,7 +142,8 @@ class Locks:
 
     def _refusal(self, dataset: str, timeout: float) -> LockTimeout:
         for holder in self.holders():
-            if is_within(holder.dataset, dataset) or is_within(dataset, holder.dataset):
+            nested = is_within(holder.dataset, dataset) or is_within(dataset, holder.dataset)
+            if nested and holder.kind == RUN:
                 return LockTimeout(
                     f"The run {holder.run} (process {holder.pid}) has locked {holder.dataset} since {holder.since}"
                     f" and did not end within {timeout:g} seconds",

@@ -177,6 +177,42 @@ DATASET_POLICIES = (
     "CREATE TABLE included_dataset (task TEXT NOT NULL, dataset TEXT NOT NULL, UNIQUE (task, dataset))",
 )
 
+RESTORES = (
+    # way, state: see state/restores.py; vm, name: the original and the restored VM; hostname, port, username: the
+    # server and the account; started, ended: UTC, ISO 8601; host: as in run; result: JSON
+    """
+    CREATE TABLE restore (
+        id TEXT PRIMARY KEY,
+        snapshot TEXT NOT NULL,
+        way TEXT NOT NULL,
+        vm TEXT NOT NULL,
+        name TEXT NOT NULL,
+        hostname TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        username TEXT NOT NULL,
+        state TEXT NOT NULL,
+        started TEXT NOT NULL,
+        ended TEXT NOT NULL DEFAULT '',
+        host TEXT NOT NULL DEFAULT '',
+        result TEXT NOT NULL DEFAULT '{}'
+    )
+    """,
+    "CREATE INDEX restore_state ON restore (state)",
+    # One row per step that would have to be undone; kind, state: see state/restores.py; data: JSON
+    """
+    CREATE TABLE restore_step (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        restore TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        data TEXT NOT NULL,
+        state TEXT NOT NULL,
+        changed TEXT NOT NULL,
+        note TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    "CREATE INDEX step_of_restore ON restore_step (restore)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -191,4 +227,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CONSOLIDATION,
     UPTIME,
     DATASET_POLICIES,
+    RESTORES,
 )

@@ -218,6 +218,12 @@ TASK = {
 }  # fmt: skip
 
 
+def test_status_names_what_is_active(capsys: pytest.CaptureFixture[str]) -> None:
+    holder = {"run": "r1", "dataset": "tank", "pid": 7, "since": "2026-11-20T02:00:00+00:00", "kind": "restore"}
+    cli._print_status({"alive": [holder], "runs": [], "left": [], "watched": [], "problems": []})
+    assert capsys.readouterr().out.startswith("restore r1 has been active on tank since ")
+
+
 @pytest.mark.usefixtures("berlin")
 def test_tasks_have_a_heading_on_every_column(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

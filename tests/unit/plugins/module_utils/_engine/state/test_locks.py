@@ -18,7 +18,7 @@ from typing import Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import LockTimeout, RegistryError
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import RESTORE, RUN, Locks
 
 HOLDER = """
 import sys
@@ -160,3 +160,22 @@ def test_an_error_within_a_run_is_told_as_it_is(tmp_path: Path) -> None:
 def test_a_lock_folder_that_is_gone_does_not_end_a_run_with_an_error(tmp_path: Path) -> None:
     with Locks(tmp_path).run("r", "tank", 0):
         (tmp_path / "runs" / "r").unlink()
+
+
+def test_a_live_restore_is_visible_and_hinders_no_run(tmp_path: Path) -> None:
+    locks = Locks(tmp_path)
+    with locks.alive("restore-1", "tank/vm", RESTORE):
+        assert locks.is_alive("restore-1") and locks.living()("restore-1")
+        with locks.run("run-1", "tank/vm", 0.0):
+            kinds = {(one.run, one.kind) for one in locks.holders()}
+            assert kinds == {("restore-1", RESTORE), ("run-1", RUN)}
+            with pytest.raises(LockTimeout, match="The run run-1 "), locks.run("run-2", "tank", 0.0):
+                pass
+    assert not locks.is_alive("restore-1")
+
+
+def test_the_lock_file_of_an_older_release_describes_a_run(tmp_path: Path) -> None:
+    locks = Locks(tmp_path)
+    with locks.alive("run-1", "tank/vm"):
+        (tmp_path / "runs" / "run-1").write_text('{"run": "run-1", "dataset": "tank/vm", "pid": 7, "since": "s"}')
+        assert [(one.pid, one.kind) for one in locks.holders()] == [(7, RUN)]
