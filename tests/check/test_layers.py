@@ -23,6 +23,7 @@ FLOORS = (
     {"state"},
     {"planning", "nfs_datastore", "observe"},
     {"snapshots"},
+    {"restore"},
     {"recovery"},
     {"runs"},
     {"tasks"},

@@ -134,6 +134,10 @@ class PolicyRefused(RunFailed):
     """A policy of the run (on_vm_failure, on_quiesce_failure) does not allow the level that it would have recorded."""
 
 
+class RestoreFailed(QuiesceError):
+    """A VM could not be restored. The text says at which step, and what to do next."""
+
+
 class ExportRefused(QuiesceError):
     """The NFS server cannot export a path, or refuses to. The text includes the message from exportfs."""
 

@@ -3,10 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Works on many VMs at once: one flow per VM, a limited number of running flows, and one waiter for all tasks.
 
-A flow is a generator. It yields a `StartTask` or a `Sleep` and is resumed with the `Outcome`. The steps for one VM read
-from top to bottom, while one thread runs the flows of hundreds of VMs. Only the calls that start tasks run in separate
-threads: a vCenter takes about 20 ms to answer each call, so 100 calls in a row would hold the first VM for 2 seconds
-longer.
+A flow is a generator. It yields a `StartTask`, a `Call` or a `Sleep` and is resumed with the `Outcome`. The steps for
+one VM read from top to bottom, while one thread runs the flows of hundreds of VMs. Only calls run in separate threads:
+a vCenter takes about 20 ms to answer each call, so 100 calls in a row would hold the first VM for 2 seconds longer.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Callable, Generator, Iterable, Union
+from typing import Any, Callable, Generator, Iterable, Union
 
 from ..errors import VSphereError
 from ..policy import Limits
@@ -38,6 +37,13 @@ class StartTask:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Make a call that starts no task. It runs in another thread and may raise VSphereError."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True)
 class Sleep:
     """Continue after `seconds`, or immediately if the scheduler is stopped."""
 
@@ -50,7 +56,7 @@ class Outcome:
 
     `began` is False if it is not known that the task was started. `error` is then the error of the call. After a
     ConnectionFailed the server may have started the task. Without an error the scheduler was stopped before the call.
-    `task` is the managed object ID of the task, if known.
+    `task` is the managed object ID of the task, if known. `answer` is what a `Call` returned.
     """
 
     result: str | None = None
@@ -59,9 +65,11 @@ class Outcome:
     unfinished: bool = False
     began: bool = True
     task: str = ""
+    answer: Any = None
 
 
-Flow = Generator[Union[StartTask, Sleep], Outcome, None]
+Request = Union[StartTask, Call]
+Flow = Generator[Union[Request, Sleep], Outcome, None]
 
 
 @dataclass
@@ -89,7 +97,7 @@ class TaskScheduler:
         self._between = between
         self._flows: dict[Flow, str] = {}  # running flow -> host
         self._hosts: Counter[str] = Counter()
-        self._requests: list[tuple[Flow, StartTask]] = []  # tasks to start next
+        self._requests: list[tuple[Flow, Request]] = []  # calls to make next
         self._tasks: dict[str, tuple[Flow, float]] = {}  # task -> waiting flow, deadline
         self._paused: list[tuple[float, Flow]] = []
 
@@ -135,7 +143,7 @@ class TaskScheduler:
             self._requests.append((flow, request))
 
     def _start(self, callers: ThreadPoolExecutor) -> None:
-        """Start the requested tasks in parallel, and wait until all are started."""
+        """Make the requested calls in parallel, and wait until all are answered."""
         requests, self._requests = self._requests, []
         if len(requests) > 1:
             calls = [callers.submit(self._call, request) for _unused, request in requests]
@@ -143,23 +151,25 @@ class TaskScheduler:
             answers = [call.result() for call in calls]
         else:
             answers = [self._call(request) for _unused, request in requests]
-        for (flow, request), started in zip(requests, answers):
+        for (flow, _unused), started in zip(requests, answers):
             if isinstance(started, Outcome):
                 self._resume(flow, started)
-            elif started in self._tasks:
+            elif started.task in self._tasks:
                 # The server returned the task of another call. The result of this call is unknown: the flow must look.
                 error = self._session.no_answer("start a task", ValueError("a task that another call started"))
                 self._resume(flow, Outcome(error=error, began=False))
             else:
-                self._tasks[started] = (flow, request.deadline)
-                self._waiter.watch(started)
+                self._tasks[started.task] = (flow, started.deadline)
+                self._waiter.watch(started.task)
 
-    def _call(self, request: StartTask) -> str | Outcome:
-        """Return the managed object ID of the task, or why it was not started. Runs in any thread."""
+    def _call(self, request: Request) -> _Started | Outcome:
+        """Make a call. Returns the started task, or else the outcome. Runs in any thread."""
         if self._stopped():
             return Outcome(unfinished=True, began=False)
         try:
-            return request.begin()
+            if isinstance(request, Call):
+                return Outcome(answer=request.function())
+            return _Started(request.begin(), request.deadline)
         except VSphereError as error:
             return Outcome(error=error, began=False)
 
@@ -198,6 +208,14 @@ class TaskScheduler:
         for end in ends:
             flow, _unused = self._tasks.pop(end.task)
             self._resume(flow, _outcome(end))
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A running task (managed object ID), and the monotonic time until which its flow waits for it."""
+
+    task: str
+    deadline: float
 
 
 def _outcome(end: TaskEnd) -> Outcome:

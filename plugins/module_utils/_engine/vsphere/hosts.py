@@ -53,6 +53,11 @@ def hosts_in_scope(session: Session, scope: Scope) -> list[Host]:
     return select(_list_hosts(session), scope, is_esxi(session), str(session.endpoint))
 
 
+def find_host(session: Session, moid: str) -> Host | None:
+    """Return the host with this managed object ID, or None."""
+    return next((host for host in _list_hosts(session) if host.moid == moid), None)
+
+
 def is_esxi(session: Session) -> bool:
     """Return whether the server is an ESXi host and not a vCenter (API AboutInfo.apiType)."""
     return str(session.content.about.apiType) == "HostAgent"

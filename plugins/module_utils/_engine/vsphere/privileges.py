@@ -10,7 +10,7 @@ which mount and unmount datastores, need Host.Config.Storage.
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ..errors import PermissionDenied, VSphereFault
 from . import inventory, sdk
@@ -22,30 +22,40 @@ COORDINATE = ("VirtualMachine.State.CreateSnapshot", "VirtualMachine.State.Remov
 _NOT_ASKED = frozenset({"NotSupported", "NotImplemented", "MethodNotFound"})
 
 
-@understands
 def lacking_on_vms(session: Session, vms: Mapping[str, str], privileges: Sequence[str]) -> list[tuple[str, str]]:
     """Return (privilege, VM name) for each of `privileges` that the session's account lacks on a VM.
 
-    `vms` maps managed object IDs to names. The result is also empty if the server cannot check privileges: an ESXi
-    host, or an account without System.View on the root folder.
+    `vms` maps managed object IDs to names. The result is as that of `lacking_on`.
     """
-    if not vms or str(session.content.about.apiType) != "VirtualCenter":
+    return lacking_on(session, sdk.vim.VirtualMachine, vms, privileges) if vms else []
+
+
+@understands
+def lacking_on(
+    session: Session, kind: Any, objects: Mapping[str, str], privileges: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return (privilege, name) for each of `privileges` that the session's account lacks on an object.
+
+    `objects` maps managed object IDs of the type `kind` to names. The result is also empty if the server cannot check
+    privileges: an ESXi host, or an account without System.View on the root folder.
+    """
+    if not objects or str(session.content.about.apiType) != "VirtualCenter":
         return []
     purpose = "check the account's privileges"
     current = session.call(purpose, lambda: session.content.sessionManager.currentSession)
     lacking: list[tuple[str, str]] = []
-    moids = list(vms)
+    moids = list(objects)
     for at in range(0, len(moids), inventory.PAGE):
         try:
             answers = session.call(
                 purpose,
                 session.content.authorizationManager.HasPrivilegeOnEntities,
-                entity=inventory.objects_of(session, sdk.vim.VirtualMachine, moids[at : at + inventory.PAGE]),
+                entity=inventory.objects_of(session, kind, moids[at : at + inventory.PAGE]),
                 sessionId=current.key,
                 privId=list(privileges),
             )
         except PermissionDenied as error:
-            name = vms.get(error.details["object"])
+            name = objects.get(error.details["object"])
             if name is None:
                 return []
             return [(error.details["privilege"], name)]
@@ -54,7 +64,7 @@ def lacking_on_vms(session: Session, vms: Mapping[str, str], privileges: Sequenc
                 return []
             raise
         lacking += [
-            (asked.privId, vms[answer.entity._moId])
+            (asked.privId, objects[answer.entity._moId])
             for answer in answers
             for asked in answer.privAvailability
             if not asked.isGranted

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Creates, reads and removes VMware snapshots, always by managed object ID and never including children."""
+"""Creates, reads, reverts to and removes VMware snapshots, always by managed object ID and never including children."""
 
 from __future__ import annotations
 
@@ -87,6 +87,17 @@ def start_remove(session: Session, snapshot_moid: str) -> str:
     task = session.call(
         "remove a snapshot", node.RemoveSnapshot_Task, removeChildren=False, consolidate=True, repeatable=False
     )
+    return str(task._moId)
+
+
+@understands
+def start_revert(session: Session, snapshot_moid: str) -> str:
+    """Start to revert a VM to one VMware snapshot, without powering it on. Returns the task's managed object ID.
+
+    The VM gets the settings back that it had when the VMware snapshot was taken, its network cards included.
+    """
+    node = session.managed_object(sdk.vim.vm.Snapshot, snapshot_moid)
+    task = session.call("revert to a snapshot", node.RevertToSnapshot_Task, suppressPowerOn=True, repeatable=False)
     return str(task._moId)
 
 

@@ -16,6 +16,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.policy import Limits
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots import scheduler
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.snapshots.scheduler import (
+    Call,
     Flow,
     Job,
     Outcome,
@@ -160,6 +161,48 @@ def test_a_task_that_cannot_be_started_is_told_to_its_flow_alone(world: World) -
     run(world, [Job("a", flow), *simple(world, ["a/1"], outcomes)])
     assert not outcomes["refused"].began and str(outcomes["refused"].error) == "it is in the wrong state."
     assert outcomes["a/1"].result == "made by a/1"
+
+
+def test_a_call_is_answered_in_another_thread_and_waits_for_no_task(world: World) -> None:
+    seen: list[Outcome] = []
+    threads: list[str] = []
+
+    def call() -> list[str]:
+        threads.append(threading.current_thread().name)
+        return ["vm-1"]
+
+    def flow() -> Flow:
+        seen.append((yield Call(call)))
+
+    run(world, [Job("a", flow), Job("a", flow)])
+    assert [outcome.answer for outcome in seen] == [["vm-1"], ["vm-1"]] and world.waits == 0
+    assert threading.current_thread().name not in threads
+
+
+def test_a_call_that_fails_is_told_to_its_flow_alone(world: World) -> None:
+    outcomes: dict[str, Outcome] = {}
+
+    def lost() -> None:
+        raise ConnectionFailed("the server is away")
+
+    def flow() -> Flow:
+        outcomes["lost"] = yield Call(lost)
+
+    run(world, [Job("a", flow), *simple(world, ["a/1"], outcomes)])
+    assert str(outcomes["lost"].error) == "the server is away." and outcomes["lost"].answer is None
+    assert outcomes["a/1"].result == "made by a/1"
+
+
+def test_a_stopped_scheduler_makes_no_call(world: World) -> None:
+    outcomes: list[Outcome] = []
+    made: list[str] = []
+
+    def flow() -> Flow:
+        outcomes.append((yield Sleep(1)))
+        outcomes.append((yield Call(lambda: made.append("a call"))))
+
+    run(world, [Job("a", flow)], stopped=lambda: world.now > 100)
+    assert [outcome.unfinished for outcome in outcomes] == [True, True] and made == []
 
 
 def test_ends_are_told_as_they_are(world: World) -> None:

@@ -1,0 +1,198 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Undoes what a restore did on vSphere, step by step: a registration, a name, an attached disk, a mount.
+
+Each undo looks first, and changes only what is as the restore left it. It can be repeated. It never powers
+a VM on or off, and never deletes a file.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable, Mapping
+
+from ..errors import ConnectionFailed, RestoreFailed, VSphereError
+from ..text import printable
+from ..vsphere import inventory, nas_mounts, registration, sdk, vm_disks
+from ..vsphere.hosts import find_host
+from ..vsphere.nas_mounts import MountedDatastore
+from ..vsphere.session import Session, understands
+from ..vsphere.vm_now import VmNow, read_now
+from ..vsphere.vms import path_of
+from .flow import Patience, Requests, run_alone
+from .rename import change_name
+
+_PATIENCE = Patience(task=300, server=15)
+
+Data = Mapping[str, Any]
+
+
+def undo(session: Session, kind: str, data: Data, finished: bool = False) -> str:
+    """Undo one step of the journal. Returns "" if nothing of it exists any more, or else a sentence: what is left, why,
+    and what to do.
+
+    `finished`: a person already uses what was restored. Raises ConnectionFailed if the server does not answer, and
+    KeyError for a step of another kind.
+    """
+    try:
+        return _UNDO[kind](session, data, finished)
+    except ConnectionFailed:
+        raise
+    except (VSphereError, RestoreFailed) as error:
+        return str(error).rstrip(".")
+
+
+KINDS = ("registration", "rename", "attach", "mount", "living_off")
+
+
+def _registration(session: Session, data: Data, finished: bool) -> str:
+    moid = _registered(session, data)
+    if not moid:
+        running = not data.get("vm_moid") and registration.is_registering(session, data["folder_moid"])
+        return (
+            "A registration is still running in the folder of the copy; try again when it has ended" if running else ""
+        )
+    now = read_now(session, [moid]).get(moid)
+    if now is None:
+        return ""
+    name = printable(now.name, 80)
+    if now.vmx_path not in _paths(session, data):
+        return f"The VM '{name}' no longer uses the files of the restore, so it was left"
+    refusal = _why_registered(now, finished)
+    if refusal:
+        return f"The VM '{name}' is still registered, because {refusal}"
+    try:
+        registration.unregister(session, moid)
+    except ConnectionFailed:
+        if _registered(session, data):
+            raise
+    return f"The VM '{name}' is still registered after it was removed; try again" if _registered(session, data) else ""
+
+
+def _registered(session: Session, data: Data) -> str:
+    """Return the VM (managed object ID) of a registration, or "". Without an ID, the path of its file shows it."""
+    moid = str(data.get("vm_moid") or "")
+    if moid and moid in read_now(session, [moid]):
+        return moid
+    paths = _paths(session, data)
+    return next(filter(None, (registration.find_by_path(session, data["datacenter_moid"], path) for path in paths)), "")
+
+
+def _paths(session: Session, data: Data) -> list[str]:
+    """Return the path of the file of the copy, with the name of the datastore then and today."""
+    today = _datastore_name(session, data["datastore_moid"])
+    renamed = [f"[{inventory.escape(today)}] {path_of(data['vmx_path'])}"] if today else []
+    return list(dict.fromkeys([data["vmx_path"], *renamed]))
+
+
+@understands
+def _datastore_name(session: Session, moid: str) -> str:
+    datastore = session.managed_object(sdk.vim.Datastore, moid)
+    found = inventory.read(session, [datastore], ["name"], "read the name of a datastore").get(moid, {})
+    return inventory.unescape(found.get("name", ""))
+
+
+def _why_registered(now: VmNow, finished: bool) -> str:
+    """Return why a VM is not unregistered, or ""."""
+    if now.connection in ("disconnected", "notResponding"):
+        return "its host is not connected, so its state is unknown; connect the host"
+    if now.on and finished:
+        return "it is powered on; power it off first"
+    if now.on:
+        return "it is powered on, although its restore did not finish; power it off, then the next recovery removes it"
+    return "it is suspended; resume it and shut it down first" if now.power == "suspended" and finished else ""
+
+
+def _rename(session: Session, data: Data, finished: bool) -> str:
+    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    if now is None or now.name != data["after"]:
+        return ""  # it does not exist, has its name again, or a person has renamed it
+    if not _is_same(now, data):
+        return _other_vm(now.name)
+    try:
+        run_alone(session, change_name(Requests(session, _PATIENCE), data["vm_moid"], data["before"]))
+    except RestoreFailed as error:
+        wanted = printable(data["before"], 80)
+        return f"The VM '{printable(now.name, 80)}' could not get its name '{wanted}' back: {error.problem}"
+    return ""
+
+
+def _attach(session: Session, data: Data, finished: bool) -> str:
+    holder = vm_disks.read_disks(session, data["vm_moid"])
+    if holder is None or (key := holder.key_of(data["file"])) is None:
+        return ""
+    if holder.instance_uuid != data["instance_uuid"]:
+        return _other_vm(holder.name)
+    requests = Requests(session, _PATIENCE)
+    begin = partial(vm_disks.start_detach, vm_moid=data["vm_moid"], holder=holder, key=key)
+    run_alone(session, requests.carry_out("The removal of the disk", begin))
+    left = vm_disks.read_disks(session, data["vm_moid"])
+    if left is not None and left.key_of(data["file"]) is not None:
+        return f"The VM '{printable(holder.name, 80)}' still has the disk; remove it in its settings, but keep the file"
+    return ""
+
+
+def _mount(session: Session, data: Data, finished: bool) -> str:
+    host = find_host(session, data["host_moid"])
+    if host is None:
+        return ""
+    where = f"datastore '{printable(data['name'], 80)}' on {printable(host.name, 80)}"
+    if host.unreachable:
+        return f"The {where} is still mounted, because the host {host.unreachable}; connect the host"
+
+    def mounted() -> MountedDatastore | None:
+        return _mounted(nas_mounts.read_datastores(session, [host]), data)
+
+    datastore = mounted()
+    if datastore is None:
+        return ""
+    vms = nas_mounts.read_vms(session, [datastore.moid]).get(datastore.moid, [])
+    if vms:
+        names = ", ".join(f"'{printable(vm.name, 80)}'" for vm in vms[:5])
+        return (
+            f"The {where} is still mounted, because VMs are registered on it ({names}); move or unregister them first"
+        )
+    try:
+        nas_mounts.unmount(session, host, datastore.moid)
+    except ConnectionFailed:
+        if mounted() is not None:
+            raise
+    return f"The {where} is still mounted after it was unmounted; try again" if mounted() is not None else ""
+
+
+def _mounted(datastores: list[MountedDatastore], data: Data) -> MountedDatastore | None:
+    """Return the datastore of a step if the host mounts it: the same export, and the same ID or name."""
+    for datastore in datastores:
+        mount = datastore.on(data["host_moid"])
+        export = mount.export if mount is not None else None
+        if export is None or export.path != data["path"] or data["server"] not in export.servers:
+            continue
+        if data.get("datastore_moid", datastore.moid) == datastore.moid:
+            return datastore
+    return None
+
+
+def _living_off(session: Session, data: Data, finished: bool) -> str:
+    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    if now is None or now.on or not _is_same(now, data):
+        return ""
+    return f"The VM '{printable(now.name, 80)}' was shut down and is off; power it on"
+
+
+def _is_same(now: VmNow, data: Data) -> bool:
+    """Return whether a VM is that of a step. vCenter may give a copy another instance UUID; its file is the same."""
+    return data["instance_uuid"] == now.instance_uuid or data.get("vmx_path") == now.vmx_path or False
+
+
+def _other_vm(name: str) -> str:
+    return f"The VM '{printable(name, 80)}' is not the one that the restore used, so it was left"
+
+
+_UNDO: dict[str, Callable[[Session, Data, bool], str]] = {
+    "registration": _registration,
+    "rename": _rename,
+    "attach": _attach,
+    "mount": _mount,
+    "living_off": _living_off,
+}
