@@ -126,6 +126,10 @@ class LockTimeout(QuiesceError):
     """Another run has locked the datasets. The text names the run and its start time."""
 
 
+class VmFileDamaged(QuiesceError):
+    """A file of a VM in a ZFS snapshot is damaged, or is not what its name says. The text names the file."""
+
+
 class RunFailed(QuiesceError):
     """A coordinated run failed. `details` holds its result up to that point."""
 
