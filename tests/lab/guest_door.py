@@ -23,6 +23,7 @@ from typing import Any, Callable, Sequence
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.host import (
     Ended,
+    Found,
     ProgramTimeout,
     StorageHost,
     never,
@@ -97,6 +98,25 @@ class GuestDoor(StorageHost):
 
     def remove_file(self, path: str) -> None:
         self._ask("remove_file", path)
+
+    def tree(self, path: str) -> list[Found]:
+        return [Found(**one) for one in self._ask("tree", path)]
+
+    def make_folder(self, path: str, mode: int) -> None:
+        self._ask("make_folder", path, mode)
+
+    def rename_new(self, path: str, new: str) -> None:
+        self._ask("rename_new", path, new)
+
+    def copy_part(self, source: str, target: str, begin: int, most: int) -> int | None:
+        at = self._ask("copy_part", source, target, begin, most)
+        return None if at is None else int(at)
+
+    def copy_attributes(self, source: str, target: str) -> None:
+        self._ask("copy_attributes", source, target)
+
+    def remove_tree(self, path: str, last: str = "") -> None:
+        self._ask("remove_tree", path, last)
 
     def user(self, name: str) -> tuple[int, int]:
         uid, gid = self._ask("user", name)

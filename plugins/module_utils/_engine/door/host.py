@@ -36,6 +36,16 @@ def never() -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Found:
+    """A file or folder below a folder. `path` is relative to that folder. `size` and `allocated` are in bytes."""
+
+    path: str
+    kind: str  # "file", "folder", or "other": a symbolic link, a device, the root of another file system
+    size: int = 0
+    allocated: int = 0  # on disk: without holes, compressed
+
+
 class StorageHost(Protocol):
     """A storage host. Texts have surrogate escapes for bytes that are not UTF-8. Methods raise OSError if they fail."""
 
@@ -68,6 +78,33 @@ class StorageHost(Protocol):
 
     def remove_file(self, path: str) -> None:
         """Remove a file if it exists, and sync the change to disk."""
+
+    def tree(self, path: str) -> list[Found]:
+        """Return everything below a folder, each folder before its content. Follows no symbolic links and enters no
+        other file systems. Raises FileNotFoundError if the folder does not exist.
+        """
+
+    def make_folder(self, path: str, mode: int) -> None:
+        """Create a folder. Raises FileExistsError if the path exists."""
+
+    def rename_new(self, path: str, new: str) -> None:
+        """Rename a folder, and sync the change to disk. Raises FileExistsError if `new` exists."""
+
+    def copy_part(self, source: str, target: str, begin: int, most: int) -> int | None:
+        """Copy data of a file from the offset `begin`, at most `most` bytes. Return the offset at which to continue.
+
+        Returns None if the copy is complete, with its size, mode, owner and times. Holes stay holes. The system shares
+        the blocks of both files if it can. With `begin` 0, `target` is created; raises FileExistsError if it exists.
+        """
+
+    def copy_attributes(self, source: str, target: str) -> None:
+        """Give a folder the mode, owner and times of another folder."""
+
+    def remove_tree(self, path: str, last: str = "") -> None:
+        """Remove a folder and its content, the file `last` in it after everything else, and sync the change to disk.
+
+        Follows no symbolic links. Raises OSError before it removes anything if something is mounted below the folder.
+        """
 
     def user(self, name: str) -> tuple[int, int]:
         """Return the IDs of a user and of its primary group. Raises KeyError if there is no such user."""

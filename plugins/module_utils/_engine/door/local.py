@@ -16,7 +16,8 @@ from typing import Callable, Sequence
 
 from ..durable import remove_file, replace_file
 from ..process import environment
-from .host import Ended, ProgramTimeout, StorageHost, never, size
+from . import local_files
+from .host import Ended, Found, ProgramTimeout, StorageHost, never, size
 
 _MOST = 6 * 1024 * 1024  # bytes; Linux allows no more, regardless of the stack size limit (execve(2))
 _POLL = 0.5  # seconds between checks of `hurry`
@@ -72,6 +73,24 @@ class LocalHost(StorageHost):
 
     def remove_file(self, path: str) -> None:
         remove_file(Path(path))
+
+    def tree(self, path: str) -> list[Found]:
+        return local_files.tree(path)
+
+    def make_folder(self, path: str, mode: int) -> None:
+        local_files.make_folder(path, mode)
+
+    def rename_new(self, path: str, new: str) -> None:
+        local_files.rename_new(path, new)
+
+    def copy_part(self, source: str, target: str, begin: int, most: int) -> int | None:
+        return local_files.copy_part(source, target, begin, most)
+
+    def copy_attributes(self, source: str, target: str) -> None:
+        local_files.copy_attributes(source, target)
+
+    def remove_tree(self, path: str, last: str = "") -> None:
+        local_files.remove_tree(path, last)
 
     def user(self, name: str) -> tuple[int, int]:
         account = pwd.getpwnam(name)

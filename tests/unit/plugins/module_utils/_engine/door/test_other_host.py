@@ -8,7 +8,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Callable, Sequence
 
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.host import Ended, StorageHost, never
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.host import (
+    Ended,
+    Found,
+    StorageHost,
+    never,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.server import NfsServer
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.view import observe
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
@@ -66,6 +71,24 @@ class OtherHost(StorageHost):
 
     def remove_file(self, path: str) -> None:
         self.files.pop(path, None)
+
+    def tree(self, path: str) -> list[Found]:
+        raise NotADirectoryError(path)
+
+    def make_folder(self, path: str, mode: int) -> None:
+        raise FileExistsError(path)
+
+    def rename_new(self, path: str, new: str) -> None:
+        raise FileExistsError(new)
+
+    def copy_part(self, source: str, target: str, begin: int, most: int) -> int | None:
+        raise FileNotFoundError(source)
+
+    def copy_attributes(self, source: str, target: str) -> None:
+        raise FileNotFoundError(source)
+
+    def remove_tree(self, path: str, last: str = "") -> None:
+        raise FileNotFoundError(path)
 
     def user(self, name: str) -> tuple[int, int]:
         return {"vm": (4000, 4001)}[name]
