@@ -29,6 +29,7 @@ from tests.collection_path import collections_path
 sys.path.insert(0, str(collections_path()))
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import match_on
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import RUN, Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.runs import run
@@ -186,7 +187,7 @@ def _turn(engine: Engine, zfs: TimedZfs, task: SnapshotTask, datasets: int) -> d
     some = [f"{ROOT}/vm{number:05}" for number in range(1, min(_SAMPLE, datasets - 1) + 1)]
     begun = time.monotonic()
     for name in some:
-        retire.facts(zfs, [name])
+        lifetimes.facts(zfs, [name])
     one_by_one = (time.monotonic() - begun) * datasets / len(some)
     facts = [seconds for verb, seconds in within if verb == "get"]
     return {

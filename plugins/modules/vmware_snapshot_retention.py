@@ -81,6 +81,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._ansible import ArgumentSpec, run_module
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.locks import Locks
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTasks
@@ -94,9 +95,9 @@ def run(module: Any) -> dict[str, Any]:
     zfs, paths = Zfs(), Paths.from_environment()
     with SnapshotTasks.open(paths, read_only=module.check_mode) as stored:
         tasks = stored.list_all() if module.params["id"] is None else [stored.get(module.params["id"])]
-        spare = retire.spared(stored, tasks, time.time())
+        spare = lifetimes.spared(stored, tasks, time.time())
         included = {task.key: stored.included(task.key) for task in tasks}
-        found = retire.facts(zfs, [task.dataset for task in tasks], frozenset().union(*included.values()))
+        found = lifetimes.facts(zfs, [task.dataset for task in tasks], frozenset().union(*included.values()))
         is_alive = Locks(paths.lock_dir).is_alive
         retired = retire.retire(zfs, tasks, found, module.check_mode, is_alive, spare, included)
         for task in () if module.check_mode else tasks:

@@ -81,6 +81,9 @@ class GuestDoor(StorageHost):
     def read(self, path: str) -> str:
         return str(self._ask("read", path))
 
+    def read_regular(self, path: str, most: int) -> str:
+        return str(self._ask("read_regular", path, most))
+
     def list_folder(self, path: str) -> list[str]:
         return list(self._ask("list_folder", path))
 

@@ -14,6 +14,7 @@ from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import turn as turns
@@ -62,7 +63,7 @@ def later(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
 
 
 def retention(scene: Scene, task: SnapshotTask, dry: bool = False) -> dict[str, Any]:
-    return asdict(retire.retire(scene.engine.zfs, [task], retire.facts(scene.engine.zfs, [scene.tree]), dry))
+    return asdict(retire.retire(scene.engine.zfs, [task], lifetimes.facts(scene.engine.zfs, [scene.tree]), dry))
 
 
 def test_a_turn_quiesces_the_vms_and_marks_what_it_took(scene: Scene, vcenter: Simulator) -> None:
@@ -228,12 +229,12 @@ def test_received_snapshots_go_only_when_they_were_claimed_and_in_scope(
     later(monkeypatch, 2)
     judged = retention(scene, task)
     assert f"{restored}@r1" not in judged["destroyed"] and f"{scene.tree}/nested@r1" in judged["destroyed"]
-    assert {"name": f"{restored}@r1", "reason": retire.RECEIVED} in judged["kept"]
+    assert {"name": f"{restored}@r1", "reason": lifetimes.RECEIVED} in judged["kept"]
     claim = f"zfs get -H -r -t snapshot -s received -o name,value {TASK} {restored}"
     storage_host.ssh(["bash", "-c", f'{claim} | while read -r name key; do zfs set "{TASK}=$key" "$name"; done'])
     for narrower in ({"exclude": (restored,)}, {"recursive": False}):
         judged = retention(scene, replace(task, **narrower))
-        assert {"name": f"{restored}@r1", "reason": retire.OUTSIDE} in judged["kept"] and not judged["destroyed"]
+        assert {"name": f"{restored}@r1", "reason": lifetimes.OUTSIDE} in judged["kept"] and not judged["destroyed"]
     done = retention(scene, task)
     scene.engine.zfs.run("destroy", "-r", restored)
     assert done["destroyed"] == [f"{restored}@r1"]

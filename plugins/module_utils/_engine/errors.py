@@ -130,6 +130,10 @@ class VmFileDamaged(QuiesceError):
     """A file of a VM in a ZFS snapshot is damaged, or is not what its name says. The text names the file."""
 
 
+class FilesUnreachable(QuiesceError):
+    """The files in a ZFS snapshot cannot be read on this storage host: its dataset is a volume, or is not mounted."""
+
+
 class RunFailed(QuiesceError):
     """A coordinated run failed. `details` holds its result up to that point."""
 

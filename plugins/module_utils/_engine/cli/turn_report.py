@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Sequence
 
+from ..observe.lifetimes import OUTSIDE, RECEIVED, SPARED
 from ..schedule.retention import ALIVE, FUTURE
-from ..tasks.retire import OUTSIDE, RECEIVED, SPARED, Kept
+from ..tasks.retire import Kept
 from ..tasks.turn_result import TurnResult
 from ..text import counted, vm_on
 

@@ -61,6 +61,12 @@ class StorageHost(Protocol):
     def read(self, path: str) -> str:
         """Return the text of a file. Raises FileNotFoundError if it does not exist."""
 
+    def read_regular(self, path: str, most: int) -> str:
+        """Return the text of a regular file of at most `most` bytes, for files that others may have created.
+
+        Raises OSError for a larger file, a symbolic link, and anything else that is not a regular file.
+        """
+
     def list_folder(self, path: str) -> list[str]:
         """Return the sorted names in a folder, or nothing if the folder does not exist."""
 

@@ -52,6 +52,9 @@ class LocalHost(StorageHost):
     def read(self, path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
 
+    def read_regular(self, path: str, most: int) -> str:
+        return local_files.read_regular(path, most)
+
     def list_folder(self, path: str) -> list[str]:
         try:
             return sorted(os.listdir(path))

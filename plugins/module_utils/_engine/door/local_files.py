@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copies, renames and removes folders on the machine on which the engine runs. See StorageHost for each function.
+"""Reads files, and copies, renames and removes folders, on the machine on which the engine runs.
 
-A folder is never entered by its path alone, because someone may replace a part of the path by a symbolic link.
+See StorageHost for each function. A folder is never entered by its path alone, because someone may replace a part of
+the path by a symbolic link.
 """
 
 from __future__ import annotations
@@ -34,6 +35,17 @@ def _opened(path: str, flags: int, mode: int = 0, folder: int | None = None) -> 
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def read_regular(path: str, most: int) -> str:
+    with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as file:  # opening a named pipe must not wait for its other end
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        if facts.st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        with os.fdopen(os.dup(file), "rb") as content:
+            return content.read(most).decode("utf-8", "surrogateescape")
 
 
 def tree(path: str) -> list[Found]:

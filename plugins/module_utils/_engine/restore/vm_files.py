@@ -66,10 +66,11 @@ class DiskUse:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A .vmx or .vmtx file. UUIDs are in the form of vSphere's API, or "" if they are missing or invalid.
+    """A .vmx or .vmtx file.
 
-    `working_dir` is where VMware snapshots are stored, or "" for the folder of the file. `suspended`: the VM would
-    resume from a memory file.
+    `file` is its name, or its path below the dataset's mountpoint. UUIDs are in the form of vSphere's API, or "" if
+    they are missing or invalid. `working_dir` is where VMware snapshots are stored, or "" for the folder of the
+    file. `suspended`: the VM would resume from a memory file.
     """
 
     file: str
@@ -126,7 +127,7 @@ def parse_configuration(text: str, file: str) -> Configuration:
         raise damaged(file, "it is not the configuration of a VM")
     return Configuration(
         file=file,
-        name=settings.get("displayName") or file.rpartition(".")[0],
+        name=settings.get("displayName") or file.rpartition("/")[2].rpartition(".")[0],
         bios_uuid=_uuid(settings.get("uuid.bios")),
         vc_uuid=_uuid(settings.get("vc.uuid")),
         template=file.lower().endswith(TEMPLATE),

@@ -121,21 +121,30 @@ class Origin:
     sure: bool = True
 
 
+def claimed_origin(name: str, text: str) -> Origin | None:
+    """Return the origin that the name and the description of a VMware snapshot claim, whichever host made it."""
+    mark = _MARK.search(text)
+    if mark is None or name != snapshot_name(mark.group(2)):
+        return None
+    taken = mark.group(4)
+    try:  # the description is untrusted
+        dataset, snapshot = SnapshotName.of(taken)
+        check_snapshot(check_dataset(dataset), snapshot)
+    except InputError:
+        return None
+    return Origin(mark.group(2), taken, sure=False)
+
+
 def origin_of(host: StorageHost, name: str, text: str) -> Origin | None:
     """Return the origin of the VMware snapshot with this name and description, or None if it is not this host's.
 
     It may be this host's if it has a former identity of this host, or if it has an unknown identity and the machine ID
     of this host, because the host may have lost that identity.
     """
-    mark = _MARK.search(text)
-    if mark is None or name != snapshot_name(mark.group(2)):
+    claimed, mark = claimed_origin(name, text), _MARK.search(text)
+    if claimed is None or mark is None:
         return None
-    maker, run, machine, taken = mark.groups()
+    maker, machine = mark.group(1), mark.group(3)
     if maker != host.id and maker not in host.former and (not machine or machine != host.machine):
         return None
-    try:  # the description is untrusted
-        dataset, snapshot = SnapshotName.of(taken)
-        check_snapshot(check_dataset(dataset), snapshot)
-    except InputError:
-        return None
-    return Origin(run, taken, sure=maker == host.id)
+    return Origin(claimed.run, claimed.snapshot, sure=maker == host.id)

@@ -20,7 +20,7 @@ from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.names import SnapshotName
 
-Facts = Mapping[str, Mapping[str, str]]  # snapshot -> properties, see retire.facts
+Facts = Mapping[str, Mapping[str, str]]  # snapshot -> properties, see lifetimes.facts
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Iterator, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError, RunFailed
+from ..observe import lifetimes
 from ..planning.connector import with_connector
 from ..planning.request import Request
 from ..planning.selection import Selection, select_datasets, selection_of
@@ -169,7 +170,7 @@ def _turn(engine: Engine, task: SnapshotTask, instant: Instant, stop: Stop, dry:
 
 def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, note: bool) -> retire.Retirement:
     """Apply retention. Without `note`, its time is not stored, so that a clock that may be wrong is checked again."""
-    spare = retire.spared(engine.tasks, [task], time.time())
+    spare = lifetimes.spared(engine.tasks, [task], time.time())
     included = engine.tasks.included(task.key)
     found = _facts(engine, task) if found is None else found
     retired = retire.retire(engine.zfs, [task], found, dry, engine.locks.is_alive, spare, {task.key: included})
@@ -179,7 +180,7 @@ def _retire(engine: Engine, task: SnapshotTask, found: Facts | None, dry: bool, 
 
 
 def _facts(engine: Engine, task: SnapshotTask) -> Facts:
-    return retire.facts(engine.zfs, [task.dataset], engine.tasks.included(task.key))
+    return lifetimes.facts(engine.zfs, [task.dataset], engine.tasks.included(task.key))
 
 
 # ---- The snapshot

@@ -21,9 +21,10 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import output
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RunFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe.lifetimes import RECEIVED
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.schedule.retention import ALIVE
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import journal_entries as journal
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.retire import RECEIVED, Kept, Retirement
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.retire import Kept, Retirement
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.turn_result import TurnResult
 
 Command = Callable[..., "tuple[int, list[str]]"]  # (what it ends with, its lines)

@@ -245,3 +245,26 @@ for name in ("again", "other"):
     shown = "[('again', 'other'), ('file', 'file'), ('other', 'other')]\n"
     refusal = f"{errno.EXDEV} ['again', 'file', 'other'] living\n\n"
     assert (done.stdout, done.stderr) == (shown + 2 * refusal, "")
+
+
+# ---- Files that others may have created
+
+
+def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "a.vmx"
+    file.write_bytes(b"a\r\n\xff")
+    assert HOST.read_regular(str(file), 4) == "a\r\n\udcff"
+    with pytest.raises(OSError) as caught:
+        HOST.read_regular(str(file), 3)
+    assert caught.value.errno == errno.EFBIG
+
+
+def test_nothing_else_is_read_and_nothing_waits(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "none", "."):
+        with pytest.raises(OSError):
+            HOST.read_regular(str(tmp_path / name), 1000)
+    with pytest.raises(OSError):
+        HOST.read_regular("/dev/zero", 1000)

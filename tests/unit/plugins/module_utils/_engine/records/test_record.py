@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DatasetNotFound
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.levels import LEVELS
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.manifest import PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import Pool
 from hypothesis import given, settings
@@ -60,7 +60,7 @@ def complete(properties: dict[str, str], source: str = "local") -> bool:
     """Return whether retention treats the snapshot as complete."""
     pool = Pool()
     pool.add(NAME, properties, source)
-    return record.is_complete(retire.facts(pool, ["tank/vmware"])[NAME])
+    return record.is_complete(lifetimes.facts(pool, ["tank/vmware"])[NAME])
 
 
 def assert_crash(properties: dict[str, str], problem: str) -> None:

@@ -11,10 +11,10 @@ import zlib
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record, record_v1
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.levels import LEVELS
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
 from ansible_collections.quiesce.vmware_zfs.tests.records_v1 import PREFIX, properties
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, Pool
 from hypothesis import given, settings
@@ -46,7 +46,7 @@ def read(values: dict[str, str], source: str = "local", creation: int = OLD) -> 
 def complete(values: dict[str, str], creation: int = OLD) -> bool:
     pool = Pool()
     pool.add(NAME, values, creation=creation)
-    return record.is_complete(retire.facts(pool, ["tank/vmware"])[NAME])
+    return record.is_complete(lifetimes.facts(pool, ["tank/vmware"])[NAME])
 
 
 def assert_crash(found: Record, problem: str) -> None:

@@ -19,6 +19,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.ho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DatasetNotFound, InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.matching.match import match
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.plan import make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.request import Request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning.server_logins import ServerLogin
@@ -118,7 +119,7 @@ def test_many_tasks_of_a_dataset_each_are_retired_together() -> None:
     for name, values in zfs.snapshots.items():
         values[PREFIX + "task"] = name.split("@")[0]
     tasks = [replace(task(), dataset=name, key=name) for name in zfs.datasets]
-    done = retire.retire(zfs, tasks, retire.facts(zfs, [each.dataset for each in tasks]), dry=False)
+    done = retire.retire(zfs, tasks, lifetimes.facts(zfs, [each.dataset for each in tasks]), dry=False)
     assert len(done.destroyed) == len(done.kept) == MANY and zfs.processes == 1 + PROGRAMS
 
 
@@ -126,7 +127,7 @@ def test_what_a_task_took_is_only_its_own_below_its_dataset() -> None:
     """A replica on the same storage host also has the key of the task."""
     zfs = many(1, snapshots=2)
     zfs.take(["tank/replica@old0", "tank/replica@old1"], {PREFIX + "task": KEY}, OLD)
-    done = retire.retire(zfs, [task()], retire.facts(zfs, ["tank"]), dry=False)
+    done = retire.retire(zfs, [task()], lifetimes.facts(zfs, ["tank"]), dry=False)
     assert done.destroyed == [f"{ROOT}@old0"] and [kept.name for kept in done.kept] == [f"{ROOT}@old1"]
 
 
@@ -228,7 +229,7 @@ def test_what_fits_by_our_account_fits_into_a_command() -> None:
 def test_a_turn_grows_with_the_snapshots(tmp_path: Path) -> None:
     def turn(count: int) -> Callable[[], Any]:
         zfs = many(count, snapshots=3)
-        found = retire.facts(zfs, [ROOT])
+        found = lifetimes.facts(zfs, [ROOT])
 
         def work() -> None:
             with engine_over(zfs, tmp_path) as engine:
@@ -249,7 +250,7 @@ def test_retention_of_a_task_for_each_dataset_grows_with_the_datasets() -> None:
         for name, values in zfs.snapshots.items():
             values[PREFIX + "task"] = name.split("@")[0]
         tasks = [replace(task(), dataset=name, key=name) for name in zfs.datasets]
-        found = retire.facts(zfs, zfs.datasets)
+        found = lifetimes.facts(zfs, zfs.datasets)
         return lambda: retire.retire(zfs, tasks, found, dry=True)
 
     assert_linear(retention)

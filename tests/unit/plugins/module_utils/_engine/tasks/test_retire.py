@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
@@ -37,7 +38,7 @@ def pool(*properties: dict[str, str]) -> Pool:
 
 
 def destroyed(zfs: Pool, **options: Any) -> list[str]:
-    found = retire.facts(zfs, ["tank/vmware"])
+    found = lifetimes.facts(zfs, ["tank/vmware"])
     done = retire.retire(zfs, [TASK], found, options.pop("dry", False), **options)
     assert {*done.destroyed, *(kept.name for kept in done.kept)} == set(found)
     return list(done.destroyed)
@@ -73,7 +74,7 @@ def test_what_a_living_run_took_is_left_alone(dry: bool) -> None:
         asked.append(run)
         return run == "1"
 
-    found = retire.facts(zfs, ["tank/vmware"])
+    found = lifetimes.facts(zfs, ["tank/vmware"])
     done = retire.retire(zfs, [TASK], found, dry, is_alive)
     assert done.destroyed == [NAMES[0]]
     assert retire.Kept(NAMES[1], "its run has not ended") in done.kept
@@ -93,7 +94,7 @@ def test_a_dry_run_destroys_nothing() -> None:
 
 def test_what_zfs_does_not_destroy_is_kept_with_its_reason() -> None:
     zfs = pool(sealed("0"), sealed("1"))
-    found = retire.facts(zfs, ["tank/vmware"])
+    found = lifetimes.facts(zfs, ["tank/vmware"])
     zfs.add(NAMES[0], sealed("0"))  # created again after its properties were read
     done = retire.retire(zfs, [TASK], found, False)
     assert done.destroyed == []
@@ -112,12 +113,12 @@ def test_what_is_received_excluded_or_below_a_task_that_is_not_recursive_stays()
             zfs.add(name, sealed(str(number)), creation=OLD + number)
             zfs.add(name.replace("/a@", "/replica@"), sealed(str(number)), "received", creation=OLD + number)
         zfs.add("tank/vmware@received", sealed("2"), "received")
-        done = retire.retire(zfs, [task], retire.facts(zfs, ["tank/vmware"]), False)
+        done = retire.retire(zfs, [task], lifetimes.facts(zfs, ["tank/vmware"]), False)
         assert done.destroyed == [NAMES[0]] + ([] if outside else ["tank/vmware/backup/a@0"])
         reasons = {kept.name: kept.reason for kept in done.kept}
-        assert reasons["tank/vmware@received"] == retire.RECEIVED
-        assert (reasons.get("tank/vmware/backup/a@0") == retire.OUTSIDE) is outside
-        assert reasons.get("tank/vmware/backup/replica@0") == (None if outside else retire.RECEIVED)
+        assert reasons["tank/vmware@received"] == lifetimes.RECEIVED
+        assert (reasons.get("tank/vmware/backup/a@0") == lifetimes.OUTSIDE) is outside
+        assert reasons.get("tank/vmware/backup/replica@0") == (None if outside else lifetimes.RECEIVED)
 
 
 def test_a_received_snapshot_is_the_tasks_once_it_was_claimed() -> None:
@@ -144,5 +145,5 @@ def test_the_newest_is_what_was_born_last_whatever_the_clock_said() -> None:
 
 def test_of_a_task_whose_clock_is_doubted_nothing_goes() -> None:
     zfs = pool(sealed("0"), sealed("1"), sealed("2"))
-    done = retire.retire(zfs, [TASK], retire.facts(zfs, ["tank/vmware"]), False, spare={KEY})
-    assert not done.destroyed and retire.Kept(NAMES[0], retire.SPARED) in done.kept
+    done = retire.retire(zfs, [TASK], lifetimes.facts(zfs, ["tank/vmware"]), False, spare={KEY})
+    assert not done.destroyed and retire.Kept(NAMES[0], lifetimes.SPARED) in done.kept

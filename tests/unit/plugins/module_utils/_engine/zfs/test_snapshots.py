@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import DatasetNotFound, InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records import record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
@@ -94,7 +95,7 @@ def test_a_persons_snapshot_is_not_destroyed_for_what_another_claims(pool: Pool)
     task = replace(SnapshotTask("tank/vmware").merged({"lifetime_value": 1, "lifetime_unit": "HOUR"}), id=1, key=KEY)
     pool.take("tank/vmware@newer", task=KEY, run="two")
     pool.snapshots["tank/vmware@newer"]["creation"] = (str(OLD + 1), "-")
-    done = retire.retire(pool, [task], retire.facts(pool, ["tank/vmware"]), dry=True)
+    done = retire.retire(pool, [task], lifetimes.facts(pool, ["tank/vmware"]), dry=True)
     assert done.destroyed == [MINE] and [kept.name for kept in done.kept] == ["tank/vmware@newer"]
 
 
