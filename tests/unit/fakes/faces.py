@@ -13,7 +13,7 @@ from typing import Any, Iterator, Mapping
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import sdk
 
-from .inventory import Datastore, Inventory, Machine, Snapshot
+from .inventory import VM_FOLDER, Config, Datastore, Inventory, Machine, Snapshot, chain_to
 
 _POWER = {"on": "poweredOn", "off": "poweredOff", "suspended": "suspended"}
 _GUESTS = {"linux": "otherLinux64Guest", "windows": "windows2019srv_64Guest"}
@@ -26,6 +26,8 @@ def face(inventory: Inventory, kind: Any, moid: str) -> dict[str, Any] | None:
         return _machine(inventory, inventory.machines[moid])
     if issubclass(kind, vim.Datastore) and moid in inventory.datastores:
         return _datastore(inventory, inventory.datastores[moid])
+    if issubclass(kind, vim.vm.Snapshot):
+        return _snapshot(inventory, moid)
     if issubclass(kind, vim.CustomFieldsManager):
         return {"field": _fields(inventory)}
     return _place(inventory, moid)
@@ -48,6 +50,9 @@ def _place(inventory: Inventory, moid: str) -> dict[str, Any] | None:
     face = {"name": place.name, "parent": _reference(inventory, place.parent)}
     if place.kind == "Datacenter":
         face["datastore"] = [vim.Datastore(one) for one in inventory.datastores]
+        face["vmFolder"] = vim.Folder(VM_FOLDER)
+    if place.kind == "Folder":
+        face["recentTask"] = [vim.Task(task.moid) for task in inventory.recent.get(moid, ())]
     if place.kind == "VirtualApp":
         face |= {"parentFolder": _reference(inventory, place.folder), "parentVApp": None}
     return face
@@ -95,16 +100,18 @@ def _machine(inventory: Inventory, machine: Machine) -> dict[str, Any]:
     )
     if machine.tools_running:
         guest.guestId, guest.guestFamily = guest_id, "windowsGuest" if config.guest == "windows" else "linuxGuest"
+        guest.ipAddress = "10.0.2.77" if any(card.get("connected", True) for card in config.cards) else None
     face = {
         "name": config.name,
         "config": vim.vm.ConfigInfo(
             name=config.name,
             guestId=guest_id,
             template=config.template,
+            changeTrackingEnabled=config.change_tracking,
             extraConfig=[vim.option.OptionValue(key=key, value=value) for key, value in config.extra_config.items()],
             instanceUuid=machine.instance_uuid,
-            files=vim.vm.FileInfo(vmPathName=machine.path(f"{config.name}.vmx"), snapshotDirectory=machine.path("")),
-            hardware=vim.vm.VirtualHardware(device=list(_devices(inventory, machine))),
+            files=vim.vm.FileInfo(vmPathName=machine.vmx_path, snapshotDirectory=machine.path("")),
+            hardware=vim.vm.VirtualHardware(device=list(_devices(inventory, machine, config, machine.chain()))),
         ),
         "runtime": vim.vm.RuntimeInfo(
             powerState="poweredOff" if config.template else _POWER[config.power],
@@ -112,7 +119,9 @@ def _machine(inventory: Inventory, machine: Machine) -> dict[str, Any]:
             faultToleranceState="notConfigured",
             consolidationNeeded=machine.consolidation_needed,
             host=vim.HostSystem("host-1"),
+            question=_question(machine),
         ),
+        "guestHeartbeatStatus": "green" if machine.tools_running else "gray",
         "guest": guest,
         "capability": vim.vm.Capability(snapshotOperationsSupported=True),
         "snapshot": _tree_of(machine),
@@ -130,47 +139,103 @@ def _machine(inventory: Inventory, machine: Machine) -> dict[str, Any]:
     return face
 
 
-def _devices(inventory: Inventory, machine: Machine) -> Iterator[Any]:
+def _snapshot(inventory: Inventory, moid: str) -> dict[str, Any] | None:
+    found = inventory.snapshot(moid)
+    if found is None:
+        return None
+    machine, node = found
+    config = node.config or machine.config
+    above = chain_to(machine.snapshots, moid)[:-1]  # the files that were in use when it was taken
+    devices = list(_devices(inventory, machine, config, above))
+    files = sdk.vim.vm.FileInfo(vmPathName=machine.vmx_path, snapshotDirectory=machine.path(""))
+    hardware = sdk.vim.vm.VirtualHardware(device=devices)
+    return {"config": sdk.vim.vm.ConfigInfo(name=config.name, files=files, hardware=hardware)}
+
+
+def _question(machine: Machine) -> Any:
+    asked = machine.question
+    if asked is None:
+        return None
+    choices = [sdk.vim.ElementDescription(key=key, label=label, summary="") for key, label in asked["choices"].items()]
+    return sdk.vim.vm.QuestionInfo(
+        id="7",
+        text=asked["text"],
+        choice=sdk.vim.option.ChoiceOption(choiceInfo=choices),
+        message=[sdk.vim.vm.Message(id=asked["id"], text=asked["text"])],
+    )
+
+
+def _devices(inventory: Inventory, machine: Machine, config: Config, chain: list[Snapshot]) -> Iterator[Any]:
     device = sdk.vim.vm.device
     controller = device.ParaVirtualSCSIController(key=1000, sharedBus="noSharing", scsiCtlrUnitNumber=7)
     controller.deviceInfo = sdk.vim.Description(label="SCSI controller 0", summary="VMware paravirtual SCSI")
     yield controller
-    for number, disk in enumerate(machine.config.disks):
-        yield _disk(inventory, machine, number, disk)
-    if machine.config.iso:
-        iso = inventory.datastore(machine.config.iso)
+    for number, disk in enumerate(config.disks):
+        yield _disk(inventory, machine, number, disk, chain)
+    for number, card in enumerate(config.cards):
+        yield _card(number, card)
+    if config.iso:
+        iso = inventory.datastore(config.iso)
         backing = device.VirtualCdrom.IsoBackingInfo(fileName=f"[{iso.name}] iso/install.iso")
         backing.datastore = sdk.vim.Datastore(iso.moid)
         label = sdk.vim.Description(label="CD/DVD drive 1", summary="ISO")
         yield device.VirtualCdrom(key=3000, controllerKey=200, deviceInfo=label, backing=backing)
-    if machine.config.pci_passthrough:
+    if config.pci_passthrough:
         label = sdk.vim.Description(label="PCI device 0", summary="a graphics card")
         yield device.VirtualPCIPassthrough(key=13000, deviceInfo=label)
-    if machine.config.vgpu:
+    if config.vgpu:
         label = sdk.vim.Description(label="PCI device 1", summary="a vGPU")
         backing = device.VirtualPCIPassthrough.VmiopBackingInfo(vgpu="grid_p40-2q")
         yield device.VirtualPCIPassthrough(key=13001, deviceInfo=label, backing=backing)
 
 
-def _disk(inventory: Inventory, machine: Machine, number: int, disk: Mapping[str, Any]) -> Any:
+def _card(number: int, card: Mapping[str, Any]) -> Any:
+    device = sdk.vim.vm.device
+    connected, network = card.get("connected", True), card.get("network", "VM Network")
+    if "switch" in card:
+        port = sdk.vim.dvs.PortConnection(switchUuid=card["switch"], portgroupKey=network)
+        backing = device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+    else:
+        backing = device.VirtualEthernetCard.NetworkBackingInfo(deviceName=network)
+    return device.VirtualVmxnet3(
+        key=4000 + number,
+        controllerKey=100,
+        unitNumber=7 + number,
+        deviceInfo=sdk.vim.Description(label=f"Network adapter {number + 1}", summary=network),
+        backing=backing,
+        connectable=device.VirtualDevice.ConnectInfo(
+            startConnected=connected, connected=connected, allowGuestControl=True
+        ),
+        addressType="manual" if card.get("static") else "assigned",
+        macAddress=f"00:50:56:00:00:{number:02x}",
+    )
+
+
+def _disk(inventory: Inventory, machine: Machine, number: int, disk: Mapping[str, Any], above: list[Snapshot]) -> Any:
     """A disk with its chain of files: one more for each snapshot, the running one first."""
     device = sdk.vim.vm.device
     place = inventory.datastore(disk["datastore"]) if disk.get("datastore") else machine.home
     mode = disk.get("kind", "flat")
-    name = machine.config.name
-    base = f"{name}_{number}" if number else name
+    stem = machine.stem
+    folder = disk.get("folder") or machine.directory or stem
+    base = f"{stem}_{number}" if number else stem
 
-    def backing(suffix: str, parent: Any) -> Any:
-        return device.VirtualDisk.FlatVer2BackingInfo(
-            fileName=f"[{place.name}] {name}/{base}{suffix}.vmdk",
-            datastore=sdk.vim.Datastore(place.moid),
-            diskMode="persistent" if mode == "flat" else mode,
+    def backing(file: str, parent: Any) -> Any:
+        if mode == "rdm":
+            kind, further = device.VirtualDisk.RawDiskMappingVer1BackingInfo, {"compatibilityMode": "virtualMode"}
+        else:
+            kind, further = device.VirtualDisk.FlatVer2BackingInfo, {}
+        return kind(
+            fileName=file,
+            datastore=None if "file" in disk else sdk.vim.Datastore(place.moid),
+            diskMode="persistent" if mode in ("flat", "rdm") else mode,
             parent=parent,
+            **further,
         )
 
-    chain = backing("", None)
-    for node in machine.chain() if mode == "flat" else ():
-        chain = backing(f"-{node.id:06}", chain)
+    chain = backing(disk.get("file") or f"[{place.name}] {folder}/{base}.vmdk", None)
+    for node in above if mode == "flat" and "file" not in disk else ():
+        chain = backing(f"[{place.name}] {folder}/{base}-{node.id:06}.vmdk", chain)
     return device.VirtualDisk(
         key=2000 + number,
         controllerKey=1000,

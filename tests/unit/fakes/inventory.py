@@ -27,6 +27,7 @@ class Snapshot:
     quiesced: bool = False
     manifest: str = ""
     children: list["Snapshot"] = field(default_factory=list)
+    config: "Config | None" = None  # the settings of the VM then, which a revert brings back
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -53,7 +54,10 @@ class Datastore:
 class Config:
     """What can be said of a VM, by the names that the simulator has for it.
 
-    A disk is {"datastore", "kind"}; its device key goes with its place in the list. `properties` lie over
+    A disk is {"datastore", "kind", "folder", "file"}; its device key goes with its place in the list. With "folder" its
+    files are not in the VM's folder but there, and "file" is the path of an attached disk. A card is {"network",
+    "connected", "static"}. `question` is asked at power-on: {"id", "text", "choices": {key: label}, "avoidable"}; an
+    avoidable one is not asked if uuid.action is set. `stubborn`: the guest does not shut down. `properties` lie over
     what is computed, by their dotted path.
     """
 
@@ -76,6 +80,10 @@ class Config:
     attributes: dict[str, str] = field(default_factory=dict)
     tags: dict[str, list[str]] = field(default_factory=dict)  # category -> names
     properties: dict[str, Any] = field(default_factory=dict)
+    cards: list[dict[str, Any]] = field(default_factory=list)
+    change_tracking: bool = False
+    question: dict[str, Any] | None = None
+    stubborn: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ class Place:
     parent: str = ""
     folder: str = ""  # of a vApp, beside its pool
 
+
+DATACENTER, VM_FOLDER, POOL = "datacenter-2", "group-v3", "resgroup-6"
 
 _ABOVE = {
     "group-d1": Place("Folder", "Datacenters"),
@@ -115,13 +125,18 @@ class Machine:
     folder: str = ""  # managed object IDs
     pool: str = ""
     vapp: str = ""
+    directory: str = ""  # of its files; "" for one of its name
+    base: str = ""  # the beginning of the names of its files; "" for its name
+    question: dict[str, Any] | None = None  # that is open now
+    answered: threading.Event = field(default_factory=threading.Event)
+    answer: str = ""  # the label of the chosen answer
 
     def nodes(self) -> Iterator[Snapshot]:
         return _nodes(self.snapshots)
 
     def chain(self) -> list[Snapshot]:
         """The snapshots from the root to the current one."""
-        return _chain(self.snapshots, self.current)
+        return chain_to(self.snapshots, self.current)
 
     @property
     def tools_running(self) -> bool:
@@ -129,7 +144,15 @@ class Machine:
 
     def path(self, file: str) -> str:
         """A file of its home directory, where its .vmx is."""
-        return f"[{self.config.vmx or self.home.name}] {self.config.name}/{file}"
+        return f"[{self.config.vmx or self.home.name}] {self.directory or self.config.name}/{file}"
+
+    @property
+    def stem(self) -> str:
+        return self.base or self.config.name
+
+    @property
+    def vmx_path(self) -> str:
+        return self.path(f"{self.stem}.vmx")
 
 
 class Inventory:
@@ -141,11 +164,13 @@ class Inventory:
         self.datastores: dict[str, Datastore] = {}
         self.machines: dict[str, Machine] = {}
         self.parked: dict[str, Machine] = {}  # unregistered, by name
+        self.files: dict[str, Machine] = {}  # VMs of which there are only files, by the path of their .vmx file
+        self.recent: dict[str, list[Any]] = {}  # tasks of folders
         self.places = dict(_ABOVE)
         self.attributes: dict[str, int] = {}  # custom attributes: name -> key
-        self._ids = itertools.count(1001)
+        self.ids = itertools.count(1001)
         for one in config["datastores"]:
-            moid = f"datastore-{next(self._ids)}"
+            moid = f"datastore-{next(self.ids)}"
             self.datastores[moid] = Datastore(moid, **{key: value for key, value in one.items() if key != "vms"})
         for one in config["datastores"]:
             for vm in one.get("vms", ()):
@@ -154,7 +179,8 @@ class Inventory:
     def datastores_of(self, machine: Machine) -> list[Datastore]:
         """Where the VM has anything: its home, its disks, or an ISO image in its drive."""
         config, home = machine.config, machine.home.name
-        names = [config.vmx or home, *(disk.get("datastore", home) for disk in config.disks), config.iso]
+        disks = [disk.get("datastore", home) for disk in config.disks if "file" not in disk]
+        names = [config.vmx or home, *disks, config.iso]
         return [self.datastore(name) for name in dict.fromkeys(names) if name]
 
     def datastore(self, name: str) -> Datastore:
@@ -163,7 +189,7 @@ class Inventory:
     def register(self, datastore: str, **config: Any) -> str:
         """Register a new VM; returns its managed object ID."""
         with self.lock:
-            moid = f"vm-{next(self._ids)}"
+            moid = f"vm-{next(self.ids)}"
             machine = Machine(moid, Config(**config), self.datastore(datastore), str(uuid.uuid4()))
             for number in range(machine.config.snapshots):
                 self.add_snapshot(machine, f"before-upgrade-{number + 1}", "taken by an administrator", False)
@@ -188,7 +214,7 @@ class Inventory:
     def _within(self, place: Place) -> str:
         found = next((moid for moid, known in self.places.items() if known == place), None)
         if found is None:
-            found = f"{place.kind.lower()}-{next(self._ids)}"
+            found = f"{place.kind.lower()}-{next(self.ids)}"
             self.places[found] = place
         return found
 
@@ -196,12 +222,16 @@ class Inventory:
         """Register an unregistered VM: the same files and snapshots, with new managed object IDs."""
         with self.lock:
             machine = self.parked.pop(name)
-            machine.moid = f"vm-{next(self._ids)}"
-            for node in machine.nodes():
-                was, node.moid = node.moid, f"snapshot-{next(self._ids)}"
-                machine.current = node.moid if machine.current == was else machine.current
+            machine.moid = f"vm-{next(self.ids)}"
+            self.renumber(machine)
             self.machines[machine.moid] = machine
             return machine.moid
+
+    def renumber(self, machine: Machine) -> None:
+        """Give the snapshots of a VM new managed object IDs."""
+        for node in machine.nodes():
+            was, node.moid = node.moid, f"snapshot-{next(self.ids)}"
+            machine.current = node.moid if machine.current == was else machine.current
 
     def unregister(self, machine: Machine) -> None:
         del self.machines[machine.moid]
@@ -223,7 +253,7 @@ class Inventory:
     def add_snapshot(self, machine: Machine, name: str, description: str, quiesce: bool) -> Snapshot:
         """Quiescing that cannot be done is left out without a word, as vSphere does."""
         machine.count += 1
-        node = Snapshot(f"snapshot-{next(self._ids)}", name, description, machine.count)
+        node = Snapshot(f"snapshot-{next(self.ids)}", name, description, machine.count, config=machine.config)
         node.quiesced = quiesce and machine.tools_running
         if node.quiesced and machine.config.guest == "linux":
             node.manifest = machine.path(f"{machine.config.name}-quiesce_manifest{node.id}.xml")
@@ -260,11 +290,11 @@ def _nodes(trees: list[Snapshot]) -> Iterator[Snapshot]:
         yield from _nodes(node.children)
 
 
-def _chain(trees: list[Snapshot], wanted: str) -> list[Snapshot]:
+def chain_to(trees: list[Snapshot], wanted: str) -> list[Snapshot]:
     for node in trees:
         if node.moid == wanted:
             return [node]
-        below = _chain(node.children, wanted)
+        below = chain_to(node.children, wanted)
         if below:
             return [node, *below]
     return []

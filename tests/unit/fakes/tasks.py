@@ -14,13 +14,17 @@ from .inventory import LONGEST_CHAIN, Inventory, Machine
 from .rules import Rule, RuleBook, make_fault
 
 Work = Callable[[], Any]  # returns the task's result, or raises a vSphere fault
+Gate = Callable[[], None]  # returns when the work can begin; runs without the lock
 
 
 class Task:
     """One task. `state`, `result` and `error` are as in its TaskInfo."""
 
-    def __init__(self, moid: str, method: str, machine: Machine, work: Work, rule: Rule | None) -> None:
+    def __init__(
+        self, moid: str, method: str, machine: Machine, work: Work, rule: Rule | None, folder: str, gate: Gate
+    ) -> None:
         self.moid, self.method, self.machine, self.work, self.rule = moid, method, machine, work, rule
+        self.folder, self.gate = folder, gate
         self.state = "running"
         self.result: Any = None
         self.error: Any = None
@@ -35,8 +39,8 @@ class Task:
         info = sdk.vim.TaskInfo(
             key=self.moid,
             task=sdk.vim.Task(self.moid),
-            descriptionId=f"VirtualMachine.{plain}",
-            entity=sdk.vim.VirtualMachine(self.machine.moid),
+            descriptionId=f"{'Folder' if self.folder else 'VirtualMachine'}.{plain}",
+            entity=sdk.vim.Folder(self.folder) if self.folder else sdk.vim.VirtualMachine(self.machine.moid),
             state=self.state,
             cancelled=False,
             cancelable=False,
@@ -53,14 +57,17 @@ class Tasks:
         self._last = 0
         self.known: dict[str, Task] = {}  # those that have not vanished
 
-    def start(self, method: str, machine: Machine, work: Work) -> Any:
-        """Start a task and return the reference to it."""
+    def start(self, method: str, machine: Machine, work: Work, folder: str = "", gate: Gate = lambda: None) -> Any:
+        """Start a task and return the reference to it. A task of a folder registers a VM."""
         with self._inventory.lock:
             self._last += 1
             rule = self._rules.take(method, machine.config.name, of_call=False)
-            task = Task(f"task-{self._last}", method, machine, work, rule)
+            task = Task(f"task-{self._last}", method, machine, work, rule, folder, gate)
             self.known[task.moid] = task
-            machine.recent = [*machine.recent, task]
+            if folder:
+                self._inventory.recent.setdefault(folder, []).append(task)
+            else:
+                machine.recent = [*machine.recent, task]
             if machine.busy is not None:
                 busy = make_fault("TaskInProgress", task=sdk.vim.Task(machine.busy.moid))
                 self._finish(task, None, busy)
@@ -87,6 +94,7 @@ class Tasks:
         threading.Event().wait(seconds)
         if task.effect == "task_hang":
             task.released.wait()
+        task.gate()
         with self._inventory.lock:
             result, error = self._carry_out(task)
             task.machine.busy = None
@@ -100,7 +108,9 @@ class Tasks:
     def _carry_out(self, task: Task) -> tuple[Any, Any]:
         """Do the work as far as the rule lets it; what came of it: a result or a fault."""
         rule, machine = task.rule, task.machine
-        if self._inventory.machines.get(machine.moid) is not machine:  # unregistered in the meantime
+        if (
+            not task.folder and self._inventory.machines.get(machine.moid) is not machine
+        ):  # unregistered in the meantime
             return None, make_fault("ManagedObjectNotFound", obj=sdk.vim.VirtualMachine(machine.moid))
         if rule is not None and rule.effect == "task_fault":
             return None, rule.make_fault()

@@ -28,15 +28,15 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 from pyVmomi import VmomiSupport
 from pyVmomi.SoapAdapter import StubAdapterBase
 
-from .calls import Calls
 from .rest import FakeHttps
+from .restores import RestoreCalls
 
 _knows: Callable[[str, str], bool] = VmomiSupport.IsChildVersion  # whether one API version includes another
 _servers: dict[tuple[str, int], "Vcenter"] = {}  # by host name and port: the network
 _ports = itertools.count(10443)
 
 
-class Vcenter(Calls):
+class Vcenter(RestoreCalls):
     """One server, at an address of its own."""
 
     host = "fake.invalid"

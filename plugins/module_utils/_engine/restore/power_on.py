@@ -11,7 +11,7 @@ from functools import partial
 from ..errors import QuiesceError, RestoreFailed, VSphereError
 from ..snapshots.scheduler import Call, StartTask
 from ..text import printable
-from ..vsphere.vm_now import Question, VmNow, Watch, read_now
+from ..vsphere.vm_now import VmNow, Watch, read_now
 from ..vsphere.vm_power import COPIED, MOVED, answer, start_power_off, start_power_on
 from .flow import Part, Requests, failed, is_busy, is_kind, is_lost, pause, unfinished
 
@@ -47,11 +47,12 @@ def _start(requests: Requests, watch: Watch, vm_moid: str, label: str) -> Part[N
             raise unfinished(_WHAT, requests.patience.power_on, deadline)
         task = outcome.task if outcome.unfinished else ""
         lost = lost or is_lost(outcome)
-        now = _look(watch, vm_moid)
-        if not task and lost and now is not None and now.on and now.question is None:
-            return
-        if now is not None and now.question is not None:
-            yield from _answer(requests, vm_moid, now.question, label)
+        now = _look(watch, vm_moid) if task else None
+        if lost:
+            now = (yield from requests.ask(read_now, [vm_moid])).get(vm_moid)
+            if now is not None and now.on and now.question is None:
+                return
+        yield from _answer(requests, vm_moid, now, label)
         if not task:
             if not (is_lost(outcome) or is_busy(outcome.error)) or time.monotonic() >= deadline:
                 raise failed(_WHAT, outcome.error)
@@ -70,12 +71,15 @@ def _look(watch: Watch, vm_moid: str) -> VmNow | None:
         return None  # the next look may succeed
 
 
-def _answer(requests: Requests, vm_moid: str, question: Question, label: str) -> Part[None]:
-    """Answer the question whether the VM was moved or copied.
+def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str) -> Part[None]:
+    """Answer the question whether the VM was moved or copied, if it waits for that answer.
 
     Raises RestoreFailed for any other question. It is answered with "cancel" if it has such a choice, which ends the
     power-on.
     """
+    question = now.question if now is not None else None
+    if question is None:
+        return
     expected = question.about_identity and label in question.choices
     cancel = next((one for one in question.choices if one.endswith(_CANCEL)), "")
     chosen = label if expected else cancel

@@ -23,7 +23,7 @@ from ..vsphere.vms import path_of
 from .flow import Patience, Requests, run_alone
 from .rename import change_name
 
-_PATIENCE = Patience(task=300, server=15)
+_PATIENCE = Patience(task=30, server=15)
 
 Data = Mapping[str, Any]
 
