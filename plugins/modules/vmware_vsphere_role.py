@@ -7,13 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vmware_vsphere_role
-short_description: Create or remove a vSphere role with the privileges for coordinated snapshots
+short_description: Create or remove a vSphere role with the privileges for coordinated snapshots or restores
 version_added: 1.0.0
 description:
   - Creates a role with exactly the specified privileges in vCenter or on an ESXi host, and assigns it to a user or
     group on an inventory object.
   - By default, the role has only the privileges that coordinated snapshots need, which are
     C(VirtualMachine.State.CreateSnapshot) and C(VirtualMachine.State.RemoveSnapshot).
+  - For an account that restores VMs, O(restore) gives the role the exact privileges of each way to restore.
   - To mount datastores, the account also needs C(Host.Config.Storage) on the hosts. This privilege covers all storage
     of the hosts. Remove it after the datastores are mounted.
   - Every role includes the privileges to read (C(System.Anonymous), C(System.View), C(System.Read)).
@@ -51,10 +52,25 @@ options:
     type: str
     default: vmware-zfs
   privileges:
-    description: The IDs of the privileges, in addition to the privileges to read.
+    description:
+      - The IDs of the privileges, in addition to the privileges to read and to those of O(restore).
+      - If neither O(privileges) nor O(restore) is set, they are C(VirtualMachine.State.CreateSnapshot) and
+        C(VirtualMachine.State.RemoveSnapshot).
     type: list
     elements: str
-    default: [VirtualMachine.State.CreateSnapshot, VirtualMachine.State.RemoveSnapshot]
+  restore:
+    description:
+      - What an account with the role can do to restore VMs. The role gets the privileges for each entry.
+      - V(folder) restores a VM into the datastore of the original. V(clone) restores it from a ZFS clone, which is
+        mounted on an ESXi host. V(mount) mounts a ZFS snapshot as a datastore. V(disk) attaches one disk to another VM.
+      - V(network), V(power_on) and V(replace) are needed in addition to connect the restored VM to a port group, to
+        power it on, and to shut down and rename the VM that it replaces.
+      - Use a role and an account of their own for restores, because runs need none of these privileges except
+        C(VirtualMachine.State.RemoveSnapshot).
+    type: list
+    elements: str
+    choices: [folder, clone, mount, disk, network, power_on, replace]
+    version_added: 1.1.0
   principal:
     description:
       - The user or group to assign the role to, for example V(snapshots@vsphere.local). The account must exist.
@@ -71,6 +87,8 @@ options:
         root of the inventory.
       - The account must be able to see the VMs, their datastores and their datacenter. If the role is assigned only on
         a VM folder, also assign a role with read access on the datastores.
+      - The privileges of O(restore) are needed on folders, resource pools, ESXi hosts and networks. Assign the role on
+        the datacenter.
     type: str
     default: /
   propagate:
@@ -101,6 +119,17 @@ EXAMPLES = r"""
       - VirtualMachine.State.RemoveSnapshot
       - Host.Config.Storage
     principal: storage@vsphere.local
+    path: DC0
+  delegate_to: localhost
+
+- name: Create a role for restores into the datastore, with power-on
+  quiesce.vmware_zfs.vmware_vsphere_role:
+    hostname: vcenter.example.com
+    username: administrator@vsphere.local
+    password: "{{ administrator_password }}"
+    name: vmware-zfs restore
+    restore: [folder, power_on]
+    principal: restore@vsphere.local
     path: DC0
   delegate_to: localhost
 """
@@ -143,6 +172,7 @@ from typing import Any
 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _ansible
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.privileges import WAYS, of_ways
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.privileges import COORDINATE
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.roles import Grant, Roles
@@ -152,13 +182,21 @@ SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
     {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "name": {"type": "str", "default": "vmware-zfs"},
-        "privileges": {"type": "list", "elements": "str", "default": list(COORDINATE)},
+        "privileges": {"type": "list", "elements": "str"},
+        "restore": {"type": "list", "elements": "str", "choices": list(WAYS)},
         "principal": {"type": "str"},
         "group": {"type": "bool", "default": False},
         "path": {"type": "str", "default": "/"},
         "propagate": {"type": "bool", "default": True},
     }
 )
+
+
+def wanted_privileges(privileges: list[str] | None, restore: list[str] | None) -> list[str]:
+    """Return the privileges of the role, without those to read."""
+    if privileges is None and restore is None:
+        return list(COORDINATE)
+    return [*(privileges or ()), *of_ways(restore or ())]
 
 
 def run(module: Any) -> dict[str, Any]:
@@ -179,7 +217,8 @@ def run(module: Any) -> dict[str, Any]:
     ) as session:
         roles = Roles(session, parameters["name"], grant)
         before = roles.state()
-        after = roles.wanted(parameters["privileges"]) if parameters["state"] == "present" else roles.unwanted()
+        wanted = wanted_privileges(parameters["privileges"], parameters["restore"])
+        after = roles.wanted(wanted) if parameters["state"] == "present" else roles.unwanted()
         if before != after and not module.check_mode:
             roles.change(before, after)
     return {

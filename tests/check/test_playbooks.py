@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.privileges import WAYS, of_ways
 
 from .stand_in import StandIn
 from .tools import ROOT
@@ -211,6 +212,18 @@ def test_a_playbook_says_what_it_needs(
     said = stand_in.play(playbook, fails=True, **variables)
     assert sentence in said and "undefined" not in said
     assert stand_in.calls == []
+
+
+def test_the_vsphere_role_can_be_one_for_restores(stand_in: StandIn) -> None:
+    stand_in.play("vsphere_role", vsphere_role_principal="u@lab", vsphere_role_restore=["folder", "power_on"])
+    assert stand_in.calls == [("vmware_vsphere_role", False, {"principal": "u@lab", "restore": ["folder", "power_on"]})]
+
+
+def test_the_page_names_the_privileges_for_restores() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    section = page.partition("### An account for restores")[2].partition("\n###")[0]
+    named = set(re.findall(r"`((?:VirtualMachine|Resource|Network|Host)\.[\w.]+)`", section))
+    assert named == set(of_ways(WAYS)) and all(f"\n| `{way}` |" in section for way in WAYS)
 
 
 def test_the_vsphere_role_can_be_had_without_what_is_below(stand_in: StandIn) -> None:
