@@ -23,7 +23,7 @@ from ..state.journal_entries import ENDED
 from ..tasks.turn import overview, summary, take_turn
 from ..tasks.turn_result import TurnResult
 from ..text import counted, vm_on
-from . import turn_report
+from . import points, turn_report
 from .output import WARNING, complain, local_time, print_json, print_table, say, seconds_text
 from .turn_report import reason_of
 
@@ -36,6 +36,8 @@ examples:
   vmware-zfs tasks              list the snapshot tasks with their schedules and next runs
   vmware-zfs run 3              run snapshot task 3 now
   vmware-zfs run 3 --dry-run    show which ZFS snapshots task 3 would take and destroy
+  vmware-zfs points tank/vmware --vm mail
+                                list the ZFS snapshots from which the VM can be restored
   vmware-zfs recover            remove the VMware snapshots of interrupted runs
   vmware-zfs recover --dry-run  list these VMware snapshots without removing them
   vmware-zfs recover --scan     also search vSphere, if the state in /var/lib/vmware-zfs was lost
@@ -92,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--dry-run", action="store_true", help="only show the ZFS snapshots to take and destroy")
     how.add_argument("--scheduled", action="store_true", help="run only if the task is enabled and due (for timers)")
     run.set_defaults(command=_run)
-    for each in (status, show, recovery, tasks, run):
+    for each in (status, show, recovery, tasks, run, points.add_to(commands)):
         each.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
 

@@ -27,7 +27,7 @@ from ..zfs.datasets import takes
 from ..zfs.names import dataset_of, is_within, upwards
 
 _PROPERTIES = ("creation", "createtxg", "userrefs", "clones", *KEYS)
-_RECEIVED_TASK = snapshots.RECEIVED + TASK
+RECEIVED_TASK = snapshots.RECEIVED + TASK
 OUTSIDE = "the task does not include its dataset"
 RECEIVED = "it was received, so it does not belong to the task"
 SPARED = (
@@ -94,7 +94,7 @@ def judged(
     Snapshots of tasks whose key is in `spare` are kept. `included` are further datasets that belong to a task, by its
     key. `now` is in seconds since 1970.
     """
-    local, received = _by_task(found, TASK), _by_task(found, _RECEIVED_TASK)
+    local, received = _by_task(found, TASK), _by_task(found, RECEIVED_TASK)
     judgements: dict[str, Judgement] = {}
     for task in tasks:
         more = included.get(task.key, ())

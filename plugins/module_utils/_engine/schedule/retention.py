@@ -24,6 +24,10 @@ UNITS = {
 _LONGEST = timedelta(days=365 * 1000)
 ALIVE = "its lifetime has not expired"
 FUTURE = "it is dated in the future, because a clock was wrong"
+HELD = "it is held (zfs holds)"
+CLONED = "it has a clone"
+NEWEST = "it is the newest of its task"
+NEWEST_COMPLETE = "it is the newest that is complete"
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,11 @@ def _why_kept(snapshot: Taken, newest: Taken | None, complete: Taken | None, kee
     if now - snapshot.creation <= keep.total_seconds():
         return ALIVE
     if snapshot.held:
-        return "it is held (zfs holds)"
+        return HELD
     if snapshot.cloned:
-        return "it has a clone"
+        return CLONED
     if snapshot is newest:
-        return "it is the newest of its task"
+        return NEWEST
     if snapshot is complete:
-        return "it is the newest that is complete"
+        return NEWEST_COMPLETE
     return ""
