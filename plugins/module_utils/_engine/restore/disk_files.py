@@ -14,7 +14,7 @@ from typing import Callable
 
 from ..text import printable
 from .settings_text import check_size, damaged, pair_in
-from .vm_files import is_beside
+from .vm_files import is_in_folder
 
 PHYSICAL, VIRTUAL = "physical", "virtual"  # compatibility modes of a raw device mapping (RDM)
 _MAGIC = "# disk descriptorfile"
@@ -84,7 +84,7 @@ class Chain:
     def foreign(self) -> tuple[str, ...]:
         """The paths that lead out of the folder. A copy of the folder would use the living files there."""
         extents = [extent.file for one in self.descriptors for extent in one.extents]
-        return tuple(file for file in (*extents, self.outside) if file and not is_beside(file))
+        return tuple(file for file in (*extents, self.outside) if file and not is_in_folder(file))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def chain_of(file: str, text_of: Callable[[str], str]) -> Chain:
     Raises VmFileDamaged, and what `text_of` raises.
     """
     found: dict[str, Descriptor] = {}
-    while is_beside(file):
+    while is_in_folder(file):
         if file in found:
             raise damaged(file, "the disk is its own parent")
         if len(found) >= _LONGEST_CHAIN:

@@ -59,9 +59,9 @@ class DiskUse:
         return self.file.startswith("/")
 
     @property
-    def beside(self) -> bool:
+    def in_folder(self) -> bool:
         """Whether the disk is in the folder of the VM's configuration, as far as the path shows."""
-        return is_beside(self.file)
+        return is_in_folder(self.file)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class VmSnapshots:
         return any(snapshot.parent == uid for snapshot in self.all)
 
 
-def is_beside(file: str) -> bool:
+def is_in_folder(file: str) -> bool:
     """Return whether a path in a file of a VM is only a name, so that it means a file in the same folder."""
     return bool(file) and "/" not in file and "\0" not in file and file not in (".", "..")
 

@@ -97,7 +97,7 @@ def test_a_configuration_names_the_vm_its_disks_and_its_cards() -> None:
     ]
     assert [disk.independent for disk in found.disks] == [False, False, False, True]
     assert [disk.absolute for disk in found.disks] == [False, False, True, False]
-    assert [disk.beside for disk in found.disks] == [True, True, False, True]
+    assert [disk.in_folder for disk in found.disks] == [True, True, False, True]
     assert found.cards == (
         NetworkCard("Network adapter 1", "ethernet0", "00:50:56:98:1e:83", True, "VM Network", True),
         NetworkCard("Network adapter 3", "ethernet2", "00:50:56:00:00:07", False, "dvportgroup-75", False),
