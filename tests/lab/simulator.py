@@ -356,6 +356,15 @@ class Simulator:
         """Register an unregistered VM again, with the same snapshots and new managed object IDs. Return its ID."""
         return str(self._control("POST", "register", {"name": name})["moid"])
 
+    def copy(self, vm: str, path: str, **changes: Any) -> None:
+        """Let RegisterVM_Task find a copy of a simulated VM, as it is now with its snapshots, at datastore paths that
+        match (a regular expression). `changes` are fields of its configuration."""
+        self._control("POST", "copy", {"vm": vm, "path": path, "change": changes})
+
+    def behave(self, **behavior: Any) -> None:
+        """Change what vSphere's documentation leaves open (README.md, `behavior`)."""
+        self._control("POST", "behavior", behavior)
+
     def unregister(self, name: str) -> int:
         """Unregister the VMs whose names match. Return their number."""
         return int(self._control("DELETE", "vm", {"vm": name})["unregistered"])

@@ -697,6 +697,8 @@ def test_revert_branches_the_tree(vcenter: Simulator, client: Client) -> None:
     first = create(client, vm, name="first").result
     create(client, vm, name="second")
     assert finished(client, first.RevertToSnapshot_Task(None, True))[0].state == "success"
+    assert vm.runtime.powerState == "poweredOff", "a snapshot without memory"
+    vcenter.vm("linux", power="on")
     create(client, vm, name="branch")
     tree = vcenter.snapshots()["linux"][0]
     assert [c["name"] for c in tree["children"]] == ["second", "branch"]

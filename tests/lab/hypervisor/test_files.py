@@ -83,9 +83,9 @@ def test_flatten_refuses_an_invalid_delta(tmp_path: Path) -> None:
 
 def test_snapshot_tree_survives_its_file(tmp_path: Path) -> None:
     tree = SnapshotTree.read(tmp_path / "db.vmsd")
-    first = tree.add("first", "of an administrator", "db.vmdk")
-    second = tree.add('the "second"', "", "db-000001.vmdk")
-    tree.add("third", "", "db-000002.vmdk")
+    first = tree.add("first", "of an administrator", {"scsi0:0": "db.vmdk"})
+    second = tree.add('the "second"', "", {"scsi0:0": "db-000001.vmdk"})
+    tree.add("third", "", {"scsi0:0": "db-000002.vmdk"})
     tree.remove(second)
     tree.write()
     found = SnapshotTree.read(tree.path)
@@ -93,13 +93,13 @@ def test_snapshot_tree_survives_its_file(tmp_path: Path) -> None:
     assert [(one.uid, one.parent) for one in found.snapshots] == [(1, 0), (3, 1)] and found.current == 3
     assert found.get(1) == first
     found.remove(found.get(3))
-    assert found.current == 1 and found.add("fourth", "", "db.vmdk").uid == 4
+    assert found.current == 1 and found.add("fourth", "", {"scsi0:0": "db.vmdk"}).uid == 4
 
 
 def test_kept_disk_is_found_by_the_name_of_the_vmware_snapshot(tmp_path: Path) -> None:
     settings.write(tmp_path / "db.vmx", {"scsi0:0.fileName": "db-000001.vmdk"})
     tree = SnapshotTree.read(tmp_path / "db.vmsd")
-    tree.add("ours", "", "db.vmdk")
+    tree.add("ours", "", {"scsi0:0": "db.vmdk"})
     tree.write()
     assert kept_disk(tmp_path, "ours").name == "db.vmdk"
     assert kept_disk(tmp_path).name == "db-000001.vmdk"

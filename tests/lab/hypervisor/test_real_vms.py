@@ -19,8 +19,21 @@ from pyVim.task import WaitForTask
 from pyVmomi import vim
 
 from ..simulator import Simulator, SimulatorError
+from .inside.volumes import uuid
 
 BASE, DELTA = "db.vmdk", "db-000007.vmdk"
+VOLUME = uuid("10.0.2.15", "/tank/vmware")
+VMX = f"[{VOLUME}] db/db.vmx"
+
+
+def files(*names: str, **more: Any) -> dict[str, Any]:
+    """Return what the hypervisor answers about a VM: the files of its disk, and more."""
+    disk = {
+        "node": "scsi0:0", "key": 2000, "controller": 1000, "unit": 0, "mode": "persistent", "kind": "flat",
+        "bytes": 1 << 25, "files": [f"/vmfs/volumes/{VOLUME}/db/{name}" for name in names],
+    }  # fmt: skip
+    hardware = {"name": "db", "bios_uuid": "", "instance_uuid": "", "disks": [disk], "extra": {}}
+    return {"hardware": hardware, "snapshots": [], "current": 0, "copied": False, "on": False, **more}
 
 
 class StandIn(socketserver.ThreadingTCPServer):
@@ -46,8 +59,9 @@ class _Handler(socketserver.StreamRequestHandler):
         asked = json.loads(self.rfile.readline())
         self.server.calls.append((asked["call"], asked["arguments"]))
         self.server.hold.wait(30)
-        snapshot = {"result": {"uid": 7, "chain": [BASE, DELTA]}}
-        default = snapshot if asked["call"] == "snapshot" else {"result": {"chain": [BASE]}}
+        kept = {"uid": 7, "parent": 0, "name": "ours", "description": "d", "created": 0, **files(BASE)}
+        snapshot = {"result": files(BASE, DELTA, uid=7, current=7, snapshots=[kept])}
+        default = snapshot if asked["call"] == "snapshot" else {"result": files(BASE)}
         self.wfile.write(json.dumps(self.server.answers.get(asked["call"], default)).encode() + b"\n")
 
 
@@ -95,8 +109,8 @@ def disk(vm: Any) -> list[str]:
 def test_vm_is_created_and_powered_on(vcenter: Simulator, hypervisor: StandIn) -> None:
     (mount, mounted), (create, created), (power_on, powered) = hypervisor.calls
     assert (mount, mounted) == ("mount", {"server": "10.0.2.15", "export": "/tank/vmware", "name": "vmware"})
-    assert (create, created["vmx"]) == ("create", "[vmware] db/db.vmx") and created["settings"]["displayName"] == "db"
-    assert (power_on, powered) == ("power_on", {"vmx": "[vmware] db/db.vmx"})
+    assert (create, created["vmx"]) == ("create", VMX) and created["settings"]["displayName"] == "db"
+    assert (power_on, powered) == ("power_on", {"vmx": VMX})
     assert list(vcenter.snapshots()) == ["db", "simulated"]
 
 
@@ -110,12 +124,12 @@ def test_snapshots_follow_the_hypervisor(vcenter: Simulator, hypervisor: StandIn
     assert tree.id == 7 and tree.quiesced and tree.backupManifest == "[vmware] db/db-vss_manifests7.zip"
 
     WaitForTask(tree.snapshot.RevertToSnapshot_Task())
-    assert hypervisor.calls[-1] == ("revert", {"vmx": "[vmware] db/db.vmx", "uid": 7})
+    assert hypervisor.calls[-1] == ("revert", {"vmx": VMX, "uid": 7})
     assert vm.runtime.powerState == "poweredOff"
     WaitForTask(vm.PowerOnVM_Task())
     WaitForTask(tree.snapshot.RemoveSnapshot_Task(False))
     assert hypervisor.names()[-2:] == ["power_on", "remove"]
-    assert hypervisor.calls[-1][1] == {"vmx": "[vmware] db/db.vmx", "uid": 7, "children": False}
+    assert hypervisor.calls[-1][1] == {"vmx": VMX, "uid": 7, "children": False}
     assert disk(vm) == [f"[vmware] db/{BASE}"] and vm.snapshot is None
 
 

@@ -32,6 +32,8 @@ var controls = map[string]func(*http.Request) (interface{}, error){
 	"POST vm":       changeMachines,
 	"POST move":     moveMachines,
 	"POST deploy":   deployMachines,
+	"POST behavior": changeBehavior,
+	"POST copy":     copyMachine,
 	"GET hosts":     func(*http.Request) (interface{}, error) { return listHosts(), nil },
 	"POST host":     changeHosts,
 	"POST register": registerMachine,
@@ -392,6 +394,35 @@ func registerMachine(r *http.Request) (interface{}, error) {
 		return nil, err
 	}
 	return map[string]string{"moid": vm.rec.Moid}, nil
+}
+
+// copyMachine says that a copy of a simulated machine, as it is now, can be registered at paths that match.
+func copyMachine(r *http.Request) (interface{}, error) {
+	var what struct {
+		VM     string          `json:"vm"`
+		Path   string          `json:"path"` // regular expression, anchored, of the datastore path of its .vmx
+		Change json.RawMessage `json:"change"`
+	}
+	if err := decode(r, &what); err != nil {
+		return nil, err
+	}
+	path, err := regexp.Compile("^(?s:" + what.Path + ")$")
+	if err != nil {
+		return nil, err
+	}
+	world.Lock()
+	defer world.Unlock()
+	for _, vm := range inv.sortedMachines() {
+		if vm.rec.Config.Name == what.VM && !vm.rec.Config.Real {
+			one := &copied{record: *vm.rec.copy(), path: path}
+			if len(what.Change) > 0 {
+				err = strictly(what.Change, &one.record.Config)
+			}
+			inv.copies = append(inv.copies, one)
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("no simulated VM %q", what.VM)
 }
 
 func unregisterMachine(r *http.Request) (interface{}, error) {

@@ -6,6 +6,8 @@ package main
 
 import (
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -15,6 +17,7 @@ import (
 // A machine's devices and files, computed from its configuration and its snapshots.
 
 const (
+	ideController  = 200
 	scsiController = 1000
 	firstDisk      = 2000 // the key of the first disk; the others' follow
 )
@@ -53,7 +56,11 @@ func keyed(disks, old []diskConfig, last int32) ([]diskConfig, int32, error) {
 	return named, last, nil
 }
 
-func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
+// compatibilities of raw device mappings, by the kind of disk.
+var compatibilities = map[string]string{"rdm_physical": "physicalMode", "rdm_virtual": "virtualMode"}
+
+// devices are those of the machine as it is, or as a snapshot has kept them.
+func (vm *machine) devices(s *snapshot) ([]types.BaseVirtualDevice, error) {
 	c := &vm.rec.Config
 	sharing := types.VirtualSCSISharing(c.BusSharing)
 	if sharing == "" {
@@ -63,15 +70,22 @@ func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
 	controller.Key, controller.SharedBus, controller.ScsiCtlrUnitNumber = scsiController, sharing, 7
 	controller.DeviceInfo = &types.Description{Label: "SCSI controller 0", Summary: "VMware paravirtual SCSI"}
 	ide := &types.VirtualIDEController{}
-	ide.Key = 200
+	ide.Key = ideController
 	ide.DeviceInfo = &types.Description{Label: "IDE 0", Summary: "IDE 0"}
 	devices := []types.BaseVirtualDevice{ide, controller}
-	for _, d := range c.Disks {
-		disk, err := vm.disk(d)
-		if err != nil {
-			return nil, err
-		}
-		devices = append(devices, disk)
+	disks, err := vm.disks(s)
+	if err != nil {
+		return nil, err
+	}
+	devices = append(devices, disks...)
+	for i, one := range vm.cards(s) {
+		devices = append(devices, vm.cardDevice(one, i+1))
+	}
+	if c.TPM || vm.rec.Files != nil && vm.rec.Files.Hardware.TPM {
+		tpm := &types.VirtualTPM{}
+		tpm.Key = 11000
+		tpm.DeviceInfo = &types.Description{Label: "Virtual TPM", Summary: "Trusted Platform Module"}
+		devices = append(devices, tpm)
 	}
 	if c.ISO != "" {
 		ds := findDatastore(vm.datacenter, c.ISO)
@@ -102,7 +116,35 @@ func (vm *machine) devices() ([]types.BaseVirtualDevice, error) {
 	return devices, nil
 }
 
-func (vm *machine) disk(c diskConfig) (*types.VirtualDisk, error) {
+// disks are those of the files of a real machine, or of the configuration.
+func (vm *machine) disks(s *snapshot) (devices []types.BaseVirtualDevice, err error) {
+	if vm.rec.Files != nil {
+		return vm.fileDevices(vm.rec.Files.hardwareAt(s)), nil
+	}
+	list, chain := vm.rec.Config.Disks, vm.chain()
+	if s != nil {
+		chain = vm.chainAbove(s)
+		if s.Kept != nil {
+			list = s.Kept.Disks
+		}
+	}
+	for _, d := range list {
+		disk, err := vm.disk(d, chain)
+		if err != nil {
+			return nil, err
+		}
+		devices = append(devices, disk)
+	}
+	return devices, nil
+}
+
+func rawBacking(file types.VirtualDeviceFileBackingInfo, uuid, compatibility, mode string) *types.VirtualDiskRawDiskMappingVer1BackingInfo {
+	return &types.VirtualDiskRawDiskMappingVer1BackingInfo{VirtualDeviceFileBackingInfo: file, Uuid: uuid,
+		LunUuid: "0200000000600144f0", DeviceName: "vml.0200000000", CompatibilityMode: compatibility, DiskMode: mode}
+}
+
+// disk is a disk of the configuration, with a delta for each snapshot of the chain.
+func (vm *machine) disk(c diskConfig, chain []*snapshot) (*types.VirtualDisk, error) {
 	ds, index := vm.home, int(c.Key-firstDisk)
 	if c.Datastore != "" {
 		if ds = findDatastore(vm.datacenter, c.Datastore); ds == nil {
@@ -120,9 +162,15 @@ func (vm *machine) disk(c diskConfig) (*types.VirtualDisk, error) {
 	if directory == "" {
 		directory = vm.rec.Directory
 	}
-	base := directory
+	base := path.Base(directory)
+	if vm.rec.Stem != "" && c.Directory == "" {
+		base = vm.rec.Stem
+	}
 	if index > 0 {
 		base = fmt.Sprintf("%s_%d", base, index)
+	}
+	if c.File != "" {
+		base = c.File
 	}
 	fileOn := func(ds *datastore, directory, suffix string) types.VirtualDeviceFileBackingInfo {
 		return types.VirtualDeviceFileBackingInfo{FileName: fmt.Sprintf("[%s] %s/%s%s.vmdk", ds.Name, directory, base, suffix), Datastore: &ds.Self}
@@ -135,20 +183,14 @@ func (vm *machine) disk(c diskConfig) (*types.VirtualDisk, error) {
 	case "independent_persistent", "independent_nonpersistent":
 		mode = c.Kind
 	case "rdm_physical", "rdm_virtual":
-		compatibility := map[string]string{"rdm_physical": "physicalMode", "rdm_virtual": "virtualMode"}[c.Kind]
-		disk.Backing = &types.VirtualDiskRawDiskMappingVer1BackingInfo{VirtualDeviceFileBackingInfo: file(""), Uuid: uuid,
-			LunUuid: "0200000000600144f0", DeviceName: "vml.0200000000", CompatibilityMode: compatibility, DiskMode: mode}
+		disk.Backing = rawBacking(file(""), uuid, compatibilities[c.Kind], mode)
 		return disk, nil
 	default:
 		return nil, fmt.Errorf("unknown kind of disk %q", c.Kind)
 	}
-	if c.Directory == "" && index == 0 && len(vm.rec.Chain) > 0 {
-		disk.Backing = vm.realBacking(uuid)
-		return disk, nil
-	}
 	backing := &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: file(""), DiskMode: mode, ThinProvisioned: types.NewBool(true), Uuid: uuid}
 	if mode == "persistent" { // an independent disk is left out of snapshots
-		for _, s := range vm.chain() {
+		for _, s := range chain {
 			delta := file(fmt.Sprintf("-%06d", s.ID))
 			if s.WorkingDir != "" {
 				place, err := vm.datastoreFor(s.WorkingDir, "the working directory")
@@ -175,6 +217,10 @@ func (vm *machine) datastoreFor(name, what string) (*datastore, error) {
 
 // snapshotDirectory is where the files of the machine's next snapshot go: its working directory, its home by default.
 func (vm *machine) snapshotDirectory() (string, error) {
+	if vm.rec.Files != nil && strings.HasPrefix(vm.rec.Files.Hardware.WorkingDir, "/") {
+		place, _ := datastorePath(vm.datacenter, vm.rec.Files.Hardware.WorkingDir+"/")
+		return place, nil
+	}
 	if vm.rec.Config.WorkingDir == "" {
 		return vm.path(""), nil
 	}
@@ -214,7 +260,7 @@ func (vm *machine) datastores(devices []types.BaseVirtualDevice) []ref {
 			list = append(list, *r)
 		}
 	}
-	for _, d := range devices {
+	for _, d := range append(devices[:len(devices):len(devices)], vm.keptDisks()...) {
 		switch b := d.GetVirtualDevice().Backing.(type) {
 		case *types.VirtualDiskFlatVer2BackingInfo:
 			for ; b != nil; b = b.Parent {
@@ -245,8 +291,8 @@ func (vm *machine) layout(devices []types.BaseVirtualDevice, swap string, now ti
 		l.File = append(l.File, types.VirtualMachineFileLayoutExFileInfo{Key: key, Name: name, Type: kind, Size: 1 << 20, Accessible: types.NewBool(true)})
 		return key
 	}
-	add(vm.path(vm.rec.Directory+".vmx"), "config")
-	add(vm.path(vm.rec.Directory+".nvram"), "nvram")
+	add(vm.path(vm.configFile()), "config")
+	add(vm.path(vm.stem()+".nvram"), "nvram")
 	add(vm.path("vmware.log"), "log")
 	if swap != "" {
 		add(swap, "swap")
@@ -269,7 +315,7 @@ func (vm *machine) layout(devices []types.BaseVirtualDevice, swap string, now ti
 		l.Disk = append(l.Disk, units)
 	}
 	vm.eachSnapshot(func(s *snapshot) {
-		file := vm.path(fmt.Sprintf("%s-Snapshot%d.vmsn", vm.rec.Directory, s.ID))
+		file := vm.path(fmt.Sprintf("%s-Snapshot%d.vmsn", vm.stem(), s.ID))
 		if ds := findDatastore(vm.datacenter, s.WorkingDir); ds != nil {
 			file = fmt.Sprintf("[%s] %s/%s-Snapshot%d.vmsn", ds.Name, vm.directoryOf(s), vm.rec.Directory, s.ID)
 		}
@@ -286,10 +332,8 @@ func (vm *machine) incompatible() fault {
 		return &types.SnapshotDisabled{}
 	}
 	device := ""
-	for _, d := range c.Disks {
-		if d.Kind == "rdm_physical" {
-			device = "a raw device mapping in physical compatibility mode"
-		}
+	if vm.hasPhysicalRDM() {
+		device = "a raw device mapping in physical compatibility mode"
 	}
 	if c.BusSharing != "" && c.BusSharing != "noSharing" {
 		device = "a SCSI controller engaged in bus-sharing"
@@ -303,6 +347,23 @@ func (vm *machine) incompatible() fault {
 	return &types.SnapshotIncompatibleDeviceInVm{Fault: types.LocalizedMethodFault{
 		Fault:            &types.DeviceNotSupported{Device: device},
 		LocalizedMessage: fmt.Sprintf("Device '%s' is not supported.", device)}}
+}
+
+func (vm *machine) hasPhysicalRDM() bool {
+	if vm.rec.Files != nil {
+		for _, d := range vm.rec.Files.Hardware.Disks {
+			if d.Kind == "rdm_physical" {
+				return true
+			}
+		}
+		return false
+	}
+	for _, d := range vm.rec.Config.Disks {
+		if d.Kind == "rdm_physical" {
+			return true
+		}
+	}
+	return false
 }
 
 func findDatastore(dc *simulator.Datacenter, name string) *datastore {

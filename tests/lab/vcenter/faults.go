@@ -195,6 +195,9 @@ func messageOf(f fault, message string) string {
 	if message != "" {
 		return message
 	}
+	if said := f.GetMethodFault().FaultMessage; len(said) > 0 && said[0].Message != "" {
+		return said[0].Message
+	}
 	if text, ok := messages[kindOf(f)]; ok {
 		return text
 	}

@@ -9,6 +9,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"path"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -21,12 +24,6 @@ const hypervisorTimeout = 120 * time.Second
 
 // hypervisorAddress is host:port of the agent; empty: there is no hypervisor.
 var hypervisorAddress string
-
-// disks is what the hypervisor answers after a change of the snapshots.
-type disks struct {
-	UID   int32    `json:"uid"`   // of a new snapshot
-	Chain []string `json:"chain"` // the files of the disk, the base first
-}
 
 type parameters map[string]interface{}
 
@@ -67,12 +64,17 @@ func exchange(name string, args parameters) ([]byte, error) {
 	return bufio.NewReader(connection).ReadBytes('\n')
 }
 
-// hypervisorFault is the fault of that name, or one that has the text.
+// hypervisorFault is the fault of that name, or a general one. It has the text as its message.
 func hypervisorFault(kind, text string) fault {
-	if f := newFault(kind); f != nil && kind != "GenericVmConfigFault" && kind != "ManagedObjectNotFound" {
-		return f
+	f := newFault(kind)
+	if f == nil || kind == "GenericVmConfigFault" || kind == "ManagedObjectNotFound" {
+		return &types.GenericVmConfigFault{Reason: text}
 	}
-	return &types.GenericVmConfigFault{Reason: text}
+	f.GetMethodFault().FaultMessage = []types.LocalizableMessage{{Key: "msg.lab." + kind, Message: text}}
+	if file := reflect.ValueOf(f).Elem().FieldByName("File"); file.IsValid() {
+		file.SetString(text)
+	}
+	return f
 }
 
 // order makes a call about the machine. The caller holds world, or nothing changes the machine's place.
@@ -84,15 +86,87 @@ func (vm *machine) order(name string, args parameters, reply interface{}) fault 
 	return askHypervisor(name, args, reply)
 }
 
-func (vm *machine) vmx() string { return vm.path(vm.rec.Directory + ".vmx") }
+func (vm *machine) vmx() string { return vm.home.file(vm.rec.Directory + "/" + vm.configFile()) }
+
+func (vm *machine) configFile() string { return vm.rec.configFile() }
+
+// configFile is the name of the .vmx file.
+func (rec *record) configFile() string {
+	if rec.ConfigFile != "" {
+		return rec.ConfigFile
+	}
+	return rec.Directory + ".vmx"
+}
+
+// copy is a record that shares nothing with this one.
+func (rec *record) copy() *record {
+	made := &record{}
+	raw, _ := json.Marshal(rec)
+	_ = json.Unmarshal(raw, made)
+	return made
+}
+
+// moveTo makes the record that of a copy in another place. Its disks there belong to the copy, others are where they were.
+func (rec *record) moveTo(datastore, file string) {
+	stem := strings.TrimSuffix(rec.configFile(), path.Ext(rec.configFile()))
+	rec.ConfigFile = path.Base(file)
+	for i := range rec.Config.Disks {
+		d := &rec.Config.Disks[i]
+		switch {
+		case d.Directory != "":
+		case d.Datastore == rec.Datastore:
+			d.Datastore = ""
+		case d.Datastore != "":
+			d.Directory = rec.Directory
+		}
+	}
+	if rec.Stem == "" {
+		rec.Stem = stem
+	}
+	rec.Datastore, rec.Directory, rec.Config.VMX = datastore, path.Dir(file), ""
+}
+
+// location is what uuid.location stands for: where the .vmx is, whatever the datastore is called.
+func (vm *machine) location() string {
+	return vm.files().file(vm.rec.Directory + "/" + vm.configFile())
+}
+
+// isCopy tells whether the .vmx was moved or copied since the machine got its identity.
+func (vm *machine) isCopy() bool {
+	if vm.rec.Files != nil {
+		return vm.rec.Files.Copied
+	}
+	return vm.rec.Location != vm.location()
+}
+
+// stem begins the names of the machine's files.
+func (vm *machine) stem() string {
+	if vm.rec.Stem != "" {
+		return vm.rec.Stem
+	}
+	return strings.TrimSuffix(vm.configFile(), path.Ext(vm.configFile()))
+}
+
+// file names a file for the hypervisor, by the volume that it is on.
+func (ds *datastore) file(path string) string { return fmt.Sprintf("[%s] %s", ds.volume(), path) }
+
+// volume is the datastore's name below /vmfs/volumes.
+func (ds *datastore) volume() string {
+	return strings.TrimSuffix(strings.TrimPrefix(ds.Summary.Url, "ds:///vmfs/volumes/"), "/")
+}
+
+// mountArguments say what the hypervisor mounts as a datastore.
+func mountArguments(spec *types.HostNasVolumeSpec, name string) parameters {
+	return parameters{"server": spec.RemoteHost, "export": spec.RemotePath, "name": name}
+}
 
 // deed is the part of a task that the hypervisor carries out: nil for a machine that is only simulated. The arguments are
 // computed when the task runs; a fault ends the task.
-func (vm *machine) deed(name string, prepare func() (parameters, fault), reply interface{}) func() fault {
+func (vm *machine) deed(name string, prepare func() (parameters, fault), reply interface{}) deed {
 	if !vm.rec.Config.Real {
 		return nil
 	}
-	return func() fault {
+	return func(*task) fault {
 		world.RLock()
 		args, f := prepare()
 		if args != nil {
@@ -115,16 +189,14 @@ func (vm *machine) createReal() error {
 	if spec == nil {
 		return fmt.Errorf("a real VM needs an NFS datastore")
 	}
-	mount := parameters{"server": spec.RemoteHost, "export": spec.RemotePath, "name": vm.home.rec.Name}
-	if f := askHypervisor("mount", mount, nil); f != nil {
+	if f := askHypervisor("mount", mountArguments(spec, vm.home.rec.Name), nil); f != nil {
 		return fmt.Errorf("datastore %q: %s", vm.home.rec.Name, reasonOf(f))
 	}
-	settings := map[string]string{"displayName": vm.rec.Config.Name, "uuid.bios": vm.rec.Config.BiosUUID, "vc.uuid": vm.rec.Config.InstanceUUID}
-	var made disks
-	if f := vm.order("create", parameters{"settings": settings}, &made); f != nil {
+	var made files
+	if f := vm.order("create", parameters{"settings": vm.initialSettings()}, &made); f != nil {
 		return fmt.Errorf("%s", reasonOf(f))
 	}
-	vm.rec.Chain = made.Chain
+	vm.follow(made)
 	if vm.power() == types.VirtualMachinePowerStatePoweredOn {
 		if f := vm.order("power_on", nil, nil); f != nil {
 			return fmt.Errorf("%s", reasonOf(f))
@@ -133,20 +205,28 @@ func (vm *machine) createReal() error {
 	return nil
 }
 
-// realBacking is the disk as its files are.
-func (vm *machine) realBacking(uuid string) *types.VirtualDiskFlatVer2BackingInfo {
-	var backing *types.VirtualDiskFlatVer2BackingInfo
-	for _, file := range vm.rec.Chain {
-		named := types.VirtualDeviceFileBackingInfo{FileName: vm.path(file), Datastore: &vm.home.Self}
-		backing = &types.VirtualDiskFlatVer2BackingInfo{VirtualDeviceFileBackingInfo: named, DiskMode: "persistent",
-			ThinProvisioned: types.NewBool(true), Uuid: uuid, Parent: backing}
+// initialSettings are what the .vmx of a new machine says of its configuration.
+func (vm *machine) initialSettings() map[string]string {
+	c := &vm.rec.Config
+	settings := map[string]string{"displayName": c.Name, "uuid.bios": c.BiosUUID, "vc.uuid": c.InstanceUUID}
+	for key, value := range c.ExtraConfig {
+		settings[key] = value
 	}
-	return backing
+	if vm.windows() {
+		settings["guestOS"] = "windows2019srv-64"
+	}
+	if c.Annotation != "" {
+		settings["annotation"] = c.Annotation
+	}
+	return settings
 }
 
 func reasonOf(f fault) string {
 	if g, ok := f.(*types.GenericVmConfigFault); ok {
 		return g.Reason
+	}
+	if said := f.GetMethodFault().FaultMessage; len(said) > 0 {
+		return kindOf(f) + ": " + said[0].Message
 	}
 	return messageOf(f, "")
 }
@@ -160,8 +240,10 @@ func (vm *machine) followPower(before types.VirtualMachinePowerState) error {
 	if vm.power() == types.VirtualMachinePowerStatePoweredOn {
 		call = "power_on"
 	}
-	if f := vm.order(call, nil, nil); f != nil {
+	var answer files
+	if f := vm.order(call, nil, &answer); f != nil {
 		return fmt.Errorf("%s", reasonOf(f))
 	}
+	vm.follow(answer)
 	return nil
 }

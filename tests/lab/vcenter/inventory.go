@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/json"
 	"fmt"
@@ -43,7 +44,14 @@ type config struct {
 	Datacenters     []string          `json:"datacenters"`
 	ClusterHosts    int               `json:"cluster_hosts"`
 	StandaloneHosts int               `json:"standalone_hosts"`
+	Networks        []networkConfig   `json:"networks"` // beside VM Network
 	Datastores      []datastoreConfig `json:"datastores"`
+	Behavior        json.RawMessage   `json:"behavior"`
+}
+
+type networkConfig struct {
+	Name       string `json:"name"`
+	Datacenter string `json:"datacenter"` // default: the first
 }
 
 type datastoreConfig struct {
@@ -83,21 +91,30 @@ func readConfig(in io.Reader) (*config, error) {
 	if len(c.Datacenters) == 0 {
 		return nil, fmt.Errorf("configuration: at least one datacenter is needed")
 	}
-	return c, nil
+	return c, setBehavior(c.Behavior)
+}
+
+// strictly reads JSON that has no unknown fields.
+func strictly(raw []byte, into interface{}) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	return dec.Decode(into)
 }
 
 // inventory is what the lab knows of its objects beside the simulator's registry. Guarded by world.
 type inventory struct {
-	esx         bool
-	datacenters []*simulator.Datacenter
-	hosts       []*host
-	datastores  []*datastore
-	machines    map[string]*machine // by managed object ID
-	names       map[string]bool     // of machines, by datacenter
-	parked      map[string]*record  // unregistered virtual machines, by name
-	places      map[string]ref      // folders, pools and vApps, by parent, kind and name
-	nextID      int                 // of virtual machines, datastores and snapshots
-	nextTask    int
+	esx          bool
+	datacenters  []*simulator.Datacenter
+	hosts        []*host
+	datastores   []*datastore
+	machines     map[string]*machine // by managed object ID
+	names        map[string]bool     // of machines, by datacenter
+	parked       []*record           // unregistered virtual machines, the last one at the end
+	copies       []*copied           // files that a registration finds, though nobody has put them there
+	places       map[string]ref      // folders, pools and vApps, by parent, kind and name
+	nextID       int                 // of virtual machines, datastores and snapshots
+	nextTask     int
+	lastQuestion int
 }
 
 type host struct {
@@ -128,7 +145,7 @@ func buildHosts(c *config, o options) error {
 	if err := model.Create(); err != nil {
 		return err
 	}
-	inv = &inventory{esx: o.esx, machines: map[string]*machine{}, names: map[string]bool{}, parked: map[string]*record{}, places: map[string]ref{},
+	inv = &inventory{esx: o.esx, machines: map[string]*machine{}, names: map[string]bool{}, places: map[string]ref{},
 		nextID: 1000}
 	for i, e := range sorted("Datacenter") {
 		dc := e.(*simulator.Datacenter)
@@ -147,7 +164,7 @@ func buildHosts(c *config, o options) error {
 		simulator.Map.Put(h.mounts)
 		inv.hosts = append(inv.hosts, h)
 	}
-	return nil
+	return addNetworks(c)
 }
 
 // about says who is answering. Build numbers are made up; the versions are what clients read.
@@ -309,6 +326,11 @@ func contains(list []ref, r ref) bool {
 // escaped is how vSphere gives back a name: the three characters that have a meaning in inventory paths are escaped.
 func escaped(name string) string {
 	return strings.NewReplacer("%", "%25", "/", "%2f", "\\", "%5c").Replace(name)
+}
+
+// unescaped is the name behind what a client sends.
+func unescaped(name string) string {
+	return strings.NewReplacer("%2f", "/", "%2F", "/", "%5c", "\\", "%5C", "\\", "%25", "%").Replace(name)
 }
 
 // uuidOf makes the same UUID of the same text at every start.

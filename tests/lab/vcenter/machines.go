@@ -36,6 +36,10 @@ type machineConfig struct {
 	VMX            string                     `json:"vmx,omitempty"`         // a datastore for the .vmx alone; default: the one it is registered on
 	WorkingDir     string                     `json:"working_dir,omitempty"` // a datastore: the files of later snapshots lie there
 	Swap           string                     `json:"swap,omitempty"`        // a datastore: the swap file lies there while it is on
+	Cards          []card                     `json:"cards,omitempty"`
+	TPM            bool                       `json:"tpm,omitempty"`
+	KeyProvider    string                     `json:"key_provider,omitempty"` // of an encrypted machine
+	ChangeTracking bool                       `json:"change_tracking,omitempty"`
 	PCIPassthrough bool                       `json:"pci_passthrough,omitempty"`
 	VGPU           bool                       `json:"vgpu,omitempty"`        // does not prevent disk-only snapshots
 	BusSharing     string                     `json:"bus_sharing,omitempty"` // physicalSharing, virtualSharing
@@ -44,6 +48,8 @@ type machineConfig struct {
 	InstanceUUID   string                     `json:"instance_uuid,omitempty"`
 	BiosUUID       string                     `json:"bios_uuid,omitempty"`
 	Snapshots      int                        `json:"snapshots,omitempty"`  // an administrator's, one the child of the other
+	Start          *startup                   `json:"start,omitempty"`      // default: that of the behavior
+	Question       *questionConfig            `json:"question,omitempty"`   // asked at power-on
 	VSS            *bool                      `json:"vss,omitempty"`        // false: a Windows guest that quiesces without VSS
 	Cancelable     bool                       `json:"cancelable,omitempty"` // CancelTask works on its tasks
 	ExtraConfig    map[string]string          `json:"extra_config,omitempty"`
@@ -59,23 +65,28 @@ type diskConfig struct {
 	Key       int32  `json:"key,omitempty"`       // default: that of the disk in the same place of the list, or the next one
 	Datastore string `json:"datastore,omitempty"` // default: the machine's own
 	Directory string `json:"directory,omitempty"` // default: the machine's own; a move sets it where another name was free only
+	File      string `json:"file,omitempty"`      // its name without .vmdk; default: by the directory and the key
 	Kind      string `json:"kind,omitempty"`      // flat (default), independent_persistent, independent_nonpersistent, rdm_physical, rdm_virtual
 	SizeGB    int64  `json:"size_gb,omitempty"`   // default 16
 }
 
 // record is everything that survives a restart.
 type record struct {
-	Moid                string        `json:"moid"`
-	Config              machineConfig `json:"config"`
-	Datastore           string        `json:"datastore"`
-	Datacenter          string        `json:"datacenter,omitempty"`
-	Directory           string        `json:"directory"`
-	Snapshots           []*snapshot   `json:"snapshots,omitempty"` // the roots
-	Current             string        `json:"current,omitempty"`
-	SnapshotNumber      int32         `json:"snapshot_number,omitempty"`
-	LastDisk            int32         `json:"last_disk,omitempty"` // the highest key that a disk ever had
-	ConsolidationNeeded bool          `json:"consolidation_needed,omitempty"`
-	Chain               []string      `json:"chain,omitempty"` // of a real machine: the files of its disk, the base first
+	Moid                string         `json:"moid"`
+	Config              machineConfig  `json:"config"`
+	Datastore           string         `json:"datastore"`
+	Datacenter          string         `json:"datacenter,omitempty"`
+	Directory           string         `json:"directory"`
+	Snapshots           []*snapshot    `json:"snapshots,omitempty"` // the roots
+	Current             string         `json:"current,omitempty"`
+	SnapshotNumber      int32          `json:"snapshot_number,omitempty"`
+	LastDisk            int32          `json:"last_disk,omitempty"` // the highest key that a disk ever had
+	ConsolidationNeeded bool           `json:"consolidation_needed,omitempty"`
+	Files               *files         `json:"files,omitempty"`       // of a real machine: what the hypervisor said last
+	ConfigFile          string         `json:"config_file,omitempty"` // the name of its .vmx or .vmtx; default: that of the directory
+	Stem                string         `json:"stem,omitempty"`        // begins the names of its files; default: that of the config file
+	Location            string         `json:"location,omitempty"`    // of a simulated one: where its .vmx was when it got its identity
+	Plugged             map[int32]bool `json:"plugged,omitempty"`     // cards that were connected or disconnected while it runs
 }
 
 type machine struct {
@@ -87,8 +98,10 @@ type machine struct {
 	home       *datastore
 	datacenter *simulator.Datacenter
 	at         place
-	busy       *task // the task that works on it, or waits to
-	recent     []ref // its tasks of the last while (the retention), oldest first
+	started    time.Time // of a machine that was powered on since the simulator runs
+	question   *question // that it waits for an answer to
+	busy       *task     // the task that works on it, or waits to
+	recent     []ref     // its tasks of the last while (the retention), oldest first
 }
 
 // addMachine registers a virtual machine; a record without a managed object ID is a new one and gets what it lacks.
@@ -103,12 +116,15 @@ func addMachine(rec *record) (added *machine, err error) {
 	}
 	vm := &machine{rec: rec, home: home, datacenter: dc}
 	if inv.names[vm.nameKey()] {
-		return nil, fmt.Errorf("the name is taken in datacenter %q", dc.Name)
+		return nil, fmt.Errorf("the name is taken in datacenter %q, in the same folder", dc.Name)
 	}
 	if rec.Config.Disks == nil {
 		rec.Config.Disks = []diskConfig{{}}
 	}
 	if rec.Config.Disks, rec.LastDisk, err = keyed(rec.Config.Disks, nil, rec.LastDisk); err != nil {
+		return nil, err
+	}
+	if rec.Config.Cards, err = completeCards(rec.Config.Cards, dc.Name+" "+rec.Config.Name); err != nil {
 		return nil, err
 	}
 	fresh := rec.Moid == ""
@@ -145,7 +161,10 @@ func addMachine(rec *record) (added *machine, err error) {
 	if vm.at, err = vm.findPlace(); err != nil {
 		return nil, err
 	}
-	if fresh && rec.Config.Real && rec.Chain == nil {
+	if rec.Location == "" {
+		rec.Location = vm.location()
+	}
+	if fresh && rec.Config.Real && rec.Files == nil {
 		if err := vm.createReal(); err != nil {
 			return nil, err
 		}
@@ -191,7 +210,7 @@ func (vm *machine) unregister() {
 	journal.write(entry{Gone: vm.rec.Moid})
 	parked := *vm.rec
 	parked.Moid = ""
-	inv.parked[parked.Config.Name] = &parked
+	inv.parked = append(inv.parked, &parked)
 }
 
 func removeObject(r ref) {
@@ -199,36 +218,15 @@ func removeObject(r ref) {
 	hub.changed(r)
 }
 
-// register brings back an unregistered machine: same files and snapshots, but new managed object IDs, as vSphere does.
-func register(name string) (*machine, error) {
-	rec, ok := inv.parked[name]
-	if !ok {
-		return nil, fmt.Errorf("no unregistered VM %q", name)
-	}
-	old := rec.Current
-	count := rec.Config.Snapshots
-	rec.Config.Snapshots, rec.Current = 0, ""
-	vm, err := addMachine(rec)
-	if err != nil {
-		rec.Config.Snapshots, rec.Current = count, old
-		return nil, err
-	}
-	delete(inv.parked, name)
-	rec.Config.Snapshots = count
-	vm.eachSnapshot(func(s *snapshot) {
-		removeObject(s.ref())
-		was := s.Moid
-		s.Moid = vm.newSnapshotID(s.ID)
-		if was == old {
-			rec.Current = s.Moid
-		}
-		vm.putSnapshot(s)
-	})
-	vm.show()
-	return vm, nil
+func (vm *machine) nameKey() string {
+	c := &vm.rec.Config
+	return nameKeyOf(vm.datacenter, c.Folder, c.VApp, c.Name)
 }
 
-func (vm *machine) nameKey() string { return vm.datacenter.Self.Value + "/" + vm.rec.Config.Name }
+// nameKeyOf is for what must be unique: the name in its folder.
+func nameKeyOf(dc *simulator.Datacenter, folder, vapp, name string) string {
+	return strings.Join([]string{dc.Self.Value, strings.Join(parts(folder), "/"), vapp, name}, "\n")
+}
 
 // merge changes the configuration; an error says why it cannot be so, and leaves it to the caller to take it back.
 func (vm *machine) merge(raw json.RawMessage) (err error) {
@@ -358,6 +356,7 @@ func (vm *machine) move(home *datastore, to func(diskConfig) *datastore) error {
 			d.Datastore = ""
 		}
 	}
+	vm.rec.Location = vm.location()
 	if err := vm.show(); err != nil {
 		vm.home, *vm.rec = old, oldRecord
 		return err
@@ -414,7 +413,7 @@ func (vm *machine) power() types.VirtualMachinePowerState {
 func (vm *machine) windows() bool { return vm.rec.Config.Guest == "windows" }
 
 func (vm *machine) toolsRunning() bool {
-	return vm.power() == types.VirtualMachinePowerStatePoweredOn && (vm.rec.Config.Tools == "" || vm.rec.Config.Tools == "running")
+	return (vm.rec.Config.Tools == "" || vm.rec.Config.Tools == "running") && vm.isUp(vm.startup().Tools)
 }
 
 // files is the datastore of the machine's home directory, where its .vmx is.
@@ -440,7 +439,7 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 		return face, fmt.Errorf("no datastore %q for the .vmx", c.VMX)
 	}
 	name, now := escaped(c.Name), time.Now().UTC()
-	devices, err := vm.devices()
+	devices, err := vm.devices(nil)
 	if err != nil {
 		return face, err
 	}
@@ -472,7 +471,6 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	if !inv.esx {
 		face.AvailableField = simulator.Map.CustomFieldsManager().Field
 	}
-	face.GuestHeartbeatStatus = types.ManagedEntityStatusGray
 	yes, no := types.NewBool(true), types.NewBool(false)
 	face.Capability = types.VirtualMachineCapability{SnapshotOperationsSupported: !c.FaultTolerance, MultipleSnapshotsSupported: true,
 		PoweredOffSnapshotsSupported: true, MemorySnapshotsSupported: true, RevertToSnapshotSupported: true,
@@ -483,7 +481,7 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	face.Config = &types.VirtualMachineConfigInfo{ChangeVersion: now.Format(time.RFC3339Nano), Modified: now, Name: name,
 		GuestFullName: guestName, GuestId: guestID, Version: "vmx-13", Uuid: c.BiosUUID, InstanceUuid: c.InstanceUUID,
 		Template: c.Template, Annotation: c.Annotation, Firmware: "bios", CpuAllocation: allocation(), MemoryAllocation: allocation(),
-		Files: types.VirtualMachineFileInfo{VmPathName: vm.path(vm.rec.Directory + ".vmx"), SnapshotDirectory: snapshots,
+		Files: types.VirtualMachineFileInfo{VmPathName: vm.path(vm.configFile()), SnapshotDirectory: snapshots,
 			SuspendDirectory: snapshots, LogDirectory: vm.path("")},
 		Tools: &types.ToolsConfigInfo{}, ExtraConfig: optionValues(c.ExtraConfig),
 		Hardware: types.VirtualHardware{NumCPU: 1, NumCoresPerSocket: 1, MemoryMB: 1024, Device: devices}}
@@ -492,7 +490,16 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 		face.Config.FtInfo = &types.FaultTolerancePrimaryConfigInfo{FaultToleranceConfigInfo: types.FaultToleranceConfigInfo{
 			Role: 1, InstanceUuids: []string{c.InstanceUUID}, ConfigPaths: []string{face.Config.Files.VmPathName}}}
 	}
+	vm.showFiles(face.Config)
+	face.Network = vm.networks()
+	if vm.question != nil {
+		face.Runtime.Question = vm.question.info
+	}
+	if face.Config.KeyId != nil {
+		face.Runtime.CryptoState = map[bool]string{false: "safe", true: "locked"}[vm.isLockedBy(face.Config.KeyId)]
+	}
 	face.Guest = vm.guest(guestID, guestName)
+	face.GuestHeartbeatStatus = vm.showStart(face.Guest)
 	face.Snapshot, face.RootSnapshot = vm.snapshotInfo()
 	swap, err := vm.swapFile()
 	if err != nil {
@@ -515,11 +522,11 @@ func (vm *machine) face() (face mo.VirtualMachine, err error) {
 	face.Summary = types.VirtualMachineSummary{Vm: &vm.Self, Runtime: face.Runtime, OverallStatus: types.ManagedEntityStatusGreen,
 		Guest: &types.VirtualMachineGuestSummary{GuestId: face.Guest.GuestId, GuestFullName: face.Guest.GuestFullName,
 			ToolsStatus: face.Guest.ToolsStatus, ToolsVersionStatus2: face.Guest.ToolsVersionStatus2,
-			ToolsRunningStatus: face.Guest.ToolsRunningStatus, HostName: face.Guest.HostName},
+			ToolsRunningStatus: face.Guest.ToolsRunningStatus, HostName: face.Guest.HostName, IpAddress: face.Guest.IpAddress},
 		Config: types.VirtualMachineConfigSummary{Name: name, Template: c.Template, VmPathName: face.Config.Files.VmPathName,
-			MemorySizeMB: 1024, NumCpu: 1, NumVirtualDisks: disks, Uuid: c.BiosUUID, InstanceUuid: c.InstanceUUID, GuestId: guestID,
+			MemorySizeMB: face.Config.Hardware.MemoryMB, NumCpu: face.Config.Hardware.NumCPU, NumVirtualDisks: disks, Uuid: c.BiosUUID, InstanceUuid: c.InstanceUUID, GuestId: guestID,
 			GuestFullName: guestName, Annotation: c.Annotation, FtInfo: face.Config.FtInfo},
-		QuickStats: types.VirtualMachineQuickStats{GuestHeartbeatStatus: types.ManagedEntityStatusGray}}
+		QuickStats: types.VirtualMachineQuickStats{GuestHeartbeatStatus: face.GuestHeartbeatStatus}}
 	for path, raw := range c.Properties {
 		if err := overlay(reflect.ValueOf(&face).Elem(), path, raw); err != nil {
 			return face, fmt.Errorf("property %s: %v", path, err)

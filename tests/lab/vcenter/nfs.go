@@ -5,6 +5,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -39,13 +40,6 @@ type mountRecord struct {
 	Host    string   `json:"host"`
 	Access  string   `json:"access"`
 	Servers []string `json:"servers,omitempty"` // of this host, where NFS 4.1 lets it have others than the rest
-}
-
-// datastoreSystem is a host's HostDatastoreSystem: what mounts and unmounts.
-type datastoreSystem struct {
-	mo.HostDatastoreSystem
-	unlocked
-	host *host
 }
 
 const datastoreCapacity = 1 << 40
@@ -115,6 +109,10 @@ func newDatastore(dc *simulator.Datacenter, rec *datastoreRecord) *datastore {
 	}
 	ds.Self = ref{Type: "Datastore", Value: rec.Moid}
 	id := uuidOf(rec.Moid)[:17]
+	if spec != nil { // the hypervisor and every host make the same of the same export
+		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(spec.RemoteHost+":"+spec.RemotePath)))
+		id = sum[:8] + "-" + sum[8:16]
+	}
 	url := "ds:///vmfs/volumes/" + id + "/"
 	info := types.DatastoreInfo{Name: escaped(name), Url: url, FreeSpace: datastoreCapacity / 2, MaxFileSize: datastoreCapacity}
 	volume := types.HostFileSystemVolume{Name: escaped(name), Capacity: datastoreCapacity}
@@ -153,6 +151,16 @@ func newDatastore(dc *simulator.Datacenter, rec *datastoreRecord) *datastore {
 	update(folder, func() { folder.ChildEntity = appended(folder.ChildEntity, ds.Self) }, "childEntity")
 	update(dc, func() { dc.Datastore = appended(dc.Datastore, ds.Self) }, "datastore")
 	return ds
+}
+
+// findShownDatastore finds one by the name that clients see.
+func findShownDatastore(dc *simulator.Datacenter, name string) *datastore {
+	for _, ds := range inv.datastores {
+		if ds.datacenter == dc && ds.Name == name {
+			return ds
+		}
+	}
+	return nil
 }
 
 func (ds *datastore) nas() *types.HostNasVolume {
@@ -281,72 +289,6 @@ func sameExport(nas *types.HostNasVolume, spec *types.HostNasVolumeSpec) bool {
 		}
 	}
 	return nas.RemoteHost == spec.RemoteHost
-}
-
-// notConnected is what vCenter answers to who wants something of a host that it does not reach.
-func (s *datastoreSystem) notConnected() *soap.Fault {
-	if s.host.Runtime.ConnectionState == types.HostSystemConnectionStateConnected {
-		return nil
-	}
-	return soapFault(&types.HostNotConnected{}, "Unable to communicate with the remote host, since it is disconnected.")
-}
-
-// CreateNasDatastore mounts an export on this host. vCenter knows a datastore by what it lies on: the same export under
-// another name, or another export under a name that is taken in the datacenter, is refused.
-func (s *datastoreSystem) CreateNasDatastore(req *types.CreateNasDatastore) soap.HasFault {
-	world.Lock()
-	defer world.Unlock()
-	if f := s.notConnected(); f != nil {
-		return &methods.CreateNasDatastoreBody{Fault_: f}
-	}
-	spec := req.Spec
-	if spec.RemoteHost == "" && len(spec.RemoteHostNames) > 0 {
-		spec.RemoteHost = spec.RemoteHostNames[0]
-	}
-	refuse := func(f fault) soap.HasFault { return &methods.CreateNasDatastoreBody{Fault_: soapFault(f, "")} }
-	if spec.RemoteHost == "" || spec.RemotePath == "" || spec.LocalPath == "" {
-		return refuse(&types.InvalidArgument{InvalidProperty: "spec"})
-	}
-	var ds *datastore
-	for _, other := range inv.datastores {
-		if other.datacenter != s.host.datacenter {
-			continue
-		}
-		same := sameExport(other.nas(), &spec)
-		switch {
-		case same && other.mountIndex(s.host) >= 0:
-			return refuse(&types.AlreadyExists{Name: other.Name})
-		case same && other.rec.Name == spec.LocalPath:
-			ds = other
-		case same || other.rec.Name == spec.LocalPath:
-			return refuse(&types.DuplicateName{Name: spec.LocalPath, Object: other.Self})
-		}
-	}
-	if ds == nil {
-		ds = newDatastore(s.host.datacenter, &datastoreRecord{Name: spec.LocalPath, Datacenter: s.host.datacenter.Name, Spec: &spec})
-	}
-	s.host.mount(ds, spec.AccessMode, spec.RemoteHostNames)
-	return &methods.CreateNasDatastoreBody{Res: &types.CreateNasDatastoreResponse{Returnval: ds.Self}}
-}
-
-// RemoveDatastore unmounts from this host; machines of this host that are registered on the datastore forbid it.
-func (s *datastoreSystem) RemoveDatastore(req *types.RemoveDatastore) soap.HasFault {
-	world.Lock()
-	defer world.Unlock()
-	if f := s.notConnected(); f != nil {
-		return &methods.RemoveDatastoreBody{Fault_: f}
-	}
-	ds := findDatastoreByRef(req.Datastore)
-	if ds == nil || ds.mountIndex(s.host) < 0 {
-		return &methods.RemoveDatastoreBody{Fault_: soapFault(&types.NotFound{}, "")}
-	}
-	for _, r := range ds.Vm {
-		if vm := inv.machines[r.Value]; vm != nil && vm.host == s.host {
-			return &methods.RemoveDatastoreBody{Fault_: soapFault(&types.ResourceInUse{Type: "Datastore", Name: ds.Name}, "")}
-		}
-	}
-	s.host.unmount(ds)
-	return &methods.RemoveDatastoreBody{Res: &types.RemoveDatastoreResponse{}}
 }
 
 func (ds *datastore) rename(name string) fault {

@@ -50,9 +50,43 @@ func parts(path string) []string {
 func child(parent ref, kind, name string, make func(ref, string) ref) ref {
 	key := parent.Value + "/" + kind + "/" + name
 	if _, ok := inv.places[key]; !ok {
+		if found := childNamed(parent, kind, name); found != nil {
+			return *found
+		}
 		inv.places[key] = make(parent, name)
 	}
 	return inv.places[key]
+}
+
+// childNamed finds what a client has made.
+func childNamed(parent ref, kind, name string) *ref {
+	var list []ref
+	switch o := simulator.Map.Get(parent).(type) {
+	case *simulator.Folder:
+		list = o.ChildEntity
+	case *simulator.ResourcePool, *simulator.VirtualApp:
+		list = poolOf(o).ResourcePool
+	}
+	for _, r := range list {
+		if e, ok := simulator.Map.Get(r).(mo.Entity); ok && r.Type == kind && e.Entity().Name == name {
+			return &ref{Type: r.Type, Value: r.Value}
+		}
+	}
+	return nil
+}
+
+// pathBelow is the path of an object below another one, as the configuration has it; false if it is not below it.
+func pathBelow(object, above ref) (string, bool) {
+	var names []string
+	for object != above {
+		e, ok := simulator.Map.Get(object).(mo.Entity)
+		if !ok || e.Entity().Parent == nil {
+			return "", false
+		}
+		names = append([]string{e.Entity().Name}, names...)
+		object = *e.Entity().Parent
+	}
+	return strings.Join(names, "/"), true
 }
 
 func makeFolder(parent ref, name string) ref {

@@ -99,7 +99,10 @@ var needed = map[string]string{
 	"CreateSnapshot_Task": "VirtualMachine.State.CreateSnapshot", "CreateSnapshotEx_Task": "VirtualMachine.State.CreateSnapshot",
 	"RemoveSnapshot_Task": "VirtualMachine.State.RemoveSnapshot", "RemoveAllSnapshots_Task": "VirtualMachine.State.RemoveSnapshot",
 	"ConsolidateVMDisks_Task": "VirtualMachine.State.RemoveSnapshot", "RevertToSnapshot_Task": "VirtualMachine.State.RevertToSnapshot",
-	"PowerOnVM_Task": "VirtualMachine.Interact.PowerOn", "PowerOffVM_Task": "VirtualMachine.Interact.PowerOff",
+	"RevertToCurrentSnapshot_Task": "VirtualMachine.State.RevertToSnapshot",
+	"PowerOnVM_Task":               "VirtualMachine.Interact.PowerOn", "PowerOffVM_Task": "VirtualMachine.Interact.PowerOff",
+	"ShutdownGuest": "VirtualMachine.Interact.PowerOff", "AnswerVM": "VirtualMachine.Interact.AnswerQuestion",
+	"RegisterVM_Task": "VirtualMachine.Inventory.Register", "UnregisterVM": "VirtualMachine.Inventory.Unregister",
 	"RenameSnapshot": "VirtualMachine.State.RenameSnapshot", "CreateNasDatastore": "Host.Config.Storage", "RemoveDatastore": "Host.Config.Storage",
 	"RenameDatastore": "Datastore.Rename", "AddAuthorizationRole": "Authorization.ModifyRoles",
 	"UpdateAuthorizationRole": "Authorization.ModifyRoles", "RemoveAuthorizationRole": "Authorization.ModifyRoles",
@@ -145,33 +148,95 @@ func nameOf(r ref) string {
 	return r.Value
 }
 
+// requirement is a privilege that a call needs on an object.
+type requirement struct {
+	privilege string
+	entity    ref
+}
+
 // missingPrivilege is vSphere's refusal: it names the privilege and the entity.
 func missingPrivilege(user string, m *simulator.Method, object mo.Reference) fault {
-	privilege, ok := needed[m.Name]
-	if !ok {
-		return nil
-	}
 	world.RLock()
 	defer world.RUnlock()
-	entity := object.Reference()
-	switch o := object.(type) {
-	case *snapshotObject:
-		entity = o.vm.Self
-	case *datastoreSystem:
-		entity = o.host.Self
-	case *authorization:
-		entity = serviceContent().RootFolder
+	for _, r := range requirements(m, object) {
+		if !granted(user, r.privilege, r.entity) {
+			return &types.NoPermission{Object: r.entity, PrivilegeId: r.privilege}
+		}
+	}
+	return nil
+}
+
+// requirements lists what a call needs, by its arguments too.
+func requirements(m *simulator.Method, object mo.Reference) (list []requirement) {
+	entity := entityOf(m, object)
+	if privilege, ok := needed[m.Name]; ok {
+		list = append(list, requirement{privilege, entity})
 	}
 	switch req := m.Body.(type) {
+	case *types.RegisterVM_Task:
+		if req.Pool != nil {
+			list = append(list, requirement{"Resource.AssignVMToPool", *req.Pool})
+		}
+	case *types.Rename_Task:
+		if _, ok := object.(*machine); ok {
+			list = append(list, requirement{"VirtualMachine.Config.Rename", entity})
+		}
+	case *types.ReconfigVM_Task:
+		if vm, ok := object.(*machine); ok {
+			list = append(list, vm.reconfigureRequirements(&req.Spec)...)
+		}
+	}
+	return list
+}
+
+// reconfigureRequirements lists what a specification needs: a privilege for each kind of change.
+func (vm *machine) reconfigureRequirements(spec *types.VirtualMachineConfigSpec) (list []requirement) {
+	need := func(privilege string, wanted bool) {
+		if wanted {
+			list = append(list, requirement{"VirtualMachine." + privilege, vm.Self})
+		}
+	}
+	need("Config.Rename", spec.Name != "")
+	need("Config.Annotation", spec.Annotation != "")
+	need("Config.Settings", spec.Uuid != "" || spec.InstanceUuid != "")
+	need("Config.ChangeTracking", spec.ChangeTrackingEnabled != nil)
+	need("Config.AdvancedConfig", len(spec.ExtraConfig) > 0)
+	wanted, f := vm.readSpec(spec)
+	if f != nil { // the task fails anyway
+		return list
+	}
+	for _, d := range wanted.disks {
+		need("Config.AddExistingDisk", d.operation == "add")
+		need("Config.RemoveDisk", d.operation == "remove")
+	}
+	for _, c := range wanted.cards {
+		need("Config.EditDevice", c.operation == "edit")
+		need("Config.AddRemoveDevice", c.operation != "edit")
+		need("Interact.DeviceConnection", c.operation == "edit" && c.connected != nil)
+		if c.moved {
+			list = append(list, requirement{"Network.Assign", c.network})
+		}
+	}
+	return list
+}
+
+// entityOf is the object of the inventory that a call is about.
+func entityOf(m *simulator.Method, object mo.Reference) ref {
+	switch req := m.Body.(type) {
 	case *types.SetEntityPermissions:
-		entity = req.Entity
+		return req.Entity
 	case *types.RemoveEntityPermission:
-		entity = req.Entity
+		return req.Entity
 	}
-	if granted(user, privilege, entity) {
-		return nil
+	switch o := object.(type) {
+	case *snapshotObject:
+		return o.vm.Self
+	case *datastoreSystem:
+		return o.host.Self
+	case *authorization:
+		return serviceContent().RootFolder
 	}
-	return &types.NoPermission{Object: entity, PrivilegeId: privilege}
+	return object.Reference()
 }
 
 // availability is a fault where the entities may not be read.

@@ -31,6 +31,7 @@ type snapshot struct {
 	Manifest    string      `json:"manifest,omitempty"`
 	WorkingDir  string      `json:"working_dir,omitempty"` // the datastore of its files, where they lie apart from disks and home
 	Directory   string      `json:"directory,omitempty"`   // there, when the machine's own has another name by now
+	Kept        *kept       `json:"kept,omitempty"`        // of a simulated machine: what a revert brings back
 	Children    []*snapshot `json:"children,omitempty"`
 }
 
@@ -45,7 +46,7 @@ func (s *snapshot) ref() ref { return ref{Type: "VirtualMachineSnapshot", Value:
 
 func (vm *machine) putSnapshot(s *snapshot) {
 	o := &snapshotObject{vm: vm}
-	o.Self, o.Vm, o.VirtualMachineSnapshot.Config = s.ref(), vm.Self, *vm.Config
+	o.Self, o.Vm, o.VirtualMachineSnapshot.Config = s.ref(), vm.Self, vm.configAt(s)
 	simulator.Map.Put(o)
 }
 
@@ -66,12 +67,22 @@ func eachSnapshot(list []*snapshot, visit func(*snapshot)) {
 func (vm *machine) eachSnapshot(visit func(*snapshot)) { eachSnapshot(vm.rec.Snapshots, visit) }
 
 // chain lists the snapshots from the root to the current one.
-func (vm *machine) chain() []*snapshot {
+func (vm *machine) chain() []*snapshot { return vm.chainTo(vm.rec.Current) }
+
+// chainAbove lists those above a snapshot: their deltas are the disk that it keeps.
+func (vm *machine) chainAbove(s *snapshot) []*snapshot {
+	if chain := vm.chainTo(s.Moid); len(chain) > 0 {
+		return chain[:len(chain)-1]
+	}
+	return nil
+}
+
+func (vm *machine) chainTo(moid string) []*snapshot {
 	var find func(list []*snapshot, above []*snapshot) []*snapshot
 	find = func(list []*snapshot, above []*snapshot) []*snapshot {
 		for _, s := range list {
 			path := append(above[:len(above):len(above)], s)
-			if s.Moid == vm.rec.Current {
+			if s.Moid == moid {
 				return path
 			}
 			if found := find(s.Children, path); found != nil {
@@ -148,7 +159,7 @@ func (vm *machine) usesVSS() bool {
 }
 
 // createSnapshot adds a snapshot to the tree, as the hypervisor has done it; its answer is empty for a machine that is only simulated.
-func (vm *machine) createSnapshot(name, description string, memory, quiesce bool, done disks) (types.AnyType, fault) {
+func (vm *machine) createSnapshot(name, description string, memory, quiesce bool, done files) (types.AnyType, fault) {
 	if f := vm.refusal(); f != nil {
 		return nil, f
 	}
@@ -156,15 +167,17 @@ func (vm *machine) createSnapshot(name, description string, memory, quiesce bool
 	s := &snapshot{Name: name, Description: description, Memory: memory && on}
 	s.Quiesced = vm.quiesces(s.Memory, quiesce)
 	if vm.rec.Config.Real {
-		vm.rec.SnapshotNumber, vm.rec.Chain = done.UID-1, done.Chain
+		vm.rec.SnapshotNumber = done.UID - 1
+		vm.follow(done)
 	}
+	s.Kept = vm.keep()
 	vm.addSnapshot(s)
 	if s.Quiesced {
 		switch {
 		case !vm.windows():
-			s.Manifest = vm.path(fmt.Sprintf("%s-quiesce_manifest%d.xml", vm.rec.Directory, s.ID))
+			s.Manifest = vm.path(fmt.Sprintf("%s-quiesce_manifest%d.xml", vm.stem(), s.ID))
 		case vm.usesVSS():
-			s.Manifest = vm.path(fmt.Sprintf("%s-vss_manifests%d.zip", vm.rec.Directory, s.ID))
+			s.Manifest = vm.path(fmt.Sprintf("%s-vss_manifests%d.zip", vm.stem(), s.ID))
 		}
 	}
 	_ = vm.show()
@@ -219,13 +232,14 @@ func (vm *machine) forget(gone []*snapshot, parent string) {
 	for _, s := range gone {
 		removeObject(s.ref())
 	}
+	vm.showSnapshots()
 }
 
 // ---- The calls
 
 // create starts a creation; Quiesced is read back by the trace when the task is done.
 func (vm *machine) create(c *call, method, name, description string, memory, quiesce bool) ref {
-	var done disks
+	var done files
 	deed := vm.deed("snapshot", func() (parameters, fault) { return vm.snapshotArguments(name, description, memory, quiesce) }, &done)
 	return startReal(c, vm, method, deed, func(t *task) (types.AnyType, fault) {
 		result, f := vm.createSnapshot(name, description, memory, quiesce, done)
@@ -263,10 +277,10 @@ func (vm *machine) CreateSnapshotExTask(ctx *simulator.Context, req *types.Creat
 }
 
 func (vm *machine) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAllSnapshots_Task) soap.HasFault {
-	var done disks
+	var done files
 	deed := vm.deed("remove_all", func() (parameters, fault) { return parameters{}, nil }, &done)
 	t := startReal(callOf(ctx), vm, "RemoveAllSnapshots_Task", deed, func(*task) (types.AnyType, fault) {
-		vm.rec.Chain = done.Chain
+		vm.followReal(done)
 		vm.removeAllSnapshots()
 		return nil, nil
 	})
@@ -282,13 +296,13 @@ func (vm *machine) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Con
 }
 
 func (o *snapshotObject) RemoveSnapshotTask(ctx *simulator.Context, req *types.RemoveSnapshot_Task) soap.HasFault {
-	var done disks
+	var done files
 	deed := o.vm.deed("remove", func() (parameters, fault) {
 		uid, f := o.vm.uidOf(o.Self.Value)
 		return parameters{"uid": uid, "children": req.RemoveChildren}, f
 	}, &done)
 	t := startReal(callOf(ctx), o.vm, "RemoveSnapshot_Task", deed, func(t *task) (types.AnyType, fault) {
-		o.vm.rec.Chain = done.Chain
+		o.vm.followReal(done)
 		return nil, o.vm.removeSnapshot(o.Self.Value, req.RemoveChildren)
 	}, o.Self.Value)
 	return &methods.RemoveSnapshot_TaskBody{Res: &types.RemoveSnapshot_TaskResponse{Returnval: t}}
@@ -303,25 +317,6 @@ func (vm *machine) uidOf(moid string) (uid int32, f fault) {
 		}
 	})
 	return uid, f
-}
-
-func (o *snapshotObject) RevertToSnapshotTask(ctx *simulator.Context, req *types.RevertToSnapshot_Task) soap.HasFault {
-	var done disks
-	deed := o.vm.deed("revert", func() (parameters, fault) {
-		uid, f := o.vm.uidOf(o.Self.Value)
-		return parameters{"uid": uid}, f
-	}, &done)
-	t := startReal(callOf(ctx), o.vm, "RevertToSnapshot_Task", deed, func(t *task) (types.AnyType, fault) {
-		if simulator.Map.Get(o.Self) == nil {
-			return nil, &types.ManagedObjectNotFound{Obj: o.Self}
-		}
-		o.vm.rec.Current = o.Self.Value
-		if o.vm.rec.Config.Real { // without memory, the machine is off then
-			o.vm.rec.Config.Power, o.vm.rec.Chain = "off", done.Chain
-		}
-		return nil, errorToFault(o.vm.show())
-	}, o.Self.Value)
-	return &methods.RevertToSnapshot_TaskBody{Res: &types.RevertToSnapshot_TaskResponse{Returnval: t}}
 }
 
 func (o *snapshotObject) RenameSnapshot(req *types.RenameSnapshot) soap.HasFault {

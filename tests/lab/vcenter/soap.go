@@ -215,11 +215,16 @@ func (c *call) describe() string {
 	case *snapshotObject:
 		e.VM, e.VMName = o.vm.rec.Moid, o.vm.rec.Config.Name
 	case *task:
-		e.VM, e.VMName = o.vm.rec.Moid, o.vm.rec.Config.Name
+		if e.ObjectName = o.name; o.vm != nil {
+			e.VM, e.VMName = o.vm.rec.Moid, o.vm.rec.Config.Name
+		}
 	case *datastoreSystem:
 		e.ObjectName = o.host.Name
 	case mo.Entity:
 		e.ObjectName = o.Entity().Name
+	}
+	if req, ok := c.method.Body.(*types.RegisterVM_Task); ok {
+		e.ObjectName = registeredName(req)
 	}
 	if e.VMName != "" {
 		e.ObjectName = e.VMName
@@ -285,6 +290,7 @@ func (c *call) carryOut() (res soap.HasFault) {
 	if f := missingPrivilege(c.user, c.method, object); f != nil {
 		return &faultBody{soapFault(f, "")}
 	}
+	object = receiver(object)
 	method := reflect.ValueOf(object).MethodByName(strings.Title(strings.Replace(c.method.Name, "_Task", "Task", 1)))
 	if !method.IsValid() {
 		return &faultBody{soapFault(&types.MethodNotFound{Receiver: this, Method: c.method.Name}, "")}
@@ -305,6 +311,14 @@ func (c *call) carryOut() (res soap.HasFault) {
 	}
 	simulator.Map.WithLock(object, func() { res = method.Call(arguments)[0].Interface().(soap.HasFault) })
 	return res
+}
+
+// receiver is what carries out the calls on an object: for some of the simulator's own, the lab's.
+func receiver(object mo.Reference) mo.Reference {
+	if f, ok := object.(*simulator.Folder); ok {
+		return &folder{Folder: f}
+	}
+	return object
 }
 
 // allowedWithoutSession: what a client needs to find out whom it talks to, and to log in.

@@ -20,18 +20,34 @@ import (
 type task struct {
 	mo.Task
 	unlocked
-	vm       *machine
-	method   string
-	hostName string
-	rule     *rule
-	seconds  time.Duration
-	work     func(*task) (types.AnyType, fault)
-	deed     func() fault // what the hypervisor does before the work, without world held; or nil
-	snapshot string       // managed object ID, once known
-	quiesced *bool
-	cancel   chan struct{} // closed by CancelTask
-	release  chan struct{} // closed by /_ctl/release: a task that hangs goes on
+	subject
+	method     string
+	rule       *rule
+	seconds    time.Duration
+	work       func(*task) (types.AnyType, fault)
+	deed       deed   // what happens before the work, without world held; or nil
+	registered string // managed object ID of the machine that it registers
+	snapshot   string // managed object ID, once known
+	quiesced   *bool
+	cancel     chan struct{} // closed by CancelTask
+	release    chan struct{} // closed by /_ctl/release: a task that hangs goes on
 }
+
+// subject is what a task works on: a machine, or another object.
+type subject struct {
+	vm       *machine // nil: another object
+	entity   ref
+	name     string // that rules match
+	hostName string
+}
+
+func (vm *machine) subject() subject { return subject{vm, vm.Self, vm.rec.Config.Name, vm.host.Name} }
+
+// there tells whether the subject still exists. Called with world held.
+func (s subject) there() bool { return s.vm == nil || inv.machines[s.vm.rec.Moid] == s.vm }
+
+// deed is the part of a task that takes real time: the hypervisor carries it out, or somebody has to answer a question.
+type deed func(*task) fault
 
 // limits holds back tasks beyond so many at once, in all and per host (0: no limit). Guarded by world.
 type limits struct {
@@ -53,37 +69,46 @@ func start(c *call, vm *machine, method string, work func(*task) (types.AnyType,
 }
 
 // startReal makes a task whose deed the hypervisor carries out first.
-func startReal(c *call, vm *machine, method string, deed func() fault, work func(*task) (types.AnyType, fault), snapshot ...string) ref {
+func startReal(c *call, vm *machine, method string, deed deed, work func(*task) (types.AnyType, fault), snapshot ...string) ref {
 	world.Lock()
 	defer world.Unlock()
+	return startOn(c, vm.subject(), method, deed, work, snapshot...)
+}
+
+// startOn is the same for any object. Called with world held.
+func startOn(c *call, s subject, method string, deed deed, work func(*task) (types.AnyType, fault), snapshot ...string) ref {
 	inv.nextTask++
-	t := &task{vm: vm, method: method, work: work, deed: deed, hostName: vm.host.Name, cancel: make(chan struct{}), release: make(chan struct{})}
+	t := &task{subject: s, method: method, work: work, deed: deed, cancel: make(chan struct{}), release: make(chan struct{})}
 	t.Self = ref{Type: "Task", Value: fmt.Sprintf("task-%d", inv.nextTask)}
 	if inv.esx {
-		t.Self.Value = fmt.Sprintf("haTask-%s-vim.VirtualMachine-%d", vm.rec.Moid, inv.nextTask)
+		t.Self.Value = fmt.Sprintf("haTask-%s-vim.%s-%d", s.entity.Value, s.entity.Type, inv.nextTask)
 	}
 	if len(snapshot) > 0 {
 		t.snapshot = snapshot[0]
 	}
 	id := string(method[0]+'a'-'A') + method[1:len(method)-len("_Task")]
-	t.Info = types.TaskInfo{Key: t.Self.Value, Task: t.Self, Name: method, DescriptionId: "VirtualMachine." + id, Entity: &vm.Self,
-		EntityName: vm.Name, State: types.TaskInfoStateQueued, Cancelable: vm.rec.Config.Cancelable, QueueTime: time.Now().UTC(),
-		Reason: &types.TaskReasonUser{UserName: c.user}, EventChainId: int32(inv.nextTask)}
-	t.seconds = *durations[method]
-	if t.rule = faults.take(method, vm.rec.Config.Name, false); t.rule != nil {
+	t.Info = types.TaskInfo{Key: t.Self.Value, Task: t.Self, Name: method, DescriptionId: s.entity.Type + "." + id, Entity: &s.entity,
+		EntityName: escaped(s.name), State: types.TaskInfoStateQueued, Cancelable: s.vm != nil && s.vm.rec.Config.Cancelable,
+		QueueTime: time.Now().UTC(), Reason: &types.TaskReasonUser{UserName: c.user}, EventChainId: int32(inv.nextTask)}
+	if t.seconds = *durations["CreateSnapshot_Task"]; durations[method] != nil {
+		t.seconds = *durations[method]
+	}
+	if t.rule = faults.take(method, s.name, false); t.rule != nil {
 		c.hit(t.rule)
 		if t.rule.Seconds != nil {
 			t.seconds = duration(*t.rule.Seconds)
 		}
 	}
 	simulator.Map.Put(t)
-	vm.setRecent(append(append([]ref{}, vm.recent...), t.Self))
+	if s.vm != nil {
+		s.vm.setRecent(append(append([]ref{}, s.vm.recent...), t.Self))
+	}
 	trace.task("queued", t, "")
-	if vm.busy != nil {
-		t.finish(nil, &types.TaskInProgress{VimFault: types.VimFault{}, Task: vm.busy.Self}, "")
+	if s.vm != nil && s.vm.busy != nil {
+		t.finish(nil, &types.TaskInProgress{VimFault: types.VimFault{}, Task: s.vm.busy.Self}, "")
 		return t.Self
 	}
-	vm.busy = t
+	t.hold(t)
 	scheduler.waiting = append(scheduler.waiting, t)
 	scheduler.next()
 	return t.Self
@@ -117,7 +142,16 @@ func (vm *machine) setRecent(tasks []ref) {
 // forget takes a task away, as if it had never been. Called with world held.
 func (t *task) forget() {
 	removeObject(t.Self)
-	t.vm.setRecent(without(t.vm.recent, t.Self))
+	if t.vm != nil {
+		t.vm.setRecent(without(t.vm.recent, t.Self))
+	}
+}
+
+// hold makes a machine busy with a task, or (nil) free again.
+func (s subject) hold(t *task) {
+	if s.vm != nil {
+		s.vm.busy = t
+	}
 }
 
 func (t *task) effect() string {
@@ -148,21 +182,21 @@ func (t *task) run() {
 	var f fault
 	message := ""
 	switch {
-	case inv.machines[t.vm.rec.Moid] != t.vm: // unregistered in the meantime
-		f = &types.ManagedObjectNotFound{Obj: t.vm.Self}
+	case !t.there(): // unregistered in the meantime
+		f = &types.ManagedObjectNotFound{Obj: t.entity}
 	case cancelled:
 		f = &types.RequestCanceled{}
 	case effect == "task_fault":
-		f, message = t.rule.fault(t.vm.Self), t.rule.Message
+		f, message = t.rule.fault(t.entity), t.rule.Message
 	case effect == "task_vanish" && !t.rule.carriedOut():
 	case refused != nil:
 		f = refused
 	case effect == "half_snapshot":
 		if _, f = t.work(t); f == nil {
-			f, message = t.rule.fault(t.vm.Self), t.rule.Message
+			f, message = t.rule.fault(t.entity), t.rule.Message
 		}
 	default:
-		if result, f = t.work(t); f == nil && effect == "needs_consolidation" {
+		if result, f = t.work(t); f == nil && effect == "needs_consolidation" && t.vm != nil {
 			t.vm.rec.ConsolidationNeeded = true
 			f = errorToFault(t.vm.show())
 		}
@@ -170,7 +204,7 @@ func (t *task) run() {
 	scheduler.running--
 	scheduler.onHost[t.hostName]--
 	stats.end(t.method, t.hostName)
-	t.vm.busy = nil
+	t.hold(nil)
 	if effect == "task_vanish" {
 		trace.task("vanished", t, "")
 		t.forget()
@@ -187,12 +221,12 @@ func (t *task) carryOut(cancelled bool) fault {
 		return nil
 	}
 	world.RLock()
-	there := inv.machines[t.vm.rec.Moid] == t.vm
+	there := t.there()
 	world.RUnlock()
 	if !there {
 		return nil
 	}
-	return t.deed()
+	return t.deed(t)
 }
 
 // letGo lets a hanging task go on; false: it was let go before. Called with world held.
@@ -272,7 +306,7 @@ func (t *task) CancelTask(req *types.CancelTask) soap.HasFault {
 	for i, other := range scheduler.waiting {
 		if other == t { // it has not even begun
 			scheduler.waiting = append(scheduler.waiting[:i:i], scheduler.waiting[i+1:]...)
-			t.vm.busy = nil
+			t.hold(nil)
 			t.finish(nil, &types.RequestCanceled{}, "")
 			return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 		}

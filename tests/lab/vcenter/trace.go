@@ -97,8 +97,11 @@ func (t *tracer) hit(e *traceEntry, r *rule) {
 
 // task notes a step in a task's life. Called with world held.
 func (t *tracer) task(event string, k *task, faultKind string) {
-	e := &traceEntry{Kind: "task", Event: event, Method: k.method, VM: k.vm.rec.Moid, VMName: k.vm.rec.Config.Name, Host: k.hostName,
+	e := &traceEntry{Kind: "task", Event: event, Method: k.method, VMName: k.name, Host: k.hostName,
 		Task: k.Self.Value, Snapshot: k.snapshot, Quiesced: k.quiesced, Fault: faultKind}
+	if e.VM = k.registered; k.vm != nil {
+		e.VM, e.VMName = k.vm.rec.Moid, k.vm.rec.Config.Name
+	}
 	if k.rule != nil {
 		e.Rule, e.Effect = k.rule.ID, k.rule.Effect
 	}

@@ -14,9 +14,9 @@ import socketserver
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
-from . import snapshots, vm, volumes
+from . import changes, snapshots, vm, volumes
 from .errors import Refused
 from .vm import VM
 
@@ -45,10 +45,21 @@ def create(vmx: str, size_mb: int = 32, settings: dict[str, str] | None = None) 
     return _register(path, lambda: vm.create(path, size_mb, settings or {}))
 
 
-def register(vmx: str) -> dict[str, Any]:
-    """Register a VM from its files. Return what they say."""
+def register(vmx: str, name: str = "", again: bool = False) -> dict[str, Any]:
+    """Register a VM from its files. Return what they say. `name` becomes its name.
+
+    With `again`, a VM that is registered already is no error: the vCenter knows better which VMs are registered.
+    """
     path = volumes.locate(vmx)
-    return _register(path, lambda: VM(path))
+    if again and path in _registered:
+        found = _registered[path]
+    else:
+        _register(path, lambda: VM(path))
+        found = _registered[path]
+    with found.busy:
+        if name and name != found.settings.get("displayName"):
+            changes.configure(found, {"displayName": name})
+        return found.as_dict()
 
 
 def unregister(vmx: str) -> None:
@@ -60,17 +71,22 @@ def unregister(vmx: str) -> None:
         del _registered[found.path]
 
 
-def power_on(vmx: str) -> None:
+def power_on(vmx: str, identity: str = "") -> dict[str, Any]:
+    """`identity` is for a VM whose files are not where they were: `moved` or `copied`."""
     found = _found(vmx)
     with found.busy:
+        if not found.guest:
+            changes.identify(found, identity)
         found.power_on()
+        return found.as_dict()
 
 
-def power_off(vmx: str, shut_down: bool = False) -> None:
+def power_off(vmx: str, shut_down: bool = False) -> dict[str, Any]:
     """Cut the power. With `shut_down`, the guest ends its programs and unmounts its disk before."""
     found = _found(vmx)
     with found.busy:
         found.power_off(shut_down)
+        return found.as_dict()
 
 
 def snapshot(vmx: str, name: str, description: str = "", quiesce: str = "") -> dict[str, Any]:
@@ -102,6 +118,40 @@ def revert(vmx: str, uid: int) -> dict[str, Any]:
         return found.as_dict()
 
 
+def configure(vmx: str, values: dict[str, str], removed: Sequence[str] = ()) -> dict[str, Any]:
+    """Set some settings and remove others (changes.configure)."""
+    found = _found(vmx)
+    with found.busy:
+        changes.configure(found, values, removed)
+        return found.as_dict()
+
+
+def add_disk(vmx: str, file: str, node: str = "", mode: str = "persistent") -> dict[str, Any]:
+    """Add an existing disk, `[datastore] folder/file`."""
+    found = _found(vmx)
+    with found.busy:
+        changes.add_disk(found, volumes.locate(file), node, mode)
+        return found.as_dict()
+
+
+def remove_disk(vmx: str, node: str, destroy: bool = False) -> dict[str, Any]:
+    """Remove the disk at a node. With `destroy`, delete its files."""
+    found = _found(vmx)
+    with found.busy:
+        changes.remove_disk(found, node, destroy)
+        return found.as_dict()
+
+
+def unmount(name: str) -> None:
+    """Unmount a datastore. Raises Refused while a VM in it is registered."""
+    volume = (volumes.VOLUMES / name).resolve()
+    with _registering:
+        for path in _registered:
+            if path.is_relative_to(volume):
+                raise Refused("ResourceInUse", f"the VM {path} in the datastore {name} is registered")
+        volumes.unmount(name)
+
+
 def show(vmx: str) -> dict[str, Any]:
     """Return the state of a VM: power, settings, disks, snapshots, what was measured, and the writes."""
     found = _found(vmx)
@@ -123,7 +173,8 @@ def set_faults(vmx: str, faults: list[str]) -> None:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    "mount": volumes.mount, "unmount": volumes.unmount, "create": create, "register": register,
+    "mount": volumes.mount, "unmount": unmount, "create": create, "configure": configure, "add_disk": add_disk,
+    "remove_disk": remove_disk, "register": register,
     "unregister": unregister, "power_on": power_on, "power_off": power_off, "snapshot": snapshot, "remove": remove,
     "remove_all": remove_all, "revert": revert, "show": show, "writes": writes, "set_faults": set_faults,
 }  # fmt: skip

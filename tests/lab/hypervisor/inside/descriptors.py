@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
+from . import volumes
 from .errors import Refused
 from .settings import replace
 
@@ -29,8 +30,10 @@ RW {sectors} {extent_kind} "{extent}"
 ddb.adapterType = "lsilogic"
 ddb.virtualHWVersion = "13"
 """
-_EXTENT = re.compile(r'^RW (\d+) (?:VMFS|VMFSSPARSE) "([^"]+)"$', re.MULTILINE)
+_EXTENT = re.compile(r'^RW (\d+) [A-Z]+ "([^"]+)"', re.MULTILINE)
 _PARENT = re.compile(r'^parentFileNameHint="([^"]+)"$', re.MULTILINE)
+_KIND = re.compile(r'^createType="([^"]+)"$', re.MULTILINE)
+_RAW = {"vmfsPassthroughRawDeviceMap": "rdm_physical", "vmfsRawDeviceMap": "rdm_virtual"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,14 @@ class Descriptor:
 
     def write(self) -> None:
         delta = self.parent is not None
-        hint = f'parentFileNameHint="{_named(self.parent, self.path.parent)}"\n' if self.parent else ""
+        hint = f'parentFileNameHint="{volumes.named(self.parent, self.path.parent)}"\n' if self.parent else ""
         text = _TEXT.format(
             parent_id="fffffffe" if delta else "ffffffff",
             kind="vmfsSparse" if delta else "vmfs",
             extent_kind="VMFSSPARSE" if delta else "VMFS",
             hint=hint,
             sectors=self.sectors,
-            extent=_named(self.data, self.path.parent),
+            extent=volumes.named(self.data, self.path.parent),
         )
         replace(self.path, text)
 
@@ -60,24 +63,45 @@ class Descriptor:
         self.data.unlink()
 
 
-def _named(file: Path, folder: Path) -> str:
-    """Files in the same folder are named without it, others with their whole path."""
-    return file.name if file.parent == folder else str(file)
-
-
 def read(path: Path) -> Descriptor:
-    """Raises Refused if the descriptor is missing or invalid."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise Refused("FileNotFound", f"the disk {path} does not exist") from None
+    """Raises Refused if the descriptor or its data is missing, or if it is invalid."""
+    found = _parse(path)
+    if not found.data.exists():
+        raise Refused("FileNotFound", f"the file {found.data} of the disk {path} does not exist")
+    return found
+
+
+def _parse(path: Path) -> Descriptor:
+    text = _text(path)
     extent, parent = _EXTENT.search(text), _PARENT.search(text)
     if extent is None:
         raise Refused("InvalidDiskFormat", f"{path} is not a disk descriptor")
-    data = path.parent / extent[2]
-    if not data.exists():
-        raise Refused("FileNotFound", f"the file {data} of the disk {path} does not exist")
-    return Descriptor(path, int(extent[1]), data, path.parent / parent[1] if parent else None)
+    above = volumes.resolve(path.parent, parent[1]) if parent else None
+    return Descriptor(path, int(extent[1]), volumes.resolve(path.parent, extent[2]), above)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        raise Refused("FileNotFound", f"the disk {path} does not exist") from None
+
+
+def kind(path: Path) -> str:
+    """Return `flat`, or `rdm_physical` or `rdm_virtual` for a raw LUN. A missing disk is `flat`."""
+    try:
+        found = _KIND.search(_text(path))
+    except Refused:
+        return "flat"
+    return _RAW.get(found[1], "flat") if found else "flat"
+
+
+def parent(path: Path) -> Path | None:
+    """Return the disk that a disk is a delta of. A missing disk has none."""
+    try:
+        return _parse(path).parent
+    except Refused:
+        return None
 
 
 def chain(top: Path) -> list[Descriptor]:
@@ -93,11 +117,36 @@ def _upwards(path: Path) -> Iterator[Descriptor]:
         following = found.parent
 
 
-def children(disk: Path) -> list[Descriptor]:
-    """Return the deltas of a disk in its folder."""
-    others = [read(path) for path in sorted(disk.parent.glob("*.vmdk")) if is_descriptor(path)]
-    return [other for other in others if other.parent == disk]
+def known_chain(top: Path) -> tuple[list[Path], int]:
+    """Return the files of a chain, the base disk first, up to the first that is missing, and the size in sectors."""
+    files, sectors, following = [top], 0, top
+    try:
+        while True:
+            found = _parse(following)
+            sectors = found.sectors
+            if found.parent is None or found.parent in files:
+                break
+            following = found.parent
+            files.append(following)
+    except Refused:
+        pass
+    return files[::-1], sectors
+
+
+def children(disk: Path, *folders: Path) -> list[Descriptor]:
+    """Return the deltas of a disk in its folder and in other folders."""
+    places = dict.fromkeys((disk.parent, *folders))
+    paths = [path for folder in places for path in sorted(folder.glob("*.vmdk")) if is_descriptor(path)]
+    return [other for other in _readable(paths) if other.parent == disk]
+
+
+def _readable(paths: Sequence[Path]) -> Iterator[Descriptor]:
+    for path in paths:
+        try:
+            yield _parse(path)
+        except Refused:
+            pass
 
 
 def is_descriptor(path: Path) -> bool:
-    return not path.name.endswith(("-flat.vmdk", "-delta.vmdk"))
+    return not path.name.endswith(("-flat.vmdk", "-delta.vmdk", "-rdmp.vmdk", "-rdm.vmdk", "-ctk.vmdk"))

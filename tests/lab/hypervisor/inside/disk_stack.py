@@ -62,6 +62,10 @@ class DiskStack:
             kernel.detach_loop(loop)
             raise
 
+    def files(self) -> list[Descriptor]:
+        """Return the open files, the base disk first."""
+        return [level.disk for level in self._levels]
+
     def prepare(self, delta: Descriptor) -> None:
         """Open a delta of the current disk. Nothing is written to it before `switch`."""
         self._levels.append(self._open(delta))
@@ -76,7 +80,7 @@ class DiskStack:
 
     def merge(self, delta: Descriptor) -> None:
         """Move the data of a delta into the disk below it, and close the delta. The guest can keep writing."""
-        place = [level.disk.path for level in self._levels].index(delta.path)
+        place = [disk.path for disk in self.files()].index(delta.path)
         level, below = self._levels[place], self._levels[place - 1]
         level.device.replace(*_snapshot(below.device.path, level.loop, "snapshot-merge"))
         _wait_for_merge(level.device)

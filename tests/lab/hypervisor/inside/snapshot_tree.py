@@ -8,42 +8,60 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
-from . import settings
+from . import settings, volumes
 from .errors import Refused
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`disk` is the name of the disk that the snapshot keeps unchanged."""
+    """`disks` are the disks that the snapshot keeps unchanged, by their nodes. One in the VM's folder has no path."""
 
     uid: int
     parent: int  # 0: none
     name: str
     description: str
-    disk: str
+    disks: Mapping[str, str]
     created: int  # microseconds
+    quiesced: bool = False
+
+    @property
+    def disk(self) -> str:
+        """The first disk."""
+        return next(iter(self.disks.values()), "")
+
+    def disk_settings(self) -> dict[str, str]:
+        """Return the settings of the disks, as a .vmx file has them."""
+        return {f"{node}.fileName": name for node, name in self.disks.items()}
 
     def as_settings(self, place: int) -> dict[str, str]:
         high, low = divmod(self.created, 1 << 32)
         found = {
             "uid": self.uid, "filename": f"Snapshot{self.uid}.vmsn", "displayName": self.name,
             "description": self.description, "createTimeHigh": high, "createTimeLow": low,
-            "numDisks": 1, "disk0.fileName": self.disk, "disk0.node": "scsi0:0",
+            "numDisks": len(self.disks),
         }  # fmt: skip
+        for number, (node, name) in enumerate(self.disks.items()):
+            found.update({f"disk{number}.fileName": name, f"disk{number}.node": node})
+        if self.quiesced:
+            found["quiesced"] = "TRUE"
         if self.parent:
             found["parent"] = self.parent
         return {f"snapshot{place}.{key}": str(value) for key, value in found.items()}
 
     @classmethod
-    def from_settings(cls, values: dict[str, str], place: int) -> Snapshot:
+    def from_settings(cls, values: dict[str, str], place: int, folder: Path) -> Snapshot:
         def get(key: str, default: str = "0") -> str:
             return values.get(f"snapshot{place}.{key}", default)
 
         created = int(get("createTimeHigh")) << 32 | int(get("createTimeLow")) & 0xFFFFFFFF
         name, description = get("displayName", ""), get("description", "")
-        return cls(int(get("uid")), int(get("parent")), name, description, get("disk0.fileName", ""), created)
+        numbers = range(int(get("numDisks")))
+        files = {get(f"disk{number}.node", ""): get(f"disk{number}.fileName", "") for number in numbers}
+        disks = {node: volumes.named(volumes.resolve(folder, name), folder) for node, name in files.items()}
+        quiesced = get("quiesced", "FALSE") == "TRUE"
+        return cls(int(get("uid")), int(get("parent")), name, description, disks, created, quiesced)
 
 
 @dataclass
@@ -60,7 +78,7 @@ class SnapshotTree:
         """Return an empty tree if there is no file."""
         values = settings.read(path) if path.exists() else {}
         count = int(values.get("snapshot.numSnapshots", "0"))
-        snapshots = [Snapshot.from_settings(values, place) for place in range(count)]
+        snapshots = [Snapshot.from_settings(values, place, path.parent) for place in range(count)]
         current, last = (int(values.get(f"snapshot.{key}", "0")) for key in ("current", "lastUID"))
         return cls(path, snapshots, current, last)
 
@@ -77,9 +95,10 @@ class SnapshotTree:
                 return snapshot
         raise Refused("ManagedObjectNotFound", f"there is no snapshot {uid} in {self.path}")
 
-    def add(self, name: str, description: str, disk: str) -> Snapshot:
+    def add(self, name: str, description: str, disks: Mapping[str, str], quiesced: bool = False) -> Snapshot:
         self.last_uid += 1
-        snapshot = Snapshot(self.last_uid, self.current, name, description, disk, time.time_ns() // 1000)
+        created = time.time_ns() // 1000
+        snapshot = Snapshot(self.last_uid, self.current, name, description, disks, created, quiesced)
         self.snapshots.append(snapshot)
         self.current = snapshot.uid
         return snapshot
@@ -92,13 +111,15 @@ class SnapshotTree:
             self.current = gone.parent
 
     def rename_disk(self, old: str, new: str) -> None:
-        self.snapshots = [replace(one, disk=new) if one.disk == old else one for one in self.snapshots]
+        for place, one in enumerate(self.snapshots):
+            renamed = {node: new if name == old else name for node, name in one.disks.items()}
+            self.snapshots[place] = replace(one, disks=renamed)
 
     def keeps(self, disk: str) -> bool:
         """Return whether a snapshot needs this disk."""
-        return any(snapshot.disk == disk for snapshot in self.snapshots)
+        return any(disk in snapshot.disks.values() for snapshot in self.snapshots)
 
     def as_dict(self) -> dict[str, Any]:
-        fields = ("uid", "parent", "name", "description", "disk", "created")
+        fields = ("uid", "parent", "name", "description", "disk", "created", "quiesced")
         listed = [{name: getattr(one, name) for name in fields} for one in self.snapshots]
         return {"current": self.current, "snapshots": listed}

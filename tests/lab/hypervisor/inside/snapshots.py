@@ -10,16 +10,17 @@ import time
 import zipfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable, Mapping
 
-from . import descriptors, settings
+from . import descriptors, identity, settings, volumes
 from .descriptors import Descriptor
 from .disk_stack import DiskStack
 from .errors import Refused
 from .snapshot_tree import Snapshot
-from .vm import VM
+from .vm import MANIFESTS, VM
 
 QUIESCE = ("", "filesystem", "application")  # `filesystem` freezes; `application` also waits for the application
+NAME = ("displayName", identity.VCENTER)  # what a revert does not change
 _DELTA = re.compile(r"-(\d{6})\.vmdk$")
 
 
@@ -33,29 +34,32 @@ def create(vm: VM, name: str, description: str, quiesce: str) -> dict[str, Any]:
     """
     if quiesce not in QUIESCE:
         raise Refused("InvalidArgument", f"quiesce is {quiesce!r}; it is one of {', '.join(QUIESCE[1:])}, or empty")
-    parent = descriptors.read(vm.disk)
-    delta = _new_delta(parent)
+    deltas = _new_deltas(vm, vm.disks_in_snapshots())
     measured: dict[str, Any] = {"frozen": False, "paused": False}
     if vm.guest:
         try:
-            measured = _switch(vm, delta, quiesce)
+            measured = _switch(vm, deltas, quiesce)
         except BaseException:
-            delta.delete()
+            _delete(deltas.values())
             raise
-    vm.use_disk(delta.path)
-    snapshot = vm.tree.add(name, description, parent.path.name)
+    kept = {node: volumes.named(disk, vm.folder) for node, disk in vm.disks_in_snapshots().items()}
+    before = dict(vm.settings)
+    for node, delta in deltas.items():
+        vm.use_disk(node, delta.path)
+    snapshot = vm.tree.add(name, description, kept, bool(quiesce))
     vm.tree.write()
-    settings.write(vm.file(f"-Snapshot{snapshot.uid}.vmsn"), {**vm.settings, "scsi0:0.fileName": snapshot.disk})
+    settings.write(vm.memory_file(snapshot.uid), before)
     _write_manifest(vm, snapshot, quiesce)
     vm.moments[snapshot.uid] = {"name": name, **measured}
     return {"uid": snapshot.uid, **vm.moments[snapshot.uid]}
 
 
-def _switch(vm: VM, delta: Descriptor, quiesce: str) -> dict[str, Any]:
-    """Let a running guest write to the delta from now on."""
-    assert vm.guest and vm.stack
-    vm.lock(delta.data)
-    vm.stack.prepare(delta)
+def _switch(vm: VM, deltas: Mapping[str, Descriptor], quiesce: str) -> dict[str, Any]:
+    """Let a running guest write to the deltas from now on."""
+    assert vm.guest
+    for node, delta in deltas.items():
+        vm.lock(delta.data)
+        vm.stacks[node].prepare(delta)
     freeze = bool(quiesce) and "no-freeze" not in vm.faults
     pause = freeze and quiesce == "application" and "no-pause" not in vm.faults
     if quiesce == "application" and "no-pause" in vm.faults:
@@ -64,11 +68,13 @@ def _switch(vm: VM, delta: Descriptor, quiesce: str) -> dict[str, Any]:
     returned = vm.guest.returned
     try:
         with vm.guest.frozen(pause) if freeze else nullcontext():
-            vm.stack.switch()
+            for node in deltas:
+                vm.stacks[node].switch()
             started = vm.guest.started
     except OSError as error:
-        vm.stack.withdraw()
-        vm.unlock(delta.data)
+        for node, delta in deltas.items():
+            vm.stacks[node].withdraw()
+            vm.unlock(delta.data)
         raise Refused("ApplicationQuiesceFault", f"{vm.path.stem} cannot be quiesced: {error}") from None
     stun = time.monotonic() - begun
     return {"frozen": freeze, "paused": pause, "returned": returned, "started": started, "stun_seconds": stun}
@@ -77,17 +83,34 @@ def _switch(vm: VM, delta: Descriptor, quiesce: str) -> dict[str, Any]:
 def _write_manifest(vm: VM, snapshot: Snapshot, quiesce: str) -> None:
     """Write the file that says how the guest was quiesced: of VSS for an application, of VMware Tools otherwise."""
     if quiesce == "application":
-        with zipfile.ZipFile(vm.file(f"-vss_manifests{snapshot.uid}.zip"), "w") as manifest:
+        with zipfile.ZipFile(vm.file(MANIFESTS[0].format(snapshot.uid)), "w") as manifest:
             manifest.writestr("backup.xml", f"<BACKUP_COMPONENTS snapshot='{snapshot.uid}'/>")
     elif quiesce:
-        settings.replace(vm.file(f"-quiesce_manifest{snapshot.uid}.xml"), f"<quiesce snapshot='{snapshot.uid}'/>\n")
+        settings.replace(vm.file(MANIFESTS[1].format(snapshot.uid)), f"<quiesce snapshot='{snapshot.uid}'/>\n")
 
 
-def _new_delta(parent: Descriptor) -> Descriptor:
+def _new_deltas(vm: VM, disks: Mapping[str, Path]) -> dict[str, Descriptor]:
+    """Create an empty delta of each disk."""
+    deltas: dict[str, Descriptor] = {}
+    try:
+        for node, disk in disks.items():
+            deltas[node] = _new_delta(descriptors.read(disk), vm.working_folder or disk.parent)
+    except BaseException:
+        _delete(deltas.values())
+        raise
+    return deltas
+
+
+def _delete(deltas: Iterable[Descriptor]) -> None:
+    for delta in deltas:
+        delta.delete()
+
+
+def _new_delta(parent: Descriptor, folder: Path) -> Descriptor:
     """Create an empty delta. A tenth larger than the disk, because a full one would become invalid."""
     stem = _stem(parent.path)
-    taken = [int(found[1]) for path in parent.path.parent.glob("*.vmdk") if (found := _DELTA.search(path.name))]
-    path = parent.path.with_name(f"{stem}-{max(taken, default=0) + 1:06}.vmdk")
+    named = (_DELTA.search(path.name) for path in folder.glob("*.vmdk"))
+    path = folder / f"{stem}-{max((int(found[1]) for found in named if found), default=0) + 1:06}.vmdk"
     delta = Descriptor(path, parent.sectors, path.with_name(f"{path.stem}-delta.vmdk"), parent.path)
     with open(delta.data, "xb") as data:
         data.truncate(parent.sectors * 512 * 11 // 10 // 4096 * 4096)
@@ -115,63 +138,87 @@ def remove(vm: VM, uid: int, children: bool = False) -> None:
             remove(vm, child.uid, children=True)
     vm.tree.remove(snapshot)
     try:
-        _free(vm, vm.path.parent / snapshot.disk)
+        for name in snapshot.disks.values():
+            _free(vm, volumes.resolve(vm.folder, name))
     except BaseException:
         vm.read_tree()
         raise
     vm.tree.write()
-    for suffix in ("-Snapshot{}.vmsn", "-vss_manifests{}.zip", "-quiesce_manifest{}.xml"):
+    vm.memory_file(uid).unlink(missing_ok=True)
+    for suffix in MANIFESTS:
         vm.file(suffix.format(uid)).unlink(missing_ok=True)
 
 
 def _free(vm: VM, disk: Path) -> None:
     """No snapshot keeps this disk unchanged any more: merge its only delta into it, or delete it."""
-    if vm.tree.keeps(disk.name):
+    if vm.tree.keeps(volumes.named(disk, vm.folder)):
         return
-    deltas = descriptors.children(disk)
+    deltas = _children(vm, disk)
     if len(deltas) == 1:
         _merge(vm, deltas[0], disk)
-    elif not deltas and disk != vm.disk and descriptors.read(disk).parent:
+    elif not deltas and disk not in vm.disks.values() and descriptors.read(disk).parent:
         descriptors.read(disk).delete()
+
+
+def _children(vm: VM, disk: Path) -> list[Descriptor]:
+    return descriptors.children(disk, *filter(None, [vm.working_folder]))
 
 
 def _merge(vm: VM, delta: Descriptor, disk: Path) -> None:
     """If a power cut of the hypervisor ends this before the delta is deleted, the removal can be repeated."""
-    open_files = [one.path for one in descriptors.chain(vm.disk)] if vm.stack else []
-    if vm.stack and delta.path in open_files:
-        vm.stack.merge(delta)
+    stack = next((one for one in vm.stacks.values() if delta.path in [file.path for file in one.files()]), None)
+    if stack:
+        stack.merge(delta)
     else:
-        _merge_closed(delta)
-    for child in descriptors.children(delta.path):
+        _merge_closed(vm, delta)
+    for child in _children(vm, delta.path):
         Descriptor(child.path, child.sectors, child.data, disk).write()
-    vm.tree.rename_disk(delta.path.name, disk.name)
+    vm.tree.rename_disk(volumes.named(delta.path, vm.folder), volumes.named(disk, vm.folder))
     vm.tree.write()
-    if vm.disk == delta.path:
-        vm.use_disk(disk)
-    if vm.stack and delta.path in open_files:
+    for node, current in vm.disks.items():
+        if current == delta.path:
+            vm.use_disk(node, disk)
+    if stack:
         vm.unlock(delta.data)
     delta.delete()
 
 
-def _merge_closed(delta: Descriptor) -> None:
-    stack = DiskStack(descriptors.chain(delta.path))
-    try:
-        stack.merge(delta)
-    finally:
-        stack.close()
+def _merge_closed(vm: VM, delta: Descriptor) -> None:
+    chain = descriptors.chain(delta.path)
+    with vm.locks([one.data for one in chain]):
+        stack = DiskStack(chain)
+        try:
+            stack.merge(delta)
+        finally:
+            stack.close()
 
 
 def revert(vm: VM, uid: int) -> None:
-    """Return to a snapshot. The VM is powered off then, because snapshots have no memory."""
+    """Return to a snapshot: its disks and its settings. The VM keeps its name, and its UUID in vCenter.
+
+    It is powered off then, because snapshots have no memory.
+    """
     snapshot: Snapshot = vm.tree.get(uid)
+    kept = vm.settings_of(snapshot)
+    if not kept:
+        raise Refused("FileNotFound", f"the file {vm.memory_file(uid)} of the snapshot {uid} does not exist")
     if vm.guest:
         vm.power_off()
-    left = descriptors.read(vm.disk)
-    kept = vm.path.parent / snapshot.disk
-    delta = _new_delta(descriptors.read(kept))
-    vm.settings = settings.read(vm.file(f"-Snapshot{uid}.vmsn"))
-    vm.use_disk(delta.path)
+    left = vm.disks_in_snapshots().values()
+    deltas = _new_deltas(vm, {node: volumes.resolve(vm.folder, name) for node, name in snapshot.disks.items()})
+    name = {key: vm.settings[key] for key in NAME if key in vm.settings}
+    vm.settings = {**kept, **name}
+    for node, delta in deltas.items():
+        vm.use_disk(node, delta.path)
+    vm.write()
     vm.tree.current = uid
     vm.tree.write()
-    if left.parent and not vm.tree.keeps(left.path.name) and not descriptors.children(left.path):
-        left.delete()
+    for disk in left:
+        _delete_left(vm, disk)
+
+
+def _delete_left(vm: VM, disk: Path) -> None:
+    """Delete a delta that no snapshot and no other disk needs."""
+    if vm.tree.keeps(volumes.named(disk, vm.folder)) or not descriptors.parent(disk) or _children(vm, disk):
+        return
+    descriptors.read(disk).delete()
