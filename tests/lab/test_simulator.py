@@ -1340,7 +1340,7 @@ def test_what_cannot_be_read(client: Client) -> None:
         )
         return collector.RetrievePropertiesEx([spec], PC.RetrieveOptions())
 
-    assert [p.name for p in read(vm, "snapshot", "name", "guest.ipAddress").objects[0].propSet] == ["name"]
+    assert [p.name for p in read(vm, "snapshot", "name", "guest.appState").objects[0].propSet] == ["name"]
     with pytest.raises(vmodl.query.InvalidProperty) as caught:
         read(vm, "name", "runtime.nonsense")
     assert caught.value.name == "runtime.nonsense"
