@@ -93,6 +93,7 @@ def from_options(host: StorageHost, parameters: Mapping[str, Any], mountpoint: s
         "ro" if parameters["read_only"] else "rw",
         "sync",  # ESXi treats every acknowledged write as stored
         "no_subtree_check",
+        *(("crossmnt",) if parameters.get("crossmnt") else ()),  # not an option of the module; see restore/clones.py
         *_only_if_mounted(parameters["path"], mountpoint),
         *squash(host, parameters),
     )

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..text import printable
 
 MAX_NAME = 255
+RESTORES = "vmware-zfs-restores"  # reserved: the clones of restores are in the dataset of this name in each pool
 _COMPONENT = re.compile(r"[A-Za-z0-9_.: -]+\Z")
 _POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.: -]*\Z")
 
@@ -95,3 +96,16 @@ def pool_of(name: str) -> str:
 def is_within(dataset: str, ancestor: str) -> bool:
     """Return whether `dataset` is `ancestor` or below it. Whole components count: tank/vm10 is not within tank/vm1."""
     return dataset == ancestor or dataset.startswith(ancestor + "/")
+
+
+def restores_of(pool: str) -> str:
+    """Return the dataset of a pool that contains the clones of restores."""
+    return f"{pool}/{RESTORES}"
+
+
+def is_of_restores(dataset: str) -> bool:
+    """Return whether a dataset is, or belongs to, the clones of restores, here or in a replica of a whole pool.
+
+    Runs, retention and matching leave these datasets out.
+    """
+    return RESTORES in dataset.split("/")[1:]
