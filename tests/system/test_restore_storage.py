@@ -42,11 +42,12 @@ _numbers = count(1)
 FILL = f"""
 cd "$1" && mkdir mail && cd mail
 head -c {DATA} /dev/urandom >mail-flat.vmdk
-truncate -s 1G mail-sparse.vmdk && head -c 131072 /dev/urandom | dd of=mail-sparse.vmdk bs=128k seek=4000 conv=notrunc
+truncate -s 64M mail-sparse.vmdk && head -c 131072 /dev/urandom | dd of=mail-sparse.vmdk bs=128k seek=400 conv=notrunc
 echo vmx >mail.vmx && touch .lck-1 mail.vswp && chown 1234:5678 mail.vmx && chmod 640 mail.vmx
 mkdir "$1/nested/data" && echo nested >"$1/nested/data/disk.vmdk"
 zfs snapshot "$2@point" "$2/nested@point"
 echo living >"$1/mail/mail.vmx"
+zpool sync tank
 """
 
 
@@ -66,11 +67,14 @@ class Storage:
 
     def state(self) -> str:
         """All datasets, holds, exports, mounts and files: what must be as before."""
-        datasets = self.shell("zfs list -H -o name,origin,mounted -t filesystem,snapshot")
-        held = str(holds.holds(self.zfs, self.snapshots))
-        mounts = self.shell("grep zfs /proc/self/mounts | grep -v @ | sort; ls /etc/exports.d 2>/dev/null || true")
-        files = self.shell('find "$1" /tank -xdev -printf "%p %s\\n" | sort -u', self.root)
-        return "\n".join([datasets, held, mounts, files, *sorted(self.server.exported())])
+        script = """
+            zfs list -H -o name,origin,mounted,userrefs -t filesystem,snapshot
+            grep zfs /proc/self/mounts | grep -v @ | sort
+            ls /etc/exports.d 2>/dev/null || true
+            find "$1" /tank -xdev -printf "%p %s\\n" | sort -u
+            cat /var/lib/nfs/etab
+        """
+        return self.shell(script, self.root)
 
 
 @pytest.fixture(name="storage", scope="module")
@@ -95,6 +99,15 @@ def planned(storage: Storage, restore: str) -> list[PlannedClone]:
     return plan_clones(storage.zfs, restore, storage.snapshots, list_datasets(storage.zfs, POOL))
 
 
+def test_a_quota_counts_although_blocks_are_shared(storage: Storage) -> None:
+    storage.shell('zfs set refquota=$(($(zfs get -Hp -o value referenced "$1") + 1000000)) "$1"', storage.dataset)
+    try:
+        with pytest.raises(InputError, match=rf"the quota of {storage.dataset} leaves"):
+            folder_copy.plan_copy(storage.zfs, storage.root, storage.snapshots[0], "mail")
+    finally:
+        storage.shell('zfs set refquota=none "$1"', storage.dataset)
+
+
 def test_a_folder_comes_back_with_shared_blocks_and_the_pool_proves_it(storage: Storage) -> None:
     before = storage.state()
     plan = folder_copy.plan_copy(storage.zfs, storage.root, storage.snapshots[0], "mail")
@@ -102,7 +115,7 @@ def test_a_folder_comes_back_with_shared_blocks_and_the_pool_proves_it(storage: 
     places = [place(storage, new_id()) for _unused in range(2)]
     for where in places:  # the second copy shares blocks that are shared already
         done = folder_copy.copy_folder(storage.zfs, plan, where)
-        assert done.shared and done.files == 3 and done.bytes > 2**30
+        assert done.shared and done.files == 3 and done.bytes > 2**26
         storage.shell('cd "$1" && for file in mail-flat.vmdk mail-sparse.vmdk mail.vmx; do cmp $file "$2/$file"; done',
                       where.path, plan.source)  # fmt: skip
         facts = storage.shell('stat -c "%u %g %a %Y" "$1/mail.vmx" "$2/mail.vmx"', where.path, plan.source).split("\n")
@@ -127,15 +140,6 @@ def test_without_block_cloning_it_is_a_plain_copy_and_is_not_called_shared(stora
     assert not plan.shares and not done.shared
     storage.shell('cmp "$1/mail-flat.vmdk" "$2/mail-flat.vmdk"', where.path, plan.source)
     assert folder_copy.remove_copy(storage.door, where) == ""
-
-
-def test_a_quota_counts_although_blocks_are_shared(storage: Storage) -> None:
-    storage.shell('zfs set refquota=$(($(zfs get -Hp -o value referenced "$1") + 1000000)) "$1"', storage.dataset)
-    try:
-        with pytest.raises(InputError, match=rf"the quota of {storage.dataset} leaves"):
-            folder_copy.plan_copy(storage.zfs, storage.root, storage.snapshots[0], "mail")
-    finally:
-        storage.shell('zfs set refquota=none "$1"', storage.dataset)
 
 
 def test_nested_datasets_are_nested_in_the_clone_and_a_client_sees_them(storage: Storage) -> None:
@@ -261,7 +265,9 @@ def test_what_cannot_be_cloned_is_refused_before_anything_changes(storage: Stora
     volume, locked = f"{tree}/lun", f"{tree}/locked"
     storage.shell('zfs create -s -V 1M "$1" && zfs snapshot "$1@s"', volume)
     storage.shell(
-        'echo passphrase | zfs create -o encryption=on -o keyformat=passphrase "$1" && zfs snapshot "$1@s"', locked
+        "head -c 32 /dev/urandom >/run/restore-key; "
+        'zfs create -o encryption=on -o keyformat=raw -o keylocation=file:///run/restore-key "$1"; zfs snapshot "$1@s"',
+        locked,
     )
     before = storage.state()
 

@@ -22,6 +22,7 @@ from ..text import printable
 from ..vsphere.datastores import Datastore
 from ..vsphere.vms import path_of
 from ..zfs.datasets import Dataset
+from ..zfs.names import is_path_of_restores
 from .resolver import PathResolver, ResolvedPath
 
 NFS_TYPES = ("NFS", "NFS41")  # NFS 3 and NFS 4.1 in the vSphere API
@@ -219,6 +220,8 @@ def _relation(path: ResolvedPath, resolver: PathResolver) -> tuple[str, str]:
 
 
 def _why_no_dataset(path: ResolvedPath, resolver: PathResolver) -> str:
+    if is_path_of_restores(path.real):
+        return f"{printable(path.asked)} is a clone that belongs to a restore, so runs leave it out"
     none = f"no mounted dataset contains {printable(path.asked)}"
     unmounted = resolver.unmounted(path)
     if unmounted:

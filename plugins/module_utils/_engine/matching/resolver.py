@@ -15,6 +15,7 @@ from ..paths import ancestors, clean_path
 from ..storage_host.mounts import Mount
 from ..storage_host.view import StorageHostView
 from ..zfs.datasets import Dataset
+from ..zfs.names import is_path_of_restores
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,14 @@ class PathResolver:
         real = self._real_paths.get(path, path)
         exists, late = path in self._real_paths, path in self._late
         mount = next((self._mounts[step] for step in ancestors(real) if step in self._mounts), None)
-        # A path that does not exist always resolves to "/", which means nothing if a dataset is mounted there.
-        if mount is None or self._dataset(mount) is None or (mount.mountpoint == "/" and not exists):
+        # A path that does not exist always resolves to "/", which means nothing if a dataset is mounted there. The path
+        # of a clone that is not mounted is in the dataset above it, which has none of its files.
+        if (
+            mount is None
+            or is_path_of_restores(real)
+            or self._dataset(mount) is None
+            or (mount.mountpoint == "/" and not exists)
+        ):
             return ResolvedPath(path, real, exists, late, mount)
         within = posixpath.join(mount.root, posixpath.relpath(real, mount.mountpoint))
         return ResolvedPath(path, real, exists, late, mount, mount.source, clean_path(within).strip("/"))

@@ -12,7 +12,7 @@ from ..errors import DatasetNotFound, ZfsError
 from ..storage_host.mounts import mount_table
 from ..zfs.command import Zfs
 from ..zfs.datasets import Dataset, left_out, list_datasets, select
-from ..zfs.names import pool_of
+from ..zfs.names import is_of_restores, pool_of, refuse_restores
 from .request import Request
 
 
@@ -52,6 +52,7 @@ def select_datasets(zfs: Zfs, request: Request) -> Selection:
 
     Raises InputError for an invalid `exclude`, DatasetNotFound, and ZfsError if the dataset is not fully received.
     """
+    refuse_restores(request.dataset)
     around = datasets_around(zfs, pool_of(request.dataset))
     selection = selection_of(around, request.dataset, request.recursive, request.exclude)
     if not selection.chosen:
@@ -67,7 +68,7 @@ def select_datasets(zfs: Zfs, request: Request) -> Selection:
 
 
 def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
-    """Return the datasets of a pool, and the mounted datasets of other pools.
+    """Return the datasets of a pool, and the mounted datasets of other pools, without the clones of restores.
 
     The zfs command lists only this pool, because it does not answer for any pool while it waits for a suspended one.
     The mount table lists what is mounted from other pools. That is enough to detect a datastore on another pool.
@@ -76,6 +77,6 @@ def datasets_around(zfs: Zfs, pool: str) -> list[Dataset]:
     others = {
         mount.source: Dataset(mount.source, "filesystem", mount.mountpoint, True)
         for mount in mounts
-        if "@" not in mount.source and pool_of(mount.source) != pool
+        if "@" not in mount.source and pool_of(mount.source) != pool and not is_of_restores(mount.source)
     }
     return [*list_datasets(zfs, pool), *others.values()]

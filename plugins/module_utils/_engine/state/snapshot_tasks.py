@@ -19,7 +19,7 @@ from ..schedule.calendar import Schedule
 from ..schedule.naming import DEFAULT_SCHEMA, check_schema
 from ..schedule.retention import check_lifetime
 from ..vm_policies import parse_stored
-from ..zfs.names import check_dataset
+from ..zfs.names import check_dataset, refuse_restores
 from .database import Database, Paths, utc_now
 
 _MOST_TRIES = 2  # a run that did not finish (for example after a power failure) is tried once more
@@ -247,6 +247,7 @@ def _canonical(task: SnapshotTask) -> SnapshotTask:
     task.schedule.check()
     task.schedule.check_jitter(task.jitter)
     check_schema(task.naming_schema, check_dataset(task.dataset))
+    refuse_restores(task.dataset)
     check_lifetime(task.lifetime_value, task.lifetime_unit)
     return dataclasses.replace(
         task,

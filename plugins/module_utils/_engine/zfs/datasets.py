@@ -11,7 +11,7 @@ from typing import AbstractSet, Iterable, Sequence
 from ..errors import DatasetNotFound, InputError
 from ..grouping import grouped
 from .command import Zfs
-from .names import check_dataset, is_within, upwards
+from .names import check_dataset, is_of_restores, is_within, refuse_restores, upwards
 
 _KINDS = ("-t", "filesystem,volume")
 
@@ -32,7 +32,7 @@ class Dataset:
 
 
 def list_datasets(zfs: Zfs, root: str | None = None) -> list[Dataset]:
-    """List all datasets, or `root` and its children, parents first.
+    """List all datasets, or `root` and its children, parents first. Clones of restores are left out.
 
     Starts one process, or two if a mountpoint contains line breaks or tabs. Raises InputError for a name that ZFS does
     not allow and DatasetNotFound if `root` does not exist.
@@ -56,6 +56,7 @@ def list_datasets(zfs: Zfs, root: str | None = None) -> list[Dataset]:
     return [
         Dataset(name, kind, _mountpoint(by_name.get(name, ()), kind, mounted), mounted == "yes", inconsistent == "1")
         for name, kind, mounted, inconsistent in trusted
+        if not is_of_restores(name) or (root is not None and is_of_restores(root))
     ]
 
 
@@ -84,8 +85,9 @@ def select(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Seq
 
     Datasets in `exclude` and children that are not completely received are left out. An entry of `exclude` is a full
     dataset name and also excludes the children of that dataset. Raises InputError if an entry is `root` itself or is
-    not below it.
+    not below it, or if the clones of restores are in `root`.
     """
+    refuse_restores(root)
     for name in exclude:
         if not recursive or name == root or not is_within(check_dataset(name), root):
             raise InputError(
@@ -120,7 +122,7 @@ def _chosen(datasets: Iterable[Dataset], root: str, recursive: bool, exclude: Se
 def takes(name: str, root: str, recursive: bool, excluded: AbstractSet[str]) -> bool:
     """Return whether a snapshot of `root` includes the dataset `name`, which need not exist. See `select`."""
     chosen = name == root or (recursive and is_within(name, root))
-    return chosen and excluded.isdisjoint(upwards(name))
+    return chosen and excluded.isdisjoint(upwards(name)) and not is_of_restores(name)
 
 
 def existing(zfs: Zfs, root: str, timeout: float) -> set[str]:

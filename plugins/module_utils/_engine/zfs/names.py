@@ -109,3 +109,17 @@ def is_of_restores(dataset: str) -> bool:
     Runs, retention and matching leave these datasets out.
     """
     return RESTORES in dataset.split("/")[1:]
+
+
+def is_path_of_restores(path: str) -> bool:
+    """Return whether the clones of restores are, or would be, mounted at this path or above it."""
+    return RESTORES in path.split("/")
+
+
+def refuse_restores(dataset: str) -> None:
+    """Raise InputError for a dataset of the clones of restores."""
+    if is_of_restores(dataset):
+        raise InputError(
+            f"No snapshots of {dataset} are taken, because the name {RESTORES} is reserved for the clones of restores",
+            "Give another dataset; a dataset of your own with this name needs another name ('zfs rename')",
+        )

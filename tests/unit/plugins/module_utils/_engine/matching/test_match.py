@@ -313,6 +313,10 @@ def test_where_a_path_leads(path: str, relation: str, within: str, datasets: tup
             "no mounted dataset contains /tank/vmware/.zfs/snapshot/daily: "
             "it is in the ZFS snapshot tank/vmware@daily, which cannot change",
         ),
+        (
+            "/tank/vmware-zfs-restores/r1/0",
+            "/tank/vmware-zfs-restores/r1/0 is a clone that belongs to a restore, so runs leave it out",
+        ),
     ],
 )
 def test_why_a_path_leads_to_no_dataset(path: str, reason: str) -> None:

@@ -43,6 +43,21 @@ def test_an_exclusion_that_means_nothing_is_a_mistake(recursive: bool, exclude: 
         select(DATASETS, "tank/vm", recursive, (exclude,))
 
 
+RESTORES = "tank/vmware-zfs-restores"
+
+
+def test_the_clones_of_restores_are_left_out() -> None:
+    more = [f"{RESTORES}/r1/0", RESTORES, "tank/vm/vmware-zfs-restores/r1", "tank/vmware-zfs-restores2"]
+    datasets = [*DATASETS, *(Dataset(name, "filesystem", f"/{name}", True) for name in more)]
+    assert [one.name for one in select(datasets, "tank", True)] == [*NAMES, "tank/vmware-zfs-restores2"]
+    for root in (RESTORES, f"{RESTORES}/r1/0"):
+        with pytest.raises(InputError, match=r"No snapshots of tank/vmware-zfs-restores.* the name .* is reserved"):
+            select(datasets, root, True)
+    zfs = Listing(*((name, "filesystem", f"/{name}", "yes") for name in ("tank", *more)))
+    assert [one.name for one in list_datasets(zfs)] == ["tank", "tank/vmware-zfs-restores2"]
+    assert zfs.processes == 1
+
+
 class Listing(Zfs):
     """A zfs that lists datasets (name, type, mountpoint, mounted) like the real one: mountpoints are not escaped."""
 
