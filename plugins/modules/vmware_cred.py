@@ -11,7 +11,7 @@ short_description: Create, change or remove the credential of a vCenter or ESXi 
 version_added: 1.0.0
 description:
   - A credential names the vCenter or ESXi host that runs the VMs on a dataset, and contains the login data for it.
-    Coordinated snapshots of the dataset use the credential.
+    Coordinated snapshots of the dataset use the credential, or restores from its snapshots. See O(purpose).
   - The credential is stored on the storage host. The password is encrypted with a key that only root can read.
   - The options describe the complete credential. An option that is not set returns to its default, even if another
     value is stored. Only the stored password is kept. If O(id) is set, every option that is not set keeps its stored
@@ -39,14 +39,15 @@ options:
     description:
       - V(present) creates the credential, or changes it if it differs from the options.
       - V(absent) removes the credential. The module fails if this is the last credential of a server that may still
-        have leftover VMware snapshots, because they cannot be removed without a credential. See O(force).
+        have leftover VMware snapshots, because they cannot be removed without a credential. It also fails if this is
+        the last credential for restores of a server with an unfinished restore. See O(force).
     type: str
     choices: [present, absent]
     default: present
   force:
     description:
-      - Whether to remove the credential even if leftover VMware snapshots may exist. Use this for a server that no
-        longer exists.
+      - Whether to remove the credential even if leftover VMware snapshots or unfinished restores may exist. Use this
+        for a server that no longer exists.
     type: bool
     default: false
     version_added: 1.1.0
@@ -61,7 +62,7 @@ options:
     version_added: 1.1.0
     suboptions:
       id:
-        description: The ID of the credential. If not set, set the other four suboptions.
+        description: The ID of the credential. If not set, set the other suboptions.
         type: int
       hostname:
         description: The host name or IP address of the server.
@@ -75,12 +76,16 @@ options:
       filesystem:
         description: The name of the dataset.
         type: str
+      purpose:
+        description: The purpose of the credential. The default is V(snapshot).
+        type: str
+        choices: [snapshot, restore]
   id:
     description:
       - The ID of the credential to change or remove. M(quiesce.vmware_zfs.vmware_cred_info) lists the IDs.
-      - If set, only the options that are set change. They can also change O(hostname), O(port), O(username) and
-        O(filesystem). The environment variables for the other options are not read.
-      - If not set, O(hostname), O(port), O(username) and O(filesystem) identify the credential.
+      - If set, only the options that are set change. They can also change O(hostname), O(port), O(username),
+        O(filesystem) and O(purpose). The environment variables for the other options are not read.
+      - If not set, O(hostname), O(port), O(username), O(filesystem) and O(purpose) identify the credential.
     type: int
   hostname:
     description:
@@ -114,6 +119,16 @@ options:
       - The credential also applies to its child datasets.
       - The dataset can be a volume if O(datastores) names the datastore on it.
     type: str
+  purpose:
+    description:
+      - The purpose of the credential. The default is V(snapshot).
+      - V(snapshot) is for coordinated snapshots and their cleanup. They never use a credential with another purpose.
+      - V(restore) is for restores of VMs, which need more privileges. The playbook C(quiesce.vmware_zfs.vsphere_role)
+        creates a role with them. Restores never use a credential with another purpose.
+      - The same account can be stored once for each purpose.
+    type: str
+    choices: [snapshot, restore]
+    version_added: 1.1.0
   datastores:
     description:
       - The names of the datastores on O(filesystem).
@@ -157,6 +172,8 @@ options:
       - Whether to check, after the login, that the account has the privileges C(VirtualMachine.State.CreateSnapshot)
         and C(VirtualMachine.State.RemoveSnapshot) on each VM on O(filesystem). The playbook
         C(quiesce.vmware_zfs.vsphere_role) creates a role with only these privileges.
+      - With O(purpose=restore), only the login is checked. Which privileges a restore needs depends on how a VM is
+        restored. The check mode of a restore names those that are missing.
       - The check covers only VMs that the account can see, on datastores that are already mounted. An ESXi host does
         not support this check.
       - Set this to V(false) for an account that must not snapshot some of the VMs. Runs record these VMs as V(crash).
@@ -193,6 +210,14 @@ EXAMPLES = r"""
     id: 1
     hostname: vcenter2.example.com
     verify_login: false
+
+- name: Store an account that may restore VMs, beside the account for snapshots
+  quiesce.vmware_zfs.vmware_cred:
+    hostname: vcenter.example.com
+    username: restore@vsphere.local
+    password: "{{ vcenter_restore_password }}"
+    filesystem: tank/vmware
+    purpose: restore
 
 - name: Remove a credential
   quiesce.vmware_zfs.vmware_cred:
@@ -231,6 +256,10 @@ credential:
       description: The name of the dataset.
       type: str
       sample: tank/vmware
+    purpose:
+      description: V(snapshot) if runs use the credential, V(restore) if restores use it.
+      type: str
+      sample: snapshot
     datastores:
       description: The names of the datastores, sorted. Empty if each run discovers them.
       type: list
@@ -266,12 +295,14 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.planning import preflight
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    SNAPSHOT,
     Credential,
     Credentials,
     endpoint_of,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import Restores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks.timers import Timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
@@ -293,11 +324,13 @@ SPEC = _ansible.STORED_CONNECTION + _ansible.ArgumentSpec(
                 "port": {"type": "int"},
                 "username": {"type": "str"},
                 "filesystem": {"type": "str"},
+                "purpose": {"type": "str", "choices": ["snapshot", "restore"]},
             },
         },
         "id": {"type": "int"},
         "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
         "filesystem": {"type": "str"},
+        "purpose": {"type": "str", "choices": ["snapshot", "restore"]},
         "datastores": {"type": "list", "elements": "str"},
         "verify_login": {"type": "bool", "default": True},
         "verify_privileges": {"type": "bool", "default": True},
@@ -320,7 +353,11 @@ def run(module: Any) -> dict[str, Any]:
                 with Database.open(paths, read_only=True) as database:
                     also = [look_up(credentials, {**one, "state": "absent"}) for one in parameters["also_removed"]]
                     preflight.require_nothing_left(
-                        Journal(database), credentials.list_all(), existing, [one for one in also if one]
+                        Journal(database),
+                        Restores(database),
+                        credentials.list_all(),
+                        existing,
+                        [one for one in also if one],
                     )
         else:
             _ansible.require_libraries(["cryptography"])
@@ -419,7 +456,7 @@ def try_login(module: Any, wanted: Credential, password: Secret) -> None:
     with connect(endpoint_of(wanted), wanted.username, password, _ansible.timeouts(module.params)) as session:
         for warning in preflight.missing_datastores(session, wanted):
             module.warn(warning)
-        if module.params["verify_privileges"]:
+        if module.params["verify_privileges"] and wanted.purpose == SNAPSHOT:
             preflight.require_privileges(session, wanted, Zfs())
 
 

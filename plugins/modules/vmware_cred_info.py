@@ -27,6 +27,11 @@ options:
   filesystem:
     description: List only the credentials of this dataset.
     type: str
+  purpose:
+    description: List only the credentials with this purpose.
+    type: str
+    choices: [snapshot, restore]
+    version_added: 1.1.0
 seealso:
   - module: quiesce.vmware_zfs.vmware_cred
 """
@@ -68,6 +73,10 @@ credentials:
       description: The name of the dataset.
       type: str
       sample: tank/vmware
+    purpose:
+      description: V(snapshot) if runs use the credential, V(restore) if restores use it.
+      type: str
+      sample: snapshot
     datastores:
       description: The names of the datastores, sorted. Empty if each run discovers them.
       type: list
@@ -102,7 +111,14 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.c
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.host_names import canonical_host
 
-SPEC = ArgumentSpec({"id": {"type": "int"}, "hostname": {"type": "str"}, "filesystem": {"type": "str"}})
+SPEC = ArgumentSpec(
+    {
+        "id": {"type": "int"},
+        "hostname": {"type": "str"},
+        "filesystem": {"type": "str"},
+        "purpose": {"type": "str", "choices": ["snapshot", "restore"]},
+    }
+)
 
 
 def run(module: Any) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Iterable, Sequence
 from ..errors import InputError, PermissionDenied
 from ..grouping import grouped
 from ..matching.match import match_on
-from ..state.credentials import Credential
+from ..state.credentials import RESTORE, Credential, of_purpose
 from ..state.journal import Journal
+from ..state.restores import Restores
 from ..text import counted, printable
 from ..vsphere import inventory, sdk
 from ..vsphere.datastores import list_datastores
@@ -53,16 +54,18 @@ def missing_datastores(session: Session, credential: Credential) -> list[str]:
     if not credential.datastores:
         return []
     existing = {datastore.name for datastore in list_datastores(session)}
+    restores = credential.purpose == RESTORE
+    effect = "no restore finds VMs on it" if restores else "every run reports this as a problem"
     return [
         f"datastores has '{printable(name, 80)}', which {session.endpoint} does not have;"
-        " every run reports this as a problem until the datastore exists."
+        f" {effect} until the datastore exists."
         for name in credential.datastores
         if name not in existing
     ]
 
 
 def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> None:
-    """Raise PermissionDenied if the account lacks a privilege on a VM on the credential's file system.
+    """Raise PermissionDenied if the account lacks a privilege of runs on a VM on the credential's file system.
 
     Needs a few calls, plus three for every 500 VMs. VMs that the account cannot see and datastores that are not mounted
     yet cannot be checked.
@@ -100,17 +103,41 @@ def require_privileges(session: Session, credential: Credential, zfs: Zfs) -> No
 
 
 def require_nothing_left(
-    journal: Journal, credentials: Iterable[Credential], going: Credential, also: Iterable[Credential] = ()
+    journal: Journal,
+    restores: Restores,
+    credentials: Iterable[Credential],
+    going: Credential,
+    also: Iterable[Credential] = (),
 ) -> None:
-    """Raise InputError if VMware snapshots may exist that only the credential `going`, or one of `also`, can remove.
+    """Raise InputError if something may exist that only the credential `going`, or one of `also`, can remove: VMware
+    snapshots of runs, or what an unfinished restore left.
 
     `credentials` are all stored credentials, `also` are others that are removed together with `going`. Nothing is lost
-    if another credential for the same server stays.
+    if another credential for the same server and purpose stays.
     """
     server, removed = (going.hostname, going.port), {going.id, *(credential.id for credential in also)}
-    if any((one.hostname, one.port) == server for one in credentials if one.id not in removed):
+    same = [one for one in of_purpose(credentials, going.purpose) if (one.hostname, one.port) == server]
+    if any(one.id not in removed for one in same):
         return
-    left = [entry for entry in journal.open_entries() if (entry.hostname, entry.port) == server]
+    if going.purpose == RESTORE:
+        _require_no_restore(restores, going)
+    else:
+        _require_no_vmware_snapshot(journal, going)
+
+
+def _require_no_restore(restores: Restores, going: Credential) -> None:
+    left = [one for one in restores.unfinished() if (one.hostname, one.port) == (going.hostname, going.port)]
+    if left:
+        raise InputError(
+            f"{counted(len(left), 'restore')} on {going.hostname} did not finish, for example that of the VM "
+            f"'{printable(left[0].vm, 80)}' ({left[0].id}), and this is the last credential for restores that can undo "
+            "it",
+            "Run 'vmware-zfs recover' until 'vmware-zfs restores' shows none that is running, or set force",
+        )
+
+
+def _require_no_vmware_snapshot(journal: Journal, going: Credential) -> None:
+    left = [entry for entry in journal.open_entries() if (entry.hostname, entry.port) == (going.hostname, going.port)]
     if left:
         raise InputError(
             f"{counted(len(left), 'VMware snapshot')} may still exist on {going.hostname}, for example "

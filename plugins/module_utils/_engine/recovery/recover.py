@@ -168,7 +168,7 @@ class _Recovery:
             else:
                 key = (entry.hostname, entry.port)
                 servers.setdefault(key, Server(*key)).entries.append(entry)
-        for credential in newest_first(self._engine.credentials.list_all()):
+        for credential in newest_first(self._engine.credentials.for_snapshots()):
             key = (credential.hostname, credential.port)
             stored.add(key)
             if scan:

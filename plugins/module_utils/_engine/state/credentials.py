@@ -23,12 +23,16 @@ from .cipher import FORMER, Cipher, KeyMissing
 from .database import Database, Paths, utc_now
 from .host_names import canonical_host
 
+SNAPSHOT, RESTORE = "snapshot", "restore"  # purposes
+PURPOSES = (SNAPSHOT, RESTORE)
+
 
 @dataclasses.dataclass(frozen=True)
 class Credential:
-    """A credential. With id 0 it is not stored. (hostname, port, username, filesystem) is unique.
+    """A credential. With id 0 it is not stored. (hostname, port, username, filesystem, purpose) is unique.
 
-    `filesystem` is the dataset whose VMs the server runs. `datastores` are the names of its datastores; if empty, each
+    `purpose`: runs and their recovery use only those for SNAPSHOT, restores only those for RESTORE. `filesystem` is the
+    dataset whose VMs the server runs. `datastores` are the names of its datastores; if empty, each
     run matches them. `created` and `updated` are UTC in ISO 8601. Credentials.password() returns the password.
     """
 
@@ -40,13 +44,15 @@ class Credential:
     validate_certs: bool = True
     ca_path: str | None = None
     thumbprint: str | None = None
+    purpose: str = SNAPSHOT
     id: int = 0
     created: str = ""
     updated: str = ""
 
     def __str__(self) -> str:
         server = self.hostname if self.port == 443 else f"{self.hostname} port {self.port}"
-        return f"{self.username} on {server} for {self.filesystem}"
+        restores = " (for restores)" if self.purpose == RESTORE else ""
+        return f"{self.username} on {server} for {self.filesystem}{restores}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for results: JSON types, without the password."""
@@ -76,7 +82,9 @@ class Credential:
         return _canonical(dataclasses.replace(self, **given))
 
 
-_SETTINGS = ("hostname", "port", "username", "filesystem", "datastores", "validate_certs", "ca_path", "thumbprint")
+_SETTINGS = (
+    "hostname", "port", "username", "filesystem", "purpose", "datastores", "validate_certs", "ca_path", "thumbprint",
+)  # fmt: skip
 
 
 class Credentials:
@@ -115,16 +123,22 @@ class Credentials:
         )
 
     def find(self, wanted: Credential) -> Credential | None:
-        """Return the stored credential with the same hostname, port, username and filesystem, or None."""
+        """Return the stored credential with the same hostname, port, username, filesystem and purpose, or None."""
         return next((credential for credential in self.list_all() if _identity(credential) == _identity(wanted)), None)
 
-    def find_for_datasets(self, datasets: Iterable[str]) -> list[Credential]:
-        """Return the credentials for a snapshot of `datasets`: filesystem is one of these, or a parent or child."""
+    def for_snapshots(self) -> list[Credential]:
+        """List the credentials that runs and their recovery may use, oldest first."""
+        return of_purpose(self.list_all(), SNAPSHOT)
+
+    def find_for_datasets(self, datasets: Iterable[str], purpose: str = SNAPSHOT) -> list[Credential]:
+        """Return the credentials for a snapshot of `datasets`, or for a restore from it: filesystem is one of these, or
+        a parent or child.
+        """
         names = set(datasets)
         above = {each for name in names for each in upwards(name)}
         return [
             credential
-            for credential in self.list_all()
+            for credential in of_purpose(self.list_all(), purpose)
             if credential.filesystem in above or not names.isdisjoint(upwards(credential.filesystem))
         ]
 
@@ -213,18 +227,24 @@ class Credentials:
             )
 
 
-def _identity(credential: Credential) -> tuple[str, int, str, str]:
-    return credential.hostname, credential.port, credential.username, credential.filesystem
+def of_purpose(credentials: Iterable[Credential], purpose: str) -> list[Credential]:
+    return [one for one in credentials if one.purpose == purpose]
+
+
+def _identity(credential: Credential) -> tuple[str, int, str, str, str]:
+    return credential.hostname, credential.port, credential.username, credential.filesystem, credential.purpose
 
 
 def _context(credential: Credential) -> str:
     """Return the context to which a ciphertext is bound.
 
-    A user who can write to the database cannot make the engine send the password to another or an unverified server.
+    A user who can write to the database cannot make the engine send the password to another or an unverified server,
+    or use an account for restores in runs.
     """
     server = [credential.hostname, credential.port, credential.username]
     trust = [credential.validate_certs, credential.ca_path, credential.thumbprint]
-    return json.dumps(["credential", credential.id, *server, *trust])
+    purpose = [] if credential.purpose == SNAPSHOT else [credential.purpose]
+    return json.dumps(["credential", credential.id, *server, *trust, *purpose])
 
 
 def _context_of_1_0_0(credential: Credential) -> str:
@@ -244,6 +264,10 @@ def _from_row(row: sqlite3.Row) -> Credential:
 
 def _canonical(credential: Credential) -> Credential:
     """Normalise the settings, so that a second run with the same options changes nothing."""
+    if credential.purpose not in PURPOSES:
+        raise InputError(
+            f"The purpose '{printable(credential.purpose, 80)}' is unknown", f"Set one of {', '.join(PURPOSES)}"
+        )
     if not 0 < credential.port < 65536:
         raise InputError(f"The port {credential.port} is invalid", "Set a number from 1 to 65535")
     if not credential.username.strip() or not credential.username.isprintable():

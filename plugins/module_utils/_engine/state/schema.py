@@ -213,6 +213,41 @@ RESTORES = (
     "CREATE INDEX step_of_restore ON restore_step (restore)",
 )
 
+PURPOSE = (
+    # purpose: see state/credentials.py. SQLite cannot change a UNIQUE constraint, so the table is made again. The IDs
+    # stay, because passwords are bound to them, and no ID is used twice.
+    """
+    CREATE TABLE credential_with_purpose (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        hostname TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        username TEXT NOT NULL,
+        filesystem TEXT NOT NULL,
+        purpose TEXT NOT NULL DEFAULT 'snapshot',
+        datastores TEXT NOT NULL,
+        validate_certs INTEGER NOT NULL,
+        ca_path TEXT,
+        thumbprint TEXT,
+        password TEXT NOT NULL,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        UNIQUE (hostname, port, username, filesystem, purpose)
+    )
+    """,
+    """
+    INSERT INTO credential_with_purpose (id, hostname, port, username, filesystem, datastores, validate_certs, ca_path,
+        thumbprint, password, created, updated)
+    SELECT id, hostname, port, username, filesystem, datastores, validate_certs, ca_path, thumbprint, password, created,
+        updated
+    FROM credential
+    """,
+    "DELETE FROM sqlite_sequence WHERE name = 'credential_with_purpose'",
+    "INSERT INTO sqlite_sequence (name, seq)"
+    " SELECT 'credential_with_purpose', seq FROM sqlite_sequence WHERE name = 'credential'",
+    "DROP TABLE credential",
+    "ALTER TABLE credential_with_purpose RENAME TO credential",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -228,4 +263,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     UPTIME,
     DATASET_POLICIES,
     RESTORES,
+    PURPOSE,
 )

@@ -27,6 +27,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.c
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import Entry
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import RestoreRecord, Restores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import timers
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text import printable
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Endpoint
@@ -387,7 +388,7 @@ def test_info_lists_and_filters(host: Host) -> None:
     assert host.listed(filesystem="tank/vmware", hostname="esxi01") == [3]
     one = host.run(vmware_cred_info, {"id": 1})["credentials"][0]
     assert set(one) == {
-        *("id", "hostname", "port", "username", "filesystem", "datastores"),
+        *("id", "hostname", "port", "username", "filesystem", "purpose", "datastores"),
         *("validate_certs", "ca_path", "thumbprint", "created", "updated"),
     }
 
@@ -424,6 +425,45 @@ def test_the_last_credential_of_a_server_stays_while_a_vmware_snapshot_may_be_le
         assert "the last credential" in host.refuses(id=second, state="absent")
         journal.gone({entry: ""})
     assert host.cred(id=second, state="absent")["changed"]
+
+
+def test_an_account_is_stored_once_for_each_purpose(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(preflight, "require_privileges", lambda session, wanted, zfs: asked.append(wanted.purpose))
+    assert host.cred(**CREATE)["credential"]["purpose"] == "snapshot"
+    restore = {**CREATE, "purpose": "restore", "password": NEW_CANARY}
+    assert host.cred(**restore)["changed"] and not host.cred(**restore)["changed"]
+    assert not host.cred(**CREATE)["changed"] and not host.cred(**CREATE, purpose="snapshot")["changed"]
+    assert [(one["purpose"], password) for one, password in host.stored()] == [
+        ("snapshot", CANARY), ("restore", NEW_CANARY),
+    ]  # fmt: skip
+    assert asked == ["snapshot"], "an account for restores needs other privileges than a run"
+    assert len(host.logins) == 2, "its login is tested all the same"
+    assert (host.listed(purpose="restore"), host.listed(purpose="snapshot")) == ([2], [1])
+    assert not host.cred(id=2, port=443)["changed"], "with an ID, the purpose stays"
+    assert "already exists" in host.refuses(id=2, purpose="snapshot")
+    assert "value of purpose must be one of" in host.refuses(**CREATE, purpose="backup")
+    assert host.cred(**VCENTER, state="absent")["credential"]["id"] == 1
+    assert host.listed() == [2]
+
+
+def test_a_credential_for_restores_removes_no_vmware_snapshot_of_a_run(host: Host) -> None:
+    first = host.cred(**CREATE)["credential"]["id"]
+    other = host.cred(**CREATE, purpose="restore")["credential"]["id"]
+    with Database.open(host.paths) as database:
+        journal, restores = Journal(database), Restores(database)
+        journal.open_run("r1", "", "tank", ["tank@a"])
+        journal.intend([Entry("r1", VCENTER["hostname"], 443, "vm-1", "uuid", "web", "vmware-zfs r1")])
+        assert "1 VMware snapshot may still exist" in host.refuses(id=first, state="absent")
+        assert host.cred(check=True, id=other, state="absent")["changed"]
+        restores.open(RestoreRecord("r2", "tank@a", "folder", "mail", "new", VCENTER["hostname"], 443, "root"))
+        assert host.refuses(id=other, state="absent") == (
+            "1 restore on vcenter.example.com did not finish, for example that of the VM 'mail' (r2), and this is the"
+            " last credential for restores that can undo it; run 'vmware-zfs recover' until 'vmware-zfs restores' shows"
+            " none that is running, or set force."
+        )
+        restores.finish("r2", {})
+    assert host.cred(id=other, state="absent")["changed"]
 
 
 def test_a_diff_shows_settings_and_no_password() -> None:

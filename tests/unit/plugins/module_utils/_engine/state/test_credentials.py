@@ -21,6 +21,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import rotation
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    PURPOSES,
+    RESTORE,
+    SNAPSHOT,
     Credential,
     Credentials,
 )
@@ -138,6 +141,7 @@ def test_an_unknown_id_says_so(credentials: Credentials) -> None:
         "UPDATE credential SET ca_path = '/tmp/ca.pem' WHERE id = 1",
         "UPDATE credential SET ca_path = '' WHERE id = 1",
         f"UPDATE credential SET thumbprint = '{PIN}' WHERE id = 1",
+        "UPDATE credential SET purpose = 'restore' WHERE id = 1",
     ],
 )
 def test_a_password_is_not_read_through_a_row_that_was_tampered_with(
@@ -174,11 +178,29 @@ def test_a_snapshot_concerns_credentials_above_and_below(
     assert [credential.filesystem for credential in credentials.find_for_datasets(asked)] == concerned
 
 
+def test_runs_never_see_a_credential_for_restores(credentials: Credentials) -> None:
+    """The same account can be stored for both purposes, with its own password for each."""
+    both = [dataclasses.replace(VCENTER, purpose=purpose) for purpose in PURPOSES]
+    ids = [credentials.insert(one, Secret(one.purpose)).id for one in both]
+    assert [one.id for one in credentials.list_all()] == ids == [credentials.find(one).id for one in both]  # type: ignore[union-attr]
+    assert [one.id for one in credentials.for_snapshots()] == ids[:1]
+    assert [one.id for one in credentials.find_for_datasets(["tank"])] == ids[:1]
+    assert [one.id for one in credentials.find_for_datasets(["tank/vmware/a"], RESTORE)] == ids[1:]
+    assert [credentials.password(credentials.get(one)).reveal() for one in ids] == list(PURPOSES)
+    with pytest.raises(InputError, match=r"The credential 2 already exists for .* \(for restores\)"):
+        credentials.insert(both[1], CANARY)
+    with pytest.raises(InputError, match="already exists"):
+        credentials.update(dataclasses.replace(credentials.get(1), purpose=RESTORE))
+    changed = credentials.update(dataclasses.replace(credentials.get(1), filesystem="tank/b", purpose=RESTORE))
+    assert credentials.password(changed).reveal() == SNAPSHOT and credentials.for_snapshots() == []
+
+
 OPTIONS = st.fixed_dictionaries(
     {},
     optional={
         "hostname": st.sampled_from(["A.example.COM.", "a", "::1", "[2001:DB8:0::1]", "10.0.0.1"]),
         "port": st.integers(1, 65535),
+        "purpose": st.sampled_from(PURPOSES),
         "username": st.sampled_from(["root", "DOM\\user", "a@b", "with space"]),
         "filesystem": st.sampled_from(["tank", "tank/a b/c"]),
         "datastores": st.lists(st.text(min_size=1).filter(str.strip), max_size=4),
@@ -232,6 +254,7 @@ def test_empty_values_clear() -> None:
         ("username", "a\nb", "contains control characters"),
         ("filesystem", "-r", "is not a valid dataset name"),
         ("filesystem", "tank@snap", "is not a valid dataset name"),
+        ("purpose", "backup", "The purpose 'backup' is unknown; set one of snapshot, restore"),
         ("ca_path", "ca.pem", "is not an absolute path"),
         ("thumbprint", "AB:CD", "is not a SHA-256 thumbprint"),
         ("thumbprint", "AB" * 20, "is not a SHA-256 thumbprint"),

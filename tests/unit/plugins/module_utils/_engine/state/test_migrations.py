@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import schema
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state import rotation, schema
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.cipher import Cipher
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.creation import Creation
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.credentials import (
+    RESTORE,
+    SNAPSHOT,
+    Credentials,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal import Journal
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.journal_entries import (
@@ -102,7 +111,7 @@ def test_the_states_of_its_runs_stay(paths: Paths) -> None:
     with Database.open(paths) as opened:
         runs = {run.id: run.state for run in Journal(opened).runs()}
         assert runs == {f"run {state}": state for state in runs.values()} and len(runs) == 5
-        assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 14
+        assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 15
 
 
 def test_a_dry_recovery_reads_it_from_the_threads_of_its_servers(paths: Paths, tmp_path: Path) -> None:
@@ -130,3 +139,53 @@ def test_a_run_has_one_record_for_each_zfs_snapshot(paths: Paths) -> None:
         connection.execute(insert)
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute(insert)
+
+
+BEFORE_PURPOSES = 14
+
+
+def test_credentials_keep_their_ids_and_passwords_and_get_a_purpose(tmp_path: Path) -> None:
+    """Passwords are bound to IDs. The ID of a deleted credential is not used again."""
+    paths = Paths(tmp_path / "state", tmp_path / "etc" / "key", tmp_path / "locks")
+    paths.state_dir.mkdir(mode=0o700)
+    paths.database.touch(0o600)
+    cipher = Cipher(paths.key_file)
+    with sqlite3.connect(paths.database) as connection:
+        for statement in (one for migration in schema.MIGRATIONS[:BEFORE_PURPOSES] for one in migration):
+            connection.execute(statement)
+        for number in (1, 3, 7):
+            bound = json.dumps(["credential", number, f"vc{number}", 443, "root", True, None, None])
+            connection.execute(
+                "INSERT INTO credential VALUES (?, ?, 443, 'root', 'tank', '[\"ds\"]', 1, NULL, NULL, ?, 'c', 'u')",
+                (number, f"vc{number}", cipher.encrypt(Secret(f"password {number}"), bound)),
+            )
+        connection.execute("DELETE FROM credential WHERE id = 7")
+        connection.execute(f"PRAGMA user_version = {BEFORE_PURPOSES}")
+    connection.close()
+    for read_only in (True, False):
+        with Credentials.open(paths, read_only) as credentials:
+            found = {one.id: credentials.password(one).reveal() for one in credentials.for_snapshots()}
+            assert found == {1: "password 1", 3: "password 3"}
+            assert all(one.purpose == SNAPSHOT and one.datastores == ("ds",) for one in credentials.list_all())
+    assert rotation.rotate(paths, 0.0).encrypted_anew == (1, 3)
+    with Credentials.open(paths) as credentials:
+        again = replace(credentials.get(3), id=0, purpose=RESTORE)
+        assert credentials.insert(again, Secret("more")).id == 8
+        assert credentials.password(credentials.get(3)).reveal() == "password 3"
+
+
+def test_an_empty_table_of_credentials_remembers_its_last_id(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:")
+    for statement in (one for migration in schema.MIGRATIONS[:BEFORE_PURPOSES] for one in migration):
+        connection.execute(statement)
+    connection.execute("INSERT INTO credential VALUES (5, 'vc', 443, 'r', 'tank', '[]', 1, NULL, NULL, '', '', '')")
+    connection.execute("DELETE FROM credential")
+    for statement in schema.MIGRATIONS[BEFORE_PURPOSES]:
+        connection.execute(statement)
+    insert = (
+        "INSERT INTO credential (hostname, port, username, filesystem, datastores, validate_certs, password, created,"
+    )
+    row = connection.execute(f"{insert} updated) VALUES ('vc', 443, 'r', 'tank', '[]', 1, '', '', '')")
+    assert row.lastrowid == 6
+    assert connection.execute("SELECT count(*) FROM sqlite_sequence WHERE name LIKE 'cred%'").fetchone() == (1,)
+    connection.close()
