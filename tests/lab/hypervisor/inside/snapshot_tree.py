@@ -95,7 +95,10 @@ class SnapshotTree:
                 return snapshot
         raise Refused("ManagedObjectNotFound", f"there is no snapshot {uid} in {self.path}")
 
-    def add(self, name: str, description: str, disks: Mapping[str, str], quiesced: bool = False) -> Snapshot:
+    def add(self, name: str, description: str, disks: Mapping[str, str] | str, quiesced: bool = False) -> Snapshot:
+        """`disks` are by their nodes. A single name stands for the first disk."""
+        if isinstance(disks, str):
+            disks = {"scsi0:0": disks}
         self.last_uid += 1
         created = time.time_ns() // 1000
         snapshot = Snapshot(self.last_uid, self.current, name, description, disks, created, quiesced)
