@@ -63,7 +63,11 @@ def files(door: GuestDoor, tmp_path: Path) -> Callable[[str, str, str], None]:
         delta = here / f"{name}-000001"
         descriptors.Descriptor(delta.with_suffix(".vmdk"), 2048, Path(f"{delta}-delta.vmdk"), base.path).write()
         tree = SnapshotTree(here / f"{name}.vmsd")
-        tree.add(NAME_PREFIX + RUN, description(StorageHost("nas", "0123456789ab"), RUN, snapshot), f"{name}.vmdk")
+        tree.add(
+            NAME_PREFIX + RUN,
+            description(StorageHost("nas", "0123456789ab"), RUN, snapshot),
+            {"scsi0:0": f"{name}.vmdk"},
+        )
         tree.write()
         for file in here.iterdir():
             door.replace_file(f"{folder}/{name}/{file.name}", file.read_text(), 0o644)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import Sequence
+from difflib import get_close_matches
+from typing import Iterable, Sequence
 
 _KIND = re.compile(r" \(\w{1,60}\)\Z")  # the fault type, with which vsphere/faults.py ends its messages
+_NEAR = 3  # similar names to show
 _LEAST_WIDTH = 20  # minimum width of a wrapped column, even on a narrow terminal
 
 
@@ -42,6 +44,13 @@ def vm_on(name: str, server: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Join a number and its noun: `1 VM`, `3 VMs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def similar(wanted: str, names: Iterable[str]) -> str:
+    """Return a sentence with the names that are most similar to `wanted`, without a full stop, or ""."""
+    by_case = {name.casefold(): name for name in names}
+    near = [f"'{printable(by_case[name], 80)}'" for name in get_close_matches(wanted.casefold(), by_case, _NEAR)]
+    return f"{'A similar name is' if len(near) == 1 else 'Similar names are'} {' and '.join(near)}" if near else ""
 
 
 def size_text(count: int) -> str:

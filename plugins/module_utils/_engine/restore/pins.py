@@ -9,12 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Mapping
 
-from ..errors import DatasetNotFound
-from ..zfs import arguments
-from ..zfs.command import Zfs, lines
+from ..zfs.command import Zfs
+from ..zfs.holds import holds
+from ..zfs.names import RESTORES
 
 _HOLD = re.compile(r"vmware-zfs-restore-([0-9A-Za-z-]{1,64})\Z")
-_CLONE = re.compile(r"[^/]+/vmware-zfs-restores/([0-9A-Za-z-]{1,64})(?:/|\Z)")
+_CLONE = re.compile(rf"[^/]+/{RESTORES}/([0-9A-Za-z-]{{1,64}})(?:/|\Z)")
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,12 @@ class Pins:
 def pins(zfs: Zfs, found: Mapping[str, Mapping[str, str]]) -> dict[str, Pins]:
     """Return what pins each snapshot in `found`, which has the properties userrefs and clones. Starts one process."""
     counts = {name: int(values["userrefs"]) for name, values in found.items() if values.get("userrefs", "0") != "0"}
-    tags = _tags(zfs, list(counts))
+    tags = holds(zfs, list(counts))
     result = {}
     for name, values in found.items():
         # A tag can contain line breaks and tabs, and so it can imitate the hold of another snapshot.
-        own = tags.get(name, [])
+        own = tags.get(name, ())
         unread = len(own) != counts.get(name, 0)
         clones = tuple(clone for clone in values.get("clones", "").split(",") if clone)
-        result[name] = Pins(() if unread else tuple(own), clones, unread)
+        result[name] = Pins(() if unread else own, clones, unread)
     return result
-
-
-def _tags(zfs: Zfs, held: list[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in held}
-    for part in arguments.parts(zfs.host, held):
-        try:
-            listing = zfs.run("holds", "-H", *part)
-        except DatasetNotFound as error:
-            listing = error.output  # zfs lists those that exist and reports an error for the others
-        for row in (line.split("\t") for line in lines(listing)):
-            if len(row) == 3 and row[0] in found:
-                found[row[0]].append(row[1])
-    return found

@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from ..errors import InputError
-from ..text import counted, printable
+from ..text import counted, printable, similar
 from ..zfs.names import SnapshotName
 from .expiry import Expiry
 from .pins import Pins
 from .point_vms import PointVm
-
-_NEAR = 3  # similar names to show
 
 
 @dataclass(frozen=True)
@@ -106,16 +103,13 @@ class Points:
         """Return the error for a VM that no restore point holds, with similar names."""
         if not self.points:
             return InputError(f"{self.target} has no ZFS snapshots", "Check the name with 'zfs list -t snapshot'")
-        names = {one.name.casefold(): one.name for point in self.points for one in point.vms}
-        near = difflib.get_close_matches(vm.casefold(), names, _NEAR)
-        similar = " and ".join(f"'{printable(names[name], 80)}'" for name in near)
         blind = sum(not point.vms_known for point in self.points)
         unread = f", but the files of {counted(blind, 'ZFS snapshot')} without a record were not read" if blind else ""
         return InputError(
             f"No restore point of {self.target} is known to hold a VM named '{printable(vm, 80)}'{unread}",
-            f"Similar names are {similar}" if len(near) > 1 else f"A similar name is {similar}" if near
-            else f"List the VMs with 'vmware-zfs points {self.target}'",
-        )  # fmt: skip
+            similar(vm, (one.name for point in self.points for one in point.vms))
+            or f"List the VMs with 'vmware-zfs points {self.target}'",
+        )
 
 
 def _of_vm(point: RestorePoint, vm: PointVm) -> RestorePoint:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Sequence
 
 from ..records.record import Record
-from ..vsphere.inventory import unescape
 from ..zfs.names import SnapshotName
 from .contents import FoundVm
 from .remarks import remarks
@@ -50,8 +49,10 @@ def of_record(record: Record, dataset: str) -> list[PointVm]:
 
     A record of release 1.0.0 also lists VMs on other datasets of the run; these are left out.
     """
-    vms = (_recorded(vm, record.vmware_snapshot) for vm in record.vms)
-    return [vm for vm in vms if record.version != 1 or not vm.datasets or dataset in vm.datasets]
+    vms = [_recorded(vm, record.vmware_snapshot) for vm in record.vms]
+    if record.version != 1 or not any(dataset in vm.datasets for vm in vms):  # none: a replica with another name
+        return vms
+    return [vm for vm in vms if not vm.datasets or dataset in vm.datasets]
 
 
 def of_files(found: Sequence[FoundVm], snapshot: SnapshotName, record: Record | None) -> list[PointVm]:
@@ -77,7 +78,7 @@ def _by_files(vm: FoundVm, snapshot: SnapshotName, record: Record | None) -> Poi
     ours = vm.made_for(snapshot, record.run if record else "")
     configuration = vm.configuration
     return PointVm(
-        name=unescape(configuration.name),
+        name=configuration.name,
         level=UNKNOWN if record is None else record.consistency,
         reason="it has no record" if record is None else "".join(record.problems[:1]),
         vmx_path=vm.path,

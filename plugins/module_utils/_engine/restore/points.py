@@ -10,6 +10,7 @@ files. This takes longer, so it has a time limit, and the newest snapshots come 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Mapping, Sequence
 
@@ -21,10 +22,11 @@ from ..records.apart import consistency_text
 from ..records.record import Record
 from ..state.engine import Engine
 from ..storage_host.mounts import Mount, mount_table
+from ..text import similar
 from ..zfs import snapshots
-from ..zfs.command import Zfs
-from ..zfs.datasets import Dataset, list_datasets
-from ..zfs.names import SnapshotName, check_dataset, check_snapshot, dataset_of
+from ..zfs.command import READ_TIMEOUT, Zfs
+from ..zfs.datasets import Dataset, existing, list_datasets
+from ..zfs.names import SnapshotName, check_dataset, check_snapshot, dataset_of, is_of_restores, pool_of
 from .contents import Contents, contents_of, folder_of
 from .expiry import expiry
 from .pins import Pins, pins
@@ -49,13 +51,13 @@ def find_points(engine: Engine, target: str, vm: str = "", look_seconds: float =
     if "@" in target:
         check_snapshot(dataset, short)
     zfs, now = engine.zfs, time.time()
-    datasets = {one.name: one for one in list_datasets(zfs, dataset)}
+    datasets = {one.name: one for one in _datasets(zfs, dataset) if not is_of_restores(one.name)}
     found = facts(zfs, [dataset])
     chosen = {name: values for name, values in found.items() if _is_chosen(name, target, datasets)}
     if short and not chosen:
         raise DatasetNotFound(
             f"The ZFS snapshot {target} does not exist on this storage host",
-            f"List the snapshots with 'vmware-zfs points {dataset}'",
+            similar(target, found) or f"List the snapshots with 'vmware-zfs points {dataset}'",
         )
     records = _records(zfs, chosen)
     judgements = _judgements(engine, found, now)
@@ -67,6 +69,16 @@ def find_points(engine: Engine, target: str, vm: str = "", look_seconds: float =
         points.append(reader.point(chosen[name], pinned[name], judgements.get(name), now))
     result = Points(target, tuple(points), tuple(files.late), tuple(files.problems))
     return result.holding(vm) if vm else result
+
+
+def _datasets(zfs: Zfs, dataset: str) -> list[Dataset]:
+    try:
+        return list_datasets(zfs, dataset)
+    except DatasetNotFound as error:
+        names: set[str] = set()
+        with suppress(DatasetNotFound):
+            names = existing(zfs, pool_of(dataset), READ_TIMEOUT)
+        raise DatasetNotFound(error.problem, similar(dataset, sorted(names)) or error.remedy) from error
 
 
 def _is_chosen(name: str, target: str, datasets: Mapping[str, Dataset]) -> bool:

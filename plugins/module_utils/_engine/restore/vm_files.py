@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from ..vsphere.inventory import unescape
 from .settings_text import Settings, damaged, parse_settings
 
 TEMPLATE = ".vmtx"
@@ -127,7 +128,7 @@ def parse_configuration(text: str, file: str) -> Configuration:
         raise damaged(file, "it is not the configuration of a VM")
     return Configuration(
         file=file,
-        name=settings.get("displayName") or file.rpartition("/")[2].rpartition(".")[0],
+        name=unescape(settings.get("displayName")) or file.rpartition("/")[2].rpartition(".")[0],
         bios_uuid=_uuid(settings.get("uuid.bios")),
         vc_uuid=_uuid(settings.get("vc.uuid")),
         template=file.lower().endswith(TEMPLATE),

@@ -190,7 +190,7 @@ def with_snapshots(root: Path, *made: tuple[str, str]) -> None:
     tree = SnapshotTree(vm(root / "a", "a") / "a.vmsd")
     for run, snapshot in made:
         text = description(NAS, run, snapshot) if snapshot else "by hand"
-        tree.add(snapshot_name(run) if run else "before the update", text, "a.vmdk")
+        tree.add(snapshot_name(run) if run else "before the update", text, {"scsi0:0": "a.vmdk"})
     tree.write()
 
 

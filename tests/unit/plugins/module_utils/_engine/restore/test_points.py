@@ -182,6 +182,8 @@ def test_vms_of_other_datasets_are_left_out_of_old_records(pool: PointPool, engi
     other = {**MAIL, "name": "other", "disks": [{"datasets": ["tank/elsewhere"]}], "spans": []}
     pool.put("one", records_v1.properties(RUN, vms=[MAIL, other]))
     assert [one.name for one in only(find_points(engine, ROOT)).vms] == ["mail"]
+    pool.put("one", records_v1.properties(RUN, vms=[other]))
+    assert [one.name for one in only(find_points(engine, ROOT)).vms] == ["other"]  # as on a replica
 
 
 # ---- Without a sealed record
@@ -303,6 +305,25 @@ def test_an_unknown_target_is_one_sentence(
 ) -> None:
     with pytest.raises(kind, match=problem):
         find_points(engine, target)
+
+
+def test_similar_datasets_and_snapshots_are_named(pool: PointPool, engine: Engine) -> None:
+    pool.datasets["tank"] = "/tank"
+    pool.put("auto-2026-01-31_02-00", sealed())
+    with pytest.raises(DatasetNotFound) as caught:
+        find_points(engine, "tank/vmwaer")
+    assert str(caught.value) == (
+        "The dataset 'tank/vmwaer' does not exist on this storage host; a similar name is 'tank/vmware'."
+    )
+    with pytest.raises(DatasetNotFound, match=f"; a similar name is '{ROOT}@auto-2026-01-31_02-00'"):
+        find_points(engine, f"{ROOT}@auto-2026-01-31_20-00")
+
+
+def test_the_clones_of_restores_are_no_restore_points(pool: PointPool, engine: Engine) -> None:
+    pool.datasets.update({"tank": "/tank", f"tank/vmware-zfs-restores/{RUN}": "/x"})
+    pool.add(f"tank/vmware-zfs-restores/{RUN}@person", {}, creation=NOW)
+    pool.put("one", sealed())
+    assert [str(point.snapshot) for point in find_points(engine, "tank").points] == [f"{ROOT}@one"]
 
 
 def test_a_snapshot_that_is_destroyed_meanwhile_is_left_out(pool: PointPool, engine: Engine) -> None:
