@@ -43,7 +43,7 @@ interpreter.parser.parse_args(sys.argv[2:])
 # Programs of other projects: only their names are checked.
 _OTHERS = {
     "ansible-vault", "curl", "dmesg", "exportfs", "grep", "midclt", "openssl", "sh", "zfs", "zpool", "base64", "cut",
-    "python3", "sort", "tr", "cd", "export", "read", "git", "apt", "apt-get",
+    "python3", "sort", "tr", "cd", "export", "read", "git", "apt", "apt-get", "ls", "systemd-run",
 }  # fmt: skip
 
 
@@ -189,6 +189,7 @@ def check_command(line: str) -> str:
     if program == "tests/lab/lab":
         said = _parse(command_line._parser(), arguments)
         inside = arguments[arguments.index("ssh") + 1 :] if "ssh" in arguments else []
+        inside = inside[1:] if inside[:1] == ["-t"] else inside
         return said or (check_command(shlex.join(inside)) if inside else "")
     if program in ("systemctl", "journalctl"):
         return _units(arguments)

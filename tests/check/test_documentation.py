@@ -172,7 +172,7 @@ def test_the_site_builds_and_needs_nothing_from_the_network() -> None:
 
 
 def test_what_the_tutorial_says_is_what_the_lab_has() -> None:
-    """docs/start/lab.md is tested manually. This test checks only that its names exist in the lab."""
+    """tests/lab/test_tour.py follows docs/start/lab.md. This test checks only that its names exist in the lab."""
     playbook, policies = [block for block in YAML if block.page == "docs/start/lab.md"]
     used = set(re.findall(r"\{\{ (vcenter_\w+) \}\}", playbook.text))
     assert used == set(re.findall(r"\"(vcenter_\w+)\":", (ROOT / "tests" / "lab" / "by_hand.py").read_text()))

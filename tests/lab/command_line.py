@@ -10,8 +10,7 @@ import json
 import sys
 from typing import Any, Callable, Sequence
 
-from . import by_hand, clean_up, set_up
-from .hypervisor.host import Hypervisor
+from . import by_hand, by_hand_commands, clean_up, set_up
 from .places import LabError, default_lab_name
 from .storage_host import StorageHost, labs
 
@@ -23,9 +22,13 @@ examples:
   tests/lab/lab setup              build what the lab needs (some minutes the first time, seconds later)
   tests/lab/lab up                 have a storage host running; seconds, from a saved running state
   tests/lab/lab ssh zfs list       run a command in it; without a command: a shell
+  tests/lab/lab ssh -t top         the same with a terminal
   tests/lab/lab reset              pristine again, whatever happened to it
   tests/lab/lab power-cut          the power fails; then `up --keep` boots the same disks
   tests/lab/lab --name two up      start a second lab
+  tests/lab/lab vcenter            start a vCenter; docs/start/lab.md is a tour
+  tests/lab/lab deploy --real db   put a VM with real disks on a datastore
+  tests/lab/lab fail db quiesce    let it fail; without arguments: the ways to fail
   PATH=$(tests/lab/lab path):$PATH zfs list    the host's own zfs and zpool, as if they were local
 """
 
@@ -33,12 +36,16 @@ examples:
 def _up(lab: StorageHost, options: argparse.Namespace) -> int:
     if options.keep and not lab.running():
         lab.boot()
+        by_hand.refresh(lab)
     else:
+        if not lab.running():
+            by_hand.end(lab)
         lab.up()
     return _say(lab)
 
 
 def _reset(lab: StorageHost, options: argparse.Namespace) -> int:
+    by_hand.end(lab)  # its datastores, and the disks of its VMs, are gone
     lab.reset()
     return _say(lab)
 
@@ -52,27 +59,13 @@ def _power_cut(lab: StorageHost, options: argparse.Namespace) -> int:
 def _down(lab: StorageHost, options: argparse.Namespace) -> int:
     for each in labs() if options.all else [lab]:
         by_hand.end(each)
-        Hypervisor(each).down()
         each.down()
         print(f"{each.name} is down.")
     return 0
 
 
 def _ssh(lab: StorageHost, options: argparse.Namespace) -> int:
-    return lab.interactive(options.words)
-
-
-def _vcenter(lab: StorageHost, options: argparse.Namespace) -> int:
-    simulator, inventory = by_hand.start(lab)
-    print(f"A vCenter runs on port {simulator.port}; its thumbprint is {simulator.thumbprint}.")
-    print(f"How Ansible reaches both is in {inventory}.")
-    return 0
-
-
-def _deploy(lab: StorageHost, options: argparse.Namespace) -> int:
-    by_hand.deploy(lab, options.datastore, options.vms, tools=not options.no_tools)
-    print(f"{', '.join(options.vms)} run on the datastore {options.datastore}.")
-    return 0
+    return lab.interactive(options.words, options.terminal)
 
 
 def _path(lab: StorageHost, options: argparse.Namespace) -> int:
@@ -140,14 +133,10 @@ def _parser() -> argparse.ArgumentParser:
     command("reset", _reset, "throw away what happened to it and start it pristine")
     command("down", _down, "stop it").add_argument("--all", action="store_true", help="stop every lab of this checkout")
     command("power-cut", _power_cut, "end it at once, as a failing power supply does")
-    command("ssh", _ssh, "run a command in it, or a shell").add_argument(
-        "words", nargs=argparse.REMAINDER, metavar="command"
-    )
-    command("vcenter", _vcenter, "start a vCenter without NFS datastores, and write an inventory")
-    added = command("deploy", _deploy, "put running VMs on a datastore of that vCenter")
-    added.add_argument("--datastore", default="vmware", help="the datastore (default: vmware)")
-    added.add_argument("--no-tools", action="store_true", help="the VMs have no VMware Tools")
-    added.add_argument("vms", nargs="+", metavar="VM", help="names of the VMs")
+    added = command("ssh", _ssh, "run a command in it, or a shell")
+    added.add_argument("-t", dest="terminal", action="store_true", help="give the command a terminal, as ssh -t does")
+    added.add_argument("words", nargs=argparse.REMAINDER, metavar="command")
+    by_hand_commands.add(command)
     command("path", _path, "print the folder of the wrappers zfs and zpool, for PATH")
     command("clean", _clean, "stop everything of this checkout and remove build/; the cache of what was built stays")
     command("status", _status, "show the labs of this checkout").add_argument(

@@ -109,9 +109,10 @@ class Shell:
             **({"stdin": subprocess.DEVNULL} if data is None else {"input": data}),
         )
 
-    def interactive(self, argv: Sequence[str]) -> int:
-        """Open an interactive shell or run a command in the guest. Return the exit status of the guest."""
-        return subprocess.call(["ssh", "-F", str(self.config), "storage", *argv], env=os.environ)
+    def interactive(self, argv: Sequence[str], terminal: bool) -> int:
+        """Open an interactive shell, or run a command in the guest. Return the exit status of the guest."""
+        options = ["-t"] if terminal else []
+        return subprocess.call(["ssh", "-F", str(self.config), *options, "storage", *argv], env=os.environ)
 
 
 def _speaks(port: int) -> bool:

@@ -228,6 +228,12 @@ class Simulator:
         record = {**ready, "start_time": start_time(self.pid), "flags": self._flags}
         (self.directory / RECORD).write_text(json.dumps(record), encoding="utf-8")
 
+    @property
+    def hypervisor_port(self) -> int:
+        """The port at which the simulator expects the hypervisor, or 0."""
+        given = [flag.rpartition(":")[2] for flag in self._flags if flag.startswith("-hypervisor=")]
+        return int(given[0]) if given else 0
+
     # ---- Lifecycle
 
     def __enter__(self) -> Simulator:

@@ -200,11 +200,11 @@ class StorageHost:
             done.check_returncode()
         return done
 
-    def interactive(self, argv: Sequence[str]) -> int:
-        """Connect the terminal to the guest. Return the exit status of the guest."""
+    def interactive(self, argv: Sequence[str], terminal: bool = False) -> int:
+        """Connect the terminal to the guest. Return the exit status of the guest. `terminal`: the command gets one."""
         if not self.running():
             raise LabError(f"The lab {self.name} does not run; start it with `tests/lab/lab up`")
-        return self._shell.interactive(argv)
+        return self._shell.interactive(argv, terminal)
 
     # Implementation
 

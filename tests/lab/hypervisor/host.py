@@ -76,11 +76,11 @@ class Hypervisor:
     def running(self) -> bool:
         return self.folder.exists() and self._emulator.pid() is not None
 
-    def up(self) -> None:
-        """Start it without VMs and datastores, and connect it to the storage host."""
+    def up(self, port: int = 0) -> None:
+        """Start it without VMs and datastores, and connect it to the storage host. `port` is for calls (0: any)."""
         self.down()
         self.folder.mkdir(parents=True, exist_ok=True)
-        built, port = Built.read(), free_port()
+        built, port = Built.read(), port or free_port()
         self._emulator.start(built.kernel, built.processor, {AGENT_PORT: port})
         (self.folder / "hypervisor.json").write_text(json.dumps({"port": port}))
         self.storage.connect_hypervisor()

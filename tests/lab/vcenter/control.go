@@ -459,6 +459,14 @@ func getTrace(r *http.Request) (interface{}, error) {
 	return trace.since(since), nil
 }
 
+// stated is a value of the configuration, or its default.
+func stated(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
 // listSnapshots is the simulator's own view of all machines, copied so that it can be encoded without the lock.
 func listSnapshots() json.RawMessage {
 	type view struct {
@@ -466,6 +474,11 @@ func listSnapshots() json.RawMessage {
 		Moid                string      `json:"moid"`
 		Host                string      `json:"host"`
 		Datastore           string      `json:"datastore"`
+		VMX                 string      `json:"vmx"`
+		Power               string      `json:"power"` // on, off, suspended
+		Tools               string      `json:"tools"` // running, not_running, not_installed
+		Windows             bool        `json:"windows"`
+		Real                bool        `json:"real"`
 		Busy                string      `json:"busy,omitempty"` // the task that works on it
 		Current             string      `json:"current,omitempty"`
 		ConsolidationNeeded bool        `json:"consolidation_needed"`
@@ -476,6 +489,8 @@ func listSnapshots() json.RawMessage {
 	out := []view{}
 	for _, vm := range inv.sortedMachines() {
 		v := view{Name: vm.rec.Config.Name, Moid: vm.rec.Moid, Host: vm.host.Name, Datastore: vm.rec.Datastore, Current: vm.rec.Current,
+			VMX: vm.vmx(), Power: stated(vm.rec.Config.Power, "on"), Tools: stated(vm.rec.Config.Tools, "running"),
+			Windows: vm.windows(), Real: vm.rec.Config.Real,
 			ConsolidationNeeded: vm.rec.ConsolidationNeeded, Snapshots: append([]*snapshot{}, vm.rec.Snapshots...)}
 		if vm.busy != nil {
 			v.Busy = vm.busy.Self.Value

@@ -22,8 +22,9 @@ import (
 // rule is the body of POST /_ctl/rules. README.md shows each effect by example.
 type rule struct {
 	ID       int             `json:"id"`
-	Method   string          `json:"method"` // regular expression, anchored; empty: any
-	VM       string          `json:"vm"`     // the same for the name of the VM (or of the object that the call is made on)
+	Method   string          `json:"method"`            // regular expression, anchored; empty: any
+	VM       string          `json:"vm"`                // the same for the name of the VM (or of the object that the call is made on)
+	Quiesce  *bool           `json:"quiesce,omitempty"` // only calls that ask for quiescing, or only those that do not
 	Effect   string          `json:"effect"`
 	Fault    string          `json:"fault,omitempty"`       // a vSphere fault's type: ApplicationQuiesceFault
 	Message  string          `json:"message,omitempty"`     // its localized message
@@ -120,12 +121,13 @@ func (b *ruleBook) list() []rule {
 }
 
 // take returns the rule for a call (ofCall) or for the task that it starts, and counts the hit; or nil.
-func (b *ruleBook) take(method, name string, ofCall bool) *rule {
+func (b *ruleBook) take(method, name string, ofCall bool, args map[string]interface{}) *rule {
 	b.Lock()
 	defer b.Unlock()
 	for _, r := range b.rules {
 		if effects[r.Effect] != ofCall || r.Count > 0 && r.Hits >= r.Count ||
-			r.Method != "" && !r.method.MatchString(method) || r.VM != "" && !r.vm.MatchString(name) {
+			r.Method != "" && !r.method.MatchString(method) || r.VM != "" && !r.vm.MatchString(name) ||
+			r.Quiesce != nil && args["quiesce"] != *r.Quiesce {
 			continue
 		}
 		if r.Passed < r.Skip {

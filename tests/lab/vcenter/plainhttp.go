@@ -16,7 +16,7 @@ import (
 func answerHTTP(w http.ResponseWriter, r *http.Request, entry *traceEntry, name, contentType string, carryOut func() (int, []byte)) {
 	trace.add(entry)
 	stats.call(entry.Method)
-	rule := faults.take(entry.Method, name, true)
+	rule := faults.take(entry.Method, name, true, entry.Args)
 	faultKind := ""
 	defer func() { trace.done(entry, faultKind) }()
 	write := func(status int, answer []byte) {

@@ -127,7 +127,7 @@ func (e *endpoint) serveSOAP(w http.ResponseWriter, r *http.Request) {
 	world.RUnlock()
 	trace.add(c.entry)
 	stats.call(c.method.Name)
-	rule := faults.take(c.method.Name, name, true)
+	rule := faults.take(c.method.Name, name, true, c.entry.Args)
 	faultKind := "" // what the client was told, once it was told anything
 	defer func() { trace.done(c.entry, faultKind) }()
 	if rule == nil {

@@ -93,7 +93,7 @@ func startOn(c *call, s subject, method string, deed deed, work func(*task) (typ
 	if t.seconds = *durations["CreateSnapshot_Task"]; durations[method] != nil {
 		t.seconds = *durations[method]
 	}
-	if t.rule = faults.take(method, s.name, false); t.rule != nil {
+	if t.rule = faults.take(method, s.name, false, c.entry.Args); t.rule != nil {
 		c.hit(t.rule)
 		if t.rule.Seconds != nil {
 			t.seconds = duration(*t.rule.Seconds)
