@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.lab import by_hand, command_line
 from tests.lab.hypervisor.host import Hypervisor
 from tests.lab.hypervisor.judge import Findings, disagreements, examine
 from tests.lab.hypervisor.share import share
@@ -125,6 +127,46 @@ def test_record_is_true_on_the_disks(
     for name in EXPECTED:
         after = shown(hypervisor, name)
         assert after["chain"] == [f"{name}.vmdk"] and not after["snapshots"], "a VMware snapshot was left behind"
+
+
+def by_hand_says(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run a command of the lab for this storage host. Return what it prints."""
+    capsys.readouterr()
+    assert command_line.main(["--name", "real-disks", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_lab_by_hand_shows_what_the_disks_hold(
+    scene: Scene,
+    vcenter: Simulator,
+    storage_host: StorageHost,
+    tree: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a VM that is deployed by hand, and with VMware Tools that freeze nothing."""
+    monkeypatch.setattr(by_hand, "vcenter_folder", lambda lab: vcenter.directory)
+    by_hand_says(capsys, "deploy", "--real", "--windows", "mail")
+    by_hand_says(capsys, "fail", "web", "no-freeze")
+    time.sleep(4.0)  # the estimate leaves out the last two seconds before the ZFS snapshot
+    scene.engine.zfs.run("snapshot", f"{tree}@plain")
+    scene.take()
+
+    plain = shown_disks(capsys, f"{tree}@plain")
+    assert set(plain) == {*EXPECTED, "mail"} and {row["level"] for row in plain.values()} == {""}
+    assert plain["db"]["needs_recovery"] and plain["db"]["lost"] > 0 and plain["db"]["at_least"]
+    rows = shown_disks(capsys, tree)
+    assert {vm: row["level"] for vm, row in rows.items()} == {**EXPECTED, "mail": "application"}
+    assert {vm for vm, row in rows.items() if row["disagreements"]} == {"web"} and rows["web"]["needs_recovery"]
+    assert rows["mail"]["lost"] == 0 and rows["mail"]["in_step"] and not rows["mail"]["needs_recovery"]
+
+    by_hand_says(capsys, "undeploy", "mail")
+    assert "mail" not in vcenter.snapshots()
+    assert storage_host.ssh(["test", "-e", f"/{tree}/mail"], check=False).returncode == 1
+
+
+def shown_disks(capsys: pytest.CaptureFixture[str], snapshot: str) -> dict[str, dict[str, Any]]:
+    return {row["vm"]: row for row in json.loads(by_hand_says(capsys, "disks", "--json", snapshot))["vms"]}
 
 
 @pytest.mark.check  # tests/lab/hypervisor/test_hypervisor.py sees these faults too
