@@ -17,6 +17,7 @@ from .storage_host import StorageHost
 
 Command = Callable[[StorageHost, argparse.Namespace], int]
 _TOOLS = {"running": "running", "not_running": "stopped", "not_installed": "none"}
+_TOOLS_OFF = {"running": "installed", "not_running": "installed", "not_installed": "none"}
 
 
 def add(command: Callable[[str, Command, str], Any]) -> None:
@@ -61,14 +62,14 @@ def _deploy(lab: StorageHost, options: argparse.Namespace) -> int:
         windows=options.windows,
         real=options.real,
     )
-    state = "are powered off" if options.off else "run"
-    print(f"{', '.join(options.vms)} {state} on the datastore {options.datastore}.")
+    state = "powered off" if options.off else "powered on"
+    print(f"Deployed {', '.join(options.vms)} on the datastore {options.datastore}, {state}.")
     return 0
 
 
 def _undeploy(lab: StorageHost, options: argparse.Namespace) -> int:
     by_hand.undeploy(lab, options.vms)
-    print(f"{', '.join(options.vms)} {'is' if len(options.vms) == 1 else 'are'} gone.")
+    print(f"Removed {', '.join(options.vms)}.")
     return 0
 
 
@@ -85,7 +86,8 @@ def _vms(lab: StorageHost, options: argparse.Namespace) -> int:
 def _vm_row(one: dict[str, Any]) -> tuple[str, ...]:
     guest, disks = "windows" if one["windows"] else "linux", "real" if one["real"] else "simulated"
     snapshots = [*one["snapshots"], *(["needs consolidation"] if one["consolidation_needed"] else [])]
-    place = (one["name"], one["datastore"], one["power"], _TOOLS[one["tools"]], guest, disks)
+    tools = (_TOOLS if one["power"] == "on" else _TOOLS_OFF)[one["tools"]]
+    place = (one["name"], one["datastore"], one["power"], tools, guest, disks)
     return (*place, one["fails"] or "-", ", ".join(snapshots) or "-")
 
 
