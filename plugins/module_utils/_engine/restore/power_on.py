@@ -18,7 +18,7 @@ from .flow import Part, Requests, failed, is_busy, is_kind, is_lost, pause, unfi
 _LOOK = 2.0  # seconds between two looks at a VM that starts
 _POWER_OFF = 30.0  # seconds for the power-off of a VM that did not start
 _CANCEL = ".cancel"  # end of the label of a choice: button.uuid.cancel
-_ANSWERED = ("InvalidArgument", "InvalidState")  # faults if someone else has answered the question
+_ANSWERED = ("ConcurrentAccess", "InvalidArgument", "InvalidState")  # faults if someone else has answered the question
 _WHAT = "The power-on of the VM"
 
 
@@ -52,7 +52,7 @@ def _start(requests: Requests, watch: Watch, vm_moid: str, label: str) -> Part[N
             now = (yield from requests.ask(read_now, [vm_moid])).get(vm_moid)
             if now is not None and now.on and now.question is None:
                 return
-        yield from _answer(requests, vm_moid, now, label)
+        yield from _answer(requests, vm_moid, now, label, task)
         if not task:
             if not (is_lost(outcome) or is_busy(outcome.error)) or time.monotonic() >= deadline:
                 raise failed(_WHAT, outcome.error)
@@ -71,7 +71,7 @@ def _look(watch: Watch, vm_moid: str) -> VmNow | None:
         return None  # the next look may succeed
 
 
-def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str) -> Part[None]:
+def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str, task: str) -> Part[None]:
     """Answer the question whether the VM was moved or copied, if it waits for that answer.
 
     Raises RestoreFailed for any other question. It is answered with "cancel" if it has such a choice, which ends the
@@ -89,6 +89,8 @@ def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str) -> 
         if expected and outcome.error is not None and not is_kind(outcome.error, *_ANSWERED):
             raise failed("The answer to the question of the VM", outcome.error)
     if not expected:
+        if chosen and task:
+            yield StartTask(partial(_same, task), time.monotonic() + _POWER_OFF)  # it ends, because it was cancelled
         raise RestoreFailed(
             f"The VM asked an unexpected question at power-on: '{printable(question.text, 300)}'",
             "Restore it without power-on, then power it on in the vSphere client and answer the question there",

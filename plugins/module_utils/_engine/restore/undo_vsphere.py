@@ -9,6 +9,7 @@ a VM on or off, and never deletes a file.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any, Callable, Mapping
 
@@ -20,10 +21,11 @@ from ..vsphere.nas_mounts import MountedDatastore
 from ..vsphere.session import Session, understands
 from ..vsphere.vm_now import VmNow, read_now
 from ..vsphere.vms import path_of
-from .flow import Patience, Requests, run_alone
+from .flow import Patience, Requests, is_busy, run_alone
 from .rename import change_name
 
 _PATIENCE = Patience(task=30, server=15)
+_RETRY = 1.0  # seconds before a request to a busy VM is repeated
 
 Data = Mapping[str, Any]
 
@@ -63,11 +65,23 @@ def _registration(session: Session, data: Data, finished: bool) -> str:
     if refusal:
         return f"The VM '{name}' is still registered, because {refusal}"
     try:
-        registration.unregister(session, moid)
+        _unregister(session, moid)
     except ConnectionFailed:
         if _registered(session, data):
             raise
     return f"The VM '{name}' is still registered after it was removed; try again" if _registered(session, data) else ""
+
+
+def _unregister(session: Session, moid: str) -> None:
+    """Unregister a VM. Waits for a task that still works on it."""
+    deadline = time.monotonic() + _PATIENCE.task
+    while True:
+        try:
+            return registration.unregister(session, moid)
+        except VSphereError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(_RETRY)
 
 
 def _registered(session: Session, data: Data) -> str:
@@ -97,6 +111,8 @@ def _why_registered(now: VmNow, finished: bool) -> str:
     """Return why a VM is not unregistered, or ""."""
     if now.connection in ("disconnected", "notResponding"):
         return "its host is not connected, so its state is unknown; connect the host"
+    if now.question is not None:
+        return "it waits for the answer to a question; answer it in the vSphere client, and power it off if it starts"
     if now.on and finished:
         return "it is powered on; power it off first"
     if now.on:
@@ -110,6 +126,8 @@ def _rename(session: Session, data: Data, finished: bool) -> str:
         return ""  # it does not exist, has its name again, or a person has renamed it
     if not _is_same(now, data):
         return _other_vm(now.name)
+    if now.question is not None:  # no task ends before the answer
+        return f"The VM '{printable(now.name, 80)}' keeps its name, because it waits for the answer to a question"
     try:
         run_alone(session, change_name(Requests(session, _PATIENCE), data["vm_moid"], data["before"]))
     except RestoreFailed as error:

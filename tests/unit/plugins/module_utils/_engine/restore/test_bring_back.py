@@ -31,6 +31,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "_RETRY", 0.01)
     monkeypatch.setattr(power_on, "_LOOK", 0.05)
     monkeypatch.setattr(power_on, "_POWER_OFF", 0.2)
+    monkeypatch.setattr(undo_vsphere, "_RETRY", 0.01)
     monkeypatch.setattr(undo_vsphere, "_PATIENCE", flow.Patience(task=0.5, server=2))
 
 

@@ -22,6 +22,7 @@ OURS_NOW = ("mail", "[vmware] mail-restored/mail.vmx")
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "_RETRY", 0.01)
     monkeypatch.setattr(replacement, "_LOOK", 0.05)
+    monkeypatch.setattr(undo_vsphere, "_RETRY", 0.01)
     monkeypatch.setattr(undo_vsphere, "_PATIENCE", flow.Patience(task=0.5, server=2))
 
 

@@ -19,6 +19,7 @@ from ansible_collections.quiesce.vmware_zfs.tests.unit.restore_scene import Scen
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "_RETRY", 0.01)
+    monkeypatch.setattr(undo_vsphere, "_RETRY", 0.01)
     monkeypatch.setattr(undo_vsphere, "_PATIENCE", Patience(task=0.5, server=0.2))
 
 
