@@ -116,6 +116,7 @@ def deploy(
     simulator = attached(lab)
     _check(simulator, datastore, names)
     if real:
+        _check_real(simulator, datastore)
         _start_hypervisor(lab, simulator)
     one = {
         "tools": "running" if tools else "not_installed",
@@ -145,6 +146,16 @@ def _check(simulator: Simulator, datastore: str, names: Sequence[str]) -> None:
         if name in taken:
             raise LabError(f"There is a VM {name} already; use another name, or `tests/lab/lab undeploy {name}` first")
         taken.add(name)
+
+
+def _check_real(simulator: Simulator, datastore: str) -> None:
+    paths = [
+        mount.get("path") for host in simulator.hosts() for mount in host["mounts"] if mount["datastore"] == datastore
+    ]
+    if not any(paths):
+        raise LabError(
+            f"The datastore {datastore} is not an NFS share, so it cannot have real VMs; use another datastore"
+        )
 
 
 def _start_hypervisor(lab: StorageHost, simulator: Simulator) -> None:

@@ -26,6 +26,7 @@ MISTAKES = [
     (["deploy", "web"], "There is a VM web already"),
     (["deploy", "new", "new"], "There is a VM new already"),
     (["deploy", "a/b"], "'a/b' cannot be the name of a VM"),
+    (["deploy", "--real", "--datastore", "local", "new"], "The datastore local is not an NFS share"),
     (["deploy", "--datastore", "san", "new"], "No host mounts a datastore san (there is local, vmware)"),
 ]
 
@@ -97,6 +98,22 @@ def test_mistakes_are_one_sentence(vcenter: Simulator, capsys: pytest.CaptureFix
         message = capsys.readouterr().err
         assert said in message and message.count("\n") == 1 and message.endswith(".\n")
     assert listed(capsys) == before
+
+
+def test_inventory_follows_the_storage_host(
+    vcenter: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut and `up --keep`, the storage host has another port and the vCenter is still there."""
+    monkeypatch.setattr(by_hand, "folder", lambda lab: tmp_path / "lab")
+    monkeypatch.setattr(StorageHost, "inventory", lambda self: {"ansible_port": 2222})
+    by_hand.refresh(StorageHost("by-hand"))
+    storage = json.loads((tmp_path / "lab" / "inventory.yml").read_text())["storage"]
+    assert storage["hosts"]["storage01"]["ansible_port"] == 2222
+    assert storage["vars"]["vcenter_port"] == vcenter.port
+    (tmp_path / "lab" / "inventory.yml").unlink()
+    vcenter.stop()
+    by_hand.refresh(StorageHost("by-hand"))
+    assert not (tmp_path / "lab" / "inventory.yml").exists()
 
 
 @pytest.mark.parametrize("words", [["vms"], ["deploy", "web"], ["undeploy", "web"], ["fail", "web", "tools"]])

@@ -160,6 +160,10 @@ def test_lab_by_hand_shows_what_the_disks_hold(
     assert {vm for vm, row in rows.items() if row["disagreements"]} == {"web"} and rows["web"]["needs_recovery"]
     assert rows["mail"]["lost"] == 0 and rows["mail"]["in_step"] and not rows["mail"]["needs_recovery"]
 
+    assert command_line.main(["--name", "real-disks", "disks", f"{tree}@absent"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"The ZFS snapshot {tree}@absent cannot be read") and message.count("\n") == 1
+
     by_hand_says(capsys, "undeploy", "mail")
     assert "mail" not in vcenter.snapshots()
     assert storage_host.ssh(["test", "-e", f"/{tree}/mail"], check=False).returncode == 1

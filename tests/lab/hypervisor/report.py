@@ -56,7 +56,7 @@ def report(storage: StorageHost, wanted: str, machines: Sequence[Mapping[str, An
     done = storage.ssh(["sh", "-c", _LIST, "list", snapshot], check=False)
     if done.returncode:
         raise LabError(
-            f"The ZFS snapshot {snapshot} cannot be read ({done.stderr.strip()}); "
+            f"The ZFS snapshot {snapshot} cannot be read ({' '.join(done.stderr.split())}); "
             "`tests/lab/lab ssh zfs list -t snapshot` lists the ZFS snapshots"
         )
     found = [line.split("\t") for line in done.stdout.splitlines()]
