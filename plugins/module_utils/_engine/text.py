@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import textwrap
 from difflib import get_close_matches
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Sequence
 
 _KIND = re.compile(r" \(\w{1,60}\)\Z")  # the fault type, with which vsphere/faults.py ends its messages
 _NEAR = 3  # similar names to show
@@ -25,6 +25,18 @@ def printable(value: object, limit: int | None = 400) -> str:
         for character in str(value)
     )
     return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def valid_unicode(value: Any) -> Any:
+    """Return plain data in which each byte of a file that is not UTF-8 is a question mark.
+
+    Python keeps such a byte as a lone surrogate, which JSON readers and terminals do not accept.
+    """
+    if isinstance(value, dict):
+        return {valid_unicode(key): valid_unicode(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [valid_unicode(one) for one in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def shortened(text: str, limit: int) -> str:

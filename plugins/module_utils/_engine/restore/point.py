@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import InputError
-from ..text import counted, printable, similar
+from ..text import counted, printable, similar, valid_unicode
 from ..zfs.names import SnapshotName
 from .expiry import Expiry
 from .pins import Pins
@@ -79,11 +79,14 @@ class Points:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for results: JSON types."""
-        return {
-            "points": [point.as_dict() for point in self.points],
-            "not_read": list(self.not_read),
-            "problems": list(self.problems),
-        }
+        found: dict[str, Any] = valid_unicode(
+            {
+                "points": [point.as_dict() for point in self.points],
+                "not_read": list(self.not_read),
+                "problems": list(self.problems),
+            }
+        )
+        return found
 
     def holding(self, vm: str) -> Points:
         """Return the restore points with the VM that has this name, instance UUID or .vmx path, with its level.

@@ -15,7 +15,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state i
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_restore_point_info as module
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
 
-from ..module_utils._engine.restore.test_points import ROOT, PointPool, sealed
+from ..module_utils._engine.restore.test_contents import vm
+from ..module_utils._engine.restore.test_points import ROOT, PointPool, folder, sealed
 
 
 @pytest.fixture
@@ -55,3 +56,14 @@ def test_errors_are_one_sentence(pool: PointPool, capsys: pytest.CaptureFixture[
     pool.put("one", sealed())
     assert "does not exist on this storage host" in call(capsys, dataset="tank/none")["msg"]
     assert "a similar name is 'mail'" in call(capsys, dataset=ROOT, vm="mial")["msg"]
+
+
+def test_a_name_that_is_no_text_is_returned_as_text(
+    pool: PointPool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    vmx = vm(folder(tmp_path, "one") / "a", "a") / "a.vmx"
+    vmx.write_bytes(vmx.read_bytes().replace(b'displayName = "a"', b'displayName = "a\xff"'))
+    pool.put("one")
+    told = call(capsys, dataset=ROOT)
+    (name,) = [found["name"] for found in told["points"][0]["vms"]]
+    assert name.encode()  # no lone surrogates, which JSON of other programs cannot have
