@@ -98,7 +98,7 @@ def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str, tas
 
 
 def _power_off(requests: Requests, vm_moid: str) -> Part[None]:
-    """Power off a VM whose power-on did not succeed. Whoever undoes the restore reports a VM that is still on."""
+    """Power off a VM whose power-on did not succeed. The undo of the restore reports a VM that is still on."""
     try:
         now = (yield from requests.ask(read_now, [vm_moid])).get(vm_moid)
         if now is not None and now.on:

@@ -46,7 +46,7 @@ def _parts(path: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Objection:
-    """A file that is not proven to belong to the copy. `snapshot` is "" for the VM as it is now."""
+    """A file that is not proven to belong to the copy. `snapshot` is "" for the current VM."""
 
     label: str
     snapshot: str

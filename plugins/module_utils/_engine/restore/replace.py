@@ -71,7 +71,7 @@ def _same_vm(requests: Requests, living: LivingVm) -> Part[VmNow]:
     if found.connection != "connected":
         raise RestoreFailed(
             f"The host of the living VM '{printable(living.name, 80)}' is not connected, so its state is unknown",
-            "Connect the host, or restore beside the living VM",
+            "Connect the host, or restore the VM under another name",
         )
     return found
 

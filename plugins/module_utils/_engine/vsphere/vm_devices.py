@@ -26,7 +26,7 @@ _PATHS = (
     "runtime.host",
     "snapshot.rootSnapshotList",
 )
-_OF_SNAPSHOT = ("config.files", "config.hardware.device")
+_OF_SNAPSHOT = ("config.hardware.device",)
 _FOLDERS = {
     "folder for snapshots": "snapshotDirectory",
     "folder for suspending": "suspendDirectory",
@@ -52,7 +52,8 @@ class Backing:
 class Configuration:
     """The files of a VM (`snapshot` is ""), or of a VM after a revert to the VMware snapshot with this name.
 
-    `backings` holds each file of each chain. It is None if the server does not show the devices.
+    `backings` holds each file of each chain, and the folders of the VM in which it creates files. It is None if the
+    server does not show the devices.
     """
 
     snapshot: str
