@@ -146,6 +146,7 @@ class Reader:
             problem = expected.problem(output, status)
             if not problem or not expected.wait or time.monotonic() > end:
                 break
+            time.sleep(1.0)
         assert not problem, f"{command}: {problem}:\n{output}"
 
     def _type(self, command: str) -> tuple[str, int]:
