@@ -211,7 +211,7 @@ EXAMPLES = r"""
     hostname: vcenter2.example.com
     verify_login: false
 
-- name: Store an account that may restore VMs, beside the account for snapshots
+- name: Store a second account, which may restore VMs
   quiesce.vmware_zfs.vmware_cred:
     hostname: vcenter.example.com
     username: restore@vsphere.local

@@ -136,7 +136,7 @@ class GuestDoor(StorageHost):
 
     def look_up(self, name: str) -> list[tuple[str, str]] | None:
         answers = self._ask("look_up", name)
-        return None if answers is None else [(address, canonical) for address, canonical in answers]
+        return None if answers is None else [tuple(answer) for answer in answers]
 
     def _ask(self, call: str, *arguments: Any, hurry: Callable[[], bool] = never) -> Any:
         answer = self._connected().ask(call, arguments, hurry)

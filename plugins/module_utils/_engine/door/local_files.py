@@ -97,7 +97,7 @@ def rename_new(path: str, new: str) -> None:
         if os.path.lexists(new):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from None
         os.rename(path, new)
-    for folder in {Path(path).parent, Path(new).parent}:
+    for folder in sorted({Path(path).parent, Path(new).parent}):
         sync_folder(folder)
 
 

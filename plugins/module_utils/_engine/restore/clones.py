@@ -26,7 +26,7 @@ from ..zfs.names import dataset_of, pool_of, restores_of
 class PlannedClone:
     """A clone of the restore. `dataset` is the original one. `inside` is that in whose clone it is mounted, or "".
 
-    A clone without `inside` becomes a datastore of its own. `folder` is the path in that datastore, "" for its root.
+    A clone without `inside` becomes a datastore. `folder` is the path in that datastore, "" for its root.
     """
 
     clone: Clone

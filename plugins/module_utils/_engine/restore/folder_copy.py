@@ -60,7 +60,7 @@ class CopyPlan:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a copy goes. `temporary` is beside `path`; `marker` is the ID of the restore. This is the step's data."""
+    """Where a copy goes. `temporary` is in the same folder as `path`; `marker` is the ID of the restore. This is the step's data."""
 
     path: str
     temporary: str
@@ -157,7 +157,7 @@ def _check_folder(folder: str, snapshot: str, elsewhere: bool) -> None:
         raise InputError(f"'{printable(folder, 80)}' is not a folder of {snapshot}", "Give a path below its mountpoint")
     if not folder.strip("./") and not elsewhere:
         raise InputError(
-            f"The files of the VM are not in a folder of their own in {snapshot}",
+            f"{snapshot} has the files of the VM directly in the root of the dataset, not in a folder",
             "Restore the VM from a clone instead",
         )
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Undoes what a restore did on the storage host, step by step: a hold, a folder, a clone, an export.
 
-Each undo looks first, changes only what bears the mark of the restore, and may find that the thing never came to be. It
-can be repeated.
+Each undo looks first, and changes only what has the mark of the restore. The thing may not exist, because the restore
+was killed before it created it. An undo can be repeated.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Block cloning: whether a pool can share the blocks of two files, and whether it did.
 
-A copy looks the same whether or not blocks were shared. Only the pool's counters tell.
+A copy looks the same whether or not blocks were shared. Only the pool's counters show the difference.
 """
 
 from __future__ import annotations

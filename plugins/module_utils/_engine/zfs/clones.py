@@ -48,7 +48,7 @@ class Clone:
 
 @dataclass(frozen=True)
 class Existing:
-    """A dataset as it is. `restore` is its own property RESTORE, "" without one. `origin` is "" if it is no clone."""
+    """The current state of a dataset. `restore` is its own property RESTORE, "" without one. `origin` is "" unless it is a clone."""
 
     guid: str
     origin: str
@@ -82,7 +82,7 @@ def create(zfs: Zfs, clone: Clone) -> Existing:
 
 
 def look(zfs: Zfs, dataset: str) -> Existing | None:
-    """Return a dataset as it is, or None if it does not exist. Raises ZfsError if the output cannot be trusted."""
+    """Return the current state of a dataset, or None if it does not exist. Raises ZfsError if the output cannot be trusted."""
     keys = ("guid", "origin", RESTORE, "mountpoint", "mounted")
     try:
         rows = zfs.rows("get", "-H", "-p", "-o", "property,value,source", ",".join(keys), dataset)
@@ -120,7 +120,7 @@ def _objection(found: Existing, clone: Clone, guid: str) -> str:
     if not is_of_restores(clone.dataset) or found.restore != clone.restore:
         return f"its property {RESTORE} is not {clone.restore}, so it belongs to someone else"
     if not found.origin:
-        return "it was promoted, so it is no longer a clone; destroy it by hand if nobody needs it"
+        return "it was promoted, so it is no longer a clone; destroy it by hand if it is not needed"
     if (found.guid != guid) if guid else (found.origin != clone.origin):
         return "another dataset has its name now"
     return ""

@@ -165,8 +165,8 @@ def test_shared_blocks_need_no_room_in_the_pool(mountpoint: Path) -> None:
         ("tank/vmware@none", "mail", "The content of the snapshot tank/vmware@none is not visible at .*snapdir"),
         (SNAPSHOT, "../auto/mail", "is not a folder of tank/vmware@auto"),
         (SNAPSHOT, "/etc", "is not a folder of"),
-        (SNAPSHOT, "", "The files of the VM are not in a folder of their own in tank/vmware@auto"),
-        (SNAPSHOT, "./", "not in a folder of their own"),
+        (SNAPSHOT, "", "tank/vmware@auto has the files of the VM directly in the root"),
+        (SNAPSHOT, "./", "directly in the root of the dataset, not in a folder"),
     ],
 )
 def test_a_folder_that_is_not_there_is_a_sentence(mountpoint: Path, snapshot: str, folder: str, problem: str) -> None:
