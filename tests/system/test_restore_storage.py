@@ -164,7 +164,7 @@ def test_nested_datasets_are_nested_in_the_clone_and_a_client_sees_them(storage:
     assert storage.shell("zfs get -H -o value canmount,sharenfs,com.sun:auto-snapshot " + outer.clone.dataset) == (
         "on\noff\nfalse\n"
     )
-    assert holds.pins(storage.zfs, storage.snapshots)[storage.snapshots[0]].clones == (outer.clone.dataset,)
+    assert storage.shell('zfs get -H -o value clones "$1"', storage.snapshots[0]) == f"{outer.clone.dataset}\n"
     steps = [("export", export.as_dict()), ("clone", inner.clone.as_dict()), ("clone", outer.clone.as_dict())]
     for kind, data in (*steps, *steps):
         assert undo_storage.undo(storage.zfs, kind, data, storage.server) == ""
@@ -297,10 +297,8 @@ def test_holds_are_listed_for_many_snapshots_at_once(storage: Storage) -> None:
     for tag, held in (("one", names[3:5]), ("two", names[4:6])):
         holds.hold(storage.zfs, held, tag)
     started = storage.zfs.processes
-    pins = holds.pins(storage.zfs, names)
-    assert storage.zfs.processes == started + 2
-    found = {name[-1]: sorted(one.holds) for name, one in pins.items()}
-    assert found == {"3": ["one"], "4": ["one", "two"], "5": ["two"]}
+    found = {name[-1]: sorted(tags) for name, tags in holds.holds(storage.zfs, names).items()}
+    assert found == {"3": ["one"], "4": ["one", "two"], "5": ["two"]} and storage.zfs.processes == started + 1
     assert holds.holds(storage.zfs, [names[3], f"{storage.dataset}@gone"]) == {names[3]: ("one",)}
     for name, tag in ((names[3], "one"), (names[4], "one"), (names[4], "two"), (names[5], "two"), (names[5], "two")):
         holds.release(storage.zfs, name, tag)

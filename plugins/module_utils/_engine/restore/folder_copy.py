@@ -60,7 +60,10 @@ class CopyPlan:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a copy goes. `temporary` is in the same folder as `path`; `marker` is the ID of the restore. This is the step's data."""
+    """Where a copy goes. `temporary` is in the same folder as `path`, and `marker` is the ID of the restore.
+
+    This is the data of the step.
+    """
 
     path: str
     temporary: str

@@ -48,7 +48,9 @@ class Clone:
 
 @dataclass(frozen=True)
 class Existing:
-    """The current state of a dataset. `restore` is its own property RESTORE, "" without one. `origin` is "" unless it is a clone."""
+    """The current state of a dataset. `restore` is its own property RESTORE, "" without one. `origin` is "" unless it
+    is a clone.
+    """
 
     guid: str
     origin: str
@@ -82,7 +84,10 @@ def create(zfs: Zfs, clone: Clone) -> Existing:
 
 
 def look(zfs: Zfs, dataset: str) -> Existing | None:
-    """Return the current state of a dataset, or None if it does not exist. Raises ZfsError if the output cannot be trusted."""
+    """Return the current state of a dataset, or None if it does not exist.
+
+    Raises ZfsError if the output cannot be trusted.
+    """
     keys = ("guid", "origin", RESTORE, "mountpoint", "mounted")
     try:
         rows = zfs.rows("get", "-H", "-p", "-o", "property,value,source", ",".join(keys), dataset)
