@@ -291,6 +291,24 @@ def test_what_cannot_be_cloned_is_refused_before_anything_changes(storage: Stora
     assert before.count("\n") > storage.state().count("\n")
 
 
+def test_a_pool_with_an_altroot_has_its_clones_below_it(storage: Storage) -> None:
+    """As on TrueNAS, which mounts all pools below /mnt."""
+    storage.shell(
+        "truncate -s 80M /var/tmp/other-pool && zpool create -R /mnt/alt other /var/tmp/other-pool"
+        " && zfs create other/vms && mkdir /mnt/alt/other/vms/mail && zfs snapshot other/vms@s"
+    )
+    try:
+        datasets = list_datasets(storage.zfs, "other")
+        (one,) = plan_clones(storage.zfs, "r1", ["other/vms@s"], datasets)
+        assert clones.create(storage.zfs, one.clone).mountpoint == "/mnt/alt/other/vmware-zfs-restores/r1/0"
+        assert storage.door.list_folder(one.clone.mountpoint) == ["mail"]
+        assert clones.destroy(storage.zfs, one.clone) == ""
+        assert storage.door.list_folder("/mnt/alt/other") == ["vms"]
+        assert [found.name for found in datasets] == storage.shell("zfs list -H -o name -r other").splitlines()
+    finally:
+        storage.shell("zpool destroy other; rm /var/tmp/other-pool")
+
+
 def test_holds_are_listed_for_many_snapshots_at_once(storage: Storage) -> None:
     names = [f"{storage.dataset}@many{number}" for number in range(6)]
     storage.shell('for one; do zfs snapshot "$one"; done', *names)

@@ -20,6 +20,7 @@ from ..zfs.clones import Clone, folder_of
 from ..zfs.command import Zfs
 from ..zfs.datasets import Dataset
 from ..zfs.names import dataset_of, pool_of, restores_of
+from ..zfs.pool import altroot
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def plan_clones(zfs: Zfs, restore: str, snapshots: Sequence[str], datasets: Sequ
     known = {dataset.name: dataset for dataset in datasets}
     _refuse_unusable(zfs, snapshots)
     pool = pool_of(snapshots[0])
-    base = f"/{restores_of(pool)}/{restore}"
+    base = f"{altroot(zfs, pool)}/{restores_of(pool)}/{restore}"
     planned: dict[str, PlannedClone] = {}
     for number, snapshot in enumerate(sorted(snapshots, key=lambda one: _depth(known, dataset_of(one)))):
         name = dataset_of(snapshot)

@@ -8,8 +8,8 @@ A copy looks the same whether or not blocks were shared. Only the pool's counter
 
 from __future__ import annotations
 
-from ..errors import ZfsError, ZfsTimeout
-from .command import READ_TIMEOUT, Zfs
+from .command import Zfs
+from .pool import zpool
 
 # Grows with each clone. bcloneused does not grow if the same blocks are cloned again.
 _SAVED, _FEATURE = "bclonesaved", "feature@block_cloning"
@@ -21,8 +21,8 @@ def saved(zfs: Zfs, pool: str) -> int | None:
 
     Waits until everything that was written before is on disk, because the pool counts it only then.
     """
-    _zpool(zfs, "sync", pool)
-    return _number(_zpool(zfs, "get", "-Hp", "-o", "value", _SAVED, pool))
+    zpool(zfs, "sync", pool)
+    return _number(zpool(zfs, "get", "-Hp", "-o", "value", _SAVED, pool))
 
 
 def is_expected(zfs: Zfs, pool: str) -> bool:
@@ -31,22 +31,9 @@ def is_expected(zfs: Zfs, pool: str) -> bool:
         switch = zfs.host.read(_SWITCH).strip()
     except OSError:
         return False
-    feature = _zpool(zfs, "get", "-Hp", "-o", "value", _FEATURE, pool)
+    feature = zpool(zfs, "get", "-Hp", "-o", "value", _FEATURE, pool)
     return switch == "1" and feature is not None and feature.strip() in ("enabled", "active")
 
 
 def _number(output: str | None) -> int | None:
     return int(output) if output is not None and output.strip().isdigit() else None
-
-
-def _zpool(zfs: Zfs, *arguments: str) -> str | None:
-    """Return the output of zpool, or None if it refuses, for example because it does not know a property."""
-    try:
-        ended = zfs.host.run(["zpool", *arguments], READ_TIMEOUT)
-    except TimeoutError as error:
-        raise ZfsTimeout(
-            f"'zpool {arguments[0]}' did not end within {READ_TIMEOUT:g} seconds", "Check the pool with 'zpool status'"
-        ) from error
-    except OSError as error:
-        raise ZfsError(f"The command zpool cannot be run: {error.strerror}", "Install OpenZFS on this host") from error
-    return None if ended.status else ended.output

@@ -23,14 +23,17 @@ RESTORES = "quiesce.vmware_zfs:restores"  # "yes" on the dataset that contains a
 _ATTEMPTS = 3  # another restore may remove the empty dataset of the pool in the meantime
 _PATIENCE = 30.0  # seconds; the NFS server uses a clone for some time after its export was withdrawn
 _PAUSE = 1.0
-_BEFORE_MOUNT = 10.0  # seconds for rmdir
+_RMDIR_SECONDS = 10.0
 # Not mounted, not shared, and not for the tools that take snapshots of everything.
 _OPTIONS = {"canmount": "noauto", "sharenfs": "off", "sharesmb": "off", "com.sun:auto-snapshot": "false"}
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone to create. `origin` is its snapshot, `restore` the ID of the restore. This is the data of its step."""
+    """A clone to create. `origin` is its snapshot, `restore` the ID of the restore. This is the data of its step.
+
+    `mountpoint` is a path on the storage host. It includes the altroot of the pool.
+    """
 
     dataset: str
     origin: str
@@ -69,18 +72,24 @@ def create(zfs: Zfs, clone: Clone) -> Existing:
     for attempt in range(1, _ATTEMPTS + 1):
         _create_above(zfs, pool_of(clone.dataset), clone.restore)
         try:
-            options = {"canmount": "on", "mountpoint": clone.mountpoint, RESTORE: clone.restore}
+            options = {"canmount": "on", "mountpoint": _without_altroot(clone), RESTORE: clone.restore}
             zfs.run("clone", *_words(options), clone.origin, clone.dataset)
             break
         except DatasetNotFound:
             if attempt == _ATTEMPTS:
                 raise
     found = look(zfs, clone.dataset)
-    if found is None or not found.mounted:
+    if found is None or not found.mounted or found.mountpoint != clone.mountpoint:
         raise ZfsError(
-            f"The clone {clone.dataset} was not mounted", f"Check why 'zfs mount {clone.dataset}' fails, and try again"
+            f"The clone {clone.dataset} was not mounted at {printable(clone.mountpoint)}",
+            f"Check why 'zfs mount {clone.dataset}' fails, and try again",
         )
     return found
+
+
+def _without_altroot(clone: Clone) -> str:
+    """Return the mountpoint as the property has it. ZFS adds the altroot."""
+    return clone.mountpoint[clone.mountpoint.index(f"/{restores_of(pool_of(clone.dataset))}/") :]
 
 
 def look(zfs: Zfs, dataset: str) -> Existing | None:
@@ -160,7 +169,7 @@ def _create_one(zfs: Zfs, dataset: str, options: Mapping[str, str], key: str, ow
     try:
         zfs.run("create", *_words(options), dataset)
     except SnapshotExists as error:
-        if not _is_owned(zfs, dataset, key, owner):
+        if _mountpoint_of_owned(zfs, dataset, key, owner) is None:
             raise ZfsError(
                 f"The dataset {dataset} exists, and this collection did not create it",
                 f"Rename it with 'zfs rename', because its name is reserved for restores ({key} is not '{owner}')",
@@ -170,28 +179,31 @@ def _create_one(zfs: Zfs, dataset: str, options: Mapping[str, str], key: str, ow
 def _destroy_above(zfs: Zfs, pool: str, restore: str) -> None:
     """Destroy the dataset of the restore and that of the pool, if they are ours and empty."""
     for dataset, key, owner in ((folder_of(pool, restore), RESTORE, restore), (restores_of(pool), RESTORES, "yes")):
-        if _is_owned(zfs, dataset, key, owner):
+        mountpoint = _mountpoint_of_owned(zfs, dataset, key, owner)
+        if mountpoint is not None:
             try:
                 zfs.run("destroy", dataset)
             except DatasetNotFound:
                 pass
             except ZfsError:
                 return  # it has children: other clones, or something of a user
-        _remove_folder(zfs, f"/{dataset}")
+            _remove_folder(zfs, mountpoint)
 
 
-def _is_owned(zfs: Zfs, dataset: str, key: str, owner: str) -> bool:
+def _mountpoint_of_owned(zfs: Zfs, dataset: str, key: str, owner: str) -> str | None:
+    """Return the mountpoint of a dataset whose property `key` was set to `owner` on it, or None for any other."""
     try:
-        return zfs.rows("get", "-H", "-p", "-o", "value,source", key, dataset) == [[owner, "local"]]
+        rows = zfs.rows("get", "-H", "-p", "-o", "value,source", f"{key},mountpoint", dataset)
     except DatasetNotFound:
-        return False
+        return None
+    return rows[1][0] if len(rows) == 2 and rows[0] == [owner, "local"] else None
 
 
 def _remove_folder(zfs: Zfs, path: str) -> None:
     """Remove an empty folder that was created for a mount. rmdir removes nothing else."""
     if path.startswith("/"):
         try:
-            zfs.host.run(["rmdir", path], _BEFORE_MOUNT)
+            zfs.host.run(["rmdir", path], _RMDIR_SECONDS)
         except OSError:
             pass
 

@@ -13,6 +13,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
     SnapshotExists,
     ZfsError,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import clones as restore_clones
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import undo_storage
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.clones import Export, plan_clones
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs import clones
@@ -27,7 +28,7 @@ ROW = "".join(
         ("guid", "7", "-"),
         ("origin", "tank/a@s", "-"),
         ("quiesce.vmware_zfs:restore", "r1", "local"),
-        ("mountpoint", "/m", "local"),
+        ("mountpoint", f"{BASE}/0", "local"),
         ("mounted", "yes", "-"),
     )
 )
@@ -111,8 +112,19 @@ def test_an_existing_dataset_is_used_only_if_it_is_ours() -> None:
 
 
 def test_a_clone_that_is_not_mounted_is_an_error() -> None:
-    with pytest.raises(ZfsError, match="The clone tank/vmware-zfs-restores/r1/0 was not mounted"):
+    with pytest.raises(ZfsError, match=r"The clone tank/.*/r1/0 was not mounted at /tank/.*/r1/0"):
         clones.create(Answers("", "", "", DatasetNotFound("gone")), CLONE)
+
+
+def test_the_altroot_of_the_pool_is_in_paths_and_not_in_the_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore_clones, "altroot", lambda zfs, pool: "/mnt")
+    (found,) = plan_clones(Answers(), "r1", ["tank/a@s"], [mounted("tank/a", "/mnt/tank/a")])
+    assert found.clone.mountpoint == f"/mnt{BASE}/0"
+    zfs = Answers("", "", "", ROW.replace(f"{BASE}/0", f"/mnt{BASE}/0"))
+    assert clones.create(zfs, found.clone).mountpoint == f"/mnt{BASE}/0"
+    assert f"-o mountpoint={BASE}/0 " in zfs.asked[3] and f"-o mountpoint=/{FOLDER.rpartition('/')[0]} " in zfs.asked[1]
+    with pytest.raises(ZfsError, match="was not mounted at /mnt/tank"):
+        clones.create(Answers("", "", "", ROW), found.clone)
 
 
 def test_nothing_outside_of_the_datasets_of_restores_is_destroyed() -> None:
