@@ -49,7 +49,8 @@ options:
       - V(present) mounts the datastore on every selected host. V(absent) unmounts it from every selected host.
       - V(purged) unmounts every NFS datastore of this storage host, except those in O(keep). A datastore belongs to
         this storage host if each of its servers is a name or address of this storage host, or is in O(aliases). A
-        datastore with registered VMs is not unmounted, and the module warns about it.
+        datastore with registered VMs is not unmounted, and the module warns about it. Datastores of restores are left
+        alone.
     type: str
     choices: [present, absent, purged]
     default: present

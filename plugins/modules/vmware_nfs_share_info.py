@@ -11,7 +11,7 @@ short_description: List the NFS shares that this collection manages
 version_added: 1.0.0
 description:
   - Lists the shares that M(quiesce.vmware_zfs.vmware_nfs_share) created on the storage host. The module reads their
-    files in C(/etc/exports.d). Other exports are not listed.
+    files in C(/etc/exports.d). Other exports are not listed, nor are those of restores.
 extends_documentation_fragment:
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info

@@ -16,6 +16,7 @@ from ..paths import ancestors
 from ..storage_host.mounts import mount_table
 from ..text import printable
 from ..zfs.command import Zfs
+from ..zfs.names import is_path_of_restores
 from . import share as shares
 from .clients import Resolved, resolve_clients
 from .exportfs import exportfs, refused
@@ -39,9 +40,11 @@ class NfsServer:
         self.host = self._zfs.host
 
     def shares(self) -> dict[PurePath, Share]:
-        """Return the shares that this collection manages, by file."""
+        """Return the shares of vmware_nfs_share, by file. Exports of clones belong to restores and are left out."""
         found = {file: Share.read(self._read(file)) for file in self._files() if file.name.startswith(shares.PREFIX)}
-        return {file: share for file, share in found.items() if share is not None}
+        return {
+            file: share for file, share in found.items() if share is not None and not is_path_of_restores(share.path)
+        }
 
     def exported(self) -> set[str]:
         """Return the paths that are currently exported."""

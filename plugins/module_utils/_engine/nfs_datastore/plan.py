@@ -12,6 +12,7 @@ from ..errors import DatastoreInUse
 from ..text import counted, printable
 from ..vsphere.hosts import Host
 from ..vsphere.nas_mounts import Export, Mount, MountedDatastore, RegisteredVm
+from ..zfs.names import is_path_of_restores
 from .drift import Difference, conflicts, differences, no_nfs, other_name
 from .request import Wanted, export_of, overlaps
 
@@ -76,13 +77,16 @@ def plan_absent(wanted: Wanted, hosts: Sequence[Host], datastores: Sequence[Moun
 def plan_purge(
     keep: Collection[str], is_ours: Callable[[str], bool], hosts: Sequence[Host], datastores: Sequence[MountedDatastore]
 ) -> list[Step]:
-    """Return steps to unmount every NFS datastore whose servers are all ours, except those named in `keep`."""
+    """Return steps to unmount every NFS datastore whose servers are all ours, except those named in `keep` and those of
+    restores.
+    """
     return [
         _absent(Wanted(datastore.name), host, [datastore])
         for datastore in datastores
         if datastore.name not in keep
         and datastore.export is not None
         and datastore.export.servers
+        and not is_path_of_restores(datastore.export.path)
         and all(is_ours(server) for server in datastore.export.servers)
         for host in hosts
         if datastore.on(host.moid) is not None

@@ -19,6 +19,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.ho
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.door.local import LocalHost
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports import server
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.exportfs import exportfs
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.exports.share import Share, file_name
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.storage_host.mounts import Mount
 from ansible_collections.quiesce.vmware_zfs.plugins.modules import vmware_nfs_share, vmware_nfs_share_info
 from ansible_collections.quiesce.vmware_zfs.tests.unit.module_arguments import patch_module_args
@@ -518,4 +519,7 @@ def test_info_lists_ours_alone(host: Host) -> None:
     share = host.share()
     host.write("exports.d/theirs.exports", "/srv *(rw)\n")
     host.write("exports.d/quiesce.vmware_zfs-by-hand.exports", "/srv *(rw)\n")
+    clone = "/tank/vmware-zfs-restores/r1/0"
+    text = Share(clone, ("10.0.0.1",), ("rw",)).text
+    host.write(f"exports.d/{file_name(clone)}", text)  # of a restore, which a purge of the role must not withdraw
     assert host.run(vmware_nfs_share_info)["shares"] == [{**share["share"], "file": share["file"]}]

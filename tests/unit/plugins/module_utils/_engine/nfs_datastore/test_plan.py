@@ -217,6 +217,12 @@ def test_purging_takes_only_what_is_wholly_ours_and_not_kept() -> None:
     assert spared[0].reason == "it has 1 registered VM ('web' on esx1)" and spared[0].before == spared[0].after
 
 
+def test_a_purge_leaves_the_datastores_of_restores() -> None:
+    clone = datastore("restore-1", replace(EXPORT, path="/tank/vmware-zfs-restores/r1/0"), A)
+    steps = plan_purge(set(), lambda server: True, [A], [datastore("old", EXPORT, A), clone])
+    assert [step.datastore for step in steps] == ["old"]
+
+
 def test_names_from_outside_are_printed_in_one_line() -> None:
     evil = datastore("x\ny\u202e", EXPORT, A)
     (step,) = plan_present(WANTED, [A], [evil])
