@@ -19,6 +19,14 @@ from tests.lab.storage_host import StorageHost
 
 from .scene import Scene, meanwhile, nfs, open_scene
 
+# Destroys a tree with its holds, clones and mounted clones. It is that of a killed session.
+FORGET = """
+zfs list -H -o name,userrefs -t snapshot -r "$1" | while read -r name count; do
+    [ "$count" = 0 ] || zfs holds -H "$name" | while IFS="	" read -r held tag date; do zfs release "$tag" "$held"; done
+done
+zfs destroy -R "$1"
+"""
+
 StartVcenter = Callable[..., Simulator]
 
 
@@ -58,7 +66,7 @@ def tree(storage_host: StorageHost) -> Iterator[str]:
     for name in listed:
         owner = name.removeprefix("tank/session-")
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            storage_host.ssh(["zfs", "destroy", "-r", name])
+            storage_host.ssh(["sh", "-c", FORGET, "forget", name])
     root = f"tank/session-{os.getpid()}"
     names = [root, *(f"{root}/{child}" for child in ("nested", "ds1", "ds10"))]
     storage_host.ssh(["sh", "-ec", "for name; do zfs create $name; done", "create", *names])

@@ -34,7 +34,8 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.dat
 
 from tests.lab.guest_door import GuestDoor
 
-POOL, CONTAINER = "tank", "tank/vmware-zfs-restores"
+POOL = "tank"
+MARK = f"{os.getpid():08x}"  # in the IDs of the restores of this session
 DATA = 8 * 1024 * 1024
 _numbers = count(1)
 
@@ -66,15 +67,16 @@ class Storage:
         return ended.output
 
     def state(self) -> str:
-        """All datasets, holds, exports, mounts and files: what must be as before."""
+        """All that a restore of this session can leave. Other sessions use the same pool at the same time."""
         script = """
-            zfs list -H -o name,origin,mounted,userrefs -t filesystem,snapshot
-            grep zfs /proc/self/mounts | grep -v @ | sort
-            ls /etc/exports.d 2>/dev/null || true
-            find "$1" /tank -xdev -printf "%p %s\\n" | sort -u
-            cat /var/lib/nfs/etab
+            zfs list -H -o name,origin,mounted,userrefs -t filesystem,snapshot -r "$1"
+            zfs list -H -o name -r tank/vmware-zfs-restores 2>/dev/null | grep -e "$2" || true
+            find /tank/vmware-zfs-restores -maxdepth 1 2>/dev/null | grep -e "$2" || true
+            find "$1/" -xdev -printf "%p %s\\n" | sort
+            grep -h -e "$1" -e "$2" /proc/self/mounts /var/lib/nfs/etab | grep -v @ | sort
+            ls /etc/exports.d 2>/dev/null | grep -e "$2" || true
         """
-        return self.shell(script, self.root)
+        return self.shell(script.replace('find "$1/"', 'find "/$1/"'), self.dataset, MARK)
 
 
 @pytest.fixture(name="storage", scope="module")
@@ -84,11 +86,10 @@ def storage_(door: GuestDoor, tree: str) -> Iterator[Storage]:
     storage.shell(FILL, storage.root, storage.dataset)
     storage.shell('ls "$1/.zfs/snapshot/point"', storage.root)
     yield storage
-    storage.shell('zfs list -H -o name -t filesystem | grep "^$1/" && exit 1 || true', CONTAINER)
 
 
 def new_id() -> str:
-    return f"20261120T020000-{os.getpid():04x}{next(_numbers):04x}"
+    return f"20261120T020000-{MARK}-{next(_numbers)}"
 
 
 def place(storage: Storage, restore: str) -> Place:
@@ -246,19 +247,7 @@ def test_only_our_own_clones_are_destroyed(storage: Storage) -> None:
     assert "contains line breaks" in clones.destroy(storage.zfs, clone, created.guid)
     storage.shell('zfs set quiesce.vmware_zfs:restore="$2" "$1"', clone.dataset, restore)
     assert clones.destroy(storage.zfs, clone, created.guid) == ""
-    assert storage.shell("zfs list -H -o name -r tank | grep restores$ || true") == f"{storage.dataset}\n"
-
-
-def test_a_dataset_of_the_reserved_name_is_not_used(storage: Storage) -> None:
-    clone = planned(storage, new_id())[0].clone
-    storage.shell('zfs create "$1"', CONTAINER)
-    try:
-        with pytest.raises(ZfsError, match=f"The dataset {CONTAINER} exists, and this collection did not create it"):
-            clones.create(storage.zfs, clone)
-        assert clones.destroy(storage.zfs, clone) == ""
-        assert storage.shell('zfs list -H -o name "$1"', CONTAINER) == f"{CONTAINER}\n"
-    finally:
-        storage.shell('zfs destroy "$1"', CONTAINER)
+    assert clones.look(storage.zfs, clones.folder_of(POOL, restore)) is None
 
 
 def test_what_cannot_be_cloned_is_refused_before_anything_changes(storage: Storage, tree: str) -> None:
@@ -288,25 +277,37 @@ def test_what_cannot_be_cloned_is_refused_before_anything_changes(storage: Stora
     with pytest.raises(InputError, match=f"The encryption key of {locked} is not loaded.*run 'zfs load-key {locked}'"):
         plan(f"{locked}@s")
     storage.shell('zfs destroy -r "$1"; zfs destroy -r "$2"', volume, locked)
-    assert before.count("\n") > storage.state().count("\n")
+    assert storage.state() == before
 
 
-def test_a_pool_with_an_altroot_has_its_clones_below_it(storage: Storage) -> None:
-    """As on TrueNAS, which mounts all pools below /mnt."""
+@pytest.fixture(name="pool")
+def pool_(storage: Storage) -> Iterator[str]:
+    """Another pool, mounted below a folder, as TrueNAS mounts all pools below /mnt."""
+    pool = f"pool-{MARK}"
     storage.shell(
-        "truncate -s 80M /var/tmp/other-pool && zpool create -R /mnt/alt other /var/tmp/other-pool"
-        " && zfs create other/vms && mkdir /mnt/alt/other/vms/mail && zfs snapshot other/vms@s"
+        'truncate -s 80M "/var/tmp/$1" && zpool create -R /mnt/alt "$1" "/var/tmp/$1"'
+        ' && zfs create "$1/vms" && mkdir "/mnt/alt/$1/vms/mail" && zfs snapshot "$1/vms@s"',
+        pool,
     )
-    try:
-        datasets = list_datasets(storage.zfs, "other")
-        (one,) = plan_clones(storage.zfs, "r1", ["other/vms@s"], datasets)
-        assert clones.create(storage.zfs, one.clone).mountpoint == "/mnt/alt/other/vmware-zfs-restores/r1/0"
-        assert storage.door.list_folder(one.clone.mountpoint) == ["mail"]
-        assert clones.destroy(storage.zfs, one.clone) == ""
-        assert storage.door.list_folder("/mnt/alt/other") == ["vms"]
-        assert [found.name for found in datasets] == storage.shell("zfs list -H -o name -r other").splitlines()
-    finally:
-        storage.shell("zpool destroy other; rm /var/tmp/other-pool")
+    yield pool
+    storage.shell('zpool destroy "$1"; rm "/var/tmp/$1"', pool)
+
+
+def test_a_pool_with_an_altroot_has_its_clones_below_it_and_a_foreign_dataset_is_not_used(
+    storage: Storage, pool: str
+) -> None:
+    datasets, root = list_datasets(storage.zfs, pool), f"/mnt/alt/{pool}"
+    (one,) = plan_clones(storage.zfs, "r1", [f"{pool}/vms@s"], datasets)
+    assert clones.create(storage.zfs, one.clone).mountpoint == f"{root}/vmware-zfs-restores/r1/0"
+    assert storage.door.list_folder(one.clone.mountpoint) == ["mail"]
+    assert clones.destroy(storage.zfs, one.clone) == "" and storage.door.list_folder(root) == ["vms"]
+    assert [found.name for found in datasets] == storage.shell('zfs list -H -o name -r "$1"', pool).splitlines()
+    foreign = f"{pool}/vmware-zfs-restores"
+    storage.shell('zfs create "$1"', foreign)
+    with pytest.raises(ZfsError, match=f"The dataset {foreign} exists, and this collection did not create it"):
+        clones.create(storage.zfs, one.clone)
+    assert clones.destroy(storage.zfs, one.clone) == ""
+    assert storage.shell('zfs list -H -o name "$1"', foreign) == f"{foreign}\n"
 
 
 def test_holds_are_listed_for_many_snapshots_at_once(storage: Storage) -> None:
