@@ -350,7 +350,8 @@ class Simulator:
 
     def change_host(self, pattern: str, /, **changes: Any) -> int:
         """Change the hosts whose names match: connection="disconnected" (or "notResponding", "connected"),
-        maintenance=True. Return their number. The change does not survive a restart."""
+        maintenance=True, memory_mb=4096, used_mb=1024, nfs_max_volumes=8. Return their number. The change does not
+        survive a restart."""
         return int(self._control("POST", "host", {"host": pattern, **changes})["changed"])
 
     def register(self, datastore: str, /, *, datacenter: str = "", **config: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -142,3 +142,17 @@ def remove_disk(disk: Any, destroy: bool = False) -> Any:
     return vim.vm.device.VirtualDeviceSpec(
         operation="remove", device=disk, fileOperation="destroy" if destroy else None
     )
+
+
+def search(datastore: Any, folder: str, subfolders: bool, pattern: str = "", queries: Sequence[Any] = ()) -> list[Any]:
+    """Return the results of a search in a folder of a datastore, or in the whole datastore."""
+    details = vim.host.DatastoreBrowser.FileInfo.Details(
+        fileSize=True, fileType=True, modification=True, fileOwner=False
+    )
+    spec = vim.host.DatastoreBrowser.SearchSpec(
+        query=list(queries), details=details, matchPattern=[pattern] if pattern else []
+    )
+    browser, path = datastore.browser, f"[{datastore.name}] {folder}"
+    if subfolders:
+        return list(done(browser.SearchDatastoreSubFolders_Task(path, spec)))
+    return [done(browser.SearchDatastore_Task(path, spec))]

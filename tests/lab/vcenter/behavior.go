@@ -72,6 +72,8 @@ func changeBehavior(r *http.Request) (interface{}, error) {
 	if err := setBehavior(raw); err != nil {
 		return nil, err
 	}
-
+	for _, h := range inv.hosts {
+		h.showOptions()
+	}
 	return nil, nil
 }

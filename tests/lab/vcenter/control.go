@@ -338,6 +338,9 @@ func changeHosts(r *http.Request) (interface{}, error) {
 		Host        string                          `json:"host"`
 		Connection  types.HostSystemConnectionState `json:"connection"` // connected, disconnected, notResponding
 		Maintenance *bool                           `json:"maintenance"`
+		MemoryMB    int64                           `json:"memory_mb"`
+		UsedMB      int64                           `json:"used_mb"`
+		MaxVolumes  int64                           `json:"nfs_max_volumes"`
 	}
 	if err := decode(r, &what); err != nil {
 		return nil, err
@@ -363,6 +366,11 @@ func changeHosts(r *http.Request) (interface{}, error) {
 				h.Runtime.InMaintenanceMode = *what.Maintenance
 			}
 		}, "runtime")
+		h.setMemory(what.MemoryMB, what.UsedMB)
+		if what.MaxVolumes > 0 {
+			h.limit = what.MaxVolumes
+			h.showOptions()
+		}
 	}
 	if n == 0 {
 		return nil, fmt.Errorf("no host matches %q", what.Host)

@@ -174,7 +174,9 @@ func fillReferences(v reflect.Value, on ref) {
 	}
 }
 
-func kindOf(f fault) string { return reflect.TypeOf(f).Elem().Name() }
+func kindOf(f fault) string { return typeName(f) }
+
+func typeName(pointer interface{}) string { return reflect.TypeOf(pointer).Elem().Name() }
 
 // messages are the texts that vSphere gives with the faults that the simulator raises by itself.
 var messages = map[string]string{

@@ -123,6 +123,8 @@ type host struct {
 	pool        *simulator.ResourcePool
 	environment ref
 	mounts      *datastoreSystem
+	options     *hostOptions
+	limit       int64 // of NFS datastores; 0: that of the behavior
 }
 
 var inv *inventory
@@ -162,6 +164,7 @@ func buildHosts(c *config, o options) error {
 		h.mounts = &datastoreSystem{host: h}
 		h.mounts.Self = *h.ConfigManager.DatastoreSystem
 		simulator.Map.Put(h.mounts)
+		h.putOptions()
 		inv.hosts = append(inv.hosts, h)
 	}
 	return addNetworks(c)

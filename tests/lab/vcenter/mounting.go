@@ -21,8 +21,8 @@ type datastoreSystem struct {
 }
 
 // notConnected is what vCenter answers to who wants something of a host that it does not reach.
-func (s *datastoreSystem) notConnected() *soap.Fault {
-	if s.host.Runtime.ConnectionState == types.HostSystemConnectionStateConnected {
+func (h *host) notConnected() *soap.Fault {
+	if h.Runtime.ConnectionState == types.HostSystemConnectionStateConnected {
 		return nil
 	}
 	return soapFault(&types.HostNotConnected{}, "Unable to communicate with the remote host, since it is disconnected.")
@@ -58,7 +58,7 @@ func (s *datastoreSystem) CreateNasDatastore(req *types.CreateNasDatastore) soap
 
 // mountable is what forbids a mount, or the datastore that other hosts have mounted already. Called with world held.
 func (s *datastoreSystem) mountable(spec *types.HostNasVolumeSpec) (ds *datastore, refused *soap.Fault) {
-	if f := s.notConnected(); f != nil {
+	if f := s.host.notConnected(); f != nil {
 		return nil, f
 	}
 	if spec.RemoteHost == "" || spec.RemotePath == "" || spec.LocalPath == "" {
@@ -78,7 +78,7 @@ func (s *datastoreSystem) mountable(spec *types.HostNasVolumeSpec) (ds *datastor
 			return nil, soapFault(&types.DuplicateName{Name: spec.LocalPath, Object: other.Self}, "")
 		}
 	}
-	if s.host.volumes() >= behavior.NFSMaxVolumes {
+	if s.host.volumes() >= s.host.maxVolumes() {
 		return nil, soapFault(&types.PlatformConfigFault{Text: tooManyVolumes}, tooManyVolumes)
 	}
 	return ds, nil
@@ -122,7 +122,7 @@ func (s *datastoreSystem) RemoveDatastore(req *types.RemoveDatastore) soap.HasFa
 }
 
 func (s *datastoreSystem) unmountable(r ref) (*datastore, *soap.Fault) {
-	if f := s.notConnected(); f != nil {
+	if f := s.host.notConnected(); f != nil {
 		return nil, f
 	}
 	ds := findDatastoreByRef(r)

@@ -141,7 +141,8 @@ func newDatastore(dc *simulator.Datacenter, rec *datastoreRecord) *datastore {
 		ds.Info = &types.NasDatastoreInfo{DatastoreInfo: info, Nas: nas}
 	}
 	ds.Summary.Type = volume.Type
-	browser := &mo.HostDatastoreBrowser{Self: ref{Type: "HostDatastoreBrowser", Value: "datastoreBrowser-" + ds.Self.Value}}
+	browser := &datastoreBrowser{ds: ds}
+	browser.Self = ref{Type: "HostDatastoreBrowser", Value: "datastoreBrowser-" + ds.Self.Value}
 	browser.Datastore = []ref{ds.Self}
 	ds.Browser = simulator.Map.Put(browser).Reference()
 	inv.datastores = append(inv.datastores, ds)

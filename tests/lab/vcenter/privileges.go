@@ -104,6 +104,7 @@ var needed = map[string]string{
 	"ShutdownGuest": "VirtualMachine.Interact.PowerOff", "AnswerVM": "VirtualMachine.Interact.AnswerQuestion",
 	"RegisterVM_Task": "VirtualMachine.Inventory.Register", "UnregisterVM": "VirtualMachine.Inventory.Unregister",
 	"RenameSnapshot": "VirtualMachine.State.RenameSnapshot", "CreateNasDatastore": "Host.Config.Storage", "RemoveDatastore": "Host.Config.Storage",
+	"SearchDatastore_Task": "Datastore.Browse", "SearchDatastoreSubFolders_Task": "Datastore.Browse",
 	"RenameDatastore": "Datastore.Rename", "AddAuthorizationRole": "Authorization.ModifyRoles",
 	"UpdateAuthorizationRole": "Authorization.ModifyRoles", "RemoveAuthorizationRole": "Authorization.ModifyRoles",
 	"SetEntityPermissions": "Authorization.ModifyPermissions", "RemoveEntityPermission": "Authorization.ModifyPermissions",
@@ -181,10 +182,33 @@ func requirements(m *simulator.Method, object mo.Reference) (list []requirement)
 		if _, ok := object.(*machine); ok {
 			list = append(list, requirement{"VirtualMachine.Config.Rename", entity})
 		}
+	case *types.RelocateVM_Task:
+		if vm, ok := object.(*machine); ok {
+			list = append(list, vm.relocateRequirements(&req.Spec)...)
+		}
+	case *types.DeleteDatastoreFile_Task:
+		if ds, _ := fileOf(req.Datacenter, req.Name); ds != nil {
+			list = append(list, requirement{"Datastore.FileManagement", ds.Self})
+		}
 	case *types.ReconfigVM_Task:
 		if vm, ok := object.(*machine); ok {
 			list = append(list, vm.reconfigureRequirements(&req.Spec)...)
 		}
+	}
+	return list
+}
+
+func (vm *machine) relocateRequirements(spec *types.VirtualMachineRelocateSpec) []requirement {
+	how := "Resource.ColdMigrate"
+	if vm.power() == types.VirtualMachinePowerStatePoweredOn {
+		how = "Resource.HotMigrate"
+	}
+	list := []requirement{{how, vm.Self}}
+	if spec.Datastore != nil {
+		list = append(list, requirement{"Datastore.AllocateSpace", *spec.Datastore})
+	}
+	for _, d := range spec.Disk {
+		list = append(list, requirement{"Datastore.AllocateSpace", d.Datastore})
 	}
 	return list
 }
@@ -233,6 +257,8 @@ func entityOf(m *simulator.Method, object mo.Reference) ref {
 		return o.vm.Self
 	case *datastoreSystem:
 		return o.host.Self
+	case *datastoreBrowser:
+		return o.ds.Self
 	case *authorization:
 		return serviceContent().RootFolder
 	}

@@ -220,6 +220,10 @@ func (c *call) describe() string {
 		}
 	case *datastoreSystem:
 		e.ObjectName = o.host.Name
+	case *hostOptions:
+		e.ObjectName = o.host.Name
+	case *datastoreBrowser:
+		e.ObjectName = o.ds.rec.Name
 	case mo.Entity:
 		e.ObjectName = o.Entity().Name
 	}
@@ -315,8 +319,11 @@ func (c *call) carryOut() (res soap.HasFault) {
 
 // receiver is what carries out the calls on an object: for some of the simulator's own, the lab's.
 func receiver(object mo.Reference) mo.Reference {
-	if f, ok := object.(*simulator.Folder); ok {
-		return &folder{Folder: f}
+	switch o := object.(type) {
+	case *simulator.Folder:
+		return &folder{Folder: o}
+	case *simulator.FileManager:
+		return &fileManager{FileManager: o}
 	}
 	return object
 }

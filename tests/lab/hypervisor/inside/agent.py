@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from . import changes, snapshots, vm, volumes
+from . import changes, file_tree, snapshots, vm, volumes
 from .errors import Refused
 from .vm import VM
 
@@ -142,6 +142,28 @@ def remove_disk(vmx: str, node: str, destroy: bool = False) -> dict[str, Any]:
         return found.as_dict()
 
 
+def relocate(vmx: str, folder: str) -> dict[str, Any]:
+    """Move the folder of a VM to `[datastore] folder`. It is registered there then."""
+    found, new = _found(vmx), volumes.locate(folder)
+    with found.busy:
+        old = found.path
+        file_tree.relocate(found, new)
+        with _registering:
+            del _registered[old]
+            _registered[found.path] = found
+        return found.as_dict()
+
+
+def list_files(folder: str) -> list[dict[str, Any]]:
+    """Return what is below `[datastore] folder`, or in the whole datastore."""
+    return file_tree.listing(volumes.locate(folder))
+
+
+def delete_file(path: str) -> None:
+    """Delete a file or a folder."""
+    file_tree.delete(volumes.locate(path))
+
+
 def unmount(name: str) -> None:
     """Unmount a datastore. Raises Refused while a VM in it is registered."""
     volume = (volumes.VOLUMES / name).resolve()
@@ -173,10 +195,11 @@ def set_faults(vmx: str, faults: list[str]) -> None:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    "mount": volumes.mount, "unmount": unmount, "create": create, "configure": configure, "add_disk": add_disk,
-    "remove_disk": remove_disk, "register": register,
-    "unregister": unregister, "power_on": power_on, "power_off": power_off, "snapshot": snapshot, "remove": remove,
-    "remove_all": remove_all, "revert": revert, "show": show, "writes": writes, "set_faults": set_faults,
+    "mount": volumes.mount, "unmount": unmount, "list_files": list_files, "delete_file": delete_file,
+    "create": create, "register": register, "unregister": unregister, "relocate": relocate,
+    "power_on": power_on, "power_off": power_off, "show": show, "writes": writes, "set_faults": set_faults,
+    "snapshot": snapshot, "remove": remove, "remove_all": remove_all, "revert": revert,
+    "configure": configure, "add_disk": add_disk, "remove_disk": remove_disk,
 }  # fmt: skip
 
 

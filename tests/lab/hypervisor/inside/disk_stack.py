@@ -44,13 +44,16 @@ class DiskStack:
         self._levels: list[_Level] = []
         self._sectors = chain[0].sectors
         try:
-            for disk in chain:
-                self._levels.append(self._open(disk))
+            self._open_all(chain)
             self._top = Device(_name("disk"), self._sectors, *_linear(self._levels[-1].device.path))
         except BaseException:
             self._close_levels()
             raise
         self.path = self._top.path
+
+    def _open_all(self, chain: Sequence[Descriptor]) -> None:
+        for disk in chain:
+            self._levels.append(self._open(disk))
 
     def _open(self, disk: Descriptor) -> _Level:
         loop = kernel.attach_loop(disk.data)
@@ -65,6 +68,28 @@ class DiskStack:
     def files(self) -> list[Descriptor]:
         """Return the open files, the base disk first."""
         return [level.disk for level in self._levels]
+
+    def hold(self) -> None:
+        """Hold back the writes of the guest until `release`."""
+        self._top.suspend()
+
+    def release(self) -> None:
+        self._top.resume()
+
+    def replace(self, chain: Sequence[Descriptor]) -> None:
+        """Use a copy of the chain from `release` on."""
+        old, self._levels = self._levels, []
+        try:
+            self._open_all(chain)
+            self._top.load(*_linear(self._levels[-1].device.path))
+        except BaseException:
+            self._close_levels()
+            self._levels = old
+            raise
+        self._top.resume()
+        self._top.suspend()  # the old files are not in use any more
+        while old:
+            old.pop().close()
 
     def prepare(self, delta: Descriptor) -> None:
         """Open a delta of the current disk. Nothing is written to it before `switch`."""

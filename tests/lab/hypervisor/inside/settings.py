@@ -16,7 +16,11 @@ _ESCAPED = re.compile(r'["|\x00-\x1f]')
 
 def read(path: Path) -> dict[str, str]:
     """Return the settings of a file. Raises OSError."""
-    found = map(_LINE.match, path.read_text(encoding="utf-8").splitlines())
+    return parse(path.read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> dict[str, str]:
+    found = map(_LINE.match, text.splitlines())
     return {line[1]: _plain(line[2]) for line in found if line}
 
 

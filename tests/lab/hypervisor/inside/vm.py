@@ -10,7 +10,7 @@ import secrets
 import subprocess
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Iterable, Iterator
 
@@ -130,6 +130,27 @@ class VM:
         stack.close()
         for disk in stack.files():
             self.unlock(disk.data)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold back the writes of the guest."""
+        with ExitStack() as released:
+            for stack in self.stacks.values():
+                stack.hold()
+                released.callback(stack.release)
+            yield
+
+    def reopen(self, node: str, chain: list[Descriptor]) -> None:
+        """Use a copy of an open disk from now on."""
+        before = [disk.data for disk in self.stacks[node].files()]
+        after = [disk.data for disk in chain]
+        for file in after:
+            if file not in before:
+                self.lock(file)
+        self.stacks[node].replace(chain)
+        for file in before:
+            if file not in after:
+                self.unlock(file)
 
     def lock(self, file: Path) -> None:
         locks.lock(file, f"{HOST} {self.path}")

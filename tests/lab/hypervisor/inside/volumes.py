@@ -15,7 +15,7 @@ from . import kernel
 from .errors import Refused
 
 VOLUMES = Path("/vmfs/volumes")
-_PATH = re.compile(r"\[([^\]/]+)\] ?(.+)")
+_PATH = re.compile(r"\[([^\]/]+)\] ?(.*)")
 # As ESXi mounts NFS 3: over TCP, and a call that gets no answer is repeated until it does.
 _OPTIONS = "vers=3,proto=tcp,mountproto=tcp,nolock,hard,addr={server},timeo=50,actimeo=1,lookupcache=none"
 

@@ -1,0 +1,90 @@
+// Copyright: (c) 2026, the quiesce.vmware_zfs authors
+// GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// What hosts say of themselves: advanced options, and memory.
+
+const maxVolumesOption = "NFS.MaxVolumes"
+
+// hostOptions are a host's advanced options: those of the simulator, and the limit of NFS datastores.
+type hostOptions struct {
+	mo.OptionManager
+	unlocked
+	host *host
+}
+
+func (h *host) putOptions() {
+	old, ok := simulator.Map.Get(*h.ConfigManager.AdvancedOption).(*simulator.OptionManager)
+	if !ok {
+		return
+	}
+	o := &hostOptions{OptionManager: old.OptionManager, host: h}
+	simulator.Map.Put(o)
+	h.options = o
+	h.showOptions()
+}
+
+// showOptions publishes the limit. Called with world held, or before anybody else is there.
+func (h *host) showOptions() {
+	list := []types.BaseOptionValue{}
+	for _, option := range h.options.Setting {
+		if option.GetOptionValue().Key != maxVolumesOption {
+			list = append(list, option)
+		}
+	}
+	h.options.Setting = append(list, &types.OptionValue{Key: maxVolumesOption, Value: h.maxVolumes()})
+	hub.changed(h.options.Self, "setting")
+}
+
+// maxVolumes is how many NFS datastores a host mounts.
+func (h *host) maxVolumes() int64 {
+	if h.limit > 0 {
+		return h.limit
+	}
+	return behavior.NFSMaxVolumes
+}
+
+// QueryOptions lists the options whose names begin so; none is a fault, and so is a host that vCenter does not reach.
+func (o *hostOptions) QueryOptions(req *types.QueryOptions) soap.HasFault {
+	world.RLock()
+	defer world.RUnlock()
+	if f := o.host.notConnected(); f != nil {
+		return &methods.QueryOptionsBody{Fault_: f}
+	}
+	res := &types.QueryOptionsResponse{}
+	for _, option := range o.Setting {
+		if key := option.GetOptionValue().Key; key == req.Name || req.Name == "" || strings.HasSuffix(req.Name, ".") && strings.HasPrefix(key, req.Name) {
+			res.Returnval = append(res.Returnval, option)
+		}
+	}
+	if res.Returnval == nil {
+		return &methods.QueryOptionsBody{Fault_: soapFault(&types.InvalidName{Name: req.Name}, "")}
+	}
+	return &methods.QueryOptionsBody{Res: res}
+}
+
+// setMemory publishes how much memory a host has and uses, in MiB. Zero leaves it as it is.
+func (h *host) setMemory(total, used int64) {
+	update(h.HostSystem, func() {
+		if total > 0 {
+			hardware, summary := *h.Hardware, *h.Summary.Hardware
+			hardware.MemorySize, summary.MemorySize = total<<20, total<<20
+			h.Hardware, h.Summary.Hardware = &hardware, &summary
+		}
+		if used > 0 {
+			h.Summary.QuickStats.OverallMemoryUsage = int32(used)
+		}
+	}, "hardware", "summary")
+}
