@@ -24,7 +24,12 @@ DATASTORES: list[dict[str, Any]] = [
     {"name": "vmware", "server": "10.0.2.15", "path": "/tank/vmware", "vms": VMS},
     {"name": "other", "server": "10.0.2.15", "path": "/tank/other"},
 ]
-CONFIG = {"datacenters": ["DC0"], "networks": [{"name": "office"}, {"name": "isolated"}], "datastores": DATASTORES}
+NETWORKS: list[dict[str, Any]] = [
+    {"name": "office"},
+    {"name": "isolated"},
+    {"name": "switched", "distributed": True},
+]
+CONFIG = {"datacenters": ["DC0"], "networks": NETWORKS, "datastores": DATASTORES}
 
 
 @pytest.fixture
@@ -85,6 +90,21 @@ def test_card_moves_to_another_network(client: Client) -> None:
     backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="nowhere")
     with pytest.raises(vim.fault.InvalidDeviceBacking):
         reconfigure(vm, edit(cards(vm)[1], backing=backing))
+
+
+def test_card_moves_to_a_distributed_port_group(vcenter: Simulator, client: Client) -> None:
+    vm = client.vm("off")
+    group = client.all(vim.dvs.DistributedVirtualPortgroup)["switched"]
+    port = vim.dvs.PortConnection(portgroupKey=group.key, switchUuid=group.config.distributedVirtualSwitch.uuid)
+    backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+    vcenter.deny("Network.Assign", "switched")
+    with pytest.raises(vim.fault.NoPermission):
+        reconfigure(vm, edit(cards(vm)[0], backing=backing))
+    vcenter.grant_all()
+    reconfigure(vm, edit(cards(vm)[0], backing=backing))
+    assert cards(vm)[0].backing.port.portgroupKey == group.key and group in vm.network
+    reconfigure(vm, edit(cards(vm)[0], connectable=connection(start=False)))
+    assert cards(vm)[0].backing.port.switchUuid == port.switchUuid
 
 
 def test_cards_are_added_and_removed(client: Client) -> None:

@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -139,7 +140,17 @@ func (vm *machine) networks() (list []ref) {
 	return list
 }
 
-// addNetworks makes the networks of the configuration beside VM Network, and connects all hosts of the datacenter to them.
+// distributedNetworks counts them: the simulator makes so many port groups in each datacenter.
+func (c *config) distributedNetworks() (n int) {
+	for _, network := range c.Networks {
+		if network.Distributed {
+			n++
+		}
+	}
+	return n
+}
+
+// addNetworks makes the networks of the configuration beside VM Network.
 func addNetworks(c *config) error {
 	for _, n := range c.Networks {
 		dc := inv.datacenter(n.Datacenter)
@@ -149,19 +160,40 @@ func addNetworks(c *config) error {
 		if findNetwork(dc, n.Name) != nil {
 			return fmt.Errorf("network %q: the name is taken", n.Name)
 		}
-		folder := simulator.Map.Get(dc.NetworkFolder).(*simulator.Folder)
-		network := &mo.Network{}
-		network.Name, network.Entity().Name = n.Name, n.Name
-		network.Summary = &types.NetworkSummary{Name: n.Name, Accessible: true}
-		simulator.Map.PutEntity(folder, network)
-		folder.ChildEntity = appended(folder.ChildEntity, network.Self)
-		dc.Network = appended(dc.Network, network.Self)
-		for _, h := range inv.hosts {
-			if h.datacenter == dc {
-				h.HostSystem.Network = appended(h.HostSystem.Network, network.Self)
-				network.Host = append(network.Host, h.Self)
-			}
+		if !n.Distributed {
+			addNetwork(dc, n.Name)
+		} else if !namePortgroup(dc, n.Name) {
+			return fmt.Errorf("network %q: an ESXi host has no distributed switch", n.Name)
 		}
 	}
 	return nil
+}
+
+// addNetwork makes a standard network, which all hosts of the datacenter have.
+func addNetwork(dc *simulator.Datacenter, name string) {
+	folder := simulator.Map.Get(dc.NetworkFolder).(*simulator.Folder)
+	network := &mo.Network{}
+	network.Name, network.Entity().Name = name, name
+	network.Summary = &types.NetworkSummary{Name: name, Accessible: true}
+	simulator.Map.PutEntity(folder, network)
+	folder.ChildEntity = appended(folder.ChildEntity, network.Self)
+	dc.Network = appended(dc.Network, network.Self)
+	for _, h := range inv.hosts {
+		if h.datacenter == dc {
+			h.HostSystem.Network = appended(h.HostSystem.Network, network.Self)
+			network.Host = append(network.Host, h.Self)
+		}
+	}
+}
+
+// namePortgroup names the first port group that the simulator has made and that has no name of the configuration yet.
+func namePortgroup(dc *simulator.Datacenter, name string) bool {
+	for _, r := range dc.Network {
+		group, ok := simulator.Map.Get(r).(*simulator.DistributedVirtualPortgroup)
+		if ok && strings.Contains(group.Name, "_DVPG") {
+			group.Name, group.Config.Name, group.Entity().Name = name, name, name
+			return true
+		}
+	}
+	return false
 }

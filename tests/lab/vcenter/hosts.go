@@ -38,6 +38,9 @@ func (h *host) putOptions() {
 
 // showOptions publishes the limit. Called with world held, or before anybody else is there.
 func (h *host) showOptions() {
+	if h.options == nil {
+		return
+	}
 	list := []types.BaseOptionValue{}
 	for _, option := range h.options.Setting {
 		if option.GetOptionValue().Key != maxVolumesOption {

@@ -50,8 +50,9 @@ type config struct {
 }
 
 type networkConfig struct {
-	Name       string `json:"name"`
-	Datacenter string `json:"datacenter"` // default: the first
+	Name        string `json:"name"`
+	Datacenter  string `json:"datacenter"`  // default: the first
+	Distributed bool   `json:"distributed"` // a port group of the datacenter's distributed switch
 }
 
 type datastoreConfig struct {
@@ -136,7 +137,7 @@ func buildHosts(c *config, o options) error {
 		model = simulator.ESX()
 		c.Datacenters = []string{"ha-datacenter"}
 	} else {
-		model.Datacenter, model.Portgroup = len(c.Datacenters), 0
+		model.Datacenter, model.Portgroup = len(c.Datacenters), c.distributedNetworks()
 		model.Cluster, model.ClusterHost, model.Host = 1, c.ClusterHosts, c.StandaloneHosts
 		if c.ClusterHosts == 0 {
 			model.Cluster = 0
