@@ -364,7 +364,7 @@ class Simulator:
         return str(self._control("POST", "register", {"name": name})["moid"])
 
     def copy(self, vm: str, path: str, **changes: Any) -> None:
-        """Let RegisterVM_Task find a copy of a simulated VM, as it is now with its snapshots, at datastore paths that
+        """Let RegisterVM_Task find a copy of the present state of a simulated VM, at datastore paths that
         match (a regular expression). `changes` are fields of its configuration."""
         self._control("POST", "copy", {"vm": vm, "path": path, "change": changes})
 

@@ -76,6 +76,17 @@ def test_copy_is_registered_with_its_snapshots(client: Client, copy: Any) -> Non
     ]
 
 
+def test_registered_vm_is_found_by_its_file_and_its_name(client: Client, copy: Any) -> None:
+    index, folder = client.content.searchIndex, client.datacenter.vmFolder
+    assert index.FindByDatastorePath(client.datacenter, COPY) == copy
+    assert index.FindByDatastorePath(client.datacenter, "[vmware] mail-restored/other.vmx") is None
+    assert index.FindChild(folder, "mail-restored") == copy and index.FindChild(folder, "restored") is None
+    done(copy.Rename_Task("a%2fb"))
+    assert index.FindChild(folder, "a%2fb") == copy
+    (task,) = folder.recentTask
+    assert task.info.descriptionId.startswith("Folder.register") and task.info.result == copy
+
+
 def test_configuration_of_a_snapshot_has_the_disks_without_its_delta(client: Client) -> None:
     vm = client.vm("mail")
     first, second = snapshot(vm, "first"), snapshot(vm, "second")

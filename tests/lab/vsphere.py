@@ -130,10 +130,10 @@ def connection(start: bool, now: bool = False) -> Any:
     return vim.vm.device.VirtualDevice.ConnectInfo(startConnected=start, connected=now, allowGuestControl=True)
 
 
-def add_disk(file: str, mode: str = "persistent") -> Any:
-    """Return the change that adds an existing disk."""
+def add_disk(file: str, mode: str = "persistent", unit: int | None = None) -> Any:
+    """Return the change that adds an existing disk, at a unit of the SCSI controller or at any."""
     backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=file, diskMode=mode)
-    disk = vim.vm.device.VirtualDisk(key=-1, controllerKey=1000, unitNumber=3, backing=backing)
+    disk = vim.vm.device.VirtualDisk(key=-1, controllerKey=1000, unitNumber=unit, backing=backing)
     return vim.vm.device.VirtualDeviceSpec(operation="add", device=disk)
 
 

@@ -89,15 +89,15 @@ def test_base_disk_is_attached_to_another_vm(
     with pytest.raises(vim.fault.FileNotFound):
         reconfigure(helper, add_disk("[vmware] copy/nothing.vmdk"))
     assert len(disks(helper)) == 1
-    reconfigure(helper, add_disk(f"[vmware] copy/{name}.vmdk"))
+    reconfigure(helper, add_disk(f"[vmware] copy/{name}.vmdk", unit=3))
     assert files(disks(helper)[1]) == [f"[vmware] copy/{name}.vmdk"]
     assert ".lck-" in store.run(f"ls -A /{DATASET}/copy")
-    assert vmx(store, helper_name)["scsi0:1.fileName"] == f"{VOLUMES[f'/{DATASET}']}/copy/{name}.vmdk"
+    assert vmx(store, helper_name)["scsi0:3.fileName"] == f"{VOLUMES[f'/{DATASET}']}/copy/{name}.vmdk"
     wait_for_writes(hypervisor, helper)
     done(helper.PowerOffVM_Task())
     done(helper.PowerOnVM_Task())
     reconfigure(helper, remove_disk(disks(helper)[1]))
-    assert ".lck-" not in store.run(f"ls -A /{DATASET}/copy") and "scsi0:1.fileName" not in vmx(store, helper_name)
+    assert ".lck-" not in store.run(f"ls -A /{DATASET}/copy") and "scsi0:3.fileName" not in vmx(store, helper_name)
     assert f"{name}-flat.vmdk" in store.run(f"ls /{DATASET}/copy"), "the file stays"
     done(helper.PowerOffVM_Task())
     reconfigure(helper, add_disk(f"[vmware] copy/{name}.vmdk"))

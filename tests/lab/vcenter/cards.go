@@ -29,7 +29,7 @@ const firstCard = 4000
 
 func (c card) startsConnected() bool { return c.StartConnected == nil || *c.StartConnected }
 
-// cards are those of a real machine's files, or of the configuration, as of a snapshot or (nil) as they are.
+// cards are those in the files of a real machine or in the configuration: of a snapshot or (nil) of the machine now.
 func (vm *machine) cards(s *snapshot) []card {
 	if vm.rec.Files != nil {
 		return vm.rec.Files.hardwareAt(s).Cards
@@ -72,7 +72,7 @@ func macOf(text string) string {
 	return fmt.Sprintf("00:50:56:8%s:%s:%s", digits[1:2], digits[2:4], digits[4:6])
 }
 
-// isConnected tells of a card of a running machine: as it was changed while it runs, or as it started.
+// isConnected is whether a card of a running machine is connected: since the last change, or since the power-on.
 func (vm *machine) isConnected(c card) bool {
 	if vm.power() != types.VirtualMachinePowerStatePoweredOn {
 		return false
@@ -140,7 +140,7 @@ func (vm *machine) networks() (list []ref) {
 	return list
 }
 
-// distributedNetworks counts them: the simulator makes so many port groups in each datacenter.
+// distributedNetworks is the number of port groups that the simulator makes in each datacenter.
 func (c *config) distributedNetworks() (n int) {
 	for _, network := range c.Networks {
 		if network.Distributed {
@@ -150,7 +150,7 @@ func (c *config) distributedNetworks() (n int) {
 	return n
 }
 
-// addNetworks makes the networks of the configuration beside VM Network.
+// addNetworks makes the networks of the configuration, in addition to VM Network.
 func addNetworks(c *config) error {
 	for _, n := range c.Networks {
 		dc := inv.datacenter(n.Datacenter)

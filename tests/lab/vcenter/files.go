@@ -159,7 +159,7 @@ func (vm *machine) readTree() {
 	}
 }
 
-// hardwareAt is what the files say of a snapshot, or (nil) of the machine as it is.
+// hardwareAt is what the files say of a snapshot, or (nil) of the machine now.
 func (f *files) hardwareAt(s *snapshot) *hardware {
 	if s != nil {
 		for i := range f.Snapshots {
@@ -207,7 +207,7 @@ func (vm *machine) fileBacking(path string) types.VirtualDeviceFileBackingInfo {
 	return types.VirtualDeviceFileBackingInfo{FileName: name, Datastore: ds}
 }
 
-// fileDevices are the disks of the files, with the controllers that they need beside the usual ones.
+// fileDevices are the disks of the files, with the controllers that they need in addition to the usual ones.
 func (vm *machine) fileDevices(h *hardware) (devices []types.BaseVirtualDevice) {
 	made := map[int32]bool{scsiController: true, ideController: true}
 	for i, d := range h.Disks {

@@ -16,7 +16,7 @@ import (
 
 // What hosts say of themselves: advanced options, and memory.
 
-const maxVolumesOption = "NFS.MaxVolumes"
+var maxVolumesOptions = []string{"NFS.MaxVolumes", "NFS41.MaxVolumes"}
 
 // hostOptions are a host's advanced options: those of the simulator, and the limit of NFS datastores.
 type hostOptions struct {
@@ -36,18 +36,21 @@ func (h *host) putOptions() {
 	h.showOptions()
 }
 
-// showOptions publishes the limit. Called with world held, or before anybody else is there.
+// showOptions publishes the limit. Called with world held, or before the first client.
 func (h *host) showOptions() {
 	if h.options == nil {
 		return
 	}
 	list := []types.BaseOptionValue{}
 	for _, option := range h.options.Setting {
-		if option.GetOptionValue().Key != maxVolumesOption {
+		if !strings.HasSuffix(option.GetOptionValue().Key, ".MaxVolumes") {
 			list = append(list, option)
 		}
 	}
-	h.options.Setting = append(list, &types.OptionValue{Key: maxVolumesOption, Value: h.maxVolumes()})
+	for _, name := range maxVolumesOptions {
+		list = append(list, &types.OptionValue{Key: name, Value: h.maxVolumes()})
+	}
+	h.options.Setting = list
 	hub.changed(h.options.Self, "setting")
 }
 
@@ -78,7 +81,7 @@ func (o *hostOptions) QueryOptions(req *types.QueryOptions) soap.HasFault {
 	return &methods.QueryOptionsBody{Res: res}
 }
 
-// setMemory publishes how much memory a host has and uses, in MiB. Zero leaves it as it is.
+// setMemory publishes how much memory a host has and uses, in MiB. Zero changes nothing.
 func (h *host) setMemory(total, used int64) {
 	update(h.HostSystem, func() {
 		if total > 0 {

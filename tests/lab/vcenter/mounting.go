@@ -137,7 +137,7 @@ func (s *datastoreSystem) unmountable(r ref) (*datastore, *soap.Fault) {
 	return ds, nil
 }
 
-// isLastMount tells whether no other host has mounted what lies behind the datastore.
+// isLastMount is whether no other host has mounted the same export.
 func (ds *datastore) isLastMount() bool {
 	n := 0
 	for _, other := range inv.datastores {

@@ -66,7 +66,7 @@ func (vm *machine) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Ta
 	return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: t}}
 }
 
-// cannotStart is why a machine cannot be powered on whatever anybody answers, or nil.
+// cannotStart is why a machine cannot be powered on, apart from what the hypervisor finds, or nil.
 func (vm *machine) cannotStart() fault {
 	world.RLock()
 	defer world.RUnlock()
@@ -85,7 +85,7 @@ func (vm *machine) cannotStart() fault {
 	return nil
 }
 
-// isLockedBy tells of an encrypted machine whose key provider is missing.
+// isLockedBy is whether the provider of a key is missing, so that an encrypted machine cannot be powered on.
 func (vm *machine) isLockedBy(key *types.CryptoKeyId) bool {
 	if key == nil || behavior.KeyProviders == nil {
 		return false
@@ -113,7 +113,7 @@ func (vm *machine) startup() startup {
 	return behavior.Start
 }
 
-// isUp tells whether so many seconds have passed since the power-on; negative: never. What was on from the beginning is up.
+// isUp is whether the seconds have passed since the power-on; negative: never. A machine that was on at the start of the simulator is up.
 func (vm *machine) isUp(seconds float64) bool {
 	if vm.power() != types.VirtualMachinePowerStatePoweredOn {
 		return false
@@ -153,7 +153,7 @@ func (vm *machine) showStart(guest *types.GuestInfo) types.ManagedEntityStatus {
 	return types.ManagedEntityStatusGreen
 }
 
-// hasConnectedCard is true of a machine without cards too: it has the network that nobody configured.
+// hasConnectedCard is true of a machine without cards too: its network is not part of the simulation.
 func (vm *machine) hasConnectedCard() bool {
 	cards := vm.cards(nil)
 	for _, c := range cards {

@@ -14,7 +14,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Questions: a task that powers a machine on can wait until somebody answers. A machine whose files were moved or copied asks
+// Questions: a task that powers a machine on can wait for an answer. A machine whose files were moved or copied asks
 // which of the two it was; the configuration can let it ask another question.
 
 const (
@@ -138,7 +138,7 @@ func (vm *machine) AnswerVM(ctx *simulator.Context, req *types.AnswerVM) soap.Ha
 		if c.GetElementDescription().Key == req.AnswerChoice {
 			select {
 			case vm.question.answer <- req.AnswerChoice:
-			default: // somebody was faster
+			default: // another client was faster
 				return refuse(&types.ConcurrentAccess{})
 			}
 			return &methods.AnswerVMBody{Res: &types.AnswerVMResponse{}}
@@ -177,7 +177,7 @@ func (vm *machine) extraConfig() map[string]string {
 }
 
 // identify gives a simulated machine its identity where it is: a copy gets a new BIOS UUID, and new addresses for its cards
-// unless somebody chose them. Called with world held.
+// unless they are chosen by hand. Called with world held.
 func (vm *machine) identify(how string) {
 	if vm.rec.Config.Real || how == "" {
 		return

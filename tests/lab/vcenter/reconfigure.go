@@ -40,6 +40,7 @@ type diskChange struct {
 	key        int32
 	datastore  *datastore
 	file, mode string // of one to add: on its datastore
+	node       string // of one to add to a real machine: where it is connected; default: any free place
 	destroy    bool
 }
 
@@ -132,7 +133,7 @@ func (vm *machine) readCard(operation string, device types.BaseVirtualEthernetCa
 	return one, vm.readBacking(&one, e.Backing)
 }
 
-// readBacking finds the network that a card is to be connected to.
+// readBacking finds the network that a card gets.
 func (vm *machine) readBacking(one *cardChange, backing types.BaseVirtualDeviceBackingInfo) fault {
 	before := one.card
 	switch b := backing.(type) {
@@ -189,6 +190,9 @@ func (vm *machine) readDisk(s *types.VirtualDeviceConfigSpec, device *types.Virt
 			return one, &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Name: parts[1]}, DatastorePath: backing.FileName}
 		}
 		one.file, one.mode = parts[2], backing.DiskMode
+		if bus := device.ControllerKey - scsiController; device.UnitNumber != nil && bus >= 0 && bus < 4 {
+			one.node = fmt.Sprintf("scsi%d:%d", bus, *device.UnitNumber)
+		}
 		return one, nil
 	}
 	return one, &types.NotSupported{}
@@ -308,7 +312,7 @@ func (vm *machine) reconfigureFiles(c *change, done *files) fault {
 	for _, one := range c.disks {
 		call, args := "remove_disk", parameters{"node": vm.nodeOf(one.key), "destroy": one.destroy}
 		if one.operation == "add" {
-			call, args = "add_disk", parameters{"file": one.datastore.file(one.file), "mode": one.mode}
+			call, args = "add_disk", parameters{"file": one.datastore.file(one.file), "mode": one.mode, "node": one.node}
 		}
 		if f := vm.order(call, args, done); f != nil {
 			vm.reread()

@@ -11,7 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Relocating: to another datastore (the disks beside the home follow unless the specification names their places), another host
+// Relocating: to another datastore (the disks in the folder of the home follow unless the specification names their places), another host
 // or another pool. The hypervisor moves the folder of a real machine as a whole, also while it runs.
 
 type relocation struct {

@@ -46,7 +46,7 @@ func (vm *machine) configAt(s *snapshot) types.VirtualMachineConfigInfo {
 	return config
 }
 
-// showSnapshots publishes the configurations of all snapshots anew: a removal may have merged files of theirs.
+// showSnapshots publishes the configurations of all snapshots again: a removal may have merged files of theirs.
 func (vm *machine) showSnapshots() {
 	vm.eachSnapshot(func(s *snapshot) {
 		if o, ok := simulator.Map.Get(s.ref()).(*snapshotObject); ok {

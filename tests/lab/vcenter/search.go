@@ -11,8 +11,19 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// searchIndex adds what the simulator's lacks: a BIOS UUID need not be unique, so there may be several answers.
+// searchIndex adds what the simulator's lacks: a BIOS UUID need not be unique, so there may be several answers; and datacenters.
 type searchIndex struct{ simulator.SearchIndex }
+
+// FindByDatastorePath finds the machine with this .vmx file. Two datacenters can have datastores of one name.
+func (s *searchIndex) FindByDatastorePath(req *types.FindByDatastorePath) soap.HasFault {
+	res := &types.FindByDatastorePathResponse{}
+	for _, vm := range inv.sortedMachines() {
+		if vm.datacenter.Self == req.Datacenter && vm.Config.Files.VmPathName == req.Path {
+			res.Returnval = &vm.Self
+		}
+	}
+	return &methods.FindByDatastorePathBody{Res: res}
+}
 
 func (s *searchIndex) FindAllByUuid(req *types.FindAllByUuid) soap.HasFault {
 	res := &types.FindAllByUuidResponse{}

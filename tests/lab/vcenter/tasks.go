@@ -100,9 +100,7 @@ func startOn(c *call, s subject, method string, deed deed, work func(*task) (typ
 		}
 	}
 	simulator.Map.Put(t)
-	if s.vm != nil {
-		s.vm.setRecent(append(append([]ref{}, s.vm.recent...), t.Self))
-	}
+	s.listTask(appended, t.Self)
 	trace.task("queued", t, "")
 	if s.vm != nil && s.vm.busy != nil {
 		t.finish(nil, &types.TaskInProgress{VimFault: types.VimFault{}, Task: s.vm.busy.Self}, "")
@@ -142,8 +140,15 @@ func (vm *machine) setRecent(tasks []ref) {
 // forget takes a task away, as if it had never been. Called with world held.
 func (t *task) forget() {
 	removeObject(t.Self)
-	if t.vm != nil {
-		t.vm.setRecent(without(t.vm.recent, t.Self))
+	t.listTask(without, t.Self)
+}
+
+// listTask puts a task into the recent ones of the machine or of the folder, or takes it out of them.
+func (s subject) listTask(change func([]ref, ref) []ref, t ref) {
+	if s.vm != nil {
+		s.vm.setRecent(change(s.vm.recent, t))
+	} else if f, ok := simulator.Map.Get(s.entity).(*simulator.Folder); ok {
+		update(f, func() { f.RecentTask = change(f.RecentTask, t) }, "recentTask")
 	}
 }
 

@@ -48,7 +48,7 @@ def create(vmx: str, size_mb: int = 32, settings: dict[str, str] | None = None) 
 def register(vmx: str, name: str = "", again: bool = False) -> dict[str, Any]:
     """Register a VM from its files. Return what they say. `name` becomes its name.
 
-    With `again`, a VM that is registered already is no error: the vCenter knows better which VMs are registered.
+    With `again`, a VM can be registered already. The vCenter knows better which VMs are registered.
     """
     path = volumes.locate(vmx)
     if again and path in _registered:

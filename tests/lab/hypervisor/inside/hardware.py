@@ -17,7 +17,7 @@ _CARD = re.compile(r"(ethernet(\d+))\.present")
 _KEYS = {"ide": (3000, 200, 2), "scsi": (2000, 1000, 16), "sata": (16000, 15000, 30), "nvme": (32000, 31000, 15)}
 _ADDRESS_TYPES = {"generated": "generated", "vpx": "assigned", "static": "manual"}
 _KEY = re.compile(r"fqid/([^/]*)/([^/]*)/([^,)/]*)")
-# What `hardware` returns under a name of its own, or what only the hypervisor needs.
+# What `hardware` returns under another name, or what only the hypervisor needs.
 _KNOWN = re.compile(
     r"\.encoding|(scsi|sata|nvme|ide|ethernet)\d+[.:].*|displayName|annotation|guestOS|memSize|numvcpus|nvram|"
     r"config\.version|virtualHW\.version|uuid\.(bios|location)|vc\.uuid|vtpm\.present|ctkEnabled|workingDir|encryption\..*"
@@ -66,7 +66,7 @@ def is_in_snapshots(settings: dict[str, str], node: str, disk: Path) -> bool:
 
 
 def hardware(settings: dict[str, str], folder: Path) -> dict[str, Any]:
-    """Return what the settings state, in the words of the API. Files that are missing are no error."""
+    """Return what the settings state, in the words of the API. Missing files cause no error."""
     disks = [_disk(settings, node, volumes.resolve(folder, name)) for node, name in disk_files(settings).items()]
     provider, key = _encryption_key(settings.get("encryption.keySafe", ""))
     return {

@@ -15,7 +15,7 @@ _GENERATED = ("generated", "vpx")  # address types of network cards
 
 
 def as_vmx(uuid: str) -> str:
-    """Return a UUID as .vmx files have it: `56 4d 2a ... 01-9c ... 11`. Other text stays as it is."""
+    """Return a UUID as .vmx files have it: `56 4d 2a ... 01-9c ... 11`. Other text is not changed."""
     digits = re.sub(r"[^0-9a-fA-F]", "", uuid).lower()
     if len(digits) != 32:
         return uuid
@@ -24,7 +24,7 @@ def as_vmx(uuid: str) -> str:
 
 
 def from_vmx(text: str) -> str:
-    """Return a UUID of a .vmx file as the API has it: `564d2a..-....`. Other text stays as it is."""
+    """Return a UUID of a .vmx file as the API has it: `564d2a..-....`. Other text is not changed."""
     digits = re.sub(r"[ -]", "", text).lower()
     if not re.fullmatch(r"[0-9a-f]{32}", digits):
         return text

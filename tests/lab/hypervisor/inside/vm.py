@@ -118,11 +118,18 @@ class VM:
 
     def open(self, node: str, disk: Path) -> None:
         """Lock the files of a disk and open it. The hypervisor has no raw LUNs, so it leaves these out."""
-        if descriptors.kind(disk) == "flat":
-            chain = descriptors.chain(disk)
+        if descriptors.kind(disk) != "flat":
+            return
+        chain, locked = descriptors.chain(disk), []
+        try:
             for one in chain:
                 self.lock(one.data)
+                locked.append(one.data)
             self.stacks[node] = DiskStack(chain)
+        except BaseException:
+            for file in locked:
+                self.unlock(file)
+            raise
 
     def close(self, node: str) -> None:
         """Close a disk that is removed from the VM."""
