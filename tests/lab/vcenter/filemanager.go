@@ -31,7 +31,10 @@ func (m *fileManager) DeleteDatastoreFileTask(ctx *simulator.Context, req *types
 		}
 		return askHypervisor("delete_file", parameters{"path": ds.file(file)}, nil)
 	}
-	s := subject{entity: m.FileManager.Self, name: req.Name}
+	s := subject{entity: serviceContent().RootFolder, name: req.Name}
+	if ds != nil {
+		s.entity = ds.Self
+	}
 	t := startOn(callOf(ctx), s, "DeleteDatastoreFile_Task", deed, func(*task) (types.AnyType, fault) { return nil, nil })
 	return &methods.DeleteDatastoreFile_TaskBody{Res: &types.DeleteDatastoreFile_TaskResponse{Returnval: t}}
 }

@@ -370,6 +370,7 @@ func (vm *machine) move(home *datastore, to func(diskConfig) *datastore) error {
 			}
 		}
 	}
+	vm.showSnapshots()
 	return nil
 }
 

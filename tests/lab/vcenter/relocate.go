@@ -95,7 +95,9 @@ func (vm *machine) relocate(r *relocation, done files) fault {
 			vm.home.directories[vm.rec.Directory] = true
 			vm.follow(done)
 		}
-		return errorToFault(vm.show())
+		f := errorToFault(vm.show())
+		vm.showSnapshots()
+		return f
 	}
 	old := vm.rec.Datastore
 	return errorToFault(vm.move(r.home, func(d diskConfig) *datastore {

@@ -134,8 +134,9 @@ class VM:
     def close(self, node: str) -> None:
         """Close a disk that is removed from the VM."""
         stack = self.stacks.pop(node)
+        files = stack.files()
         stack.close()
-        for disk in stack.files():
+        for disk in files:
             self.unlock(disk.data)
 
     @contextmanager
