@@ -427,3 +427,30 @@ def test_unknown_behavior_is_refused(vcenter: Simulator) -> None:
         vcenter.behave(nothing=1)
     with pytest.raises(SimulatorError, match="new_instance_uuid"):
         vcenter.behave(new_instance_uuid="sometimes")
+
+
+def test_esxi_host_registers_and_asks_too(tmp_path: Path) -> None:
+    datastores = [{"name": "vmware", "server": "10.0.2.15", "path": "/tank/vmware", "vms": [{"name": "mail"}]}]
+    options: dict[str, Any] = {"directory": tmp_path, "esxi": True, "create_seconds": 0.01}
+    with Simulator.start({"datastores": datastores}, **options) as esxi, session(esxi) as client:
+        snapshot(client.vm("mail"))
+        esxi.copy("mail", ".*mail-restored.*")
+        copy = client.register(COPY, "restored", host="localhost.localdomain")
+        done(snapshot_tree(copy)["ours"].snapshot.RevertToSnapshot_Task())
+        task = copy.PowerOnVM_Task()
+        answer(copy, "button.uuid.copiedTheVM")
+        done(task)
+        done(copy.PowerOffVM_Task())
+        copy.UnregisterVM()
+        host = client.host("localhost.localdomain")
+        assert host.configManager.advancedOption.QueryOptions("NFS41.MaxVolumes")[0].value == 256
+
+
+def test_vm_that_was_moved_by_vcenter_does_not_ask(vcenter: Simulator, client: Client, copy: Any) -> None:
+    vcenter.move("scratch", datastore="other")
+    vcenter.vm("scratch", vmx="local")
+    done(client.vm("scratch").PowerOnVM_Task())
+    vcenter.move("mail-restored", datastore="other")
+    task = copy.PowerOnVM_Task()
+    answer(copy, "button.uuid.movedTheVM")
+    done(task)

@@ -31,6 +31,8 @@ from .inside import settings
 from .judge import disagreements, examine, lost
 from .share import share
 
+pytestmark = pytest.mark.check  # a minute; test_register.py and test_hardware.py run always
+
 
 def vmx(store: Store, folder: str, dataset: str = DATASET) -> dict[str, str]:
     """Return the settings in the .vmx file of a folder."""

@@ -9,6 +9,7 @@ import json
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,22 @@ def test_power_by_the_control_endpoint(vcenter: Simulator, hypervisor: StandIn, 
     with pytest.raises(SimulatorError, match="FileLocked"):
         vcenter.vm("db", power="on")
     assert vms["db"].runtime.powerState == "poweredOff"
+
+
+def test_unregistering_does_not_hold_up_other_calls(
+    vcenter: Simulator, hypervisor: StandIn, vms: dict[str, Any]
+) -> None:
+    vcenter.vm("db", power="off")
+    hypervisor.hold.clear()
+    ended = threading.Thread(target=vms["db"].UnregisterVM)
+    ended.start()
+    while hypervisor.names()[-1] != "unregister":
+        time.sleep(0.01)
+    WaitForTask(vms["simulated"].CreateSnapshot_Task("ours", "", False, True))
+    assert "db" in vcenter.snapshots()
+    hypervisor.hold.set()
+    ended.join(30)
+    assert "db" not in vcenter.snapshots()
 
 
 def test_registering_again_keeps_the_files(vcenter: Simulator, hypervisor: StandIn) -> None:

@@ -64,6 +64,7 @@ def test_copy_is_registered_reverted_and_powered_on(
     store.run(f"rm -r /{DATASET}/restored; zfs destroy {DATASET}@restored")
 
 
+@pytest.mark.check
 def test_clone_is_mounted_registered_and_unmounted(
     hypervisor: Hypervisor, client: Client, store: Store, vm: Any
 ) -> None:
@@ -156,6 +157,7 @@ def test_files_say_what_a_vm_is(hypervisor: Hypervisor, client: Client, store: S
     store.run(f"rm -r /{DATASET}/odd")
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("content", ["garbage", "", None])
 def test_file_that_is_no_vm_is_refused(client: Client, store: Store, vm: Any, content: str | None) -> None:
     store.run(f"mkdir -p /{DATASET}/no; rm -f /{DATASET}/no/no.vmx")
@@ -178,6 +180,7 @@ def test_registered_path_or_name_is_refused(client: Client, store: Store, vm: An
     store.run(f"rm -r /{DATASET}/twice")
 
 
+@pytest.mark.check
 def test_unregistered_vm_is_registered_again(client: Client, vm: Any) -> None:
     path, name = vm.config.files.vmPathName, vm.name
     done(vm.CreateSnapshot_Task("kept", "", False, False))
@@ -188,6 +191,7 @@ def test_unregistered_vm_is_registered_again(client: Client, vm: Any) -> None:
     done(again.PowerOnVM_Task())  # it is where it was: no question
 
 
+@pytest.mark.check
 def test_template_is_registered_as_such(client: Client, store: Store, vm: Any) -> None:
     store.run(f"cp -a /{DATASET}/{vm.name} /{DATASET}/golden; cd /{DATASET}/golden; mv {vm.name}.vmx golden.vmtx")
     template = client.register("[vmware] golden/golden.vmtx", "golden", template=True)

@@ -131,6 +131,13 @@ func (vm *machine) location() string {
 	return vm.files().file(vm.rec.Directory + "/" + vm.configFile())
 }
 
+// keepLocation lets a machine that vCenter has moved keep its identity, unless it was a copy before.
+func (vm *machine) keepLocation(copied bool) {
+	if !copied {
+		vm.rec.Location = vm.location()
+	}
+}
+
 // isCopy tells whether the .vmx was moved or copied since the machine got its identity.
 func (vm *machine) isCopy() bool {
 	if vm.rec.Files != nil {

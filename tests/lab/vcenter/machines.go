@@ -272,7 +272,7 @@ func (vm *machine) leaveHost() {
 
 // change merges JSON of machineConfig's shape into the configuration: rename, power, Tools, another host (vMotion) and so on.
 func (vm *machine) change(raw json.RawMessage) error {
-	old, oldName, power := vm.rec.Config, vm.nameKey(), vm.power()
+	old, oldName, power, copied := vm.rec.Config, vm.nameKey(), vm.power(), vm.isCopy()
 	err := vm.merge(raw)
 	if err == nil {
 		err = vm.followPower(power)
@@ -281,6 +281,7 @@ func (vm *machine) change(raw json.RawMessage) error {
 		vm.rec.Config = old
 		return err
 	}
+	vm.keepLocation(copied)
 	target := inv.host(vm.rec.Config.Host)
 	delete(inv.names, oldName)
 	inv.names[vm.nameKey()] = true
@@ -321,7 +322,7 @@ func (vm *machine) followRename(old, name string) {
 
 // move is a Storage vMotion: of the home (nil: it stays), and of the disks as `to` answers, nil for one that stays where it is.
 func (vm *machine) move(home *datastore, to func(diskConfig) *datastore) error {
-	old, oldRecord := vm.home, *vm.rec
+	old, oldRecord, copied := vm.home, *vm.rec, vm.isCopy()
 	rec := vm.rec
 	rec.Config.Disks = append([]diskConfig{}, rec.Config.Disks...)
 	for i := range rec.Config.Disks {
@@ -356,7 +357,7 @@ func (vm *machine) move(home *datastore, to func(diskConfig) *datastore) error {
 			d.Datastore = ""
 		}
 	}
-	vm.rec.Location = vm.location()
+	vm.keepLocation(copied)
 	if err := vm.show(); err != nil {
 		vm.home, *vm.rec = old, oldRecord
 		return err

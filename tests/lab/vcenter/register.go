@@ -408,10 +408,12 @@ func (vm *machine) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM)
 		return refuse(&types.InvalidPowerState{RequestedState: types.VirtualMachinePowerStatePoweredOff, ExistingState: vm.power()})
 	}
 	if vm.rec.Config.Real {
-		if f := vm.order("unregister", nil, nil); f != nil {
+		if f := vm.whileBusy(func() fault { return vm.order("unregister", parameters{"again": true}, nil) }); f != nil {
 			return refuse(f)
 		}
 	}
-	vm.unregister()
+	if inv.machines[vm.rec.Moid] == vm {
+		vm.unregister()
+	}
 	return &methods.UnregisterVMBody{Res: &types.UnregisterVMResponse{}}
 }

@@ -152,6 +152,17 @@ func (s subject) listTask(change func([]ref, ref) []ref, t ref) {
 	}
 }
 
+// whileBusy lets go of world for a call of the hypervisor that is not part of a task. Called with world held.
+func (vm *machine) whileBusy(call func() fault) fault {
+	vm.busy = &task{subject: vm.subject(), cancel: make(chan struct{}), release: make(chan struct{})}
+	world.Unlock()
+	defer func() {
+		world.Lock()
+		vm.busy = nil
+	}()
+	return call()
+}
+
 // hold makes a machine busy with a task, or (nil) free again.
 func (s subject) hold(t *task) {
 	if s.vm != nil {

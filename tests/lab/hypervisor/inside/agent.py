@@ -62,8 +62,10 @@ def register(vmx: str, name: str = "", again: bool = False) -> dict[str, Any]:
         return found.as_dict()
 
 
-def unregister(vmx: str) -> None:
-    """Forget a VM that is powered off. Its files stay."""
+def unregister(vmx: str, again: bool = False) -> None:
+    """Forget a VM that is powered off. Its files stay. With `again`, it can be forgotten already."""
+    if again and volumes.locate(vmx) not in _registered:
+        return
     found = _found(vmx)
     with found.busy:
         if found.guest:

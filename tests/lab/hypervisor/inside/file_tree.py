@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Iterator
 
-from . import changes, descriptors, volumes
+from . import changes, descriptors, identity, volumes
 from .errors import Refused
 from .snapshot_tree import SnapshotTree
 from .vm import VM
@@ -57,7 +57,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _follow(vm: VM, folder: Path) -> None:
     """Use the files in the new folder from now on."""
-    old = vm.folder
+    old, is_copy = vm.folder, identity.is_copy(vm.settings, vm.path)
     for path in folder.glob("*.vmdk"):
         _correct_parent(path, old, folder)
     for node, stack in vm.stacks.items():
@@ -65,7 +65,8 @@ def _follow(vm: VM, folder: Path) -> None:
         vm.reopen(node, [descriptors.read(path) for path in files])
     vm.path = folder / vm.path.name
     vm.tree = SnapshotTree.read(vm.path.with_suffix(".vmsd"))
-    changes.identify(vm, "moved")
+    if not is_copy:
+        changes.identify(vm, "moved")
 
 
 def _correct_parent(path: Path, old: Path, folder: Path) -> None:
