@@ -169,7 +169,6 @@ def test_running_vm_moves_to_another_datastore(hypervisor: Hypervisor, client: C
     done(vm.PowerOffVM_Task())
     vm.UnregisterVM()
     client.unmount(clone)
-    store.run(f"zfs destroy -r {CLONE}")
 
 
 def test_files_of_a_datastore_are_listed_and_deleted(client: Client, store: Store, vm: Any) -> None:

@@ -91,7 +91,6 @@ def test_clone_is_mounted_registered_and_unmounted(
     copy.UnregisterVM()
     client.unmount(clone)
     assert "clone" not in client.all(vim.Datastore)
-    store.run(f"zfs destroy -r {CLONE}; zfs destroy {DATASET}@night")
 
 
 def test_files_say_what_a_vm_is(hypervisor: Hypervisor, client: Client, store: Store, vm: Any) -> None:
