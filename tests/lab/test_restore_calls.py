@@ -133,7 +133,7 @@ def test_taken_name_is_refused_in_the_same_folder_only(vcenter: Simulator, clien
     folder = client.datacenter.vmFolder.CreateFolder("restored")
     registered = done(folder.RegisterVM_Task(COPY, None, False, client.host().parent.resourcePool, None))
     assert registered.name == "mail" and registered.parent == folder
-    assert [child for child in folder.childEntity] == [registered]
+    assert list(folder.childEntity) == [registered]
 
 
 def test_template_needs_a_host_and_no_pool(vcenter: Simulator, client: Client) -> None:
