@@ -44,10 +44,12 @@ class Answers(Zfs):
 
     def run(self, *arguments: str, timeout: float = 0.0, hurry: Any = None, script: str = "") -> str:
         self.asked.append(" ".join(arguments))
-        answer = self.answers.pop(0) if self.answers else ""
-        if isinstance(answer, str):
-            return answer
-        raise answer
+        if not self.answers:
+            return ""
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
 
 
 def mounted(name: str, path: str | None = "") -> Dataset:
