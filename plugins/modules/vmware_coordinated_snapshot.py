@@ -267,7 +267,7 @@ recovery:
       M(quiesce.vmware_zfs.vmware_snapshot_recover).
   returned: when a ZFS snapshot was taken
   type: dict
-  sample: {removed: [], left: [], watched: [], sealed: [], lowered: [], problems: []}
+  sample: {removed: [], left: [], watched: [], sealed: [], lowered: [], undone_restores: [], problems: []}
 vms:
   description:
     - Every VM with files on the datasets. The files of a VM are its configuration, disks, delta disks, snapshots and

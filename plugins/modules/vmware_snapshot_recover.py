@@ -133,6 +133,14 @@ lowered:
   type: list
   elements: str
   sample: []
+undone_restores:
+  description:
+    - The IDs of interrupted restores that were undone, or would be undone in check mode. Nothing of them is left.
+    - A restore that finished is not changed.
+  returned: success or failure
+  type: list
+  elements: str
+  sample: []
 problems:
   description: Other problems that the recovery could not solve, one sentence each.
   returned: success or failure
@@ -162,7 +170,10 @@ def run(module: Any) -> dict[str, Any]:
         done = recover(engine, options["scan"], dry=module.check_mode, lock_timeout=options["lock_timeout"])
     for problem in done.problems:
         module.warn(problem)
-    return {"changed": bool(done.removed or done.sealed or done.lowered), **done.require_clean()}
+    return {
+        "changed": bool(done.removed or done.sealed or done.lowered or done.undone_restores),
+        **done.require_clean(),
+    }
 
 
 def main() -> None:

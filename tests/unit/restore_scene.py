@@ -17,7 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.flow import Patience
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.proof import CopyPlace
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.replace import LivingVm
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.undo_vsphere import undo
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.undo_vsphere import KINDS, undo
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.registration import Home
 from ansible_collections.quiesce.vmware_zfs.tests.unit.fakes.inventory import DATACENTER, POOL, VM_FOLDER, Machine
@@ -103,7 +103,7 @@ class Scene:
 
     def undo(self) -> list[str]:
         """Undo all steps, the last one first. Returns what could not be undone."""
-        steps = [step for journal in self.journals for step in reversed(journal.steps)]
+        steps = [step for journal in self.journals for step in reversed(journal.steps) if step["kind"] in KINDS]
         return [text for text in (undo(self.session, step["kind"], step["data"]) for step in steps) if text]
 
     def requests(self) -> int:

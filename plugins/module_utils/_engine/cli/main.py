@@ -23,7 +23,7 @@ from ..state.journal_entries import ENDED
 from ..tasks.turn import overview, summary, take_turn
 from ..tasks.turn_result import TurnResult
 from ..text import counted, vm_on
-from . import points, turn_report
+from . import points, restores, turn_report
 from .output import WARNING, complain, local_time, print_json, print_table, say, seconds_text
 from .turn_report import reason_of
 
@@ -41,6 +41,8 @@ examples:
   vmware-zfs recover            remove the VMware snapshots of interrupted runs
   vmware-zfs recover --dry-run  list these VMware snapshots without removing them
   vmware-zfs recover --scan     also search vSphere, if the state in /var/lib/vmware-zfs was lost
+  vmware-zfs restore tank/vmware@auto-2026-01-31_02-00 mail   restore the VM 'mail' beside the living one
+  vmware-zfs restores           list what is restored
 
 exit status:
   0   success
@@ -94,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--dry-run", action="store_true", help="only show the ZFS snapshots to take and destroy")
     how.add_argument("--scheduled", action="store_true", help="run only if the task is enabled and due (for timers)")
     run.set_defaults(command=_run)
-    for each in (status, show, recovery, tasks, run, points.add_to(commands)):
+    for each in (status, show, recovery, tasks, run, points.add_to(commands), *restores.add_parsers(commands)):
         each.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
 
@@ -112,6 +114,8 @@ def _recover(options: argparse.Namespace) -> int:
             say(f"wrote the record of {name}, which an interrupted run had completed")
         for name in done.lowered:
             say(f"reduced the level of {name}, because release 1.0.0 had not verified it")
+        for restore in done.undone_restores:
+            say(f"{'would undo' if options.dry_run else 'undid'} the interrupted restore {restore}")
         _say_leftovers(done.as_dict())
         if not any(done.as_dict().values()):
             say("nothing to recover: no interrupted run left anything")

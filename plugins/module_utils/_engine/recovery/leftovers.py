@@ -14,7 +14,9 @@ from typing import Any
 
 from ..state.engine import Engine
 from ..state.journal_entries import Entry
+from ..text import printable
 from ..vsphere.session import Endpoint
+from .dead_restores import dead_restores
 
 WATCHED = "it was not found, but it or its VM may still appear; recovery checks for it until that is impossible"
 _NOT_CHECKED = "its run ended early, and no recovery has checked for it yet"
@@ -35,7 +37,9 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """The leftovers of dead runs. `problems` are sentences about records that could not be written yet."""
+    """The leftovers of dead runs. `problems` are sentences about records that could not be written yet, and about
+    interrupted restores.
+    """
 
     left: list[Leftover]
     watched: list[Leftover]
@@ -74,7 +78,13 @@ def leftovers(engine: Engine) -> Leftovers:
         left=[leftover(entry, entry.note or _NOT_CHECKED) for entry in left],
         watched=[leftover(entry, WATCHED) for entry in watched],
         problems=[
-            f"The record of {name} is complete but not written yet, so its level is crash; recovery writes it."
-            for name in names
+            *(
+                f"The record of {name} is complete but not written yet, so its level is crash; recovery writes it."
+                for name in names
+            ),
+            *(
+                f"The restore {one.id} of '{printable(one.vm, 80)}' was interrupted; recovery undoes it."
+                for one in dead_restores(engine)
+            ),
         ],
     )

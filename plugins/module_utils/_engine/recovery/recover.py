@@ -30,7 +30,7 @@ from ..text import counted, printable
 from ..vsphere.session import Session
 from ..vsphere.vm_snapshots import Search, states
 from ..vsphere.whereabouts import RESTORED, locate
-from . import dead_runs, orphans, runs_v1
+from . import dead_restores, dead_runs, orphans, runs_v1
 from .leftovers import WATCHED, leftover, open_entries
 from .result import Recovery
 from .server_recovery import Server, ServerRecovery, Work
@@ -69,7 +69,9 @@ def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout:
         return _Recovery(engine, tries=1, limit=_LIMIT_BEFORE_RUN).look(scan)
     with engine.locks.recovery(lock_timeout):
         done = _Recovery(engine, tries=len(_BACKOFF), limit=_LIMIT).run(scan)
-        ignore_registry_errors(lambda: engine.journal.forget(before=datetime.now(timezone.utc) - REMEMBERED))
+        old = datetime.now(timezone.utc) - REMEMBERED
+        ignore_registry_errors(lambda: engine.journal.forget(before=old))
+        ignore_registry_errors(lambda: engine.restores.forget(before=old))
         return done
 
 
@@ -93,6 +95,10 @@ class _Recovery:
         self._done.lowered += lowered
         self._done.sealed += ended.sealed
         self._done.problems += [*problems, *ended.problems]
+        if not self._pool:  # not before a run, because a restore does not hinder it
+            undone, left = dead_restores.undo_dead(self._engine)
+            self._done.undone_restores += undone
+            self._done.problems += left
         self._watch()
         return self._done
 
@@ -100,6 +106,7 @@ class _Recovery:
         """Return what `run` would remove: open entries of the journal that still exist in vSphere."""
         self._dry = True
         self._at_each(scan, self._show)
+        self._done.undone_restores += [one.id for one in dead_restores.dead_restores(self._engine)]
         self._watch()
         return self._done
 

@@ -20,7 +20,8 @@ class Recovery:
     `removed`, `left` and `watched` are VMware snapshots. The `reason` of each one in `left` is why it still exists.
     Those in `watched` were not found but may still appear; the next recovery checks for them again (leftovers.py).
     `sealed` are ZFS snapshots whose complete record was set. `lowered` are ZFS snapshots of release 1.0.0 whose level
-    was reduced, because their record showed a level that was not verified.
+    was reduced, because their record showed a level that was not verified. `undone_restores` are the IDs of killed
+    restores of which nothing is left.
     """
 
     removed: list[Leftover] = field(default_factory=list)
@@ -28,6 +29,7 @@ class Recovery:
     watched: list[Leftover] = field(default_factory=list)
     sealed: list[str] = field(default_factory=list)
     lowered: list[str] = field(default_factory=list)
+    undone_restores: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class VmToBring:
 
     `vmx_path` is "[datastore] folder/vm.vmx", in one of `places`, which hold all files of the copy. `snapshot` is the
     exact name of the VMware snapshot of the run, "" if there is none. `network` is the port group for all network
-    cards; None disconnects them. `identity` is CREATE or KEEP (vm_settings). `living` is the VM that this one replaces.
+    cards; None disconnects them, unless `keep_cards` is true. `identity` is CREATE or KEEP (vm_settings). `living` is
+    the VM that this one replaces.
     """
 
     name: str
@@ -48,6 +49,7 @@ class VmToBring:
     template: bool = False
     snapshot: str = ""
     network: Network | None = None
+    keep_cards: bool = False
     identity: str = vm_settings.CREATE
     power_on: bool = False
     living: LivingVm | None = None
@@ -56,6 +58,8 @@ class VmToBring:
 @dataclass(frozen=True)
 class VmBrought:
     """The result. `error` says why the VM is not complete; then the journal says what must be undone.
+
+    `handed_over`: the VM is complete and belongs to the user, even if it could not be powered on. Nothing is undone.
 
     `reverted`: it was reverted to the VMware snapshot of the run. `static_cards` are the labels of the cards whose MAC
     addresses the copy shares with the original. `memory_discarded`: it was suspended, and was powered off. `guest` is
@@ -70,6 +74,7 @@ class VmBrought:
     static_cards: tuple[str, ...] = ()
     consolidation_needed: bool = False
     memory_discarded: bool = False
+    handed_over: bool = False
     powered_on: bool = False
     guest: VmNow | None = None
     missing: tuple[str, ...] = ()
@@ -121,6 +126,8 @@ class _Bringing:
         if self.vm.living is not None:
             yield from move_aside(self.requests, self.vm.living, self.steps, self.watch)
         yield from self._rename(devices)
+        self.steps.done(self.steps.intend("handover", {}))  # before the power-on: from then on, a person may use it
+        self.result = replace(self.result, handed_over=True)
         if self.vm.power_on and not self.vm.template:
             yield from self._power_on()
 
@@ -183,12 +190,13 @@ class _Bringing:
 
     def _revert(self, devices: VmDevices) -> Part[VmDevices]:
         """Revert to the VMware snapshot of the run, remove it, and prove again. Without it, there is no revert."""
-        ours = devices.named(self.vm.snapshot) if self.vm.snapshot else []
-        if not ours:
+        if not self.vm.snapshot:
             return devices
-        if len(ours) > 1:
+        ours = devices.named(self.vm.snapshot)
+        if len(ours) != 1:
             raise RestoreFailed(
-                f"The copy has several VMware snapshots '{printable(self.vm.snapshot, 80)}'",
+                f"The copy has {len(ours) or 'no'} VMware snapshot{'s' if ours else ''}"
+                f" '{printable(self.vm.snapshot, 80)}', although its files list one",
                 "Restore its disks one by one",
             )
         yield from self.requests.carry_out("The revert of the copy", vm_snapshots.start_revert, ours[0].moid)
@@ -223,10 +231,10 @@ class _Bringing:
         files once more, because this is what runs."""
         vm = self.vm
         yield from self.requests.carry_out(
-            "The isolation of the copy", vm_settings.start_isolate, devices, vm.network, vm.identity
+            "The isolation of the copy", vm_settings.start_isolate, devices, vm.network, vm.identity, vm.keep_cards
         )
         devices = yield from self._prove()
-        if not vm_settings.is_isolated(devices, vm.network):
+        if not vm.keep_cards and not vm_settings.is_isolated(devices, vm.network):
             raise RestoreFailed("The network cards of the copy are still connected", "Check the settings of the VM")
         return devices
 
@@ -242,6 +250,6 @@ class _Bringing:
         yield from power_on(self.requests, self.watch, self.result.moid, keep)
         self.result = replace(self.result, powered_on=True)
         guest, missing = yield from wait_for_guest(
-            self.requests, self.watch, self.result.moid, networked=self.vm.network is not None
+            self.requests, self.watch, self.result.moid, networked=self.vm.keep_cards or self.vm.network is not None
         )
         self.result = replace(self.result, guest=guest, missing=missing)

@@ -137,6 +137,12 @@ def copy_folder(zfs: Zfs, plan: CopyPlan, place: Place, progress: Progress = lam
     return Copied(plan.bytes, len(plan.files), gained > 0 and 2 * gained >= plan.allocated)
 
 
+def hand_over(host: StorageHost, place: Place) -> None:
+    """Remove the marker of a finished copy, so that nothing of this collection ever removes the folder."""
+    with _sentences(place.path):
+        host.remove_file(f"{place.path}/{MARKER}")
+
+
 def remove_copy(host: StorageHost, place: Place) -> str:
     """Remove a copy, whatever part of it exists, but never a folder without our marker.
 

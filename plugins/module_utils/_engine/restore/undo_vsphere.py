@@ -9,6 +9,7 @@ a VM on or off, and never deletes a file.
 
 from __future__ import annotations
 
+import posixpath
 import time
 from functools import partial
 from typing import Any, Callable, Mapping
@@ -19,9 +20,11 @@ from ..vsphere import inventory, nas_mounts, registration, sdk, vm_disks
 from ..vsphere.hosts import find_host
 from ..vsphere.nas_mounts import MountedDatastore
 from ..vsphere.session import Session, understands
+from ..vsphere.vm_devices import read_devices
 from ..vsphere.vm_now import VmNow, read_now
 from ..vsphere.vms import path_of
 from .flow import Patience, Requests, is_busy, run_alone
+from .proof import CopyPlace
 from .rename import change_name
 
 _PATIENCE = Patience(task=30, server=15)
@@ -59,8 +62,12 @@ def _registration(session: Session, data: Data, finished: bool) -> str:
     if now is None:
         return ""
     name = printable(now.name, 80)
-    if now.vmx_path not in _paths(session, data):
-        return f"The VM '{name}' no longer uses the files of the restore, so it was left"
+    if now.vmx_path not in _paths(session, data):  # it was moved, and belongs to the user
+        return (
+            f"The VM '{name}' still uses files of the restore; move all of its disks"
+            if _uses(session, moid, data)
+            else ""
+        )
     refusal = _why_registered(now, finished)
     if refusal:
         return f"The VM '{name}' is still registered, because {refusal}"
@@ -91,6 +98,19 @@ def _registered(session: Session, data: Data) -> str:
         return moid
     paths = _paths(session, data)
     return next(filter(None, (registration.find_by_path(session, data["datacenter_moid"], path) for path in paths)), "")
+
+
+def _uses(session: Session, moid: str, data: Data) -> bool:
+    """Return whether a VM uses files in the folder of the copy, or whether that is not known."""
+    devices = read_devices(session, moid)
+    place = CopyPlace(data["datastore_moid"], _datastore_name(session, data["datastore_moid"]), _folder(data))
+    return devices is not None and any(
+        one.backings is None or any(place.holds(file) for file in one.backings) for one in devices.configurations
+    )
+
+
+def _folder(data: Data) -> str:
+    return posixpath.dirname(path_of(data["vmx_path"]))
 
 
 def _paths(session: Session, data: Data) -> list[str]:

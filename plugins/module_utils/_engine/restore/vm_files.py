@@ -82,6 +82,8 @@ class Configuration:
     encrypted: bool
     vtpm: bool
     suspended: bool
+    change_tracking: bool
+    memory: int
     working_dir: str
     cards: tuple[NetworkCard, ...]
     disks: tuple[DiskUse, ...]
@@ -135,6 +137,8 @@ def parse_configuration(text: str, file: str) -> Configuration:
         encrypted=_is_encrypted(settings),
         vtpm=any(settings.is_true(key) for key in ("vtpm.present", "tpm.present", "encryption.required.vtpm")),
         suspended=bool(settings.get("checkpoint.vmState")),
+        change_tracking=settings.is_true("ctkEnabled"),
+        memory=max(0, settings.number("memSize")),
         working_dir="" if settings.get("workingDir") in (".", "./") else settings.get("workingDir"),
         cards=_cards(settings),
         disks=_disks(settings),

@@ -97,23 +97,11 @@ def is_registering(session: Session, folder_moid: str) -> bool:
 
 
 @understands
-def home_of(session: Session, vm_moid: str, datacenter_moid: str) -> Home | None:
-    """Return where a VM is registered. The folder of a VM in a vApp is that of the vApp. None: there is no such VM."""
-    purpose = "read where a VM is registered"
-    machine = session.managed_object(sdk.vim.VirtualMachine, vm_moid)
-    paths = ["parent", "parentVApp", "resourcePool", "runtime.host"]
-    found = inventory.read(session, [machine], paths, purpose).get(vm_moid)
-    if found is None:
-        return None
-    folder, vapp = found.get("parent"), found.get("parentVApp")
-    if folder is None and vapp is not None:
-        folder = inventory.read(session, [vapp], ["parentFolder"], purpose).get(vapp._moId, {}).get("parentFolder")
-    return Home(
-        datacenter_moid=datacenter_moid,
-        folder_moid=getattr(folder, "_moId", ""),
-        host_moid=getattr(found.get("runtime.host"), "_moId", ""),
-        pool_moid=getattr(found.get("resourcePool"), "_moId", ""),
-    )
+def folder_of_vapp(session: Session, vapp_moid: str) -> str:
+    """Return the folder of VMs (managed object ID) that a vApp belongs to, or ""."""
+    vapp = session.managed_object(sdk.vim.VirtualApp, vapp_moid)
+    found = inventory.read(session, [vapp], ["parentFolder"], "read where a VM is registered")
+    return str(getattr(found.get(vapp_moid, {}).get("parentFolder"), "_moId", ""))
 
 
 @understands

@@ -12,7 +12,7 @@ from typing import Any, Iterable
 from . import inventory, sdk
 from .session import Session, understands
 
-_PATHS = (
+PATHS = (
     "name",
     "config.template",
     "config.instanceUuid",
@@ -70,8 +70,8 @@ class VmNow:
 def read_now(session: Session, vms: Iterable[str]) -> dict[str, VmNow]:
     """Return VMs by managed object ID, in one call. VMs that do not exist are absent."""
     machines = inventory.objects_of(session, sdk.vim.VirtualMachine, vms)
-    found = inventory.read(session, machines, _PATHS, "read the state of VMs")
-    return {moid: _now(properties) for moid, properties in found.items()}
+    found = inventory.read(session, machines, PATHS, "read the state of VMs")
+    return {moid: now_of(properties) for moid, properties in found.items()}
 
 
 class Watch:
@@ -95,7 +95,8 @@ class Watch:
         self._vms.pop(vm_moid, None)
 
 
-def _now(properties: inventory.Properties) -> VmNow:
+def now_of(properties: inventory.Properties) -> VmNow:
+    """Return the VM with these properties (PATHS)."""
     absent = properties.get("guest.toolsVersionStatus2") == "guestToolsNotInstalled"
     running = properties.get("guest.toolsRunningStatus") == "guestToolsRunning"
     return VmNow(

@@ -17,14 +17,18 @@ _IDENTITY = "uuid.action"
 
 
 @understands
-def start_isolate(session: Session, vm: VmDevices, network: Network | None, identity: str) -> str:
+def start_isolate(
+    session: Session, vm: VmDevices, network: Network | None, identity: str, keep_cards: bool = False
+) -> str:
     """Start to disconnect all network cards, or to move them to `network`, and to set what happens at power-on.
+
+    `keep_cards`: do not change the network cards.
 
     `identity` is CREATE or KEEP; the server then does not ask whether the VM was moved or copied. Change tracking is
     switched off, because its data do not fit the disks after a revert. Returns the task's managed object ID.
     """
     spec = sdk.vim.vm.ConfigSpec(
-        deviceChange=list(_card_changes(vm.cards, network)),
+        deviceChange=[] if keep_cards else list(_card_changes(vm.cards, network)),
         extraConfig=[sdk.vim.option.OptionValue(key=_IDENTITY, value=identity)],
     )
     if vm.change_tracking:

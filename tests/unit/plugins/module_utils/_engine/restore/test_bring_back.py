@@ -53,7 +53,7 @@ def test_a_vm_comes_back_beside_the_living_one(scene: Scene) -> None:
     assert [node.name for node in copy.nodes()] == ["before-upgrade"] and copy.current == copy.snapshots[0].moid
     assert copy.config.power == "off" and copy.config.cards == [{"network": "LAN", "connected": False}]
     assert copy.config.extra_config == {"uuid.action": "create"} and not copy.config.change_tracking
-    assert scene.journal.kinds() == [("registration", "done"), ("rename", "done")]
+    assert scene.journal.kinds() == [("registration", "done"), ("rename", "done"), ("handover", "done")]
     assert scene.journal.steps[0]["data"]["vm_moid"] == copy.moid
     assert scene.living.config.power == "on" and scene.living.config.cards == [{"network": "LAN"}]
 
@@ -87,12 +87,40 @@ def test_the_revert_is_to_ours_and_not_to_the_current_one(scene: Scene) -> None:
     assert [node.name for node in copy.nodes()] == ["before-upgrade", "other-product"]
 
 
-@pytest.mark.parametrize("wanted", [OURS, ""])
-def test_a_vm_without_ours_comes_back_without_a_revert(scene: Scene, wanted: str) -> None:
+def test_a_vm_without_ours_comes_back_without_a_revert(scene: Scene) -> None:
     copy = scene.copy(["before-upgrade"])
-    brought = scene.bring_one(snapshot=wanted)
+    brought = scene.bring_one(snapshot="")
     assert brought.error is None and not brought.reverted and "RevertToSnapshot_Task" not in scene.vcenter.calls
     assert [node.name for node in copy.nodes()] == ["before-upgrade"]
+
+
+def test_a_vm_that_lost_ours_is_refused(scene: Scene) -> None:
+    """Its files list it, so without it the VM would start from what it wrote after the quiesce."""
+    scene.copy(["before-upgrade"])
+    brought = scene.bring_one(snapshot=OURS)
+    assert "has no VMware snapshot" in str(brought.error) and not brought.handed_over
+    assert scene.undo() == [] and scene.names() == scene.before
+
+
+def test_a_vm_that_does_not_start_is_handed_over_all_the_same(scene: Scene) -> None:
+    """It is complete, so the user can look for the cause."""
+    copy = scene.copy()
+    scene.vcenter.rule(method="PowerOnVM_Task", effect="task_fault", fault="GenericVmConfigFault", message="no luck")
+    brought = scene.bring_one(power_on=True)
+    assert brought.handed_over and not brought.powered_on and "no luck" in str(brought.error)
+    assert copy.config.name == "mail-restored" and scene.journal.kinds()[-1] == ("handover", "done")
+
+
+def test_a_vm_that_fails_before_is_not_handed_over(scene: Scene) -> None:
+    scene.copy()
+    scene.vcenter.rule(method="ReconfigVM_Task", effect="task_fault", fault="GenericVmConfigFault", message="no luck")
+    assert not scene.bring_one().handed_over and "handover" not in dict(scene.journal.kinds())
+
+
+def test_cards_of_a_vm_that_replaces_another_stay(scene: Scene) -> None:
+    copy = scene.copy(cards=[{"network": "LAN", "connected": True}])
+    assert scene.bring_one(keep_cards=True).error is None
+    assert copy.config.cards == [{"network": "LAN", "connected": True}]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +152,7 @@ def test_a_template_is_only_registered_and_renamed(scene: Scene) -> None:
 
 def test_a_suspended_vm_is_powered_off_before_its_cards_are_disconnected(scene: Scene) -> None:
     copy = scene.copy([], power="suspended")
-    brought = scene.bring_one()
+    brought = scene.bring_one(snapshot="")
     assert brought.error is None and brought.memory_discarded and copy.config.power == "off"
     assert copy.config.cards[0]["connected"] is False
 
@@ -276,7 +304,7 @@ def test_a_name_that_was_taken_meanwhile(scene: Scene) -> None:
 
 def test_two_vmware_snapshots_of_the_name_of_ours_are_refused(scene: Scene) -> None:
     scene.copy([OURS, OURS])
-    assert "has several VMware snapshots" in str(scene.bring_one().error)
+    assert "has 2 VMware snapshots" in str(scene.bring_one().error)
     assert "RevertToSnapshot_Task" not in scene.vcenter.calls
 
 

@@ -1,0 +1,286 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the plan of a restore. It reads everything that can forbid the restore, and changes nothing."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Iterator, Sequence
+
+from ..errors import InputError, QuiesceError
+from ..planning.selection import datasets_around
+from ..text import counted, printable
+from ..vsphere import registration
+from ..vsphere.host_addresses import addresses_of_host
+from ..vsphere.networks import find_network
+from ..vsphere.registration import Home
+from ..vsphere.session import Session
+from ..vsphere.vm_homes import RegisteredAt, read_homes
+from ..zfs import snapshots
+from ..zfs.command import Zfs
+from ..zfs.datasets import Dataset
+from ..zfs.names import SnapshotName, dataset_of, is_within, pool_of
+from . import folder_copy
+from .clones import PlannedClone, plan_clones
+from .datastore_place import DatastorePlace, find_places, first
+from .helper import find_helper
+from .host_choice import HostChoice
+from .names import default_name, folder_name, snapshot_date
+from .obstacles import obstacles
+from .plan import MountPlan, PlannedVm, RestorePlan
+from .privileges import missing
+from .remarks import remarks
+from .rename import shortened_to_fit
+from .replace import LivingVm, name_aside
+from .request import DISK, FOLDER, MOUNT, RestoreRequest
+from .sources import Source, find_sources
+from .uses import targets_of, uses_of
+
+_MOST_NUMBERS = 100  # tried for a name that is taken
+
+
+def make_plan(session: Session, zfs: Zfs, request: RestoreRequest) -> RestorePlan:
+    """Return the plan. Its `refusals` forbid the restore. Raises InputError for an unknown snapshot or VM."""
+    request.check()
+    datasets = datasets_around(zfs, pool_of(request.snapshot.dataset))
+    planner = _Planner(session, zfs, request, datasets, HostChoice(session, request.host))
+    if request.way == MOUNT:
+        return planner.mount()
+    sources = find_sources(zfs, request.snapshot, request.vms, datasets)
+    return planner.disk(sources[0]) if request.way == DISK else planner.vms(sources)
+
+
+@dataclass
+class _Planner:
+    """Collects the plan. `refusals` are sentences that forbid the restore."""
+
+    session: Session
+    zfs: Zfs
+    request: RestoreRequest
+    datasets: Sequence[Dataset]
+    hosts: HostChoice
+    refusals: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    _registered_on: dict[str, dict[str, RegisteredAt]] = field(default_factory=dict)  # by datastore
+
+    def vms(self, sources: Sequence[Source]) -> RestorePlan:
+        """Return the plan for VMs that are registered again, from copies of their folders or from clones."""
+        planned = [self._vm(source) for source in sources]
+        for name, number in Counter(vm.name for vm in planned).items():
+            if number > 1:
+                self.refusals.append(
+                    f"{number} restored VMs would be named '{printable(name, 80)}'; restore them one by one."
+                )
+        plan = RestorePlan(self.request, tuple(planned))
+        if self.request.way != FOLDER:
+            taken = {vm.host.moid: vm.host for vm in planned if vm.host is not None}
+            if len(taken) > 1:
+                self.refusals.append(
+                    "The living VMs are on several ESXi hosts; name the host that gets the restored ones."
+                )
+            plan = self._with_mount(plan, self._clones(sources), next(iter(taken), ""))
+        return self._complete(plan)
+
+    def disk(self, source: Source) -> RestorePlan:
+        """Return the plan for one disk of a VM that another VM gets."""
+        plan = RestorePlan(
+            self.request, (PlannedVm(source, source.name, ""),), disk=_disk_of(source, self.request.disk)
+        )
+        with self._refused():
+            plan = replace(plan, helper=find_helper(self.session, self.request.attach_to))
+        return self._complete(
+            self._with_mount(plan, self._clones([source]), plan.helper.host_moid if plan.helper is not None else "")
+        )
+
+    def mount(self) -> RestorePlan:
+        """Return the plan for a whole ZFS snapshot as a datastore."""
+        wanted = self.request.snapshot
+        below = [one for one in self.datasets if is_within(one.name, wanted.dataset) and one.kind == "filesystem"]
+        names = [str(SnapshotName(one.name, wanted.name)) for one in below]
+        existing = snapshots.existing(self.zfs, names) if names else []
+        if str(wanted) not in existing:
+            raise InputError(
+                f"The ZFS snapshot {wanted} does not exist", f"List them with 'vmware-zfs points {wanted.dataset}'"
+            )
+        return self._complete(self._with_mount(RestorePlan(self.request), tuple(existing), ""))
+
+    @cached_property
+    def _places(self) -> dict[str, list[DatastorePlace]]:
+        return find_places(self.session, self.zfs, self.datasets, self.request.aliases)
+
+    @cached_property
+    def _date(self) -> str:
+        return snapshot_date(self.zfs, self.request.snapshot)
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """Turn an error into a refusal, so that a plan shows all of them."""
+        try:
+            yield
+        except QuiesceError as error:
+            self.refusals.append(str(error))
+
+    def _complete(self, plan: RestorePlan) -> RestorePlan:
+        with self._refused():
+            lacking = missing(self.session, uses_of(plan), targets_of(plan))
+            if lacking:
+                raise InputError(
+                    f"The account '{printable(self.session.username, 80)}' lacks {', '.join(map(str, lacking))}",
+                    "Grant it a role with these privileges, as vmware_vsphere_role does, or use another account",
+                )
+        return replace(plan, refusals=tuple(dict.fromkeys(self.refusals)), warnings=tuple(dict.fromkeys(self.warnings)))
+
+    def _vm(self, source: Source) -> PlannedVm:
+        name = self.request.name or (source.name if self.request.replace else default_name(source.name, self._date))
+        folder = folder_name(self.request.name or default_name(source.name, self._date))
+        vm = PlannedVm(source, name, folder)
+        forbidding = obstacles(source.vm, self.request.way)
+        self.refusals += [f"'{printable(source.name, 80)}': {sentence}" for sentence in forbidding]
+        self.warnings += [
+            f"'{printable(source.name, 80)}': {one}" for one in remarks(source.vm) if one not in forbidding
+        ]
+        with self._refused():
+            dataset = source.snapshot.dataset
+            vm = self._with_home(replace(vm, place=first(self._places.get(dataset, ()), dataset)))
+        if self.request.way == FOLDER:
+            with self._refused():
+                vm = self._with_copy(vm)
+        return vm
+
+    def _with_home(self, vm: PlannedVm) -> PlannedVm:
+        """Choose where the VM is registered: where the living VM is, if there is one and its host can take it."""
+        place = vm.place
+        if place is None:
+            return vm
+        hosts = self.hosts.hosts(place.datacenter)
+        datacenter = hosts[0].datacenter_moid
+        living = self._registered(place, datacenter).get(place.path(vm.source.vm.path))
+        before = living.complete_home(self.session) if living is not None else Home(datacenter, "", "")
+        memory = vm.source.vm.configuration.memory if self.request.power_on else 0
+        mounts = 0 if self.request.way == FOLDER else 1
+        chosen = self.hosts.choose(hosts, before.host_moid, memory, mounts, place.version, place.moid)
+        host = chosen.host.moid
+        folder = before.folder_moid or registration.vm_folder_of(self.session, datacenter)
+        pool = before.pool_moid if before.host_moid == host else ""
+        home = Home(datacenter, folder, host, pool or chosen.pool_moid)
+        network = find_network(self.session, host, self.request.cards) if self.request.has_network else None
+        return self._with_living(replace(vm, host=chosen.host, home=home, network=network), home, living)
+
+    def _registered(self, place: DatastorePlace, datacenter: str) -> dict[str, RegisteredAt]:
+        if place.moid not in self._registered_on:
+            self._registered_on[place.moid] = read_homes(self.session, place.moid, datacenter)
+        return self._registered_on[place.moid]
+
+    def _with_living(self, vm: PlannedVm, home: Home, living: RegisteredAt | None) -> PlannedVm:
+        """Add the living VM if it is replaced, and refuse names that are taken."""
+        taken = vm.name
+        if self.request.replace and living is None:
+            self.warnings.append(f"No VM uses the files of '{printable(vm.source.name, 80)}' now, so none is replaced.")
+        elif self.request.replace and living is not None:
+            now = living.now
+            taken = self._free_name(home.folder_moid, name_aside(now.name, datetime.now().strftime("%Y-%m-%d")))
+            replaced = LivingVm(
+                living.moid, now.name, now.instance_uuid, now.vmx_path, home.folder_moid, taken, self.request.force
+            )
+            vm = replace(vm, name=now.name, living=replaced)
+        if registration.find_in_folder(self.session, home.folder_moid, taken):
+            self.refusals.append(
+                f"The name '{printable(taken, 80)}' is taken by another VM in the same folder; choose another name."
+            )
+        return vm
+
+    def _free_name(self, folder_moid: str, name: str) -> str:
+        """Return the name, or the name with the first number that makes it free: the living VM may be the second one
+        that is replaced on a day."""
+        names = (name, *(shortened_to_fit(name, f"-{number}") for number in range(2, _MOST_NUMBERS)))
+        return next((one for one in names if not registration.find_in_folder(self.session, folder_moid, one)), name)
+
+    def _with_copy(self, vm: PlannedVm) -> PlannedVm:
+        """Plan the copy of the folder of the VM. Raises InputError if the new folder exists or there is no room."""
+        source, number = vm.source, 1
+        while vm.living is not None and self.zfs.host.exists(place_of_copy(vm, "").path) and number < _MOST_NUMBERS:
+            number += 1  # nobody chose this name
+            vm = replace(vm, folder=f"{folder_name(default_name(source.name, self._date))}-{number}")
+        folder_copy.require_free(self.zfs.host, place_of_copy(vm, ""))
+        copy = folder_copy.plan_copy(self.zfs, source.mountpoint, str(source.snapshot), source.vm.folder)
+        return replace(vm, copy=copy)
+
+    def _clones(self, sources: Sequence[Source]) -> tuple[str, ...]:
+        """Return the ZFS snapshots to clone: those of each dataset with files of a VM."""
+        found = dict.fromkeys(str(source.snapshot) for source in sources)
+        known = {one.name for one in self.datasets}  # a replica has other datasets than its record says
+        for source in sources:
+            wanted = [str(SnapshotName(name, self.request.snapshot.name)) for name in source.datasets if name in known]
+            there = snapshots.existing(self.zfs, wanted) if wanted else []
+            found.update(dict.fromkeys(there))
+            for name in wanted:
+                if name not in there:
+                    self.refusals.append(
+                        f"'{printable(source.name, 80)}' has files on {printable(dataset_of(name), 200)}, which has no"
+                        " ZFS snapshot of this name; choose another one."
+                    )
+        return tuple(found)
+
+    def _with_mount(self, plan: RestorePlan, clones: tuple[str, ...], host_moid: str) -> RestorePlan:
+        """Add the host that mounts the clones. `host_moid` is the one of the VMs, "" for the requested one."""
+        with self._refused():
+            planned = plan_clones(self.zfs, "plan", clones, self.datasets)
+            place = next((one for name in clones for one in self._places.get(dataset_of(name), ())), None)
+            server = self.request.server or (place.server if place is not None else "")
+            if not server:
+                raise InputError(
+                    "The address of this storage host for ESXi hosts is not known, because no datastore of the server"
+                    " is on these datasets",
+                    "Set server to a name or address of this storage host",
+                )
+            plan = replace(plan, clones=clones, mount=self._mount(planned, place, server, host_moid))
+        return plan
+
+    def _mount(
+        self, planned: Sequence[PlannedClone], place: DatastorePlace | None, server: str, host_moid: str
+    ) -> MountPlan:
+        known = self.hosts.hosts(place.datacenter) if place is not None else []
+        host = next((one for one in known if one.moid == host_moid), None) or self.hosts.one()
+        version = place.version if place is not None else "3"
+        obstacle = self.hosts.capacity(host, version).obstacle(mounts=sum(not one.inside for one in planned))
+        if obstacle:
+            raise InputError(
+                f"The ESXi host {printable(host.name, 80)} {obstacle}", "Fix the cause, or name another host"
+            )
+        clients = self.request.clients or addresses_of_host(self.session, host.moid)
+        return MountPlan(host, tuple(clients), server, version)
+
+
+def place_of_copy(vm: PlannedVm, restore: str) -> folder_copy.Place:
+    """Return where the folder of a restored VM is created: beside its original folder."""
+    source = vm.source
+    parent = posixpath.dirname(posixpath.join(source.mountpoint, source.vm.folder))
+    return folder_copy.Place.in_folder(parent, vm.folder, restore)
+
+
+def _disk_of(source: Source, number: int) -> str:
+    """Return the descriptor of a disk as the VMware snapshot of the run keeps it, as a path in the dataset.
+
+    Without such a VMware snapshot, this is the disk that the VM uses.
+    """
+    disks = source.vm.disks
+    if number > len(disks):
+        raise InputError(
+            f"'{printable(source.name, 80)}' has {counted(len(disks), 'disk')}, so there is no disk {number}",
+            "'vmware-zfs points' lists its disks",
+        )
+    use = disks[number - 1].use
+    ours = next((one for one in source.vm.snapshots.all if one.name == source.vmware_snapshot), None)
+    kept = next((one for one in ours.disks if one.node == use.node), use) if ours is not None else use
+    if not kept.in_folder:
+        raise InputError(
+            f"The disk {number} of '{printable(source.name, 80)}' is not in its folder: {printable(kept.file, 200)}",
+            "Mount the ZFS snapshot instead, and attach the disk by hand",
+        )
+    return posixpath.join(source.vm.folder, kept.file)

@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, the quiesce.vmware_zfs authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Undoes the steps of a restore in reverse order: after a failure, in recovery, and when a user ends it.
+
+A step that cannot be undone keeps the earlier steps that it depends on: files stay while a VM is registered that uses
+them. Everything can be repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from ..errors import QuiesceError
+from ..state.engine import Engine
+from ..state.journal import ignore_registry_errors
+from ..state.restores import DONE, ENDED, UNDONE, RestoreRecord, RestoreStep
+from ..vsphere.session import Session
+from . import undo_storage, undo_vsphere
+from .steps import HANDOVER, HOLD
+
+# A hold only protects a restore that is under way. A living VM that was shut down needs nothing of the restore.
+_INDEPENDENT = (HOLD, "living_off")
+_UNREACHABLE = "The server of the restore cannot be reached"
+
+
+def undo(
+    engine: Engine, session: Session | None, restore: RestoreRecord, finished: bool = False, unreachable: str = ""
+) -> list[str]:
+    """Undo a restore, and return a sentence for each thing that stays. Nothing of it exists if the list is empty.
+
+    A VM that was handed over to the user stays, with everything that it needs, unless the user ends the restore
+    (`finished`). Without a `session`, only what is not on the server is undone; `unreachable` says why.
+    """
+    steps = [step for step in engine.restores.steps(restore.id) if step.state != UNDONE]
+    delivered = set() if finished else {_vm(step) for step in steps if step.kind == HANDOVER and step.state == DONE}
+    left = _undo_steps(engine, session, list(reversed(steps)), delivered, finished, unreachable or _UNREACHABLE)
+    if not left:
+        engine.restores.set_state(restore.id, ENDED if finished else DONE if delivered else UNDONE)
+    return left
+
+
+def undo_vm(engine: Engine, session: Session, restore: str, vm: str) -> list[str]:
+    """Undo what a restore did for one of its VMs, and return a sentence for each thing that stays."""
+    steps = [step for step in engine.restores.steps(restore) if step.state != UNDONE and _vm(step) == vm]
+    return _undo_steps(engine, session, list(reversed(steps)), set(), False, "")
+
+
+def _undo_steps(
+    engine: Engine,
+    session: Session | None,
+    steps: Sequence[RestoreStep],
+    delivered: set[str],
+    finished: bool,
+    unreachable: str,
+) -> list[str]:
+    left: list[str] = []
+    kept: set[str] = set(delivered)  # VMs of which something stays; "" for what all VMs share
+    for step in steps:
+        if _depends(step, kept):
+            continue
+        problem = _undo_step(engine, session, step, finished, unreachable)
+        if problem:
+            left.append(problem)
+            if step.kind not in _INDEPENDENT:
+                kept.add(_vm(step))
+            _note(engine, step, problem)
+        else:
+            engine.restores.undone(step.id)
+    return left
+
+
+def _depends(step: RestoreStep, kept: set[str]) -> bool:
+    """Return whether something that stays needs this step."""
+    if step.kind in _INDEPENDENT:
+        return False
+    return bool(kept) if not _vm(step) else _vm(step) in kept
+
+
+def _undo_step(engine: Engine, session: Session | None, step: RestoreStep, finished: bool, unreachable: str) -> str:
+    try:
+        if step.kind in undo_storage.KINDS:
+            return undo_storage.undo(engine.zfs, step.kind, step.data)
+        if step.kind not in undo_vsphere.KINDS:
+            return ""
+        if session is None:
+            return unreachable
+        return undo_vsphere.undo(session, step.kind, step.data, finished)
+    except QuiesceError as error:
+        return str(error).rstrip(".")
+
+
+def _note(engine: Engine, step: RestoreStep, problem: str) -> None:
+    ignore_registry_errors(lambda: engine.restores.note(step.id, problem))
+
+
+def _vm(step: RestoreStep) -> str:
+    return str(step.data.get("vm", ""))
