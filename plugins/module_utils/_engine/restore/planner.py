@@ -261,7 +261,7 @@ def place_of_copy(vm: PlannedVm, restore: str) -> folder_copy.Place:
     """Return where the folder of a restored VM is created: beside its original folder."""
     source = vm.source
     parent = posixpath.dirname(posixpath.join(source.mountpoint, source.vm.folder))
-    return folder_copy.Place.in_folder(parent, vm.folder, restore)
+    return folder_copy.Place.beside(parent, vm.folder, restore)
 
 
 def _disk_of(source: Source, number: int) -> str:
