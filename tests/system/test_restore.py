@@ -23,6 +23,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.result import RestoreResult
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.run import execute
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.registration import unregister
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Endpoint,
     Session,
@@ -120,6 +121,13 @@ class Place:
             "folders": self.run(f"find /{TREE} -maxdepth 2 -name '.vmware-zfs-*'"),
         }
 
+    def remove_vms(self) -> None:
+        """The next test creates the VMs again."""
+        for vm in self.vcenter.machines():
+            self.vcenter.vm(vm["name"], power="off")
+            unregister(self.session, vm["moid"])
+        self.run(f"rm -rf /{TREE}/*")
+
     def names(self) -> set[str]:
         return {vm["name"] for vm in self.vcenter.machines()}
 
@@ -138,7 +146,9 @@ def place(
     scene.engine.zfs = Zfs(host=door)
     endpoint = Endpoint(vcenter.host, vcenter.port, ca_path=str(vcenter.ca_path))
     with connect(endpoint, vcenter.user, Secret(vcenter.password), TIMEOUTS) as session:
-        yield Place(scene, vcenter, hypervisor, session)
+        made = Place(scene, vcenter, hypervisor, session)
+        yield made
+        made.remove_vms()
     door.close()
 
 
