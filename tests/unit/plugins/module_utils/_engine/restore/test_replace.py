@@ -51,6 +51,7 @@ def test_the_copy_takes_the_name_and_the_living_vm_is_kept(scene: Scene) -> None
         ("living_off", "done"),
         ("rename", "done"),
         ("rename", "done"),
+        ("handover", "done"),
     ]
     assert "PowerOffVM_Task" not in scene.vcenter.calls
 
@@ -85,6 +86,7 @@ def test_a_guest_that_does_not_shut_down_needs_force(living: dict[str, object], 
     assert problem in error and error.endswith("shut it down in its guest, or use force to power it off.")
     assert scene.living.config.power == "on"
     assert scene.undo() == [] and scene.names() == scene.before
+    scene.copy()
     assert bring(scene, force=True) == "" and scene.living.config.power == "off"
     assert scene.names() == sorted([ASIDE, OURS_NOW])
     scene.vcenter.stop()
