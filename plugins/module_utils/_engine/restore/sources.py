@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
-from typing import Iterable, Sequence
+from typing import Sequence
 
 from ..errors import InputError, QuiesceError
 from ..records import record
 from ..records.levels import CRASH
 from ..records.record import Record
 from ..storage_host.mounts import mount_table
-from ..text import printable
+from ..text import printable, similar
 from ..vsphere.vms import path_of
 from ..zfs import snapshots
 from ..zfs.command import Zfs
@@ -24,7 +23,7 @@ from .contents import FoundVm, contents_of, folder_of
 from .point_vms import UNKNOWN, PointVm, of_record
 
 _LOST = "the VMware snapshot of the run is not in its files, so it cannot be reverted to it"
-_NO_RECORD = "the ZFS snapshot has no valid record of this VM"
+_NO_RECORD = "the ZFS snapshot has no record of this VM"
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Source:
     """A VM in a ZFS snapshot.
 
     `snapshot` is the one with its configuration, on a dataset that is mounted at `mountpoint`. `level` and `reason` are
-    those of the record, or UNKNOWN. `vmware_snapshot` is the exact name of the VMware snapshot to revert to, or "".
+    those of the record, or UNKNOWN without one. `vmware_snapshot` is the exact name of the VMware snapshot to revert to, or "".
     `datasets` are those with files of the VM, as far as the record says.
     """
 
@@ -91,7 +90,9 @@ def all_sources(zfs: Zfs, snapshot: SnapshotName, datasets: Sequence[Dataset]) -
 def _source(vm: FoundVm, snapshot: SnapshotName, mountpoint: str, recorded: Record | None) -> Source:
     ours = vm.made_for(snapshot, recorded.run if recorded else "")
     plain = Source(vm.configuration.name, snapshot, mountpoint, vm, vmware_snapshot=ours.name if ours else "")
-    entry = _entry(vm, of_record(recorded, snapshot.dataset) if recorded is not None and recorded.sealed else ())
+    if recorded is not None and not recorded.sealed:
+        return replace(plain, level=recorded.consistency, reason="".join(recorded.problems[:1]))
+    entry = _entry(vm, of_record(recorded, snapshot.dataset) if recorded is not None else ())
     if entry is None:
         return plain
     found = replace(plain, name=entry.name or plain.name, level=entry.level, reason=entry.reason)
@@ -125,12 +126,7 @@ def _named(found: Sequence[Source], name: str, snapshot: SnapshotName, problems:
             "Give the path of its configuration instead of the name",
         )
     raise InputError(
-        f"{snapshot} has no VM named '{printable(name, 80)}'{_near(name, [one.name for one in found])}"
+        f"{snapshot} has no VM named '{printable(name, 80)}'"
         + "".join(f"; {problem.rstrip('.')}" for problem in problems[:3]),
-        f"List its VMs with 'vmware-zfs points {snapshot.dataset}'",
+        similar(name, (one.name for one in found)) or f"List its VMs with 'vmware-zfs points {snapshot}'",
     )
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=3)
-    return f" (did you mean {' or '.join(repr(printable(one, 80)) for one in close)}?)" if close else ""
