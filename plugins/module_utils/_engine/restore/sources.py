@@ -31,8 +31,8 @@ class Source:
     """A VM in a ZFS snapshot.
 
     `snapshot` is the one with its configuration, on a dataset that is mounted at `mountpoint`. `level` and `reason` are
-    those of the record, or UNKNOWN without one. `vmware_snapshot` is the exact name of the VMware snapshot to revert to, or "".
-    `datasets` are those with files of the VM, as far as the record says.
+    those of the record, or UNKNOWN without one. `vmware_snapshot` is the exact name of the VMware snapshot to revert
+    to, or "". `datasets` are those with files of the VM, as far as the record says.
     """
 
     name: str
