@@ -126,9 +126,7 @@ class Place:
         for vm in self.vcenter.machines():
             self.vcenter.vm(vm["name"], power="off")
             unregister(self.session, vm["moid"])
-        self.run(
-            f"rm -rf /{TREE}/* || {{ sleep 2; rm -rf /{TREE}/*; }}"
-        )  # an NFS client keeps a deleted file for a moment
+        self.run(f"find /{TREE} -mindepth 1 -maxdepth 1 ! -name nested -exec rm -rf {{}} +")
 
     def names(self) -> set[str]:
         return {vm["name"] for vm in self.vcenter.machines()}
