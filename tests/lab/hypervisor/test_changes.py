@@ -130,6 +130,7 @@ def test_all_disks_are_in_a_snapshot(hypervisor: Hypervisor, client: Client, sto
         [f"{here}/third.vmdk"],
     ]
     assert f"{name}-Snapshot1.vmsn" in store.run(f"ls /{DATASET}/{work}")
+    assert taken.config.files.snapshotDirectory == vm.config.files.snapshotDirectory == f"{there}/"
     assert [files(one)[0] for one in disks(taken)] == [f"{here}/{one}.vmdk" for one in (name, "second", "third")]
     done(taken.RevertToSnapshot_Task(None, True))
     assert len([one for one in store.run(f"ls /{DATASET}/{work}").split() if one.endswith("-delta.vmdk")]) == 2

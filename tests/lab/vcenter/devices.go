@@ -7,7 +7,6 @@ package main
 import (
 	"fmt"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -217,9 +216,8 @@ func (vm *machine) datastoreFor(name, what string) (*datastore, error) {
 
 // snapshotDirectory is where the files of the machine's next snapshot go: its working directory, its home by default.
 func (vm *machine) snapshotDirectory() (string, error) {
-	if vm.rec.Files != nil && strings.HasPrefix(vm.rec.Files.Hardware.WorkingDir, "/") {
-		place, _ := datastorePath(vm.datacenter, vm.rec.Files.Hardware.WorkingDir+"/")
-		return place, nil
+	if vm.rec.Files != nil {
+		return vm.workingDirectory(&vm.rec.Files.Hardware), nil
 	}
 	if vm.rec.Config.WorkingDir == "" {
 		return vm.path(""), nil

@@ -220,6 +220,15 @@ func (vm *machine) fileDevices(h *hardware) (devices []types.BaseVirtualDevice) 
 	return devices
 }
 
+// workingDirectory is where the files of new snapshots go.
+func (vm *machine) workingDirectory(h *hardware) string {
+	if !strings.HasPrefix(h.WorkingDir, "/") {
+		return vm.path("")
+	}
+	place, _ := datastorePath(vm.datacenter, h.WorkingDir+"/")
+	return place
+}
+
 // keptDisks are the disks of a real machine's snapshots.
 func (vm *machine) keptDisks() (devices []types.BaseVirtualDevice) {
 	if vm.rec.Files == nil {

@@ -164,7 +164,7 @@ func (ds *datastore) volume() string {
 
 // mountArguments say what the hypervisor mounts as a datastore.
 func mountArguments(spec *types.HostNasVolumeSpec, name string) parameters {
-	return parameters{"server": spec.RemoteHost, "export": spec.RemotePath, "name": name}
+	return parameters{"server": serverOf(spec), "export": spec.RemotePath, "name": name}
 }
 
 // deed is the part of a task that the hypervisor carries out: nil for a machine that is only simulated. The arguments are

@@ -32,9 +32,7 @@ func (h *host) notConnected() *soap.Fault {
 // on: the same export under another name, or another export under a name that is taken in the datacenter, is refused.
 func (s *datastoreSystem) CreateNasDatastore(req *types.CreateNasDatastore) soap.HasFault {
 	spec := req.Spec
-	if spec.RemoteHost == "" && len(spec.RemoteHostNames) > 0 {
-		spec.RemoteHost = spec.RemoteHostNames[0]
-	}
+	spec.RemoteHost = serverOf(&spec)
 	world.Lock()
 	defer world.Unlock()
 	ds, refused := s.mountable(&spec)

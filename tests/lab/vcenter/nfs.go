@@ -95,6 +95,14 @@ func addDatastore(rec *datastoreRecord) error {
 	return nil
 }
 
+// serverOf is the first server of an export.
+func serverOf(spec *types.HostNasVolumeSpec) string {
+	if spec.RemoteHost == "" && len(spec.RemoteHostNames) > 0 {
+		return spec.RemoteHostNames[0]
+	}
+	return spec.RemoteHost
+}
+
 func newDatastore(dc *simulator.Datacenter, rec *datastoreRecord) *datastore {
 	ds := &datastore{rec: rec, datacenter: dc, directories: map[string]bool{}}
 	name, spec := rec.Name, rec.Spec
@@ -110,7 +118,7 @@ func newDatastore(dc *simulator.Datacenter, rec *datastoreRecord) *datastore {
 	ds.Self = ref{Type: "Datastore", Value: rec.Moid}
 	id := uuidOf(rec.Moid)[:17]
 	if spec != nil { // the hypervisor and every host make the same of the same export
-		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(spec.RemoteHost+":"+spec.RemotePath)))
+		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(serverOf(spec)+":"+spec.RemotePath)))
 		id = sum[:8] + "-" + sum[8:16]
 	}
 	url := "ds:///vmfs/volumes/" + id + "/"
@@ -132,9 +140,7 @@ func newDatastore(dc *simulator.Datacenter, rec *datastoreRecord) *datastore {
 		}
 		nas := &types.HostNasVolume{HostFileSystemVolume: volume, RemoteHost: spec.RemoteHost, RemotePath: spec.RemotePath,
 			RemoteHostNames: spec.RemoteHostNames, SecurityType: spec.SecurityType}
-		if nas.RemoteHost == "" && len(nas.RemoteHostNames) > 0 {
-			nas.RemoteHost = nas.RemoteHostNames[0]
-		}
+		nas.RemoteHost = serverOf(spec)
 		if volume.Type == "NFS41" && len(nas.RemoteHostNames) == 0 {
 			nas.RemoteHostNames = []string{nas.RemoteHost}
 		}

@@ -42,6 +42,8 @@ func (vm *machine) configAt(s *snapshot) types.VirtualMachineConfigInfo {
 	} else if vm.rec.Files != nil {
 		h := vm.rec.Files.hardwareAt(s)
 		config.Uuid, config.ExtraConfig, config.ChangeTrackingEnabled = h.BiosUUID, optionValues(h.Extra), &h.ChangeTracking
+		config.Files.SnapshotDirectory = vm.workingDirectory(h)
+		config.Files.SuspendDirectory = config.Files.SnapshotDirectory
 	}
 	return config
 }
