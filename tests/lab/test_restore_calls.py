@@ -212,6 +212,24 @@ def test_registering_needs_privileges(vcenter: Simulator, client: Client, privil
     client.register(COPY, "restored")
 
 
+def test_hanging_registration_is_released(vcenter: Simulator, client: Client) -> None:
+    vcenter.copy("mail", ".*mail-restored.*")
+    vcenter.rule(method="RegisterVM_Task", effect="task_hang")
+    pool = client.host().parent.resourcePool
+    task = client.datacenter.vmFolder.RegisterVM_Task(COPY, "restored", False, pool, None)
+    eventually(lambda: task.info.state == "running")
+    assert vcenter.release("other") == 0 and vcenter.release("restored") == 1
+    assert done(task).name == "restored"
+
+
+def test_hanging_power_on_asks_after_its_release(vcenter: Simulator, client: Client, copy: Any) -> None:
+    vcenter.rule(method="PowerOnVM_Task", effect="task_hang")
+    task = copy.PowerOnVM_Task()
+    assert eventually(lambda: vcenter.release("mail-restored")) == 1
+    answer(copy, "button.uuid.movedTheVM")
+    done(task)
+
+
 def test_copy_needs_a_simulated_vm(vcenter: Simulator) -> None:
     with pytest.raises(SimulatorError, match="no simulated VM"):
         vcenter.copy("nobody", ".*")

@@ -106,11 +106,13 @@ func releaseTasks(r *http.Request) (interface{}, error) {
 	world.Lock()
 	defer world.Unlock()
 	n := 0
-	for _, vm := range inv.machines {
-		if t := vm.busy; t != nil && t.effect() == "task_hang" && t.Info.State == types.TaskInfoStateRunning && matches(what.VM, vm.rec.Config.Name) {
-			if t.letGo() {
-				n++
-			}
+	for t := range scheduler.active {
+		name := t.name
+		if t.vm != nil {
+			name = t.vm.rec.Config.Name
+		}
+		if t.effect() == "task_hang" && matches(what.VM, name) && t.letGo() {
+			n++
 		}
 	}
 	return map[string]int{"released": n}, nil

@@ -196,7 +196,7 @@ func addMachine(rec *record) (added *machine, err error) {
 // it fails when its time is over; one that hangs, now.
 func (vm *machine) unregister() {
 	if vm.busy != nil {
-		vm.busy.letGo()
+		vm.busy.abandon()
 	}
 	delete(inv.machines, vm.rec.Moid)
 	delete(inv.names, vm.nameKey())

@@ -93,7 +93,7 @@ func (vm *machine) ask(t *task, q questionConfig) (choice, fault) {
 	case key = <-asked.answer:
 	case <-t.cancel:
 		f = &types.RequestCanceled{}
-	case <-t.release: // it is unregistered
+	case <-t.gone:
 		f = &types.ManagedObjectNotFound{Obj: t.entity}
 	}
 	world.Lock()

@@ -224,11 +224,18 @@ func (r *registration) read(*task) fault {
 	if f := askHypervisor("register", parameters{"vmx": vmx, "again": true}, &r.files); f != nil {
 		return f
 	}
-	if f := r.identify(vmx); f != nil {
-		_ = askHypervisor("unregister", parameters{"vmx": vmx}, nil)
-		return f
+	f := r.identify(vmx)
+	if f != nil {
+		withdraw(vmx, f)
 	}
-	return nil
+	return f
+}
+
+// withdraw takes back what the hypervisor has registered, unless it is registered for another one of the same path.
+func withdraw(vmx string, reason fault) {
+	if _, same := reason.(*types.AlreadyExists); !same {
+		_ = askHypervisor("unregister", parameters{"vmx": vmx, "again": true}, nil)
+	}
 }
 
 // identify settles name and instance UUID, in the files too where they change.
@@ -284,6 +291,9 @@ func newInstanceUUID(old, path string) string {
 func (r *registration) finish(t *task) (types.AnyType, fault) {
 	name := r.name()
 	if refused := r.conflict(name); refused != nil {
+		if r.rec == nil { // another registration was faster
+			go withdraw(r.datastore.file(r.file), refused)
+		}
 		return nil, refused
 	}
 	rec := r.rec

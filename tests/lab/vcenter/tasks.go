@@ -31,6 +31,7 @@ type task struct {
 	quiesced   *bool
 	cancel     chan struct{} // closed by CancelTask
 	release    chan struct{} // closed by /_ctl/release: a task that hangs goes on
+	gone       chan struct{} // closed when its machine is unregistered: it waits for no answer any more
 }
 
 // subject is what a task works on: a machine, or another object.
@@ -53,12 +54,13 @@ type deed func(*task) fault
 type limits struct {
 	all, perHost int
 	running      int
+	active       map[*task]bool // those that run
 	onHost       map[string]int
 	waiting      []*task
 }
 
 var (
-	scheduler = limits{onHost: map[string]int{}}
+	scheduler = limits{onHost: map[string]int{}, active: map[*task]bool{}}
 	durations = map[string]*time.Duration{}
 	retention time.Duration
 )
@@ -78,7 +80,8 @@ func startReal(c *call, vm *machine, method string, deed deed, work func(*task) 
 // startOn is the same for any object. Called with world held.
 func startOn(c *call, s subject, method string, deed deed, work func(*task) (types.AnyType, fault), snapshot ...string) ref {
 	inv.nextTask++
-	t := &task{subject: s, method: method, work: work, deed: deed, cancel: make(chan struct{}), release: make(chan struct{})}
+	t := &task{subject: s, method: method, work: work, deed: deed, cancel: make(chan struct{}), release: make(chan struct{}),
+		gone: make(chan struct{})}
 	t.Self = ref{Type: "Task", Value: fmt.Sprintf("task-%d", inv.nextTask)}
 	if inv.esx {
 		t.Self.Value = fmt.Sprintf("haTask-%s-vim.%s-%d", s.entity.Value, s.entity.Type, inv.nextTask)
@@ -121,6 +124,7 @@ func (l *limits) next() {
 			continue
 		}
 		l.running++
+		l.active[t] = true
 		l.onHost[t.hostName]++
 		stats.begin(t.method, t.hostName)
 		now := time.Now().UTC()
@@ -154,7 +158,7 @@ func (s subject) listTask(change func([]ref, ref) []ref, t ref) {
 
 // whileBusy lets go of world for a call of the hypervisor that is not part of a task. Called with world held.
 func (vm *machine) whileBusy(call func() fault) fault {
-	vm.busy = &task{subject: vm.subject(), cancel: make(chan struct{}), release: make(chan struct{})}
+	vm.busy = &task{subject: vm.subject(), cancel: make(chan struct{}), release: make(chan struct{}), gone: make(chan struct{})}
 	world.Unlock()
 	defer func() {
 		world.Lock()
@@ -218,6 +222,7 @@ func (t *task) run() {
 		}
 	}
 	scheduler.running--
+	delete(scheduler.active, t)
 	scheduler.onHost[t.hostName]--
 	stats.end(t.method, t.hostName)
 	t.hold(nil)
@@ -253,6 +258,16 @@ func (t *task) letGo() bool {
 	default:
 		close(t.release)
 		return true
+	}
+}
+
+// abandon ends the waiting of a task whose machine is unregistered. Called with world held.
+func (t *task) abandon() {
+	t.letGo()
+	select {
+	case <-t.gone:
+	default:
+		close(t.gone)
 	}
 }
 
