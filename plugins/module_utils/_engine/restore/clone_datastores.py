@@ -24,6 +24,7 @@ from .clones import Export, PlannedClone, export_clone, plan_clones
 from .names import datastore_name
 from .plan import MountPlan
 from .proof import CopyPlace
+from .stale_files import remove_stale
 from .steps import VmSteps
 
 
@@ -67,6 +68,7 @@ def create_datastores(
     for one in planned:
         with steps.step("clone", one.clone.as_dict()) as learnt:
             learnt["guid"] = clones.create(zfs, one.clone).guid
+        remove_stale(zfs.host, one.clone.mountpoint)
     roots = [one for one in planned if not one.inside]
     found = {}
     for number, root in enumerate(roots, 1):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import posixpath
-import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable, Iterator, Mapping
@@ -23,13 +22,13 @@ from ..zfs import block_cloning
 from ..zfs.command import Zfs
 from ..zfs.names import SnapshotName, pool_of
 from ..zfs.room import Room, room
+from .stale_files import is_stale
 
 MARKER = ".vmware-zfs-restore"  # contains the ID of the restore
 _DRAFT = f".{MARKER}.new"  # while the marker is written, see durable.replace_file
 TEMPORARY = ".vmware-zfs-"  # with the ID of the restore
 _PART = 256 * 1024 * 1024  # bytes between two reports of progress
-# Locks of hosts that used the VM (NFS 3), files that were deleted while they were open, swap files, earlier markers.
-_STALE = re.compile(r"\.lck-[^/]*|\.nfs[0-9a-f]+|.*\.vswp|\.vmware-zfs-restore|\.\.vmware-zfs-restore\.new", re.ASCII)
+
 
 Progress = Callable[[int, int], None]  # bytes that are copied, and all bytes
 
@@ -191,9 +190,7 @@ def _listed(host: StorageHost, source: str, snapshot: str, folder: str) -> list[
 
 def _selected(plan: CopyPlan, found: list[Found]) -> CopyPlan:
     """Add what to copy to the plan, without stale locks and swap files, symbolic links and other file systems."""
-    left_out = [
-        one.path for one in found if one.kind == "other" or _STALE.fullmatch(posixpath.basename(one.path)) is not None
-    ]
+    left_out = [one.path for one in found if one.kind == "other" or is_stale(posixpath.basename(one.path))]
     return replace(
         plan,
         files=tuple(one for one in found if one.kind == "file" and one.path not in left_out),
