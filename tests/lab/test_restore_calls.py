@@ -136,6 +136,20 @@ def test_taken_name_is_refused_in_the_same_folder_only(vcenter: Simulator, clien
     assert list(folder.childEntity) == [registered]
 
 
+def test_vm_is_registered_in_a_pool_or_a_vapp(vcenter: Simulator, client: Client) -> None:
+    vcenter.copy("mail", ".*mail-restored.*")
+    vcenter.vm("web", resource_pool="prod", vapp="shop", host="DC0_H0")
+    vcenter.vm("scratch", vapp="top", host="DC0_H0")
+    folder, root = client.datacenter.vmFolder, client.host().parent.resourcePool
+    prod, top = (client.all(kind)[name] for kind, name in ((vim.ResourcePool, "prod"), (vim.VirtualApp, "top")))
+    (shop,) = prod.resourcePool
+    for number, pool in enumerate((prod, shop, top)):
+        made = done(folder.RegisterVM_Task(COPY, f"restored-{number}", False, pool, None))
+        assert made.resourcePool == pool and made.runtime.host.name == "DC0_H0"
+        made.UnregisterVM()
+    assert sorted(one.name for one in root.resourcePool) == ["prod", "top"]
+
+
 def test_template_needs_a_host_and_no_pool(vcenter: Simulator, client: Client) -> None:
     vcenter.copy("mail", r".*golden\.vmtx")
     folder, host = client.datacenter.vmFolder, client.host()

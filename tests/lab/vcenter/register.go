@@ -149,7 +149,7 @@ func (r *registration) choosePool(pool ref) fault {
 		}
 		r.pool = below
 		if pool.Type == "VirtualApp" {
-			r.pool, r.vapp = path.Dir(below), path.Base(below)
+			r.pool, r.vapp = strings.TrimPrefix(path.Dir(below), "."), path.Base(below)
 		}
 		usable := r.datastore.mountIndex(h) >= 0 && h.Runtime.ConnectionState == types.HostSystemConnectionStateConnected
 		if r.host = h; usable {
