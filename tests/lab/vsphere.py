@@ -64,8 +64,10 @@ class Client:
 @contextmanager
 def session(vcenter: Simulator, user: str = "") -> Iterator[Client]:
     client = Client(vcenter, user)
-    yield client
-    Disconnect(client.si)
+    try:
+        yield client
+    finally:
+        Disconnect(client.si)
 
 
 def done(task: Any) -> Any:
