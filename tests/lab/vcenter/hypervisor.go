@@ -138,7 +138,7 @@ func (vm *machine) keepLocation(copied bool) {
 	}
 }
 
-// isCopy tells whether the .vmx was moved or copied since the machine got its identity.
+// isCopy is whether the .vmx was moved or copied since the machine got its identity.
 func (vm *machine) isCopy() bool {
 	if vm.rec.Files != nil {
 		return vm.rec.Files.Copied

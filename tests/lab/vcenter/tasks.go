@@ -44,10 +44,10 @@ type subject struct {
 
 func (vm *machine) subject() subject { return subject{vm, vm.Self, vm.rec.Config.Name, vm.host.Name} }
 
-// there tells whether the subject still exists. Called with world held.
+// there is whether the subject still exists. Called with world held.
 func (s subject) there() bool { return s.vm == nil || inv.machines[s.vm.rec.Moid] == s.vm }
 
-// deed is the part of a task that takes real time: the hypervisor carries it out, or somebody has to answer a question.
+// deed is the part of a task that takes real time: the hypervisor carries it out, or a question needs an answer.
 type deed func(*task) fault
 
 // limits holds back tasks beyond so many at once, in all and per host (0: no limit). Guarded by world.
