@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RestoreFailed
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import ending
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.flow import (
+    Patience,
+    Requests,
+    run_alone,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.planner import make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import (
     CLONE,
@@ -23,12 +28,15 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.result import RestoreResult
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.run import execute
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import inventory, sdk
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.registration import unregister
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Endpoint,
     Session,
     connect,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_now import VmNow, read_now
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_power import start_power_off
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 
 from tests.lab.guest_door import GuestDoor
@@ -123,13 +131,23 @@ class Place:
 
     def remove_vms(self) -> None:
         """The next test creates the VMs again."""
-        for vm in self.vcenter.machines():
-            self.vcenter.vm(vm["name"], power="off")
-            unregister(self.session, vm["moid"])
+        for moid in self.registered():
+            self.power_off(moid)
+            unregister(self.session, moid)
         self.run(f"find /{TREE} -mindepth 1 -maxdepth 1 ! -name nested -exec rm -rf {{}} +")
 
+    def registered(self) -> dict[str, VmNow]:
+        """All VMs, as a client of vSphere sees them."""
+        moids = inventory.read_all(self.session, sdk.vim.VirtualMachine, ["name"], "list the VMs")
+        return read_now(self.session, list(moids))
+
+    def power_off(self, moid: str) -> None:
+        if self.registered()[moid].on:
+            requests = Requests(self.session, Patience())
+            run_alone(self.session, requests.carry_out("The power-off", start_power_off, moid))
+
     def names(self) -> set[str]:
-        return {vm["name"] for vm in self.vcenter.machines()}
+        return {vm.name for vm in self.registered().values()}
 
 
 NOTHING = {"holds": "", "clones": "", "exports": "", "folders": ""}
@@ -187,7 +205,7 @@ def test_an_instant_restore_runs_from_a_clone_and_is_taken_away(place: Place) ->
     with pytest.raises(RestoreFailed, match="powered on"):
         ending.end(place.scene.engine, restore, lambda: _borrowed(place.session))
     for vm in done.vms:
-        place.vcenter.vm(vm.restored_name, power="off")
+        place.power_off(vm.moid)
     assert ending.end(place.scene.engine, restore, lambda: _borrowed(place.session)) == ""
     assert place.names() == {"web", "db", "helper"} and place.left() == NOTHING
 
