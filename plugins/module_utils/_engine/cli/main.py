@@ -83,7 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(command=_status)
     recovery = commands.add_parser("recover", help="remove the VMware snapshots of interrupted runs")
     recovery.add_argument("--scan", action="store_true", help="also search every VM for VMware snapshots of this host")
-    recovery.add_argument("--dry-run", action="store_true", help="only list the VMware snapshots to remove")
+    recovery.add_argument("--dry-run", action="store_true", help="only list what would be removed and undone")
+    recovery.add_argument(
+        "--only", choices=("runs", "restores"), help="only recover interrupted runs, or only restores"
+    )
     recovery.set_defaults(command=_recover)
     show = commands.add_parser("show", help="show the result of a run for each VM")
     show.add_argument("run", metavar="RUN", help="the ID of the run, as listed by 'vmware-zfs status'")
@@ -103,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _recover(options: argparse.Namespace) -> int:
     with open_engine(Paths.from_environment(), read_only=options.dry_run) as engine:
-        done = recover(engine, scan=options.scan, dry=options.dry_run)
+        done = recover(engine, scan=options.scan, dry=options.dry_run, only=options.only or "")
     if options.json:
         print_json(done.as_dict())
     else:

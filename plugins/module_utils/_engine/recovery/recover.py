@@ -58,17 +58,21 @@ def before_run(engine: Engine, pool: str) -> Recovery:
         return _Recovery(engine, tries=1, limit=_LIMIT_BEFORE_RUN, pool=pool).run() if free else Recovery()
 
 
-def recover(engine: Engine, scan: bool = False, dry: bool = False, lock_timeout: float = 60.0) -> Recovery:
-    """Remove the leftovers of dead runs, or with `dry` only return what would be removed.
+def recover(
+    engine: Engine, scan: bool = False, dry: bool = False, lock_timeout: float = 60.0, only: str = ""
+) -> Recovery:
+    """Remove the leftovers of dead runs and undo dead restores, or with `dry` only return what would be done.
+
+    `only` is "runs" or "restores" for one of the two.
 
     Tries several times to reach each server. Waits up to `lock_timeout` seconds for another recovery. Also deletes old
     runs from the journal. Raises LockTimeout, RegistryError.
     """
     engine = with_connector(engine)
     if dry:
-        return _Recovery(engine, tries=1, limit=_LIMIT_BEFORE_RUN).look(scan)
+        return _Recovery(engine, tries=1, limit=_LIMIT_BEFORE_RUN).look(scan, only)
     with engine.locks.recovery(lock_timeout):
-        done = _Recovery(engine, tries=len(_BACKOFF), limit=_LIMIT).run(scan)
+        done = _Recovery(engine, tries=len(_BACKOFF), limit=_LIMIT).run(scan, only)
         old = datetime.now(timezone.utc) - REMEMBERED
         ignore_registry_errors(lambda: engine.journal.forget(before=old))
         ignore_registry_errors(lambda: engine.restores.forget(before=old))
@@ -86,7 +90,17 @@ class _Recovery:
         self._homeless: list[Entry] = []  # no credential names their server; a scan may find them on another one
         self._lock = threading.Lock()  # for the attributes above
 
-    def run(self, scan: bool = False) -> Recovery:
+    def run(self, scan: bool = False, only: str = "") -> Recovery:
+        """Recover runs and undo restores, or `only` one of them: "runs" or "restores"."""
+        if only != "restores":
+            self._recover_runs(scan)
+        if only != "runs" and not self._pool:  # not before a run, because a restore does not hinder it
+            undone, left = dead_restores.undo_dead(self._engine)
+            self._done.undone_restores += undone
+            self._done.problems += left
+        return self._done
+
+    def _recover_runs(self, scan: bool) -> None:
         """Remove VMware snapshots first, then write records, because VMs do not depend on records."""
         slow = SlowPools()
         lowered, problems = runs_v1.settle(self._engine, self._pool, slow)
@@ -95,19 +109,16 @@ class _Recovery:
         self._done.lowered += lowered
         self._done.sealed += ended.sealed
         self._done.problems += [*problems, *ended.problems]
-        if not self._pool:  # not before a run, because a restore does not hinder it
-            undone, left = dead_restores.undo_dead(self._engine)
-            self._done.undone_restores += undone
-            self._done.problems += left
         self._watch()
-        return self._done
 
-    def look(self, scan: bool) -> Recovery:
-        """Return what `run` would remove: open entries of the journal that still exist in vSphere."""
+    def look(self, scan: bool, only: str = "") -> Recovery:
+        """Return what `run` would do: remove open entries of the journal that still exist in vSphere, undo restores."""
         self._dry = True
-        self._at_each(scan, self._show)
-        self._done.undone_restores += [one.id for one in dead_restores.dead_restores(self._engine)]
-        self._watch()
+        if only != "restores":
+            self._at_each(scan, self._show)
+            self._watch()
+        if only != "runs":
+            self._done.undone_restores += [one.id for one in dead_restores.dead_restores(self._engine)]
         return self._done
 
     def _at_each(self, scan: bool, work: Work) -> None:
