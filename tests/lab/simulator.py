@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import Any
 
 from .cache import product, product_path
+from .link import HYPERVISOR
 from .places import LabError
 
 SOURCES = Path(__file__).parent / "vcenter"
@@ -176,7 +177,7 @@ class Simulator:
         if esxi:
             flags.append("-esxi")
         if hypervisor:
-            flags.append(f"-hypervisor=127.0.0.1:{hypervisor}")
+            flags += [f"-hypervisor=127.0.0.1:{hypervisor}", f"-host-address={HYPERVISOR}"]
         if state:
             flags.append(f"-state={directory / 'state.jsonl'}")
         if config is not None:
@@ -350,8 +351,8 @@ class Simulator:
 
     def change_host(self, pattern: str, /, **changes: Any) -> int:
         """Change the hosts whose names match: connection="disconnected" (or "notResponding", "connected"),
-        maintenance=True, memory_mb=4096, used_mb=1024, nfs_max_volumes=8. Return their number. The change does not
-        survive a restart."""
+        maintenance=True, memory_mb=4096, used_mb=1024, nfs_max_volumes=8, addresses=["198.18.0.9"]. Return their
+        number. The change does not survive a restart."""
         return int(self._control("POST", "host", {"host": pattern, **changes})["changed"])
 
     def register(self, datastore: str, /, *, datacenter: str = "", **config: Any) -> str:

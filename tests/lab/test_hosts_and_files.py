@@ -69,6 +69,19 @@ def test_memory_of_a_host_is_readable(vcenter: Simulator, client: Client) -> Non
     assert client.host("DC0_C0_H0").hardware.memorySize != 2048 << 20
 
 
+def addresses(host: Any) -> list[str]:
+    return [one.spec.ip.ipAddress for one in host.config.network.vnic]
+
+
+def test_hosts_have_addresses(vcenter: Simulator, client: Client) -> None:
+    hosts = client.all(vim.HostSystem).values()
+    assert len({address for host in hosts for address in addresses(host)}) == len(hosts)
+    vcenter.change_host("DC0_H0", addresses=["198.18.0.9", "198.18.1.9"])
+    assert addresses(client.host()) == ["198.18.0.9", "198.18.1.9"]
+    client.mount("clone", "/tank/clone")
+    assert addresses(client.host()) == ["198.18.0.9", "198.18.1.9"]
+
+
 def test_disconnected_host_refuses_everything(vcenter: Simulator, client: Client) -> None:
     host, vm = client.host(), client.vm("off")
     vcenter.change_host("DC0_H0", connection="disconnected")

@@ -19,6 +19,7 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVim.task import WaitForTask
 from pyVmomi import vim
 
+from ..link import HYPERVISOR
 from ..simulator import Simulator, SimulatorError
 from .inside.volumes import uuid
 
@@ -113,6 +114,11 @@ def test_vm_is_created_and_powered_on(vcenter: Simulator, hypervisor: StandIn) -
     assert (create, created["vmx"]) == ("create", VMX) and created["settings"]["displayName"] == "db"
     assert (power_on, powered) == ("power_on", {"vmx": VMX})
     assert list(vcenter.snapshots()) == ["db", "simulated"]
+
+
+def test_hosts_have_the_address_of_the_hypervisor(vms: dict[str, Any]) -> None:
+    host = vms["db"].runtime.host
+    assert [one.spec.ip.ipAddress for one in host.config.network.vnic] == [HYPERVISOR]
 
 
 def test_snapshots_follow_the_hypervisor(vcenter: Simulator, hypervisor: StandIn, vms: dict[str, Any]) -> None:

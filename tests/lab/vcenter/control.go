@@ -343,6 +343,7 @@ func changeHosts(r *http.Request) (interface{}, error) {
 		MemoryMB    int64                           `json:"memory_mb"`
 		UsedMB      int64                           `json:"used_mb"`
 		MaxVolumes  int64                           `json:"nfs_max_volumes"`
+		Addresses   []string                        `json:"addresses"` // of its VMkernel adapters
 	}
 	if err := decode(r, &what); err != nil {
 		return nil, err
@@ -369,6 +370,9 @@ func changeHosts(r *http.Request) (interface{}, error) {
 			}
 		}, "runtime")
 		h.setMemory(what.MemoryMB, what.UsedMB)
+		if what.Addresses != nil {
+			h.setAddresses(what.Addresses)
+		}
 		if what.MaxVolumes > 0 {
 			h.limit = what.MaxVolumes
 			h.showOptions()

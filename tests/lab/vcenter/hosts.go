@@ -5,6 +5,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -14,7 +15,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// What hosts say of themselves: advanced options, and memory.
+// What hosts say of themselves: advanced options, memory, and addresses.
 
 var maxVolumesOptions = []string{"NFS.MaxVolumes", "NFS41.MaxVolumes"}
 
@@ -79,6 +80,32 @@ func (o *hostOptions) QueryOptions(req *types.QueryOptions) soap.HasFault {
 		return &methods.QueryOptionsBody{Fault_: soapFault(&types.InvalidName{Name: req.Name}, "")}
 	}
 	return &methods.QueryOptionsBody{Res: res}
+}
+
+// hostAddress is that of all hosts, where the hypervisor stands for them; empty: each has another one.
+var hostAddress string
+
+func addressOf(number int) string {
+	if hostAddress != "" {
+		return hostAddress
+	}
+	return fmt.Sprintf("198.18.%d.%d", number/250, number%250+1)
+}
+
+// setAddresses publishes the addresses of a host's VMkernel adapters.
+func (h *host) setAddresses(addresses []string) {
+	config := *h.Config
+	network := *config.Network
+	model := network.Vnic[0]
+	network.Vnic = nil
+	for i, address := range addresses {
+		adapter := model
+		adapter.Device, adapter.Key = fmt.Sprintf("vmk%d", i), fmt.Sprintf("key-vim.host.VirtualNic-vmk%d", i)
+		adapter.Spec.Ip = &types.HostIpConfig{IpAddress: address, SubnetMask: "255.255.255.0"}
+		network.Vnic = append(network.Vnic, adapter)
+	}
+	config.Network = &network
+	update(h.HostSystem, func() { h.Config = &config }, "config")
 }
 
 // setMemory publishes how much memory a host has and uses, in MiB. Zero changes nothing.

@@ -166,6 +166,7 @@ func buildHosts(c *config, o options) error {
 		h.mounts.Self = *h.ConfigManager.DatastoreSystem
 		simulator.Map.Put(h.mounts)
 		h.putOptions()
+		h.setAddresses([]string{addressOf(len(inv.hosts))})
 		inv.hosts = append(inv.hosts, h)
 	}
 	return addNetworks(c)

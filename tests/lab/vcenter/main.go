@@ -39,6 +39,7 @@ func main() {
 	statePath := flag.String("state", "", "file that keeps datastores, VMs and snapshots over a restart")
 	tracePath := flag.String("trace", "", "file that the trace is appended to")
 	flag.StringVar(&hypervisorAddress, "hypervisor", "", "host:port of the hypervisor that has the disks of the VMs marked as real")
+	flag.StringVar(&hostAddress, "host-address", "", "address of all hosts: from it, the hypervisor mounts datastores (default: 198.18.0.1 and up)")
 	lifeline := flag.Bool("lifeline", false, "end when standard input does: with the process that holds its other end")
 	verbose := flag.Bool("v", false, "log what govmomi's simulator says")
 	flag.Parse()
