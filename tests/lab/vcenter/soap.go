@@ -294,7 +294,7 @@ func (c *call) carryOut() (res soap.HasFault) {
 	if f := missingPrivilege(c.user, c.method, object); f != nil {
 		return &faultBody{soapFault(f, "")}
 	}
-	object = receiver(object)
+	object = receiver(object, c.method.Name)
 	method := reflect.ValueOf(object).MethodByName(strings.Title(strings.Replace(c.method.Name, "_Task", "Task", 1)))
 	if !method.IsValid() {
 		return &faultBody{soapFault(&types.MethodNotFound{Receiver: this, Method: c.method.Name}, "")}
@@ -317,13 +317,17 @@ func (c *call) carryOut() (res soap.HasFault) {
 	return res
 }
 
-// receiver is what carries out the calls on an object: for some of the simulator's own, the lab's.
-func receiver(object mo.Reference) mo.Reference {
+// receiver is what carries out a call on an object: for some calls on the simulator's own objects, the lab's.
+func receiver(object mo.Reference, method string) mo.Reference {
 	switch o := object.(type) {
 	case *simulator.Folder:
-		return &folder{Folder: o}
+		if method == "RegisterVM_Task" {
+			return &folder{Folder: o}
+		}
 	case *simulator.FileManager:
-		return &fileManager{FileManager: o}
+		if method == "DeleteDatastoreFile_Task" {
+			return &fileManager{FileManager: o}
+		}
 	}
 	return object
 }
