@@ -69,6 +69,17 @@ options:
     type: str
 """
 
+    # For modules that restore VMs. They log in with the options of the fragment, or with a stored credential.
+    RESTORE = r"""
+options: {}
+notes:
+  - The connection options are optional. If O(username) is not set, the module logs in with the stored credential for
+    the dataset whose purpose is V(restore). If O(hostname) is set, it uses the stored credential for this server.
+    M(quiesce.vmware_zfs.vmware_cred) stores such a credential. The credentials of runs are not used.
+  - M(quiesce.vmware_zfs.vmware_vsphere_role) creates a role with the privileges of each way to restore. The module uses
+    no other privileges.
+"""
+
     # For every module that logs in.
     TIMEOUTS = r"""
 options:

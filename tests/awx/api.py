@@ -127,7 +127,9 @@ def serve(playbooks: list[str]) -> Iterator[Awx]:
         "VMWARE_HOST": "{{ host }}", "VMWARE_USER": "{{ username }}", "VMWARE_PASSWORD": "{{ password }}",
         "VMWARE_VALIDATE_CERTS": "False",  # the default of AWX
     }}}  # fmt: skip
-    awx.create("credential_types", vmware)
+    restores = {"host": "vcenter.example.com", "username": "restore@vsphere.local", "password": "canary-4712"}
+    kind = awx.create("credential_types", vmware)["id"]
+    awx.create("credentials", {"name": "restores", "credential_type": kind, "inputs": restores})
     awx.create(
         "credentials", {"name": "storage hosts", "credential_type": machine["id"], "inputs": {"username": "root"}}
     )

@@ -22,6 +22,7 @@ VARIABLES: dict[str, Any] = {
     "awx_machine_credential": "storage hosts",
     "awx_storage_hosts": {"storage01.example.com": {}},
     "awx_vsphere_inputs": {"host": "vcenter.example.com", "username": "snapshots@vsphere.local", "password": SECRET},
+    "awx_restore_credential": "restores",
     "awx_follow_up": "VMware ZFS - status",
     "awx_nightly_dataset": "tank/vmware",
 }

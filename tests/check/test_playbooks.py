@@ -202,6 +202,9 @@ def test_remove_of_nothing_in_particular_is_refused(stand_in: StandIn) -> None:
     [
         ("snapshot_now", {}, "snapshot_dataset is not set; set it to a dataset as shown by 'zfs list'."),
         ("snapshot_now", {"snapshot_dataset": ""}, "snapshot_dataset is not set; set it to a dataset"),
+        ("restore_vm", {}, "restore_snapshot or restore_vms is not set; set them to a ZFS snapshot and its VMs"),
+        ("restore_vm", {"restore_snapshot": "a@1", "restore_vms": ""}, "restore_snapshot or restore_vms is not set"),
+        ("mount_snapshot", {"mount_snapshot": "a@1"}, "mount_snapshot or mount_host is not set; set them to a ZFS"),
         ("require_consistency", {}, "run this job after snapshot_now"),
         ("require_consistency", {"vmware_zfs_consistency": "crash"}, "run this job after snapshot_now"),
     ],
@@ -229,6 +232,117 @@ def test_the_page_names_the_privileges_for_restores() -> None:
 def test_the_vsphere_role_can_be_had_without_what_is_below(stand_in: StandIn) -> None:
     stand_in.play("vsphere_role", vsphere_role_principal="u@lab", vsphere_role_propagate=False)
     assert stand_in.calls == [("vmware_vsphere_role", False, {"principal": "u@lab", "propagate": False})]
+
+
+# ---- Restores
+
+RESTORED: dict[str, Any] = {
+    "changed": True, "restore_id": "r1", "existing_restores": [], "datastores": [{"name": "restore-r1"}],
+    "vms": [{"name": "mail", "restored_name": "mail-restored", "restored": True}],
+    "summary": ["'mail' is restored as 'mail-restored'", "a name with a\x1b[31m colour"],
+}  # fmt: skip
+NOT_GIVEN = {"state": "present", "instant": False, "replace": False, "force": False, "power_on": False}
+WHICH: dict[str, Any] = {"restore_snapshot": "tank/a@1", "restore_vms": "mail, web server"}
+
+
+def test_a_restore_has_the_answers_of_a_survey(stand_in: StandIn) -> None:
+    survey: dict[str, Any] = {
+        "restore_instant": "true", "restore_replace": "false", "restore_force": "", "restore_power_on": "true",
+        "restore_network": "", "restore_name": "", "restore_host": "esx1", "restore_attach_to": "", "restore_end": "",
+    }  # fmt: skip
+    said = stand_in.play("restore_vm", answers={"vmware_vm_restore": RESTORED}, **WHICH, **survey)
+    ((_name, _check, options),) = stand_in.calls
+    assert options == {
+        **NOT_GIVEN, "snapshot": "tank/a@1", "vms": ["mail", "web server"], "instant": True, "power_on": True,
+        "host": "esx1", "clients": [], "aliases": [],
+    }  # fmt: skip
+    assert "'mail' is restored as 'mail-restored'" in said and "a name with a?[31m colour" in said
+    assert "To end this restore, set restore_end=r1" in said
+
+
+def test_a_restore_passes_every_option(stand_in: StandIn) -> None:
+    names = (
+        "hostname", "port", "username", "password", "validate_certs", "ca_path", "thumbprint", "host", "name", "disk",
+        "attach_to", "network", "boot_timeout", "server",
+    )  # fmt: skip
+    given = {name: f"given {name}" for name in names}
+    lists = {"clients": ["10.0.0.7"], "aliases": ["10.0.0.1"], "vms": ["a, b"]}
+    variables: dict[str, Any] = {f"restore_{name}": value for name, value in {**given, **lists}.items()}
+    stand_in.play("restore_vm", restore_snapshot="tank/a@1", **variables)
+    ((_name, _check, options),) = stand_in.calls
+    assert options == {**NOT_GIVEN, "snapshot": "tank/a@1", **given, **lists}
+
+
+def test_the_account_of_a_restore_can_come_from_the_environment_of_the_controller(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As AWX sets it. Its own credential type switches verification off, which is not passed on."""
+    login = {"hostname": "vc.lab", "username": "u", "password": "secret"}
+    for name, value in (("HOST", "vc.lab"), ("USER", "u"), ("PASSWORD", "secret"), ("VALIDATE_CERTS", "False")):
+        monkeypatch.setenv(f"VMWARE_{name}", value)
+    for playbook, variables in (
+        ("restore_vm", WHICH),
+        ("mount_snapshot", {"mount_snapshot": "a@1", "mount_host": "e"}),
+    ):
+        said = stand_in.play(playbook, **variables)
+        ((_name, _check, options),) = stand_in.calls
+        assert {name: options.get(name) for name in login} == login and "validate_certs" not in options
+        assert "secret" not in said
+
+
+def test_check_mode_of_a_restore_shows_the_plan(stand_in: StandIn) -> None:
+    plan = {**RESTORED, "datastores": [], "restore_id": "", "summary": ["would copy mail", "not possible: No room."]}
+    said = stand_in.play("restore_vm", "--check", answers={"vmware_vm_restore": plan}, **WHICH)
+    assert "would copy mail" in said and "not possible: No room." in said and stand_in.calls[0][1]
+    assert "To end this restore" not in said
+
+
+@pytest.mark.parametrize("playbook", ["restore_vm", "mount_snapshot"])
+def test_a_restore_that_failed_shows_what_was_done_and_fails(stand_in: StandIn, playbook: str) -> None:
+    module = {"restore_vm": "vmware_vm_restore", "mount_snapshot": "vmware_snapshot_datastore"}[playbook]
+    failure = {"failed": True, "msg": "1 VM of 2 failed.", "summary": ["'web' was not restored"]}
+    variables = {**WHICH, "mount_snapshot": "a@1", "mount_host": "esx1"}
+    said = stand_in.play(playbook, answers={module: failure}, fails=True, **variables)
+    assert said.index("'web' was not restored") < said.index("1 VM of 2 failed.") < said.rindex("1 VM of 2 failed.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "sentence"),
+    [
+        (True, "--diff", "The restore r1 was ended"),
+        (False, "--check", "The restore r1 had ended before"),
+    ],
+)
+def test_a_restore_is_ended_by_its_id(stand_in: StandIn, changed: bool, options: str, sentence: str) -> None:
+    said = stand_in.play("restore_vm", options, answers={"vmware_vm_restore": {"changed": changed}}, restore_end="r1")
+    ((_name, _check, given),) = stand_in.calls
+    assert sentence in said and given == {
+        **NOT_GIVEN,
+        "state": "absent",
+        "restore_id": "r1",
+        "clients": [],
+        "aliases": [],
+    }
+
+
+def test_a_snapshot_is_mounted_and_unmounted(stand_in: StandIn) -> None:
+    mounted = {**RESTORED, "vms": [], "summary": ["the datastore restore-r1 is a clone of tank/a"]}
+    given: dict[str, Any] = {
+        "mount_snapshot": "tank/a@1",
+        "mount_host": "esx1",
+        "mount_server": "nfs",
+        "mount_state": "present",
+    }
+    said = stand_in.play("mount_snapshot", answers={"vmware_snapshot_datastore": mounted}, **given)
+    assert "the datastore restore-r1 is a clone of tank/a" in said
+    wanted = {"state": "present", "snapshot": "tank/a@1", "host": "esx1", "server": "nfs", "clients": [], "aliases": []}
+    assert stand_in.calls == [("vmware_snapshot_datastore", False, wanted)]
+
+    gone: dict[str, Any] = {"mount_snapshot": "tank/a@1", "mount_host": "", "mount_state": "absent"}
+    for changed, sentence in ((True, "tank/a@1 was unmounted"), (False, "tank/a@1 was not mounted")):
+        answers = {"vmware_snapshot_datastore": {"changed": changed}}
+        assert sentence in stand_in.play("mount_snapshot", answers=answers, **gone)
+        assert "host" not in stand_in.calls[0][2] and stand_in.calls[0][2]["state"] == "absent"
 
 
 # ---- Roles

@@ -26,6 +26,11 @@ class Limits:
     per_vcenter: int = 32
     per_host: int = 8
 
+    def check(self) -> None:
+        """Raise InputError for a limit that allows nothing."""
+        if min(self.per_vcenter, self.per_host) < 1:
+            raise InputError("limit_per_vcenter or limit_per_host is below 1", "Set both to at least 1")
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -73,8 +78,7 @@ class Policy:
             )
         if self.on_vm_failure not in VM_FAILURE:
             raise InputError(f"on_vm_failure is '{self.on_vm_failure}'", f"Choose one of {', '.join(VM_FAILURE)}")
-        if min(self.limits.per_vcenter, self.limits.per_host) < 1:
-            raise InputError("limit_per_vcenter or limit_per_host is below 1", "Set both to at least 1")
+        self.limits.check()
         check_seconds("vm_timeout", self.vm_timeout)
         check_seconds("max_hold", self.max_hold)
         if self.wave_size < 0:

@@ -41,12 +41,19 @@ examples:
   vmware-zfs recover            remove the VMware snapshots of interrupted runs
   vmware-zfs recover --dry-run  list these VMware snapshots without removing them
   vmware-zfs recover --scan     also search vSphere, if the state in /var/lib/vmware-zfs was lost
-  vmware-zfs restore tank/vmware@auto-2026-01-31_02-00 mail   restore the VM 'mail' beside the living one
+  vmware-zfs restore tank/vmware@auto-2026-01-31_02-00 mail
+                                restore the VM next to the original, powered off and without a network
+  vmware-zfs restore tank/vmware@auto-2026-01-31_02-00 mail --replace --power-on
+                                restore the VM in place of the original, which is renamed and kept
+  vmware-zfs mount tank/vmware@auto-2026-01-31_02-00 --on esx1.example.com
+                                mount the whole ZFS snapshot as a datastore
   vmware-zfs restores           list what is restored
+  vmware-zfs restores --end ID  end a restore that uses a clone
 
 exit status:
   0   success
-  1   failure, or VMware snapshots are left; the last line names the cause and the solution
+  1   failure, or VMware snapshots are left; the last line names the cause and the solution.
+      'restore --dry-run' and 'mount --dry-run': something forbids it
   2   invalid usage
   3   'run' took the snapshot, but it is not complete
   75  'run --scheduled' could not start and will be tried again

@@ -11,91 +11,121 @@ import os
 import sys
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from ..errors import InputError, RestoreFailed
 from ..restore import ending
 from ..restore.account import Account, open_session, session_to_undo, stored_account
+from ..restore.earlier import mounted
 from ..restore.plan import RestorePlan
 from ..restore.planner import make_plan
-from ..restore.request import CLONE, DISK, FOLDER, MOUNT, RestoreRequest, parse_snapshot
+from ..restore.request import DISCONNECT, MOUNT, RestoreRequest, parse_snapshot, way_of
 from ..restore.result import RestoreResult
 from ..restore.run import execute
+from ..restore.summary import remarks, state_of
 from ..secret import Secret
 from ..state.database import Paths
 from ..state.engine import Engine, open_engine
-from ..state.restores import DONE, RestoreRecord
+from ..state.restores import RestoreRecord
 from ..vsphere.session import Endpoint, Session
 from .output import local_time, print_json, print_table, say
 
+_RESTORE = """\
+The restored VM is named VM-restored-DATE, is off and has disconnected network cards, unless options say otherwise.
+It is reverted to the VMware snapshot of its run, so that it starts from the frozen state."""
 _ENVIRONMENT = "VMWARE_HOST, VMWARE_USER, VMWARE_PASSWORD and VMWARE_VALIDATE_CERTS"
 
 
 def add_parsers(commands: Any) -> list[argparse.ArgumentParser]:
     """Add the commands to the parser of `vmware-zfs`, and return their parsers."""
-    restore = commands.add_parser("restore", help="restore VMs, or one disk, from a ZFS snapshot")
-    restore.add_argument("snapshot", metavar="SNAPSHOT", help="the ZFS snapshot, as listed by 'vmware-zfs points'")
-    restore.add_argument("vms", metavar="VM", nargs="+", help="the names of the VMs")
-    restore.add_argument("--instant", action="store_true", help="run the VMs from a ZFS clone instead of a copy")
+    restore = _parser(commands, "restore", "restore VMs, or one disk, from a ZFS snapshot", _restore, _RESTORE)
+    _snapshot_of(restore)
+    restore.add_argument("vms", metavar="VM", nargs="+", help="the names of the VMs, or the paths of their .vmx files")
+    restore.add_argument("--instant", action="store_true", help="run the VMs from a ZFS clone, without a copy")
+    restore.add_argument("--on", metavar="HOST", default="", help="the ESXi host for the VMs (default: as before)")
     restore.add_argument(
-        "--on", metavar="HOST", default="", help="the ESXi host that gets the VMs (default: as before)"
+        "--name", metavar="NAME", default="", help="the name of the restored VM (default: VM-restored-DATE)"
     )
-    restore.add_argument("--name", default="", help="the name of the restored VM (default: VM-restored-DATE)")
-    restore.add_argument("--replace", action="store_true", help="in place of the living VM, which is kept and renamed")
-    restore.add_argument("--force", action="store_true", help="power off the living VM if it does not shut down")
-    restore.add_argument(
-        "--network", metavar="NAME", default="", help="the port group for its network cards, or 'keep'"
-    )
-    restore.add_argument("--disk", type=int, metavar="N", default=0, help="only disk N, for another VM")
+    restore.add_argument("--replace", action="store_true", help="in place of the original, which is renamed and kept")
+    restore.add_argument("--force", action="store_true", help="power off the original if it does not shut down")
+    restore.add_argument("--network", metavar="NAME", default="", help="a port group, 'keep' or 'disconnect'")
+    restore.add_argument("--disk", type=int, metavar="N", help="only disk N, for another VM")
     restore.add_argument("--attach-to", metavar="VM", default="", help="the VM that gets the disk")
-    restore.add_argument("--power-on", action="store_true", help="power on the restored VMs")
-    restore.set_defaults(command=_restore)
-    mount = commands.add_parser("mount", help="mount a whole ZFS snapshot as a datastore of an ESXi host")
-    mount.add_argument("snapshot", metavar="SNAPSHOT", help="the ZFS snapshot, as listed by 'vmware-zfs points'")
+    restore.add_argument("--power-on", action="store_true", help="power on the restored VMs and wait for their guests")
+    restore.add_argument(
+        "--boot-timeout", type=float, metavar="SECONDS", default=300, help="how long to wait for a guest (default: 300)"
+    )
+    mount = _parser(commands, "mount", "mount a whole ZFS snapshot as a datastore of an ESXi host", _mount)
+    _snapshot_of(mount)
     mount.add_argument("--on", metavar="HOST", required=True, help="the ESXi host")
-    mount.set_defaults(command=_mount)
-    unmount = commands.add_parser("unmount", help="take a datastore away that 'mount' created")
-    unmount.add_argument("snapshot", metavar="SNAPSHOT", help="the ZFS snapshot that is mounted")
-    unmount.set_defaults(command=_unmount)
-    restores = commands.add_parser("restores", help="list what is restored, or end a restore")
-    restores.add_argument("--end", metavar="ID", help="take away what runs on a clone")
-    restores.set_defaults(command=_restores)
+    unmount = _parser(
+        commands, "unmount", "unmount a ZFS snapshot that 'mount' mounted, and destroy its clone", _unmount
+    )
+    _snapshot_of(unmount)
+    unmount.add_argument("--on", metavar="HOST", default="", help="only from this ESXi host (default: all)")
+    restores = _parser(commands, "restores", "list what is restored, or end a restore", _restores)
+    restores.add_argument("--end", metavar="ID", default="", help="take away what uses a clone; a copied VM stays")
     for each in (restore, mount):
         each.add_argument("--dry-run", action="store_true", help="only show what would be done, and what forbids it")
         each.add_argument("--nfs-server", metavar="ADDRESS", default="", help="this storage host, as ESXi reaches it")
-        each.add_argument("--nfs-client", metavar="ADDRESS", action="append", default=[], help="an address of the host")
+        each.add_argument(
+            "--nfs-client",
+            metavar="ADDRESS",
+            action="append",
+            default=[],
+            help="an address from which the host mounts NFS",
+        )
+        each.add_argument(
+            "--alias", metavar="ADDRESS", action="append", default=[], help="one more address of this storage host"
+        )
     for each in (restore, mount, unmount, restores):
         _add_account(each)
     return [restore, mount, unmount, restores]
 
 
+def _parser(
+    commands: Any, name: str, what: str, command: Callable[[argparse.Namespace], int], details: str = ""
+) -> argparse.ArgumentParser:
+    description = f"{what[0].upper()}{what[1:]}. {details}".rstrip()
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=description)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _snapshot_of(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help="the ZFS snapshot, as listed by 'vmware-zfs points'")
+
+
 def _add_account(parser: argparse.ArgumentParser) -> None:
     account = parser.add_argument_group("account", f"default: {_ENVIRONMENT}, or a stored one with purpose 'restore'")
-    account.add_argument("--server", default="", help="the vCenter or ESXi host")
-    account.add_argument("--port", type=int, default=443)
-    account.add_argument("--username", default="", help="its password is in VMWARE_PASSWORD, or is asked for")
-    account.add_argument("--ca-path", metavar="PATH", help="the certificates of the authority that signed its own")
-    account.add_argument("--thumbprint", metavar="SHA256", help="the SHA-256 thumbprint of its certificate")
+    account.add_argument("--server", metavar="HOST", default="", help="the vCenter or ESXi host to log in to")
+    account.add_argument("--port", type=int, metavar="PORT", default=443, help="its port (default: 443)")
+    account.add_argument(
+        "--username", metavar="USER", default="", help="its user; the password comes from VMWARE_PASSWORD or a prompt"
+    )
+    account.add_argument("--ca-path", metavar="PATH", help="the CA certificates to trust")
+    account.add_argument("--thumbprint", metavar="SHA256", help="the thumbprint of the only certificate to accept")
 
 
 def _restore(options: argparse.Namespace) -> int:
-    way = DISK if options.disk or options.attach_to else CLONE if options.instant else FOLDER
     return _carry_out(
         options,
         RestoreRequest(
             parse_snapshot(options.snapshot),
             tuple(options.vms),
-            way,
+            way_of(options.instant, options.disk is not None or bool(options.attach_to)),
             host=options.on,
             name=options.name,
             network=options.network,
             replace=options.replace,
             force=options.force,
-            disk=options.disk,
+            disk=options.disk or 0,
             attach_to=options.attach_to,
             power_on=options.power_on,
             server=options.nfs_server,
             clients=tuple(options.nfs_client),
+            aliases=tuple(options.alias),
+            boot_timeout=options.boot_timeout,
         ),
     )
 
@@ -107,26 +137,39 @@ def _mount(options: argparse.Namespace) -> int:
         host=options.on,
         server=options.nfs_server,
         clients=tuple(options.nfs_client),
+        aliases=tuple(options.alias),
     )
     return _carry_out(options, request)
 
 
 def _carry_out(options: argparse.Namespace, request: RestoreRequest) -> int:
     request.check()
+    try:
+        done = _done(options, request)
+    except RestoreFailed as error:
+        if options.json:
+            print_json({**error.details, "error": str(error)})
+        elif any(vm["restored"] for vm in error.details.get("vms", ())):
+            _show_result(RestoreResult.of(error.details), request)
+        raise
+    if isinstance(done, RestorePlan):
+        return _show_plan(done, options.json)
+    if options.json:
+        print_json(done.as_dict())
+    else:
+        _show_result(done, request)
+    return 0
+
+
+def _done(options: argparse.Namespace, request: RestoreRequest) -> RestorePlan | RestoreResult:
+    """Carry out the restore, or with --dry-run only plan it. All reports are printed when this returns."""
     report = (lambda step: None) if options.json else say
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine(Paths.from_environment(), read_only=options.dry_run, report=report))
         session = stack.enter_context(open_session(engine, _account(engine, options, request.snapshot.dataset)))
         if options.dry_run:
-            return _show_plan(make_plan(session, engine.zfs, request), options.json)
-        try:
-            done = execute(engine, session, request)
-        except RestoreFailed as error:
-            if options.json:
-                print_json({**error.details, "error": str(error)})
-            raise
-    _show_result(done, options.json)
-    return 0
+            return make_plan(session, engine.zfs, request)
+        return execute(engine, session, request)
 
 
 def _account(engine: Engine, options: argparse.Namespace, dataset: str) -> Account:
@@ -161,36 +204,28 @@ def _show_plan(plan: RestorePlan, as_json: bool) -> int:
     return 1 if plan.refusals else 0
 
 
-def _show_result(done: RestoreResult, as_json: bool) -> None:
-    if as_json:
-        print_json(done.as_dict())
-        return
-    if done.vms and done.way != DISK:
-        rows = [
-            [vm.name, vm.restored_name, vm.level, _state_of(vm.powered_on, vm.heartbeat), vm.host] for vm in done.vms
-        ]
-        print_table(["VM", "restored as", "level", "state", "host"], rows)
-    for datastore in done.datastores:
-        say(f"datastore {datastore['name']} is a clone of {datastore['dataset']}")
-    if done.attached is not None:
-        say(f"{done.attached['file']} is attached to '{done.attached['vm']}'")
-    for warning in [*done.warnings, *(f"'{vm.name}': {one}" for vm in done.vms for one in vm.warnings)]:
+def _show_result(done: RestoreResult, request: RestoreRequest) -> None:
+    if done.vms:
+        rows = [[vm.name, vm.restored_name, vm.level, state_of(vm), vm.host] for vm in done.vms]
+        print_table(["VM", "restored as", "level", "state", "ESXi host"], rows)
+    for line in remarks(done):
+        say(line)
+    if any(vm.restored for vm in done.vms) and request.cards == DISCONNECT:
+        say("the network cards are disconnected; connect them in the vSphere client when the VM may use the network")
+    for warning in [*done.warnings, *(f"'{vm.restored_name}': {one}" for vm in done.vms for one in vm.warnings)]:
         say(f"warning: {warning}")
     if done.datastores:
-        say(f"to take it away again: vmware-zfs restores --end {done.restore_id}")
-
-
-def _state_of(on: bool, heartbeat: str) -> str:
-    return "off" if not on else f"on, heartbeat {heartbeat}" if heartbeat else "on"
+        say(f"to end this restore: vmware-zfs restores --end {done.restore_id}")
 
 
 def _unmount(options: argparse.Namespace) -> int:
     snapshot = str(parse_snapshot(options.snapshot))
     with open_engine(Paths.from_environment()) as engine:
-        mounted = [one for one in engine.restores.list([DONE]) if one.way == MOUNT and one.snapshot == snapshot]
-        if not mounted:
-            raise InputError(f"{snapshot} is not mounted", "List what is restored with 'vmware-zfs restores'")
-        return _end(engine, options, [one.id for one in mounted])
+        found = mounted(engine, snapshot, options.on)
+        if not found:
+            where = f" on {options.on}" if options.on else ""
+            raise InputError(f"{snapshot} is not mounted{where}", "List what is restored with 'vmware-zfs restores'")
+        return _end(engine, options, [one.id for one in found])
 
 
 def _restores(options: argparse.Namespace) -> int:
@@ -220,7 +255,7 @@ def _end(engine: Engine, options: argparse.Namespace, ids: list[str]) -> int:
     for restore in [engine.restores.get(one) for one in ids]:
         stays = ending.end(engine, restore, partial(_session_to_end, engine, options, restore))
         if not options.json:
-            say(stays or f"restore {restore.id} is ended; nothing of it is left")
+            say(f"ended the restore {restore.id}" + (f". {stays}" if stays else "; nothing of it is left"))
     if options.json:
         print_json({"ended": ids})
     return 0

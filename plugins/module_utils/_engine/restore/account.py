@@ -14,6 +14,7 @@ from ..planning.server_logins import newest_first
 from ..secret import Secret
 from ..state.credentials import RESTORE, Credential, endpoint_of
 from ..state.engine import Engine
+from ..state.host_names import canonical_host
 from ..state.restores import RestoreRecord
 from ..vsphere.session import Endpoint, Session
 
@@ -32,6 +33,7 @@ def stored_account(engine: Engine, dataset: str, hostname: str = "") -> Account:
 
     Raises CredentialNotFound if there is none, and InputError if there are several servers or accounts.
     """
+    hostname = canonical_host(hostname) if hostname else ""
     found = [one for one in engine.credentials.find_for_datasets([dataset], RESTORE) if hostname in ("", one.hostname)]
     accounts = {(one.hostname, one.port, one.username): one for one in reversed(newest_first(found))}
     if not accounts:

@@ -37,6 +37,7 @@ def _plain(engine: Engine, restore: RestoreRecord) -> dict[str, Any]:
         "state": state,
         "started": restore.started,
         "clones": [one["clone"] for one in restore.result.get("datastores", ())],
+        "datastores": [one["name"] for one in restore.result.get("datastores", ())],
         "problems": notes,
     }
 

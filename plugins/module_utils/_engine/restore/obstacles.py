@@ -34,7 +34,7 @@ def _of_disk(disk: VmDisk, way: str) -> Iterator[str]:
     for file in dict.fromkeys((*([] if disk.use.in_folder else [disk.use.file]), *disk.chain.foreign)):
         if file.startswith("/"):
             yield (
-                f"The disk {node} uses {printable(file, 200)}, which is the file of the living VM and not of the copy;"
+                f"The disk {node} uses {printable(file, 200)}, which is a file of the original VM and not of the copy;"
                 " restore the other disks one by one."
             )
         elif way == FOLDER:

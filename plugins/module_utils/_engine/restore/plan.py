@@ -15,7 +15,8 @@ from ..vsphere.registration import Home
 from .datastore_place import DatastorePlace
 from .folder_copy import CopyPlan
 from .replace import LivingVm
-from .request import DISK, FOLDER, KEEP, MOUNT, RestoreRequest
+from .request import CLONE, DISK, FOLDER, KEEP, MOUNT, RestoreRequest
+from .result import RestoreResult, VmRestored
 from .sources import Source
 
 
@@ -78,26 +79,22 @@ class RestorePlan:
         """The ZFS snapshots that the restore needs."""
         return self.clones or tuple(dict.fromkeys(str(vm.source.snapshot) for vm in self.vms))
 
+    def expected(self) -> RestoreResult:
+        """Return the result of the restore, as far as the plan knows it. Nothing is restored yet."""
+        with_vms, helper = self.request.way in (FOLDER, CLONE), self.helper
+        attached = {"vm": helper.name, "moid": helper.moid, "file": self.disk} if helper is not None else None
+        return RestoreResult(
+            "",
+            str(self.request.snapshot),
+            self.request.way,
+            [_expected(vm) for vm in self.vms] if with_vms else [],
+            attached=attached,
+            warnings=list(self.warnings),
+        )
+
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for results: JSON types."""
-        return {
-            "zfs_snapshot": str(self.request.snapshot),
-            "way": self.request.way,
-            "vms": [
-                {
-                    "name": vm.source.name,
-                    "restored_name": vm.name,
-                    "level": vm.source.level,
-                    "reason": vm.source.reason,
-                    "vmware_snapshot": vm.source.vmware_snapshot,
-                    "host": vm.host.name if vm.host is not None else "",
-                }
-                for vm in self.vms
-            ],
-            "steps": list(self.steps()),
-            "refusals": list(self.refusals),
-            "warnings": list(self.warnings),
-        }
+        """Return plain data for results: that of the expected result, with the steps and what forbids them."""
+        return {**self.expected().as_dict(), "steps": list(self.steps()), "refusals": list(self.refusals)}
 
     def steps(self) -> Iterator[str]:
         """Yield what the restore does, for people."""
@@ -130,6 +127,18 @@ class RestorePlan:
         yield f"name the restored VM {name} (level {vm.source.level})"
         if self.request.power_on:
             yield f"power on {name}"
+
+
+def _expected(vm: PlannedVm) -> VmRestored:
+    return VmRestored(
+        vm.source.name,
+        vm.name,
+        level=vm.source.level,
+        reason=vm.source.reason,
+        reverted_to=vm.source.vmware_snapshot,
+        host=vm.host.name if vm.host is not None else "",
+        replaced=vm.living.aside if vm.living is not None else "",
+    )
 
 
 def _network_step(vm: PlannedVm, network: str) -> str:

@@ -82,16 +82,14 @@ class _Planner:
             taken = {vm.host.moid: vm.host for vm in planned if vm.host is not None}
             if len(taken) > 1:
                 self.refusals.append(
-                    "The living VMs are on several ESXi hosts; name the host that gets the restored ones."
+                    "The original VMs are on several ESXi hosts; name the host that gets the restored ones."
                 )
             plan = self._with_mount(plan, self._clones(sources), next(iter(taken), ""))
         return self._complete(plan)
 
     def disk(self, source: Source) -> RestorePlan:
         """Return the plan for one disk of a VM that another VM gets."""
-        plan = RestorePlan(
-            self.request, (PlannedVm(source, source.name, ""),), disk=_disk_of(source, self.request.disk)
-        )
+        plan = RestorePlan(self.request, (PlannedVm(source, source.name, ""),), disk=disk_of(source, self.request.disk))
         with self._refused():
             plan = replace(plan, helper=find_helper(self.session, self.request.attach_to))
         return self._complete(
@@ -264,7 +262,7 @@ def place_of_copy(vm: PlannedVm, restore: str) -> folder_copy.Place:
     return folder_copy.Place.beside(parent, vm.folder, restore)
 
 
-def _disk_of(source: Source, number: int) -> str:
+def disk_of(source: Source, number: int) -> str:
     """Return the descriptor of a disk as the VMware snapshot of the run keeps it, as a path in the dataset.
 
     Without such a VMware snapshot, this is the disk that the VM uses.

@@ -23,7 +23,7 @@ def _of_vm(vm: FoundVm) -> Iterator[str]:
         what = "is encrypted" if configuration.encrypted else "has a vTPM"
         yield f"The VM {what}, so vCenter needs the same key provider."
     if configuration.suspended:
-        yield "The VM was suspended, so it resumes from its memory file."
+        yield "The VM was suspended. A restore discards its memory, so the guest starts as after a power failure."
     if configuration.working_dir:
         folder = printable(configuration.working_dir, 200)
         yield f"Its working directory is {folder}, so the files of its VMware snapshots are there."

@@ -48,7 +48,7 @@ def move_aside(requests: Requests, living: LivingVm, steps: Steps, watch: Watch)
     now = yield from _same_vm(requests, living)
     if (yield from requests.ask(find_in_folder, living.folder_moid, living.aside)):
         raise RestoreFailed(
-            f"The living VM cannot be renamed: the name '{printable(living.aside, 80)}' is taken",
+            f"The original VM cannot be renamed: the name '{printable(living.aside, 80)}' is taken",
             "Rename the VM that has this name",
         )
     if now.on:
@@ -57,7 +57,7 @@ def move_aside(requests: Requests, living: LivingVm, steps: Steps, watch: Watch)
         steps.done(step)
         now = yield from _same_vm(requests, living)
     if now.on:
-        raise RestoreFailed(f"The living VM '{printable(living.name, 80)}' was powered on again", "Check by whom")
+        raise RestoreFailed(f"The original VM '{printable(living.name, 80)}' was powered on again", "Check by whom")
     yield from rename(requests, steps, living.moid, now.name, living.aside, now.instance_uuid, now.vmx_path)
 
 
@@ -66,11 +66,12 @@ def _same_vm(requests: Requests, living: LivingVm) -> Part[VmNow]:
     found = yield from requests.ask(_read, living.moid)
     if found is None or (found.instance_uuid, found.vmx_path) != (living.instance_uuid, living.vmx_path):
         raise RestoreFailed(
-            f"The living VM '{printable(living.name, 80)}' is not the same as when the restore began", "Start it again"
+            f"The original VM '{printable(living.name, 80)}' is not the same as when the restore began",
+            "Start it again",
         )
     if found.connection != "connected":
         raise RestoreFailed(
-            f"The host of the living VM '{printable(living.name, 80)}' is not connected, so its state is unknown",
+            f"The host of the original VM '{printable(living.name, 80)}' is not connected, so its state is unknown",
             "Connect the host, or restore the VM under another name",
         )
     return found
@@ -90,11 +91,11 @@ def _shut_down(requests: Requests, living: LivingVm, watch: Watch) -> Part[None]
         problem = f"its guest did not shut down within {requests.patience.shutdown:g} s"
     if not living.force:
         raise RestoreFailed(
-            f"The living VM '{printable(living.name, 80)}' was not shut down: {problem}",
+            f"The original VM '{printable(living.name, 80)}' was not shut down: {problem}",
             "Shut it down in its guest, or use force to power it off",
         )
     yield from requests.carry_out(
-        "The power-off of the living VM", start_power_off, living.moid, look=partial(_is_off, vm_moid=living.moid)
+        "The power-off of the original VM", start_power_off, living.moid, look=partial(_is_off, vm_moid=living.moid)
     )
 
 

@@ -65,10 +65,16 @@ class RestoreRequest:
         check_dataset(self.snapshot.dataset)
         check_snapshot(*self.snapshot)
         check_seconds("boot_timeout", self.boot_timeout, zero=True)
+        self.limits.check()
         for problem, remedy in _contradictions(self):
             raise InputError(problem, remedy)
         if self.name:
             check_name(self.name)
+
+
+def way_of(instant: bool, one_disk: bool) -> str:
+    """Return the way to restore VMs, or one disk of a VM."""
+    return DISK if one_disk else CLONE if instant else FOLDER
 
 
 def parse_snapshot(text: str) -> SnapshotName:
@@ -107,6 +113,7 @@ def _contradictions(request: RestoreRequest) -> Sequence[tuple[str, str]]:
         (request.way == DISK and request.disk < 1, "The number of the disk is missing", "Number the disks from 1"),
         (request.way == DISK and not request.attach_to, "No VM was named that gets the disk", "Set attach_to"),
         (request.way != DISK and request.attach_to, "attach_to needs the number of a disk", "Set disk as well"),
+        (request.way == DISK and request.name, "A disk gets no name", "Remove name"),
         (request.way == DISK and request.replace, "A disk cannot replace a VM", "Choose one of disk and replace"),
         (request.force and not request.replace, "force has no effect without replace", "Remove it, or set replace"),
         (request.replace and request.name, "A VM that replaces another one keeps its name", "Remove name or replace"),

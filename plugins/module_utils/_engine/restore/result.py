@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Mapping
 
 
 @dataclass
@@ -54,6 +54,22 @@ class RestoreResult:
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> RestoreResult:
+        """Return the result that `as_dict` of this or another release returned."""
+        known = _known(cls, data)
+        return cls(**{**known, "vms": [VmRestored(**_known(VmRestored, vm)) for vm in known.get("vms", ())]})
+
+    def names(self) -> list[str]:
+        """Return what is restored, for people: the names of VMs, or the attached disk, or the mounted snapshot."""
+        if self.attached is not None:
+            return [f"{self.attached['file']} at '{self.attached['vm']}'"]
+        return [vm.restored_name for vm in self.vms] or [self.zfs_snapshot]
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for results: JSON types."""
         return asdict(self)
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {one.name: data[one.name] for one in fields(kind) if one.name in data}

@@ -101,7 +101,7 @@ def test_what_is_missing_in_a_copy_is_said(tmp_path: Path, root: Path) -> None:
     )
     assert remarks(only(tmp_path)) == [
         "The VM is encrypted, so vCenter needs the same key provider.",
-        "The VM was suspended, so it resumes from its memory file.",
+        "The VM was suspended. A restore discards its memory, so the guest starts as after a power failure.",
         "Its working directory is /vmfs/volumes/fast/a, so the files of its VMware snapshots are there.",
         "The disk scsi0:0 is in another folder: /vmfs/volumes/ds/b/b.vmdk.",
         "VMware snapshots do not include its independent disk scsi0:1, so that disk has the level crash.",

@@ -82,7 +82,7 @@ def test_a_guest_that_does_not_shut_down_needs_force(living: dict[str, object], 
     scene = Scene(**living)
     scene.copy()
     error = bring(scene)
-    assert error.startswith("The living VM 'mail' was not shut down: ")
+    assert error.startswith("The original VM 'mail' was not shut down: ")
     assert problem in error and error.endswith("shut it down in its guest, or use force to power it off.")
     assert scene.living.config.power == "on"
     assert scene.undo() == [] and scene.names() == scene.before
@@ -112,7 +112,7 @@ def test_a_name_that_is_taken_is_noticed_before_the_shutdown(scene: Scene) -> No
     scene.vcenter.register("vmware", name=ASIDE[0], power="off")
     before = scene.names()
     assert bring(scene) == (
-        "The living VM cannot be renamed: the name 'mail-replaced-2026-11-28' is taken; rename the VM that has this "
+        "The original VM cannot be renamed: the name 'mail-replaced-2026-11-28' is taken; rename the VM that has this "
         "name."
     )
     assert scene.living.config.power == "on" and scene.undo() == [] and scene.names() == before
@@ -121,7 +121,7 @@ def test_a_name_that_is_taken_is_noticed_before_the_shutdown(scene: Scene) -> No
 def test_a_living_vm_on_a_disconnected_host_is_left_alone(scene: Scene) -> None:
     scene.copy()
     scene.vcenter.vm("mail", properties={"runtime.connectionState": "notResponding"})
-    assert "The host of the living VM 'mail' is not connected" in bring(scene, force=True)
+    assert "The host of the original VM 'mail' is not connected" in bring(scene, force=True)
     assert scene.living.config.power == "on" and "ShutdownGuest" not in scene.vcenter.calls
 
 
