@@ -85,7 +85,7 @@ class _Restore:
         self._result.seconds = round(time.monotonic() - self._begun, 3)
         failed = [vm for vm in self._result.vms if vm.error]
         if failed and not any(vm.restored for vm in self._result.vms):
-            raise self._failure(RestoreFailed(failed[0].error.rstrip("."), "Fix the cause and try again"))
+            raise self._failure(RestoreFailed(failed[0].error.rstrip(".")))
         self._engine.restores.finish(self._restore.id, self._result.as_dict())
         if failed:
             raise RestoreFailed(

@@ -69,7 +69,8 @@ class Host:
         self.accounts: list[Any] = []
         self.asked: list[tuple[request.RestoreRequest, bool]] = []
         self.ended: list[str] = []
-        self.answer: Ensured | Exception = Ensured(RestoreResult("r1", SNAPSHOT, FOLDER, [RESTORED]), True)
+        self.failure: RestoreFailed | None = None
+        self.answer = Ensured(RestoreResult("r1", SNAPSHOT, FOLDER, [RESTORED]), True)
         self.stays = ""
         with Database.open(self.paths):
             pass
@@ -107,8 +108,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
     def ensure(_engine: Any, _session: Any, wanted: request.RestoreRequest, check: bool) -> Ensured:
         host.asked.append((wanted, check))
-        if isinstance(host.answer, Exception):
-            raise host.answer
+        if host.failure is not None:
+            raise host.failure
         return host.answer
 
     def end(_engine: Any, restore: RestoreRecord, session: Callable[[], Any]) -> str:
@@ -251,7 +252,6 @@ def said_by(result: dict[str, Any]) -> str:
 
 
 def test_a_vm_that_exists_is_no_change(host: Host) -> None:
-    assert isinstance(host.answer, Ensured)
     host.answer.changed, host.answer.existing, host.answer.kept = False, ["r1"], ["mail-restored-2026-01-31"]
     result = host.restore()
     assert not result["changed"] and result["existing_restores"] == ["r1"]
@@ -271,7 +271,7 @@ def test_check_mode_warns_about_what_forbids_the_restore_and_does_not_fail(host:
 def test_a_failure_returns_what_was_done(host: Host) -> None:
     vms = [RESTORED, VmRestored("web", "web-restored", error="No space.")]
     details = RestoreResult("r1", SNAPSHOT, FOLDER, vms, warnings=["A warning."]).as_dict()
-    host.answer = RestoreFailed("1 VM of 2 failed", "Try again", **details)
+    host.failure = RestoreFailed("1 VM of 2 failed", "Try again", **details)
     result = host.restore()
     assert result["failed"] and result["msg"] == "1 VM of 2 failed; try again." and result["changed"]
     assert [vm["restored"] for vm in result["vms"]] == [True, False] and "A warning." in said_by(result)
@@ -283,7 +283,7 @@ def test_a_failure_returns_what_was_done(host: Host) -> None:
 
 def test_a_refusal_changed_nothing(host: Host) -> None:
     plan = RestorePlan(request.RestoreRequest(request.parse_snapshot(SNAPSHOT), ("mail",)), refusals=("No.",))
-    host.answer = RestoreFailed("Nothing was restored: No", "Nothing was changed", **plan.as_dict())
+    host.failure = RestoreFailed("Nothing was restored: No", "Nothing was changed", **plan.as_dict())
     result = host.restore()
     assert result["failed"] and not result["changed"] and result["refusals"] == ["No."] and result["summary"] == []
 

@@ -14,7 +14,11 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import restores as commands
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError, RestoreFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
+    InputError,
+    QuiesceError,
+    RestoreFailed,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import ending
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.account import Account
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.plan import Helper, RestorePlan
@@ -60,7 +64,8 @@ class Shell:
         self.accounts: list[Any] = []
         self.asked: list[RestoreRequest] = []
         self.ended: list[str] = []
-        self.answer: RestoreResult | Exception = RestoreResult("r1", SNAPSHOT, FOLDER, [MAIL])
+        self.answer = RestoreResult("r1", SNAPSHOT, FOLDER, [MAIL])
+        self.failure: QuiesceError | None = None
         self.plan: Callable[[RestoreRequest], RestorePlan] = RestorePlan
         self.stays = ""
         with Database.open(self.paths):
@@ -101,8 +106,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def execute(engine: Any, _session: Any, request: RestoreRequest) -> RestoreResult:
         shell.asked.append(request)
         engine.report("Copying mail")
-        if isinstance(shell.answer, Exception):
-            raise shell.answer
+        if shell.failure is not None:
+            raise shell.failure
         return shell.answer
 
     def make_plan(_session: Any, _zfs: Any, request: RestoreRequest) -> RestorePlan:
@@ -269,14 +274,13 @@ def test_a_restore_on_a_clone_says_how_to_end_it(shell: Shell) -> None:
 
 def test_with_json_only_json_is_printed(shell: Shell) -> None:
     code, said, _error = shell.restore("mail", "--json")
-    assert isinstance(shell.answer, RestoreResult)
     assert code == 0 and json.loads("\n".join(said)) == shell.answer.as_dict()
 
 
 def test_of_several_vms_those_that_were_restored_are_shown_before_the_error(shell: Shell) -> None:
     vms = [MAIL, VmRestored("web", "web-restored-2026-01-31", error="No space.")]
     details = RestoreResult("r1", SNAPSHOT, FOLDER, vms).as_dict()
-    shell.answer = RestoreFailed("1 VM of 2 failed", "Try again", **details)
+    shell.failure = RestoreFailed("1 VM of 2 failed", "Try again", **details)
     code, said, error = shell.restore("mail", "web")
     assert code == 1 and error == "vmware-zfs: 1 VM of 2 failed; try again.\n"
     assert [line.split()[:1] for line in said[2:4]] == [["mail"], ["web"]] and "not restored" in said[3]
@@ -285,13 +289,13 @@ def test_of_several_vms_those_that_were_restored_are_shown_before_the_error(shel
 
 
 def test_a_failure_that_restored_nothing_is_one_line(shell: Shell) -> None:
-    shell.answer = RestoreFailed("Nothing was restored: No", "Nothing was changed", refusals=["No."])
+    shell.failure = RestoreFailed("Nothing was restored: No", "Nothing was changed", refusals=["No."])
     assert shell.restore("mail") == (
         1,
         ["Copying mail"],
         "vmware-zfs: Nothing was restored: No; nothing was changed.\n",
     )
-    shell.answer = InputError("There is no VM", "Check the name")
+    shell.failure = InputError("There is no VM", "Check the name")
     assert shell.restore("mail")[2] == "vmware-zfs: There is no VM; check the name.\n"
 
 

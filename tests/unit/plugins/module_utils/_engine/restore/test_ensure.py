@@ -116,7 +116,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setattr(earlier, "read_now", now)
         monkeypatch.setattr(earlier, "read_disks", disks)
         monkeypatch.setattr(earlier, "disk_of", lambda source, number: f"mail/mail_{number}.vmdk")
-        stores = lambda session: [SimpleNamespace(moid=one) for one in made.datastores]  # noqa: E731
+
+        def stores(_session: Any) -> list[Any]:
+            return [SimpleNamespace(moid=one) for one in made.datastores]
+
         monkeypatch.setattr(earlier, "list_datastores", stores)
         monkeypatch.setattr(ensure, "execute", made.execute)
         monkeypatch.setattr(ensure, "make_plan", plan)
