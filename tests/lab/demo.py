@@ -6,7 +6,9 @@
 The storage host runs real OpenZFS; the vCenter is simulated. The demo builds the collection, installs it as a user
 does, with the oldest supported ansible-core, and applies the playbook site.yml twice over ssh. Then the storage host's
 own timer takes the snapshot, without Ansible. The VMs include one without VMware Tools that a policy accepts at crash,
-one whose quiesce fails and one that is excluded. The result is also written to build/demo.json.
+one whose quiesce fails and one that is excluded. Two VMs have real disks in a second guest, which mounts the export
+that site.yml made. The demo reads these disks in the ZFS snapshot, and in a plain ZFS snapshot that it took shortly
+before. The result is also written to build/demo.json.
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ import threading
 import time
 from contextlib import ExitStack
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence, TypeVar
 
 from .by_hand import vcenter_folder
+from .hypervisor.host import Hypervisor
+from .hypervisor.report import Row
+from .hypervisor.report import report as read_disks
 from .installed import Installed, install
 from .places import BUILD, ROOT
 from .role_lines import RoleLines
@@ -38,6 +44,8 @@ API = "8.0.2.0"
 TIMER, SERVICE = "vmware-zfs-task@1.timer", "vmware-zfs-task@1.service"
 TIMER_SECONDS = 300.0  # the task runs every minute
 WIDTH = 100
+DISK = 28  # characters of the column of disks
+CLOCKS = 3.0  # seconds
 INVENTORY: dict[str, Any] = {
     "datacenters": ["DC0"],
     "datastores": [{"name": "local", "type": "local", "vms": [{"name": "scratch", "count": 2}]}],
@@ -50,9 +58,14 @@ VMS: tuple[dict[str, Any], ...] = (
     {"name": "db", "guest": "windows"},
     {"name": "erp", "guest": "windows"},  # its quiesce fails
     {"name": "golden-image", "template": True},
-    {"name": "mail", "guest": "windows"},
-    {"name": "web"},
+    {"name": "mail", "guest": "windows", "real": True},
+    {"name": "web", "real": True},
 )
+REAL = tuple(vm["name"] for vm in VMS if vm.get("real"))
+DATASET = "tank/vmware"
+BARE = f"{DATASET}@bare"  # the plain ZFS snapshot
+WRITES = 30  # that each guest makes before it
+GUEST_SECONDS = 120.0
 LEVELS = {
     "app": "filesystem",
     "appliance": "crash",
@@ -78,16 +91,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as running:
         running.callback(host.down)
         step("Start a storage host with nothing configured", host.reset)
-        vcenter = running.enter_context(step("Start a simulated vCenter", lambda: start_vcenter(host, options.keep)))
+        hypervisor = Hypervisor(host)
+        running.callback(hypervisor.down)
+        step("Start a hypervisor for VMs with real disks", hypervisor.up)
+        vcenter = running.enter_context(
+            step("Start a simulated vCenter", lambda: start_vcenter(host, hypervisor.port, options.keep))
+        )
         installed = step("Build and install the collection", lambda: install(FOLDER / "controller"))
-        demo = run(host, vcenter, installed, options.verbose)
+        demo = run(host, hypervisor, vcenter, installed, options.verbose)
         if options.keep:
             running.pop_all()
     RESULT.write_text(json.dumps(demo, indent=1) + "\n")
     print("\n".join(["", *report(demo), "", *to_try(demo, options.keep), ""]))
     print(f"The demo took {time.monotonic() - began:.0f} s. Its result is in {RESULT.relative_to(ROOT)}.", flush=True)
     expected = {vm["name"]: vm["level"] for vm in demo["vms"]} == LEVELS
-    return 0 if expected and not demo["vmware_snapshots_left"] and not demo["site_changed_second"] else 1
+    proven = all(disk["coordinated"] == {"needs_recovery": False, "unflushed_lost": 0} for disk in demo["disks"])
+    return 0 if expected and proven and not demo["vmware_snapshots_left"] and not demo["site_changed_second"] else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def start_vcenter(host: StorageHost, keep: bool) -> Simulator:
+def start_vcenter(host: StorageHost, hypervisor: int, keep: bool) -> Simulator:
     vcenter = Simulator.start(
         INVENTORY,
         directory=vcenter_folder(host),
@@ -105,6 +124,7 @@ def start_vcenter(host: StorageHost, keep: bool) -> Simulator:
         create_seconds=1.0,
         remove_seconds=1.0,
         detached=keep,
+        hypervisor=hypervisor,
     )
     for run_number in range(20):
         # Each run creates two snapshots of this VM: a quiesced one, which fails, and one without quiescing.
@@ -113,7 +133,9 @@ def start_vcenter(host: StorageHost, keep: bool) -> Simulator:
     return vcenter
 
 
-def run(host: StorageHost, vcenter: Simulator, installed: Installed, verbose: bool) -> dict[str, Any]:
+def run(
+    host: StorageHost, hypervisor: Hypervisor, vcenter: Simulator, installed: Installed, verbose: bool
+) -> dict[str, Any]:
     """Apply the playbook twice, deploy the VMs, wait for the snapshot. Returns what is written to build/demo.json."""
     controller = installed.version()
     print(f"\nApply site.yml with {controller}:", flush=True)
@@ -124,16 +146,20 @@ def run(host: StorageHost, vcenter: Simulator, installed: Installed, verbose: bo
         lambda changed: f"changed={changed}",
         ticks=not verbose,
     )
-    vcenter.deploy("vmware", *VMS)
+    names = ", ".join(vm["name"] for vm in VMS)
+    step(f"Deploy {len(VMS)} VMs on the new datastore", lambda: vcenter.deploy("vmware", *VMS))
+    print(f"  {names}; {' and '.join(REAL)} have real disks", flush=True)
+    step(f"Take a plain ZFS snapshot, {BARE}", lambda: take_plain(host, hypervisor))
     deployed = time.time()
-    print(f"Deploy {len(VMS)} VMs on the new datastore: {', '.join(vm['name'] for vm in VMS)}", flush=True)
     taken = step("Wait until the timer of the storage host takes a snapshot", lambda: by_timer(host, deployed))
+    disks = step("Read the disks in both ZFS snapshots", lambda: disks_in(host, vcenter, taken["zfs_snapshot"]))
     return {
         "zfs_snapshot": taken["zfs_snapshot"],
         "consistency": taken["consistency"],
         "consistency_text": taken["consistency_text"],
         "complete": taken["complete"],
         "vms": [{key: vm[key] for key in SHOWN} for vm in taken["vms"]],
+        "disks": disks,
         "hold_window_seconds": taken["hold_window_seconds"],
         "vmware_snapshots_left": sum(ours(tree) for tree in vcenter.snapshots().values()),
         "zfs_version": host.ssh(["zfs", "version"]).stdout.splitlines()[0],
@@ -145,6 +171,31 @@ def run(host: StorageHost, vcenter: Simulator, installed: Installed, verbose: bo
         "taken_by": f"{TIMER} (systemd)",
         "service": host.ssh(["systemctl", "is-failed", SERVICE], check=False).stdout.strip(),
     }
+
+
+def take_plain(host: StorageHost, hypervisor: Hypervisor) -> None:
+    """Take a ZFS snapshot without vSphere, once the guests have written for some time."""
+    deadline = time.monotonic() + GUEST_SECONDS
+    while any(hypervisor.call("show", vmx=f"[vmware] {vm}/{vm}.vmx")["returned"] < WRITES for vm in REAL):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"A guest made fewer than {WRITES} writes in {GUEST_SECONDS:g} s.")
+        time.sleep(0.5)
+    time.sleep(CLOCKS)  # the clocks of the guests differ, and only writes before the ZFS snapshot count
+    host.ssh(["zfs", "snapshot", BARE])
+
+
+def disks_in(host: StorageHost, vcenter: Simulator, snapshot: str) -> list[dict[str, Any]]:
+    """Read the real disks in the plain ZFS snapshot and in the coordinated one."""
+    machines = vcenter.machines()
+    bare, coordinated = ({row.vm: row for row in read_disks(host, name, machines)[1]} for name in (BARE, snapshot))
+    return [
+        {"vm": vm, "level": coordinated[vm].level, "bare": found_in(bare[vm]), "coordinated": found_in(coordinated[vm])}
+        for vm in REAL
+    ]
+
+
+def found_in(row: Row) -> dict[str, Any]:
+    return {"needs_recovery": row.needs_recovery, "unflushed_lost": row.lost}
 
 
 def play(installed: Installed, host: StorageHost, vcenter: Simulator, verbose: bool, each_role: bool = True) -> int:
@@ -223,8 +274,9 @@ def report(demo: dict[str, Any]) -> Iterator[str]:
     """The result, for a person."""
     yield f"{demo['zfs_snapshot']}: {demo['consistency_text']}, {'complete' if demo['complete'] else 'not complete'}"
     yield ""
-    yield from table(demo["vms"])
+    yield from table(demo["vms"], demo["disks"])
     yield ""
+    yield f"Disks are real if the table shows them. {BARE} is a plain ZFS snapshot that was taken shortly before."
     yield f"The timer of the storage host took this ZFS snapshot, without Ansible, on {demo['zfs_version']}."
     yield f"The VMs were held for {demo['hold_window_seconds']:.1f} s."
     yield f"VMware snapshots left: {demo['vmware_snapshots_left']}."
@@ -232,16 +284,30 @@ def report(demo: dict[str, Any]) -> Iterator[str]:
         yield f"{SERVICE} is listed as failed, because VMs that should be quiesced were not."
 
 
-def table(vms: Sequence[dict[str, Any]]) -> Iterator[str]:
+def table(vms: Sequence[dict[str, Any]], disks: Sequence[dict[str, Any]]) -> Iterator[str]:
     width = max(len(vm["name"]) for vm in vms)
-    head = f"{'VM':{width}}  {'level':11}  {'held':>6}  "
+    real = {disk["vm"]: disk for disk in disks}
+    head = f"{'VM':{width}}  {'level':11}  {'held':>6}  {'disk':{DISK}}  "
     yield f"{head}reason"
     for vm in vms:
         held = f"{vm['hold_seconds']:.1f} s" if vm["hold_seconds"] is not None else "-"
         reason = "; ".join(filter(None, (vm["reason"], vm["policy"] if vm["accept"] == "crash" else "")))
-        text = textwrap.wrap(reason, WIDTH - len(head)) or [""]
-        yield f"{vm['name']:{width}}  {vm['level']:11}  {held:>6}  {text[0]}".rstrip()
-        yield from (" " * len(head) + line for line in text[1:])
+        left = [vm["name"].ljust(width), vm["level"].ljust(11), held.rjust(6)]
+        blank = ["".ljust(len(cell)) for cell in left]
+        disk = disk_text(real[vm["name"]]) if vm["name"] in real else ["-"]
+        text = textwrap.wrap(reason, WIDTH - len(head))
+        for number, (of_disk, why) in enumerate(zip_longest(disk, text, fillvalue="")):
+            yield "  ".join([*(left if number == 0 else blank), of_disk.ljust(DISK), why]).rstrip()
+
+
+def disk_text(disk: dict[str, Any]) -> list[str]:
+    """What is on a real disk, for a person: in the coordinated ZFS snapshot, and in the plain one."""
+    return [said_of(disk["coordinated"]), f"plain: {said_of(disk['bare'])}"]
+
+
+def said_of(found: dict[str, Any]) -> str:
+    state = "dirty" if found["needs_recovery"] else "clean"
+    return f"{state}, {found['unflushed_lost']} writes lost"
 
 
 def to_try(demo: dict[str, Any], kept: bool) -> Iterator[str]:
