@@ -11,6 +11,7 @@ from ..errors import QuiesceError
 from ..restore.account import session_to_undo
 from ..restore.undo import undo
 from ..state.engine import Engine
+from ..state.locks import RESTORE
 from ..state.restores import RestoreRecord
 from ..vsphere.session import Session
 from ..zfs.names import dataset_of
@@ -38,7 +39,7 @@ def undo_dead(engine: Engine) -> tuple[list[str], list[str]]:
 
 def _undo(engine: Engine, restore: RestoreRecord) -> list[str]:
     with ExitStack() as stack:
-        stack.enter_context(engine.locks.alive(restore.id, dataset_of(restore.snapshot)))
+        stack.enter_context(engine.locks.alive(restore.id, dataset_of(restore.snapshot), RESTORE))
         session: Session | None = None
         reason = ""
         try:

@@ -9,6 +9,7 @@ from typing import Any, Callable, ContextManager
 
 from ..errors import InputError, RestoreFailed
 from ..state.engine import Engine
+from ..state.locks import RESTORE
 from ..state.restores import DONE, ENDED, FOLDER, RUNNING, UNDONE, RestoreRecord
 from ..vsphere.session import Session
 from ..zfs.names import dataset_of
@@ -56,7 +57,7 @@ def end(engine: Engine, restore: RestoreRecord, session: Callable[[], ContextMan
     if finished and restore.way == FOLDER:
         engine.restores.set_state(restore.id, ENDED)
         return STAYS
-    with engine.locks.alive(restore.id, dataset_of(restore.snapshot)), session() as opened:
+    with engine.locks.alive(restore.id, dataset_of(restore.snapshot), RESTORE), session() as opened:
         left = undo(engine, opened, restore, finished)
     if left:
         raise RestoreFailed(

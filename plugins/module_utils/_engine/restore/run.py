@@ -12,6 +12,7 @@ from ..errors import QuiesceError, RestoreFailed
 from ..snapshots.stop import Stop, on_signals
 from ..state import identity
 from ..state.engine import Engine
+from ..state.locks import RESTORE
 from ..state.restores import RestoreRecord
 from ..text import counted, printable, size_text
 from ..vsphere.session import Session
@@ -23,7 +24,7 @@ from .clone_datastores import CloneDatastores, create_datastores
 from .flow import Patience
 from .plan import PlannedVm, RestorePlan
 from .planner import make_plan, place_of_copy
-from .request import CLONE, DISK, FOLDER, MOUNT, RestoreRequest
+from .request import CLONE, DISK, FOLDER, RestoreRequest
 from .result import RestoreResult, VmRestored
 from .steps import HOLD, VmSteps
 from .to_bring import from_clone, from_folder, record_brought
@@ -44,7 +45,7 @@ def execute(engine: Engine, session: Session, request: RestoreRequest) -> Restor
         raise RestoreFailed(f"Nothing was restored: {sentences.rstrip('.')}", "Nothing was changed", **plan.as_dict())
     stop = Stop()
     restore = _record(session, plan)
-    with engine.locks.alive(restore.id, request.snapshot.dataset), on_signals(stop):
+    with engine.locks.alive(restore.id, request.snapshot.dataset, RESTORE), on_signals(stop):
         engine.restores.open(restore)
         return _Restore(engine, session, plan, restore, stop).run()
 
@@ -86,7 +87,7 @@ class _Restore:
         failed = [vm for vm in self._result.vms if vm.error]
         if failed and not any(vm.restored for vm in self._result.vms):
             raise self._failure(RestoreFailed(failed[0].error.rstrip(".")))
-        self._engine.restores.finish(self._restore.id, self._result.as_dict())
+        self._finish()
         if failed:
             raise RestoreFailed(
                 f"{counted(len(failed), 'VM')} of {len(self._result.vms)} failed, for example"
@@ -95,6 +96,12 @@ class _Restore:
                 **self._result.as_dict(),
             )
         return self._result
+
+    def _finish(self) -> None:
+        """Store the result, and undo what is not handed over. Recovery goes on with what is left of that."""
+        self._engine.restores.keep_result(self._restore.id, self._result.as_dict())
+        left = undo.undo(self._engine, self._session, self._restore)
+        self._result.warnings += [f"{sentence}; recovery tries again every hour." for sentence in left]
 
     def _failure(self, error: QuiesceError) -> RestoreFailed:
         """Undo the restore, and return the error that says why it failed and what is left."""
@@ -107,27 +114,25 @@ class _Restore:
 
     def _carry_out(self) -> None:
         way = self._plan.request.way
-        held = [self._hold(name) for name in self._plan.snapshots]
+        for name in self._plan.snapshots:
+            self._hold(name)
         if way == FOLDER:
             self._bring_back([self._copied(vm, done) for vm, done in zip(self._plan.vms, self._result.vms)])
         else:
             datastores = self._datastores()
-            if way == DISK:
-                self._attach(datastores)
-            elif way != MOUNT:
+            if way == CLONE:
                 ids = self._restore.id
                 self._bring_back([from_clone(vm, datastores, ids, self._plan.request) for vm in self._plan.vms])
-        for step, name in held:
-            holds.release(self._engine.zfs, name, HOLD_TAG + self._restore.id)
-            self._engine.restores.undone(step)
+                return
+            if way == DISK:
+                self._attach(datastores)
+            self._steps.hand_over()
 
-    def _hold(self, snapshot: str) -> tuple[int, str]:
+    def _hold(self, snapshot: str) -> None:
         """Hold a ZFS snapshot while it is read. A clone holds it afterwards."""
         tag = HOLD_TAG + self._restore.id
-        step = self._steps.intend(HOLD, {"snapshot": snapshot, "tag": tag})
-        holds.hold(self._engine.zfs, [snapshot], tag)
-        self._steps.done(step)
-        return step, snapshot
+        with self._steps.step(HOLD, {"snapshot": snapshot, "tag": tag}):
+            holds.hold(self._engine.zfs, [snapshot], tag)
 
     def _datastores(self) -> CloneDatastores:
         self._require_going_on()
@@ -163,7 +168,7 @@ class _Restore:
                 copied = folder_copy.copy_folder(self._engine.zfs, vm.copy, place, _progress(report, vm))
         except QuiesceError as error:
             done.error = str(error)
-            self._undo_vm(vm, done)
+            self._undo_vm(vm)
             return None
         done.bytes, done.shared = copied.bytes, copied.shared
         return from_folder(vm, place, self._restore.id, self._plan.request)
@@ -182,13 +187,11 @@ class _Restore:
             record_brought(done, result)
             done.seconds = round(time.monotonic() - begun, 3)
             if not done.restored:
-                self._undo_vm(vm, done)
-            elif request.way == FOLDER:
-                folder_copy.hand_over(self._engine.zfs.host, place_of_copy(vm, self._restore.id))
+                self._undo_vm(vm)
 
-    def _undo_vm(self, vm: PlannedVm, done: VmRestored) -> None:
-        left = undo.undo_vm(self._engine, self._session, self._restore.id, vm.source.vm.path)
-        done.warnings += [f"{sentence}." for sentence in left]
+    def _undo_vm(self, vm: PlannedVm) -> None:
+        """Undo a VM that failed. What could not be undone is tried again, and reported, at the end of the restore."""
+        undo.undo_vm(self._engine, self._session, self._restore.id, vm.source.vm.path)
 
     def _of(self, vm: PlannedVm) -> VmSteps:
         return VmSteps(self._engine.restores, self._restore.id, vm.source.vm.path)

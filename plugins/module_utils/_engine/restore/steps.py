@@ -11,7 +11,7 @@ from typing import Any, Iterator, Mapping
 
 from ..state.restores import Restores
 
-HOLD, HANDOVER = "hold", "handover"
+HOLD, FOLDER, HANDOVER, LIVING_OFF = "hold", "folder", "handover", "living_off"  # kinds of steps
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class VmSteps:
     def done(self, step: int, **more: Any) -> None:
         """Record that a step was carried out. `more` is added to its data."""
         self.restores.done(step, **more)
+
+    def hand_over(self) -> None:
+        """Record that all of this is complete and belongs to the user. Recovery leaves it from now on."""
+        self.done(self.intend(HANDOVER, {}))
 
     @contextmanager
     def step(self, kind: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -17,10 +17,9 @@ from ..state.journal import ignore_registry_errors
 from ..state.restores import DONE, ENDED, UNDONE, RestoreRecord, RestoreStep
 from ..vsphere.session import Session
 from . import undo_storage, undo_vsphere
-from .steps import HANDOVER, HOLD
+from .folder_copy import Place, hand_over
+from .steps import FOLDER, HANDOVER, HOLD, LIVING_OFF
 
-# A hold only protects a restore that is under way. A living VM that was shut down needs nothing of the restore.
-_INDEPENDENT = (HOLD, "living_off")
 _UNREACHABLE = "The server of the restore cannot be reached"
 
 
@@ -35,6 +34,7 @@ def undo(
     steps = [step for step in engine.restores.steps(restore.id) if step.state != UNDONE]
     delivered = set() if finished else {_vm(step) for step in steps if step.kind == HANDOVER and step.state == DONE}
     left = _undo_steps(engine, session, list(reversed(steps)), delivered, finished, unreachable or _UNREACHABLE)
+    left += [text for step in steps if _vm(step) in delivered and (text := _hand_over(engine, step))]
     if not left:
         engine.restores.set_state(restore.id, ENDED if finished else DONE if delivered else UNDONE)
     return left
@@ -44,6 +44,16 @@ def undo_vm(engine: Engine, session: Session, restore: str, vm: str) -> list[str
     """Undo what a restore did for one of its VMs, and return a sentence for each thing that stays."""
     steps = [step for step in engine.restores.steps(restore) if step.state != UNDONE and _vm(step) == vm]
     return _undo_steps(engine, session, list(reversed(steps)), set(), False, "")
+
+
+def _hand_over(engine: Engine, step: RestoreStep) -> str:
+    """Remove the marker from the folder of a VM that was handed over. Returns why that failed, or ""."""
+    try:
+        if step.kind == FOLDER:
+            hand_over(engine.zfs.host, Place.of(step.data))
+    except QuiesceError as error:
+        return str(error).rstrip(".")
+    return ""
 
 
 def _undo_steps(
@@ -57,12 +67,12 @@ def _undo_steps(
     left: list[str] = []
     kept: set[str] = set(delivered)  # VMs of which something stays; "" for what all VMs share
     for step in steps:
-        if _depends(step, kept):
+        if _stays(step, kept, delivered, finished):
             continue
         problem = _undo_step(engine, session, step, finished, unreachable)
         if problem:
             left.append(problem)
-            if step.kind not in _INDEPENDENT:
+            if step.kind not in (HOLD, LIVING_OFF):
                 kept.add(_vm(step))
             _note(engine, step, problem)
         else:
@@ -70,10 +80,12 @@ def _undo_steps(
     return left
 
 
-def _depends(step: RestoreStep, kept: set[str]) -> bool:
-    """Return whether something that stays needs this step."""
-    if step.kind in _INDEPENDENT:
+def _stays(step: RestoreStep, kept: set[str], delivered: set[str], finished: bool) -> bool:
+    """Return whether a step is not undone: something that stays needs it, or it belongs to the user."""
+    if step.kind == HOLD:  # it only protects a restore that is under way
         return False
+    if step.kind == LIVING_OFF:  # a VM that was replaced is off on purpose
+        return finished or _vm(step) in delivered
     return bool(kept) if not _vm(step) else _vm(step) in kept
 
 

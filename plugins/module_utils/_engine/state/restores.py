@@ -113,12 +113,9 @@ class Restores:
         """Record why a step could not be undone yet. Its state stays."""
         self._write("UPDATE restore_step SET note = ? WHERE id = ?", reason, step)
 
-    def finish(self, restore: str, result: Mapping[str, Any]) -> None:
-        """Record that a restore was successful. `result` is its reported result."""
-        self._write(
-            "UPDATE restore SET state = ?, ended = ?, result = ? WHERE id = ?",
-            DONE, utc_now(), json.dumps(dict(result)), restore,
-        )  # fmt: skip
+    def keep_result(self, restore: str, result: Mapping[str, Any]) -> None:
+        """Store the reported result of a restore. Its state stays."""
+        self._write("UPDATE restore SET result = ? WHERE id = ?", json.dumps(dict(result)), restore)
 
     def set_state(self, restore: str, state: str) -> None:
         """Set the state of a restore, and when it ended unless it runs again."""

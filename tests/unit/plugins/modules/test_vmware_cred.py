@@ -462,7 +462,8 @@ def test_a_credential_for_restores_removes_no_vmware_snapshot_of_a_run(host: Hos
             " last credential for restores that can undo it; run 'vmware-zfs recover' until 'vmware-zfs restores' shows"
             " none that is running, or set force."
         )
-        restores.finish("r2", {})
+        restores.keep_result("r2", {})
+        restores.set_state("r2", "done")
     assert host.cred(id=other, state="absent")["changed"]
 
 

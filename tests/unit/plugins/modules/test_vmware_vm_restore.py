@@ -93,7 +93,8 @@ class Host:
             restores = Restores(database)
             restores.open(RestoreRecord(restore, SNAPSHOT, way, "mail", "mail-restored", "vcenter.lab", 443, "u"))
             restores.done(restores.intend(restore, "mount", {"host": host}))
-            restores.finish(restore, RestoreResult(restore, SNAPSHOT, way).as_dict())
+            restores.keep_result(restore, RestoreResult(restore, SNAPSHOT, way).as_dict())
+            restores.set_state(restore, "done")
             if state:
                 restores.set_state(restore, state)
 

@@ -90,7 +90,8 @@ class Shell:
             if "note" in more:
                 restores.note(step, more["note"])
                 return
-            restores.finish(restore, RestoreResult(restore, SNAPSHOT, way, **more).as_dict())
+            restores.keep_result(restore, RestoreResult(restore, SNAPSHOT, way, **more).as_dict())
+            restores.set_state(restore, "done")
             if state:
                 restores.set_state(restore, state)
 

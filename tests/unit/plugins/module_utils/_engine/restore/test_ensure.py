@@ -76,7 +76,8 @@ class World:
             if vm.restored:
                 steps.done(steps.intend("handover", {}))
         done = RestoreResult(record.id, SNAPSHOT, way, list(vms), **changes)
-        self.restores.finish(record.id, done.as_dict() if result else {})
+        self.restores.keep_result(record.id, done.as_dict() if result else {})
+        self.restores.set_state(record.id, "done")
         return record
 
     def ensure(self, request: RestoreRequest = REQUEST, check: bool = False) -> ensure.Ensured:

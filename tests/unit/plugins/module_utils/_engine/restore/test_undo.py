@@ -156,6 +156,41 @@ def test_a_living_vm_that_is_off_is_reported_and_delays_nothing(world: World) ->
     assert world.undo() == [] and world.state() == UNDONE
 
 
+def test_a_living_vm_that_was_replaced_is_off_on_purpose(world: World) -> None:
+    for kind in ("registration", "living_off", "rename", "handover"):
+        world.step(kind, "mail")
+    world.stays["living_off"] = "The VM 'mail' was shut down and is off; power it on"
+    assert world.undo() == [] and world.undone == [] and world.state() == DONE
+
+
+def test_a_user_who_ends_a_restore_knows_what_is_off(world: World) -> None:
+    for kind in ("registration", "living_off", "handover"):
+        world.step(kind, "mail")
+    world.stays["living_off"] = "The VM 'mail' was shut down and is off; power it on"
+    assert world.undo(finished=True) == [] and world.undone == ["mail registration"] and world.state() == ENDED
+
+
+def test_what_is_left_of_a_failed_vm_keeps_the_restore_open_for_recovery(world: World) -> None:
+    for vm in ("mail", "web"):
+        world.step("registration", vm)
+    world.step("handover", "mail")
+    world.stays["registration"] = "It is powered on"
+    assert world.undo() == ["It is powered on"] and world.undone == ["web registration"] and world.state() == RUNNING
+    world.stays.clear()
+    assert world.undo() == [] and world.undone == ["web registration"] and world.state() == DONE
+
+
+def test_the_marker_of_a_folder_that_was_handed_over_goes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(undoing, "hand_over", lambda host, place: given.append(place.path))
+    world.engine.zfs = SimpleNamespace(host=None)
+    data = {"path": "/tank/vmware/mail-restored", "temporary": "/tank/vmware/.vmware-zfs-r1", "marker": "r1"}
+    steps = VmSteps(world.restores, "r1", "mail")
+    steps.done(steps.intend("folder", data))
+    world.step("handover", "mail")
+    assert world.undo() == [] and given == ["/tank/vmware/mail-restored"] and world.undone == []
+
+
 def test_without_the_server_nothing_is_undone_that_it_may_use(world: World) -> None:
     of_two_vms(world)
     assert undoing.undo(world.engine, None, RESTORE, unreachable="vcenter is down") == ["vcenter is down"] * 2

@@ -76,7 +76,8 @@ def test_a_note_says_why_a_step_still_exists_and_goes_with_it(restores: Restores
 def test_a_finished_restore_is_not_for_recovery(restores: Restores) -> None:
     for one in (MAIL, WEB):
         restores.open(one)
-    restores.finish(MAIL.id, {"vm": {"name": "mail-restored"}})
+    restores.keep_result(MAIL.id, {"vm": {"name": "mail-restored"}})
+    restores.set_state(MAIL.id, "done")
     assert [one.id for one in restores.unfinished()] == [WEB.id]
     done = restores.get(MAIL.id)
     assert done.state == DONE and done.ended and done.result == {"vm": {"name": "mail-restored"}}
