@@ -175,6 +175,8 @@ def test_a_vm_comes_back_beside_the_living_one(place: Place) -> None:
     frozen = place.digest(f"/{TREE}/.zfs/snapshot/{snapshot.partition('@')[2]}/web/web-flat.vmdk")
     plan = make_plan(place.session, place.scene.engine.zfs, place.request(snapshot, "web"))
     assert plan.refusals == () and place.left() == NOTHING
+    as_it_is = examine(place.storage, snapshot, "web")  # what a start without the revert would use
+    assert "the journal needs recovery" in disagreements("filesystem", as_it_is, place.moment("web"))
 
     done = place.restore(snapshot, "web")
 
@@ -189,13 +191,7 @@ def test_a_vm_comes_back_beside_the_living_one(place: Place) -> None:
     assert place.left() == NOTHING and place.shown("web")["on"]
 
 
-def test_without_the_revert_the_disk_would_have_the_delta(place: Place) -> None:
-    """So the test above can fail."""
-    snapshot = place.take()
-    as_it_is = examine(place.storage, snapshot, "web")  # what a start from the files as they are would use
-    assert "the journal needs recovery" in disagreements("filesystem", as_it_is, place.moment("web"))
-
-
+@pytest.mark.check  # test_restore_commands.py restores in this way too
 def test_an_instant_restore_runs_from_a_clone_and_is_taken_away(place: Place) -> None:
     snapshot = place.take()
     done = place.restore(snapshot, "web", "db", way=CLONE, power_on=True, host=place.vcenter.hosts()[0]["name"])
@@ -210,6 +206,7 @@ def test_an_instant_restore_runs_from_a_clone_and_is_taken_away(place: Place) ->
     assert place.names() == {"web", "db", "helper"} and place.left() == NOTHING
 
 
+@pytest.mark.check  # test_restore_commands.py restores in this way too
 def test_a_disk_is_attached_and_removed_again(place: Place) -> None:
     snapshot = place.take()
     done = place.restore(snapshot, "web", way=DISK, disk=1, attach_to="helper")
@@ -218,6 +215,7 @@ def test_a_disk_is_attached_and_removed_again(place: Place) -> None:
     assert ending.end(place.scene.engine, restore, lambda: _borrowed(place.session)) == "" and place.left() == NOTHING
 
 
+@pytest.mark.check  # test_restore_commands.py restores in this way too
 def test_a_snapshot_is_mounted_and_unmounted(place: Place) -> None:
     snapshot = place.take()
     done = place.restore(snapshot, way=MOUNT, host=place.vcenter.hosts()[0]["name"])
@@ -226,6 +224,7 @@ def test_a_snapshot_is_mounted_and_unmounted(place: Place) -> None:
     assert ending.end(place.scene.engine, restore, lambda: _borrowed(place.session)) == "" and place.left() == NOTHING
 
 
+@pytest.mark.check  # test_restore_commands.py restores in this way too
 def test_a_vm_replaces_the_living_one(place: Place) -> None:
     snapshot = place.take()
     done = place.restore(snapshot, "web", replace=True, power_on=True)
