@@ -22,6 +22,13 @@ import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import points, restores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import ending, planner
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.ensure import ensure
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import (
+    CLONE,
+    DISK,
+    FOLDER,
+    MOUNT,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.registration import unregister
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Endpoint, connect
@@ -70,6 +77,12 @@ class Shell:
         said = self._capsys.readouterr()
         assert code == 0 and said.err == "", f"{command}: {said.out}{said.err}"
         return said.out
+
+    def is_kept(self, way: str, *vms: str, **options: Any) -> bool:
+        """Return whether a second run of a playbook changes nothing."""
+        request = self.place.request(SNAPSHOT, *vms, way=way, **options)
+        done = [ensure(self.place.scene.engine, self.place.session, request, check) for check in (True, False)]
+        return not any(one.changed for one in done) and done[0].existing == done[1].existing == self.restored()
 
     def more(self) -> set[str]:
         """Return the names of the VMs that are not those from the beginning."""
@@ -128,12 +141,6 @@ def shell(
         vcenter.stop()
 
 
-def on(shell: Shell, name: str) -> bool:
-    (vm,) = [one for one in shell.place.vcenter.machines() if one["name"] == name]
-    shown: dict[str, Any] = shell.place.hypervisor.call("show", vmx=vm["vmx"]) if "vmx" in vm else {}
-    return bool(shown.get("on"))
-
-
 def lists_the_points(shell: Shell, said: str) -> None:
     (row,) = [line for line in said.splitlines() if line.startswith(SNAPSHOT)]
     assert " filesystem " in row and "vmware-zfs " in row
@@ -143,6 +150,7 @@ def restores_next_to_the_original(shell: Shell, said: str) -> None:
     assert re.search(rf"^mail +{RESTORED} +filesystem +off +DC0_", said, re.MULTILINE)
     assert "the network cards are disconnected; connect them in the vSphere client" in said
     assert shell.more() == {RESTORED} and shell.place.shown("mail")["on"]
+    assert shell.is_kept(FOLDER, "mail")
 
 
 def replaces_the_original(shell: Shell, said: str) -> None:
@@ -158,17 +166,19 @@ def runs_from_a_clone(shell: Shell, said: str) -> None:
     (restore,) = shell.restored()
     assert f"to end this restore: vmware-zfs restores --end {restore}" in said
     assert f"restore {restore}" in shell.run("points tank/vmware --vm mail")
+    assert shell.is_kept(CLONE, "mail")
 
 
 def attaches_a_disk(shell: Shell, said: str) -> None:
     assert re.search(r"^\[restore-.*\] mail/mail.*\.vmdk is attached to 'helper'$", said, re.MULTILINE)
-    assert shell.more() == set()
+    assert shell.more() == set() and shell.is_kept(DISK, "mail", disk=1, attach_to="helper")
 
 
 def mounts_the_snapshot(shell: Shell, said: str) -> None:
     assert re.search("^the datastore restore-.* is a clone of tank/vmware$", said, re.MULTILINE)
     names = {mount["datastore"] for host in shell.place.vcenter.hosts() for mount in host["mounts"]}
     assert any(name.startswith("restore-") for name in names)
+    assert shell.is_kept(MOUNT, host=shell.host)
 
 
 def unmounts_the_snapshot(shell: Shell, said: str) -> None:
@@ -181,6 +191,7 @@ def connects_a_vm_with_another_name(shell: Shell, said: str) -> None:
 
 def restores_several_vms(shell: Shell, said: str) -> None:
     assert shell.more() == {RESTORED, "db-restored-2026-01-31"} and " application " in said
+    assert shell.is_kept(FOLDER, "mail", "db")
 
 
 EXPECTED: dict[str, Callable[[Shell, str], None]] = {
