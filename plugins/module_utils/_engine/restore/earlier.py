@@ -19,8 +19,8 @@ from ..vsphere.session import Session
 from ..vsphere.vm_disks import read_disks
 from ..vsphere.vm_now import read_now
 from ..zfs.names import pool_of
+from .helper import disk_of
 from .names import default_name, snapshot_date
-from .planner import disk_of
 from .request import DISK, MOUNT, RestoreRequest
 from .result import RestoreResult, VmRestored
 from .sources import Source, find_sources

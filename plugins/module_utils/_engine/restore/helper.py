@@ -1,15 +1,18 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds the VM that gets a disk of another VM."""
+"""Finds a disk of a VM in a ZFS snapshot, and the VM that gets it."""
 
 from __future__ import annotations
 
+import posixpath
+
 from ..errors import InputError
-from ..text import printable
+from ..text import counted, printable
 from ..vsphere import inventory, sdk
 from ..vsphere.session import Session, understands
 from .plan import Helper
+from .sources import Source
 
 _PATHS = ("name", "config.instanceUuid", "config.template", "runtime.host", "runtime.connectionState")
 _PURPOSE = "find the VM that gets the disk"
@@ -33,3 +36,25 @@ def find_helper(session: Session, wanted: str) -> Helper:
     if str(values.get("runtime.connectionState")) != "connected":
         raise InputError(f"The host of '{name}' is not connected", "Connect it, or choose another VM")
     return Helper(named[0], name, str(values.get("config.instanceUuid", "")), values["runtime.host"]._moId)
+
+
+def disk_of(source: Source, number: int) -> str:
+    """Return the descriptor of a disk as the VMware snapshot of the run keeps it, as a path in the dataset.
+
+    Without such a VMware snapshot, this is the disk that the VM uses.
+    """
+    disks = source.vm.disks
+    if number > len(disks):
+        raise InputError(
+            f"'{printable(source.name, 80)}' has {counted(len(disks), 'disk')}, so there is no disk {number}",
+            "'vmware-zfs points' lists its disks",
+        )
+    use = disks[number - 1].use
+    ours = next((one for one in source.vm.snapshots.all if one.name == source.vmware_snapshot), None)
+    kept = next((one for one in ours.disks if one.node == use.node), use) if ours is not None else use
+    if not kept.in_folder:
+        raise InputError(
+            f"The disk {number} of '{printable(source.name, 80)}' is not in its folder: {printable(kept.file, 200)}",
+            "Mount the ZFS snapshot instead, and attach the disk by hand",
+        )
+    return posixpath.join(source.vm.folder, kept.file)

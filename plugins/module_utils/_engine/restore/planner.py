@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Iterator, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError
 from ..planning.selection import datasets_around
-from ..text import counted, printable
+from ..text import printable
 from ..vsphere import registration
 from ..vsphere.host_addresses import addresses_of_host
 from ..vsphere.networks import find_network
@@ -29,7 +29,7 @@ from ..zfs.names import SnapshotName, dataset_of, is_within, pool_of
 from . import folder_copy
 from .clones import PlannedClone, plan_clones
 from .datastore_place import DatastorePlace, find_places, first
-from .helper import find_helper
+from .helper import disk_of, find_helper
 from .host_choice import HostChoice
 from .names import default_name, folder_name, snapshot_date
 from .obstacles import obstacles
@@ -38,7 +38,7 @@ from .privileges import missing
 from .remarks import remarks
 from .rename import shortened_to_fit
 from .replace import LivingVm, name_aside
-from .request import DISK, FOLDER, MOUNT, RestoreRequest
+from .request import CLONE, DISK, FOLDER, MOUNT, RestoreRequest
 from .sources import Source, find_sources
 from .uses import targets_of, uses_of
 
@@ -144,8 +144,7 @@ class _Planner:
             f"'{printable(source.name, 80)}': {one}" for one in remarks(source.vm) if one not in forbidding
         ]
         with self._refused():
-            dataset = source.snapshot.dataset
-            vm = self._with_home(replace(vm, place=first(self._places.get(dataset, ()), dataset)))
+            vm = self._with_home(vm)
         if self.request.way == FOLDER:
             with self._refused():
                 vm = self._with_copy(vm)
@@ -153,12 +152,16 @@ class _Planner:
 
     def _with_home(self, vm: PlannedVm) -> PlannedVm:
         """Choose where the VM is registered: where the living VM is, if there is one and its host can take it."""
-        place = vm.place
-        if place is None:
-            return vm
+        dataset = vm.source.snapshot.dataset
+        places = self._places.get(dataset, [])
+        if not places and self.request.way == CLONE and self.request.host:
+            return self._on_requested_host(vm)
+        place = first(places, dataset)
         hosts = self.hosts.hosts(place.datacenter)
         datacenter = hosts[0].datacenter_moid
-        living = self._registered(place, datacenter).get(place.path(vm.source.vm.path))
+        registered = self._registered(place, datacenter)
+        living = registered.get(place.path(vm.source.vm.path))
+        self._refuse_namesake(vm.source.name, living, registered)
         before = living.complete_home(self.session) if living is not None else Home(datacenter, "", "")
         memory = vm.source.vm.configuration.memory if self.request.power_on else 0
         mounts = 0 if self.request.way == FOLDER else 1
@@ -168,7 +171,31 @@ class _Planner:
         pool = before.pool_moid if before.host_moid == host else ""
         home = Home(datacenter, folder, host, pool or chosen.pool_moid)
         network = find_network(self.session, host, self.request.cards) if self.request.has_network else None
-        return self._with_living(replace(vm, host=chosen.host, home=home, network=network), home, living)
+        vm = replace(vm, place=place, host=chosen.host, home=home, network=network)
+        return self._with_living(vm, home, living)
+
+    def _on_requested_host(self, vm: PlannedVm) -> PlannedVm:
+        """Choose the requested host for a VM on a clone of a replica, which no datastore of the server is on."""
+        host = self.hosts.one()
+        capacity = self.hosts.capacity(host, "3")
+        folder = registration.vm_folder_of(self.session, host.datacenter_moid)
+        home = Home(host.datacenter_moid, folder, host.moid, capacity.pool_moid)
+        network = find_network(self.session, host.moid, self.request.cards) if self.request.has_network else None
+        return self._with_living(replace(vm, host=host, home=home, network=network), home, None)
+
+    def _refuse_namesake(self, name: str, living: RegisteredAt | None, registered: Mapping[str, RegisteredAt]) -> None:
+        """Refuse to replace a VM if it is not certain which one is meant: after a replacement, the VM that uses the
+        original files was set aside, and another one has its name."""
+        if not self.request.replace or (living is not None and living.now.name == name):
+            return
+        if any(one.now.name == name for one in registered.values()):
+            files = (
+                f"its files belong to '{printable(living.now.name, 80)}' now" if living else "it has other files now"
+            )
+            self.refusals.append(
+                f"It is not certain which VM to replace: a VM is named '{printable(name, 80)}', but {files}; restore"
+                " next to it, and replace it by hand."
+            )
 
     def _registered(self, place: DatastorePlace, datacenter: str) -> dict[str, RegisteredAt]:
         if place.moid not in self._registered_on:
@@ -260,25 +287,3 @@ def place_of_copy(vm: PlannedVm, restore: str) -> folder_copy.Place:
     source = vm.source
     parent = posixpath.dirname(posixpath.join(source.mountpoint, source.vm.folder))
     return folder_copy.Place.beside(parent, vm.folder, restore)
-
-
-def disk_of(source: Source, number: int) -> str:
-    """Return the descriptor of a disk as the VMware snapshot of the run keeps it, as a path in the dataset.
-
-    Without such a VMware snapshot, this is the disk that the VM uses.
-    """
-    disks = source.vm.disks
-    if number > len(disks):
-        raise InputError(
-            f"'{printable(source.name, 80)}' has {counted(len(disks), 'disk')}, so there is no disk {number}",
-            "'vmware-zfs points' lists its disks",
-        )
-    use = disks[number - 1].use
-    ours = next((one for one in source.vm.snapshots.all if one.name == source.vmware_snapshot), None)
-    kept = next((one for one in ours.disks if one.node == use.node), use) if ours is not None else use
-    if not kept.in_folder:
-        raise InputError(
-            f"The disk {number} of '{printable(source.name, 80)}' is not in its folder: {printable(kept.file, 200)}",
-            "Mount the ZFS snapshot instead, and attach the disk by hand",
-        )
-    return posixpath.join(source.vm.folder, kept.file)
