@@ -294,9 +294,9 @@ def test_port_groups_are_found_by_name(lab: Lab) -> None:
     assert distributed.switch_uuid and distributed.key not in ("", "switched")
     with pytest.raises(InputError, match="has no port group 'Nowhere'"):
         find_network(lab.session, lab.home.host_moid, "Nowhere")
-    for network in (standard, distributed):
-        lab.copy()
-        assert lab.bring(lab.vm(network=network)).error is None
+    for directory, network in (("standard", standard), ("distributed", distributed)):
+        lab.copy(directory)
+        assert lab.bring(lab.vm(directory, network=network)).error is None
         assert lab.undo() == []
 
 
