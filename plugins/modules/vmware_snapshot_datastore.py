@@ -182,6 +182,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.earlier import mounted
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import MOUNT
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
 SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
@@ -206,7 +207,7 @@ def run(module: Any) -> dict[str, Any]:
             return _restores.end(module, engine, mounted(engine, str(snapshot), host))
         request = requests.RestoreRequest(
             snapshot,
-            way=requests.MOUNT,
+            way=MOUNT,
             host=host,
             server=options["server"] or "",
             clients=tuple(options["clients"]),

@@ -19,15 +19,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.planner import make_plan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import (
-    CLONE,
-    DISK,
-    MOUNT,
     RestoreRequest,
     parse_snapshot,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.result import RestoreResult
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.run import execute
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import CLONE, DISK, MOUNT
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import inventory, sdk
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.registration import unregister
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (

@@ -23,13 +23,13 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli imp
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import points, restores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import ending, planner
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.ensure import ensure
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import (
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import (
     CLONE,
     DISK,
     FOLDER,
     MOUNT,
 )
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.secret import Secret
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.registration import unregister
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import Endpoint, connect
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs

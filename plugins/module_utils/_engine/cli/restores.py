@@ -19,14 +19,14 @@ from ..restore.account import Account, open_session, session_to_undo, stored_acc
 from ..restore.earlier import mounted
 from ..restore.plan import RestorePlan
 from ..restore.planner import make_plan
-from ..restore.request import DISCONNECT, MOUNT, RestoreRequest, parse_snapshot, way_of
+from ..restore.request import DISCONNECT, RestoreRequest, parse_snapshot, way_of
 from ..restore.result import RestoreResult
 from ..restore.run import execute
 from ..restore.summary import remarks, state_of
 from ..secret import Secret
 from ..state.database import Paths
 from ..state.engine import Engine, open_engine
-from ..state.restores import RestoreRecord
+from ..state.restores import MOUNT, RestoreRecord
 from ..vsphere.session import Endpoint, Session
 from .output import local_time, print_json, print_table, say
 

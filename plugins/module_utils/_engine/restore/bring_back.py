@@ -29,6 +29,7 @@ from .power_on import power_on, wait_for_guest
 from .proof import CopyPlace, objections
 from .rename import rename
 from .replace import LivingVm, move_aside
+from .steps import HANDOVER
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class _Bringing:
         if self.vm.living is not None:
             yield from move_aside(self.requests, self.vm.living, self.steps, self.watch)
         yield from self._rename(devices)
-        self.steps.done(self.steps.intend("handover", {}))  # before the power-on: from then on, a person may use it
+        self.steps.done(self.steps.intend(HANDOVER, {}))  # before the power-on: from then on, a person may use it
         self.result = replace(self.result, handed_over=True)
         if self.vm.power_on and not self.vm.template:
             yield from self._power_on()

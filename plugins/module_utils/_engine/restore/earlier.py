@@ -11,7 +11,7 @@ from typing import Iterator, Sequence
 from ..errors import InputError
 from ..planning.selection import datasets_around
 from ..state.engine import Engine
-from ..state.restores import DONE, RestoreRecord
+from ..state.restores import DISK, DONE, MOUNT, RestoreRecord
 from ..text import printable
 from ..vsphere.datastores import list_datastores
 from ..vsphere.hosts import comparable
@@ -21,7 +21,7 @@ from ..vsphere.vm_now import read_now
 from ..zfs.names import pool_of
 from .helper import disk_of
 from .names import default_name, snapshot_date
-from .request import DISK, MOUNT, RestoreRequest
+from .request import RestoreRequest
 from .result import RestoreResult, VmRestored
 from .sources import Source, find_sources
 from .steps import HANDOVER

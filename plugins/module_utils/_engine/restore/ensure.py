@@ -10,10 +10,11 @@ from typing import Any
 
 from ..errors import RestoreFailed
 from ..state.engine import Engine
+from ..state.restores import DISK, MOUNT
 from ..vsphere.session import Session
 from .earlier import earlier_disk, earlier_mount, earlier_vms, result_of
 from .planner import make_plan
-from .request import DISK, MOUNT, RestoreRequest
+from .request import RestoreRequest
 from .result import RestoreResult
 from .run import execute
 from .summary import summary

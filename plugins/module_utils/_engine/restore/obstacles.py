@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from ..state.restores import FOLDER
 from ..text import printable
 from .contents import FoundVm, VmDisk
-from .request import FOLDER
 
 
 def obstacles(vm: FoundVm, way: str) -> list[str]:

@@ -13,7 +13,8 @@ from ..zfs.command import Zfs
 from ..zfs.holds import holds
 from ..zfs.names import RESTORES
 
-_HOLD = re.compile(r"vmware-zfs-restore-([0-9A-Za-z-]{1,64})\Z")
+HOLD_TAG = "vmware-zfs-restore-"  # begins the tags of the holds of restores; the ID follows
+_HOLD = re.compile(rf"{HOLD_TAG}([0-9A-Za-z-]{{1,64}})\Z")
 _CLONE = re.compile(rf"[^/]+/{RESTORES}/([0-9A-Za-z-]{{1,64}})(?:/|\Z)")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterator
 
+from ..state.restores import CLONE, DISK, FOLDER, MOUNT
 from ..text import counted, printable, size_text
 from ..vsphere.hosts import Host
 from ..vsphere.networks import Network
@@ -15,7 +16,7 @@ from ..vsphere.registration import Home
 from .datastore_place import DatastorePlace
 from .folder_copy import CopyPlan
 from .replace import LivingVm
-from .request import CLONE, DISK, FOLDER, KEEP, MOUNT, RestoreRequest
+from .request import KEEP, RestoreRequest
 from .result import RestoreResult, VmRestored
 from .sources import Source
 

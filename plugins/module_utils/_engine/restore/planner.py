@@ -15,6 +15,7 @@ from typing import Iterator, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError
 from ..planning.selection import datasets_around
+from ..state.restores import CLONE, DISK, FOLDER, MOUNT
 from ..text import printable
 from ..vsphere import registration
 from ..vsphere.host_addresses import addresses_of_host
@@ -38,7 +39,7 @@ from .privileges import missing
 from .remarks import remarks
 from .rename import shortened_to_fit
 from .replace import LivingVm, name_aside
-from .request import CLONE, DISK, FOLDER, MOUNT, RestoreRequest
+from .request import RestoreRequest
 from .sources import Source, find_sources
 from .uses import targets_of, uses_of
 

@@ -11,10 +11,10 @@ from typing import Sequence
 from ..errors import InputError
 from ..policy import Limits
 from ..seconds import check_seconds
+from ..state.restores import CLONE, DISK, FOLDER, MOUNT
 from ..text import printable
 from ..zfs.names import SnapshotName, check_dataset, check_snapshot
 
-FOLDER, CLONE, DISK, MOUNT = "folder", "clone", "disk", "mount"  # the ways of a restore
 KEEP, DISCONNECT = "keep", "disconnect"  # the network cards stay as they are in the snapshot, or are disconnected
 MAX_NAME = 80  # characters of a VM's name in vSphere
 

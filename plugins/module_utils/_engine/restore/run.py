@@ -13,7 +13,7 @@ from ..snapshots.stop import Stop, on_signals
 from ..state import identity
 from ..state.engine import Engine
 from ..state.locks import RESTORE
-from ..state.restores import RestoreRecord
+from ..state.restores import CLONE, DISK, FOLDER, RestoreRecord
 from ..text import counted, printable, size_text
 from ..vsphere.session import Session
 from ..zfs import holds
@@ -22,14 +22,14 @@ from .attach import attach
 from .bring_back import BringBack, VmToBring
 from .clone_datastores import CloneDatastores, create_datastores
 from .flow import Patience
+from .pins import HOLD_TAG
 from .plan import PlannedVm, RestorePlan
 from .planner import make_plan, place_of_copy
-from .request import CLONE, DISK, FOLDER, RestoreRequest
+from .request import RestoreRequest
 from .result import RestoreResult, VmRestored
 from .steps import HOLD, VmSteps
 from .to_bring import from_clone, from_folder, record_brought
 
-HOLD_TAG = "vmware-zfs-restore-"  # with the ID of the restore
 _MANY = 5  # sentences in a message
 
 
@@ -98,7 +98,7 @@ class _Restore:
         return self._result
 
     def _finish(self) -> None:
-        """Store the result, and undo what is not handed over. Recovery goes on with what is left of that."""
+        """Store the result, and undo what is not handed over. Recovery continues with what is left of that."""
         self._engine.restores.keep_result(self._restore.id, self._result.as_dict())
         left = undo.undo(self._engine, self._session, self._restore)
         self._result.warnings += [f"{sentence}; recovery tries again every hour." for sentence in left]

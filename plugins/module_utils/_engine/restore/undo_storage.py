@@ -34,9 +34,6 @@ def undo(zfs: Zfs, kind: str, data: Data, server: NfsServer | None = None) -> st
         return str(error).rstrip(".")
 
 
-KINDS = ("hold", "folder", "clone", "export")
-
-
 def _hold(zfs: Zfs, data: Data, server: NfsServer) -> str:
     release(zfs, data["snapshot"], data["tag"])
     return ""
@@ -61,3 +58,4 @@ _UNDO: Mapping[str, Callable[[Zfs, Data, NfsServer], str]] = {
     "clone": _clone,
     "export": _export,
 }
+KINDS = frozenset(_UNDO)

@@ -48,9 +48,6 @@ def undo(session: Session, kind: str, data: Data, finished: bool = False) -> str
         return str(error).rstrip(".")
 
 
-KINDS = ("registration", "rename", "attach", "mount", "living_off")
-
-
 def _registration(session: Session, data: Data, finished: bool) -> str:
     moid = _registered(session, data)
     if not moid:
@@ -220,7 +217,7 @@ def _living_off(session: Session, data: Data, finished: bool) -> str:
 
 def _is_same(now: VmNow, data: Data) -> bool:
     """Return whether a VM is that of a step. vCenter may give a copy another instance UUID; its file is the same."""
-    return data["instance_uuid"] == now.instance_uuid or data.get("vmx_path") == now.vmx_path or False
+    return bool(data["instance_uuid"] == now.instance_uuid or data.get("vmx_path") == now.vmx_path)
 
 
 def _other_vm(name: str) -> str:
@@ -234,3 +231,4 @@ _UNDO: dict[str, Callable[[Session, Data, bool], str]] = {
     "mount": _mount,
     "living_off": _living_off,
 }
+KINDS = frozenset(_UNDO)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from ..state.restores import DISK, MOUNT
 from .plan import RestorePlan
 from .privileges import FOLDER, HELPER, HOST, LIVING, NETWORK, POOL, Target
-from .request import DISK, KEEP, MOUNT
+from .request import KEEP
 
 
 def uses_of(plan: RestorePlan) -> list[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Iterator
 
-from ..text import printable
 from . import inventory, sdk
 from .session import Session, understands
 from .vm_snapshots import VmSnapshot, state_of
+from .vms import chain_of, datastore_moid_of, label_of
 
 _PATHS = (
     "name",
@@ -154,21 +154,13 @@ def _backings(device: Any) -> Iterator[Backing]:
     is_file = isinstance(device, kinds.VirtualDisk) or isinstance(backing, kinds.VirtualDevice.FileBackingInfo)
     if not is_file or isinstance(device, (kinds.VirtualCdrom, kinds.VirtualFloppy)):
         return
-    while True:
+    for one in chain_of(backing) if backing is not None else (None,):  # a file that is not shown is not proven
         yield Backing(
             label=label_of(device),
-            datastore=getattr(getattr(backing, "datastore", None), "_moId", ""),
-            file=getattr(backing, "fileName", None) or "",
-            lun=isinstance(backing, kinds.VirtualDisk.RawDiskMappingVer1BackingInfo),
+            datastore=datastore_moid_of(one),
+            file=getattr(one, "fileName", None) or "",
+            lun=isinstance(one, kinds.VirtualDisk.RawDiskMappingVer1BackingInfo),
         )
-        backing = getattr(backing, "parent", None)
-        if backing is None:
-            return
-
-
-def label_of(device: Any) -> str:
-    """Return the name of a device in messages."""
-    return printable(getattr(device.deviceInfo, "label", None) or f"device {device.key}", 80)
 
 
 def _cards(devices: Iterable[Any]) -> Iterator[Card]:

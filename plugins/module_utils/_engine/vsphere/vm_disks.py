@@ -11,6 +11,7 @@ from typing import Any, Sequence
 from ..errors import InputError
 from . import inventory, sdk
 from .session import Session, understands
+from .vms import chain_of
 
 _MOST = {"VirtualSCSIController": 16, "VirtualNVMEController": 15, "VirtualAHCIController": 30}  # disks of a controller
 _NEW = -1  # key of a device that is added
@@ -86,8 +87,4 @@ def _free_slot(devices: Sequence[Any]) -> tuple[int, int]:
 
 
 def _chain(backing: Any) -> tuple[str, ...]:
-    files = []
-    while backing is not None:
-        files.append(str(getattr(backing, "fileName", None) or ""))
-        backing = getattr(backing, "parent", None)
-    return tuple(files)
+    return tuple(str(getattr(one, "fileName", None) or "") for one in chain_of(backing))

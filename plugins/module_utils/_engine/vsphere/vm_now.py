@@ -11,6 +11,7 @@ from typing import Any, Iterable
 
 from . import inventory, sdk
 from .session import Session, understands
+from .vms import tools_of
 
 PATHS = (
     "name",
@@ -97,8 +98,6 @@ class Watch:
 
 def now_of(properties: inventory.Properties) -> VmNow:
     """Return the VM with these properties (PATHS)."""
-    absent = properties.get("guest.toolsVersionStatus2") == "guestToolsNotInstalled"
-    running = properties.get("guest.toolsRunningStatus") == "guestToolsRunning"
     return VmNow(
         name=inventory.unescape(properties.get("name", "")),
         instance_uuid=str(properties.get("config.instanceUuid") or ""),
@@ -107,7 +106,7 @@ def now_of(properties: inventory.Properties) -> VmNow:
         power=str(properties.get("runtime.powerState", "poweredOn")),  # assume the worse case if not readable
         connection=str(properties.get("runtime.connectionState", "connected")),
         question=_question(properties.get("runtime.question")),
-        tools="not installed" if absent else "running" if running else "not running",
+        tools=tools_of(properties),
         heartbeat=str(properties.get("guestHeartbeatStatus", "gray")),
         address=str(properties.get("guest.ipAddress") or ""),
     )

@@ -166,7 +166,7 @@ def vm_of(moid: str, properties: inventory.Properties) -> Vm:
         connected=connection == "connected",
         readable="config.hardware.device" in properties and not unread,
         guest=_guest(properties),
-        tools=_tools(properties),
+        tools=tools_of(properties),
         disks=disks_of(devices),
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded", False)),
         obstacles=tuple(_obstacles(properties, devices)),
@@ -188,7 +188,8 @@ def _guest(properties: inventory.Properties) -> str:
     return "linux" if family == "linuxGuest" else "other"
 
 
-def _tools(properties: inventory.Properties) -> str:
+def tools_of(properties: inventory.Properties) -> str:
+    """Return whether VMware Tools run in a VM: running, not running, not installed."""
     if properties.get("guest.toolsVersionStatus2") == "guestToolsNotInstalled":
         return "not installed"
     return "running" if properties.get("guest.toolsRunningStatus") == "guestToolsRunning" else "not running"
@@ -208,23 +209,29 @@ def _images(devices: Iterable[Any]) -> Iterable[str]:
 
 
 def _disk(device: Any) -> Disk:
-    files = []
-    backing = device.backing
-    independent = _is_independent(backing)
+    chain = [(datastore_moid_of(one), getattr(one, "fileName", None)) for one in chain_of(device.backing)]
+    files = tuple((datastore, path_of(name)) for datastore, name in chain if name)
+    return Disk(label_of(device), files, _is_independent(device.backing), int(device.key))
+
+
+def chain_of(backing: Any) -> Iterator[Any]:
+    """Yield a backing and its parents: the file in use comes first."""
     while backing is not None:
-        name = getattr(backing, "fileName", None)
-        if name:
-            datastore = getattr(backing, "datastore", None)
-            files.append((getattr(datastore, "_moId", ""), path_of(name)))
+        yield backing
         backing = getattr(backing, "parent", None)
-    return Disk(_label(device), tuple(files), independent, int(device.key))
+
+
+def datastore_moid_of(backing: Any) -> str:
+    """Return the datastore (managed object ID) of the file of a backing, or ""."""
+    return getattr(getattr(backing, "datastore", None), "_moId", "")
 
 
 def _is_independent(backing: Any) -> bool:
     return (getattr(backing, "diskMode", None) or "").startswith("independent")
 
 
-def _label(device: Any) -> str:
+def label_of(device: Any) -> str:
+    """Return the name of a device in messages."""
     return printable(getattr(device.deviceInfo, "label", None) or f"device {device.key}", 80)
 
 
@@ -251,15 +258,15 @@ def _obstacles(properties: inventory.Properties, devices: Iterable[Any]) -> Iter
         if isinstance(device, device_types.VirtualPCIPassthrough):
             if isinstance(device.backing, device_types.VirtualPCIPassthrough.VmiopBackingInfo):
                 continue
-            yield f"it has a PCI passthrough device ({_label(device)})"
+            yield f"it has a PCI passthrough device ({label_of(device)})"
         elif isinstance(device, device_types.VirtualSCSIController) and device.sharedBus != "noSharing":
-            yield f"its controller {_label(device)} shares its SCSI bus"
+            yield f"its controller {label_of(device)} shares its SCSI bus"
         elif isinstance(device, device_types.VirtualDisk):
             backing = device.backing
             if getattr(backing, "compatibilityMode", None) == "physicalMode":
-                yield f"its disk {_label(device)} is a raw device mapping in physical mode"
+                yield f"its disk {label_of(device)} is a raw device mapping in physical mode"
             elif getattr(backing, "sharing", None) == "sharingMultiWriter" and not _is_independent(backing):
-                yield f"its disk {_label(device)} is shared by several writers"
+                yield f"its disk {label_of(device)} is shared by several writers"
     if properties.get("capability.snapshotOperationsSupported") is False:
         yield "its host does not support snapshots of this VM"
     depth = chain_depth(properties.get("snapshot.rootSnapshotList", ()))

@@ -32,6 +32,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.c
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import (
     CLONE,
+    DISK,
     ENDED,
     FOLDER,
     MOUNT,
@@ -139,7 +140,7 @@ def test_the_options_become_the_request(host: Host) -> None:
     )  # fmt: skip
     (wanted, check) = host.asked[0]
     assert not check and wanted == request.RestoreRequest(
-        request.parse_snapshot(SNAPSHOT), ("mail",), request.CLONE, host="esx1", network="isolated", power_on=True,
+        request.parse_snapshot(SNAPSHOT), ("mail",), CLONE, host="esx1", network="isolated", power_on=True,
         server="nfs.lab", clients=("10.0.0.7",), aliases=("10.0.0.1",), boot_timeout=60.0,
         limits=type(wanted.limits)(4, 2),
     )  # fmt: skip
@@ -153,10 +154,10 @@ def test_the_defaults_are_those_of_the_request(host: Host) -> None:
 @pytest.mark.parametrize(
     ("options", "way"),
     [
-        ({}, request.FOLDER),
-        ({"instant": True}, request.CLONE),
-        ({"disk": 1, "attach_to": "helper"}, request.DISK),
-        ({"disk": 1, "attach_to": "helper", "instant": True}, request.DISK),
+        ({}, FOLDER),
+        ({"instant": True}, CLONE),
+        ({"disk": 1, "attach_to": "helper"}, DISK),
+        ({"disk": 1, "attach_to": "helper", "instant": True}, DISK),
     ],
 )
 def test_the_way_follows_from_the_options(host: Host, options: dict[str, Any], way: str) -> None:
@@ -396,6 +397,6 @@ def test_return_documents_datastores_and_disks() -> None:
     assert DOCUMENTED["datastores"] == {**OF_DATASTORES["datastores"], **{
         key: DOCUMENTED["datastores"][key] for key in ("description", "returned")
     }}  # fmt: skip
-    wanted = request.RestoreRequest(request.parse_snapshot(SNAPSHOT), ("mail",), request.DISK, disk=1, attach_to="h")
+    wanted = request.RestoreRequest(request.parse_snapshot(SNAPSHOT), ("mail",), DISK, disk=1, attach_to="h")
     attached = RestorePlan(wanted, helper=Helper("vm-1", "h", "", "host-1"), disk="mail/mail.vmdk").expected().attached
     assert attached is not None and attached.keys() == DOCUMENTED["attached"]["contains"].keys()

@@ -23,10 +23,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.account import Account
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.plan import Helper, RestorePlan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import (
-    CLONE,
-    DISK,
-    FOLDER,
-    MOUNT,
     RestoreRequest,
     parse_snapshot,
 )
@@ -36,7 +32,11 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import (
+    CLONE,
+    DISK,
     ENDED,
+    FOLDER,
+    MOUNT,
     RestoreRecord,
     Restores,
 )

@@ -15,10 +15,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import earlier, ensure
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.plan import Helper, RestorePlan
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import (
-    CLONE,
-    DISK,
-    FOLDER,
-    MOUNT,
     RestoreRequest,
     parse_snapshot,
 )
@@ -30,8 +26,12 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.summary import summary
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Database, Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import (
+    CLONE,
+    DISK,
     DONE,
     ENDED,
+    FOLDER,
+    MOUNT,
     RestoreRecord,
     Restores,
 )

@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import InputError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import (
-    CLONE,
     DISCONNECT,
-    DISK,
     KEEP,
-    MOUNT,
     RestoreRequest,
     check_name,
     parse_snapshot,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import CLONE, DISK, MOUNT
 
 SNAPSHOT = parse_snapshot("tank/vmware@auto-2026-11-20_02-00")
 
