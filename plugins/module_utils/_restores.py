@@ -11,7 +11,7 @@ from typing import Any, Iterable
 from . import _ansible
 from ._engine.errors import InputError, QuiesceError
 from ._engine.restore import ending
-from ._engine.restore.account import Account, open_session, session_to_undo, stored_account
+from ._engine.restore.account import Account, open_session, session_to_end, stored_account
 from ._engine.restore.ensure import Ensured, ensure
 from ._engine.restore.request import RestoreRequest
 from ._engine.restore.result import RestoreResult
@@ -19,7 +19,6 @@ from ._engine.restore.summary import summary
 from ._engine.secret import Secret
 from ._engine.state.engine import Engine
 from ._engine.state.restores import DONE, RUNNING, RestoreRecord
-from ._engine.vsphere.session import Session
 
 
 def given_account(module: Any) -> Account | None:
@@ -64,7 +63,7 @@ def end(module: Any, engine: Engine, restores: Iterable[RestoreRecord]) -> dict[
     """End restores, those that ended before excepted, and return the result of the module."""
     going = [one for one in restores if one.state in (RUNNING, DONE)]
     for one in going if not module.check_mode else ():
-        stays = ending.end(engine, one, partial(_session_to_end, module, engine, one))
+        stays = ending.end(engine, one, partial(session_to_end, engine, one, partial(given_account, module)))
         _warn(module, [stays] if stays else [])
     ids = [one.id for one in going]
     return {"changed": bool(ids), "diff": {"before": {"restores": ids}, "after": {"restores": []}}}
@@ -77,11 +76,6 @@ def _account(module: Any, engine: Engine, request: RestoreRequest) -> Account:
     stored = stored_account(engine, request.snapshot.dataset, module.params["hostname"] or "")
     _ansible.conceal(module, stored.password)
     return stored
-
-
-def _session_to_end(module: Any, engine: Engine, restore: RestoreRecord) -> Session:
-    given = given_account(module)
-    return open_session(engine, given) if given is not None else session_to_undo(engine, restore)
 
 
 def _of_vms(ensured: Ensured) -> list[str]:

@@ -53,6 +53,11 @@ def vm_on(name: str, server: str) -> str:
     return f"VM '{printable(name, 80)}' on {server}"
 
 
+def reason_of(error: Exception) -> str:
+    """Return the reason of an error of the operating system, without its number and file name."""
+    return printable(getattr(error, "strerror", None) or error, 200)
+
+
 def counted(number: int, noun: str) -> str:
     """Join a number and its noun: `1 VM`, `3 VMs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -15,7 +15,7 @@ from typing import Any, Callable, Mapping
 
 from ..errors import InputError, RestoreFailed
 from ..restore import ending
-from ..restore.account import Account, open_session, session_to_undo, stored_account
+from ..restore.account import Account, open_session, session_to_end, stored_account
 from ..restore.earlier import mounted
 from ..restore.plan import RestorePlan
 from ..restore.planner import make_plan
@@ -26,8 +26,8 @@ from ..restore.summary import remarks, state_of
 from ..secret import Secret
 from ..state.database import Paths
 from ..state.engine import Engine, open_engine
-from ..state.restores import MOUNT, RestoreRecord
-from ..vsphere.session import Endpoint, Session
+from ..state.restores import MOUNT
+from ..vsphere.session import Endpoint
 from .output import local_time, print_json, print_table, say
 
 _RESTORE = """\
@@ -174,21 +174,31 @@ def _done(options: argparse.Namespace, request: RestoreRequest) -> RestorePlan |
 
 def _account(engine: Engine, options: argparse.Namespace, dataset: str) -> Account:
     """Return the account of the options, or of the environment, or the stored one."""
-    server = options.server or os.environ.get("VMWARE_HOST", "")
-    username = options.username or os.environ.get("VMWARE_USER", "")
+    return _given_account(options) or stored_account(engine, dataset, _server(options))
+
+
+def _server(options: argparse.Namespace) -> str:
+    return str(options.server or os.environ.get("VMWARE_HOST", ""))
+
+
+def _given_account(options: argparse.Namespace, default: str = "") -> Account | None:
+    """Return the account of the options or of the environment, or None without a user. `default` is a server."""
+    server, username = _server(options) or default, options.username or os.environ.get("VMWARE_USER", "")
     if not username:
-        return stored_account(engine, dataset, server)
+        return None
     if not server:
         raise InputError("A user was given, but no server", "Give --server as well, or set VMWARE_HOST")
-    password = os.environ.get("VMWARE_PASSWORD", "")
-    if not password:
-        if not sys.stdin.isatty():
-            raise InputError("No password was given", "Set VMWARE_PASSWORD, or store an account with purpose: restore")
-        password = getpass.getpass(f"Password of {username} on {server}: ")
     verify = os.environ.get("VMWARE_VALIDATE_CERTS", "true").strip().lower() not in ("false", "no", "off", "0")
-    return Account(
-        Endpoint(server, options.port, verify, options.ca_path, options.thumbprint), username, Secret(password)
-    )
+    endpoint = Endpoint(server, options.port, verify, options.ca_path, options.thumbprint)
+    return Account(endpoint, username, Secret(_password(username, server)))
+
+
+def _password(username: str, server: str) -> str:
+    """Return the password of the environment, or ask for it."""
+    password = os.environ.get("VMWARE_PASSWORD", "")
+    if not password and not sys.stdin.isatty():
+        raise InputError("No password was given", "Set VMWARE_PASSWORD, or store an account with purpose: restore")
+    return password or getpass.getpass(f"Password of {username} on {server}: ")
 
 
 def _show_plan(plan: RestorePlan, as_json: bool) -> int:
@@ -253,16 +263,10 @@ def _row(one: Mapping[str, Any]) -> list[str]:
 
 def _end(engine: Engine, options: argparse.Namespace, ids: list[str]) -> int:
     for restore in [engine.restores.get(one) for one in ids]:
-        stays = ending.end(engine, restore, partial(_session_to_end, engine, options, restore))
+        given = partial(_given_account, options, restore.hostname)
+        stays = ending.end(engine, restore, partial(session_to_end, engine, restore, given))
         if not options.json:
             say(f"ended the restore {restore.id}" + (f". {stays}" if stays else "; nothing of it is left"))
     if options.json:
         print_json({"ended": ids})
     return 0
-
-
-def _session_to_end(engine: Engine, options: argparse.Namespace, restore: RestoreRecord) -> Session:
-    if options.username or os.environ.get("VMWARE_USER"):
-        options.server = options.server or os.environ.get("VMWARE_HOST", "") or restore.hostname
-        return open_session(engine, _account(engine, options, restore.snapshot))
-    return session_to_undo(engine, restore)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, Iterator
+from typing import Callable, Iterable, Iterator
 
 from ..errors import CredentialNotFound, InputError, QuiesceError
 from ..planning.connector import with_connector
@@ -53,6 +53,12 @@ def stored_account(engine: Engine, dataset: str, hostname: str = "") -> Account:
 def open_session(engine: Engine, account: Account) -> Session:
     """Log in. Raises VSphereError."""
     return with_connector(engine).connect(account.endpoint, account.username, account.password)
+
+
+def session_to_end(engine: Engine, restore: RestoreRecord, given: Callable[[], Account | None]) -> Session:
+    """Log in to end a restore: with the given account, or if there is none with a stored one. Raises QuiesceError."""
+    account = given()
+    return open_session(engine, account) if account is not None else session_to_undo(engine, restore)
 
 
 def session_to_undo(engine: Engine, restore: RestoreRecord) -> Session:

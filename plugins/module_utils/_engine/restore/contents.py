@@ -17,7 +17,7 @@ from ..door.host import StorageHost
 from ..errors import FilesUnreachable, QuiesceError, VmFileDamaged
 from ..state.identity import NAME_PREFIX, claimed_origin, snapshot_name
 from ..storage_host.mounts import Mount
-from ..text import counted, printable
+from ..text import counted, printable, reason_of
 from ..zfs.datasets import Dataset
 from ..zfs.names import SnapshotName
 from .disk_files import Chain, chain_of
@@ -110,7 +110,7 @@ def contents_of(host: StorageHost, mountpoint: str, snapshot: SnapshotName) -> C
         root = host.real_path(root)
         names = host.list_folder(root)
     except (OSError, ValueError) as error:
-        return Contents(problems=(f"{snapshot} cannot be opened at {printable(root)}: {_reason(error)}.",))
+        return Contents(problems=(f"{snapshot} cannot be opened at {printable(root)}: {reason_of(error)}.",))
     problems, vms = [], []
     if len(names) > _MOST_FOLDERS:
         problems.append(f"{snapshot} has more than {_MOST_FOLDERS} files and folders; the others were not read.")
@@ -134,7 +134,7 @@ def _vms_in(host: StorageHost, root: str, folder: str, at_root: Sequence[str]) -
     except NotADirectoryError:
         return
     except (OSError, ValueError) as error:
-        yield f"The folder {printable(folder)} cannot be read: {_reason(error)}."
+        yield f"The folder {printable(folder)} cannot be read: {reason_of(error)}."
         return
     configurations = [name for name in files if name.lower().endswith(CONFIGURATIONS)]
     for name in configurations[:_MOST_VMS_IN_FOLDER]:
@@ -178,15 +178,11 @@ def _text(host: StorageHost, root: str, folder: str, name: str) -> str:
     try:
         return host.read_regular(_joined(root, path), MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise damaged(path, _reason(error)) from error
+        raise damaged(path, reason_of(error)) from error
 
 
 def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder and name else folder or name
-
-
-def _reason(error: Exception) -> str:
-    return printable(getattr(error, "strerror", None) or error, 200)
 
 
 def _unreachable(problem: str, remedy: str = "") -> FilesUnreachable:

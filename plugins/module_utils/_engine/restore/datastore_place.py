@@ -53,7 +53,7 @@ class DatastorePlace:
 def find_places(
     session: Session, zfs: Zfs, datasets: Sequence[Dataset], aliases: Sequence[str]
 ) -> dict[str, list[DatastorePlace]]:
-    """Return the datastores of each dataset. Datastores whose folders cannot be told apart are left out."""
+    """Return the datastores of each dataset. Datastores with ambiguous folders are left out."""
     matches = match_on(zfs.host, list_datastores(session), datasets, aliases)
     found: dict[str, list[DatastorePlace]] = {}
     for match in matches:

@@ -46,7 +46,9 @@ def earlier_vms(
     if not records or request.way in (DISK, MOUNT):
         return []
     found = list(zip(request.vms, _sources(engine, request)))
-    names = {wanted: _restored_name(engine, request, source) for wanted, source in found}
+    dated = not request.name and not request.replace
+    date = snapshot_date(engine.zfs, request.snapshot) if dated else ""
+    names = {wanted: _restored_name(request, source, date) for wanted, source in found}
     candidates = [
         (wanted, record, vm)
         for wanted, source in found
@@ -105,11 +107,11 @@ def _sources(engine: Engine, request: RestoreRequest) -> Sequence[Source]:
     return find_sources(engine.zfs, request.snapshot, request.vms, datasets)
 
 
-def _restored_name(engine: Engine, request: RestoreRequest, source: Source) -> str:
+def _restored_name(request: RestoreRequest, source: Source, date: str) -> str:
     """Return the name of a restored VM that replaced no other VM."""
     if request.replace:
         return source.name
-    return request.name or default_name(source.name, snapshot_date(engine.zfs, request.snapshot))
+    return request.name or default_name(source.name, date)
 
 
 def _brought(engine: Engine, record: RestoreRecord, path: str) -> Iterator[VmRestored]:

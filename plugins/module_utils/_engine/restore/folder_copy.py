@@ -17,7 +17,7 @@ from typing import Any, Callable, Iterator, Mapping
 
 from ..door.host import Found, StorageHost
 from ..errors import InputError, RestoreFailed
-from ..text import printable, size_text
+from ..text import printable, reason_of, size_text
 from ..zfs import block_cloning
 from ..zfs.command import Zfs
 from ..zfs.names import SnapshotName, pool_of
@@ -156,7 +156,7 @@ def remove_copy(host: StorageHost, place: Place) -> str:
             host.rename_new(place.path, place.temporary)
             host.remove_tree(place.temporary, last=MARKER)
     except OSError as error:
-        return f"{printable(error.filename or place.path)} cannot be removed: {_reason(error)}"
+        return f"{printable(error.filename or place.path)} cannot be removed: {reason_of(error)}"
     return ""
 
 
@@ -184,7 +184,7 @@ def _listed(host: StorageHost, source: str, snapshot: str, folder: str) -> list[
         ) from None
     except OSError as error:
         raise InputError(
-            f"The folder {printable(source)} cannot be read: {_reason(error)}", "Check the pool with 'zpool status'"
+            f"The folder {printable(source)} cannot be read: {reason_of(error)}", "Check the pool with 'zpool status'"
         ) from error
 
 
@@ -247,10 +247,6 @@ def _is_unused(host: StorageHost, folder: str) -> bool:
     return set(host.list_folder(folder)) <= {_DRAFT}
 
 
-def _reason(error: OSError) -> str:
-    return printable(error.strerror or error, 200)
-
-
 @contextmanager
 def _sentences(path: str) -> Iterator[None]:
     """Convert errors of the door to RestoreFailed."""
@@ -259,6 +255,6 @@ def _sentences(path: str) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RestoreFailed(
-            f"The copy {printable(path)} could not be made: {_reason(error)}",
+            f"The copy {printable(path)} could not be made: {reason_of(error)}",
             "Free some space or raise the quota, and try again" if full else "Fix the cause, and try again",
         ) from error

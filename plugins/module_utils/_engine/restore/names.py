@@ -27,7 +27,7 @@ def snapshot_date(zfs: Zfs, snapshot: SnapshotName) -> str:
 
 
 def default_name(vm: str, date: str) -> str:
-    """Return the name of a VM that is restored beside the living one."""
+    """Return the name of a VM that is restored next to the original one."""
     return shortened_to_fit(vm, f"-restored-{date}")
 
 

@@ -26,7 +26,7 @@ from ..vsphere.vm_homes import RegisteredAt, read_homes
 from ..zfs import snapshots
 from ..zfs.command import Zfs
 from ..zfs.datasets import Dataset
-from ..zfs.names import SnapshotName, dataset_of, is_within, pool_of
+from ..zfs.names import SnapshotName, dataset_of, pool_of
 from . import folder_copy
 from .clones import PlannedClone, plan_clones
 from .datastore_place import DatastorePlace, find_places, first
@@ -40,7 +40,7 @@ from .remarks import remarks
 from .rename import shortened_to_fit
 from .replace import LivingVm, name_aside
 from .request import RestoreRequest
-from .sources import Source, find_sources
+from .sources import Source, find_sources, snapshots_below
 from .uses import targets_of, uses_of
 
 _MOST_NUMBERS = 100  # tried for a name that is taken
@@ -99,14 +99,7 @@ class _Planner:
 
     def mount(self) -> RestorePlan:
         """Return the plan for a whole ZFS snapshot as a datastore."""
-        wanted = self.request.snapshot
-        below = [one for one in self.datasets if is_within(one.name, wanted.dataset) and one.kind == "filesystem"]
-        names = [str(SnapshotName(one.name, wanted.name)) for one in below]
-        existing = snapshots.existing(self.zfs, names) if names else []
-        if str(wanted) not in existing:
-            raise InputError(
-                f"The ZFS snapshot {wanted} does not exist", f"List them with 'vmware-zfs points {wanted.dataset}'"
-            )
+        existing = snapshots_below(self.zfs, self.request.snapshot, self.datasets)
         return self._complete(self._with_mount(RestorePlan(self.request), tuple(existing), ""))
 
     @cached_property
@@ -185,7 +178,7 @@ class _Planner:
         return self._with_living(replace(vm, host=host, home=home, network=network), home, None)
 
     def _refuse_namesake(self, name: str, living: RegisteredAt | None, registered: Mapping[str, RegisteredAt]) -> None:
-        """Refuse to replace a VM if it is not certain which one is meant: after a replacement, the VM that uses the
+        """Refuse to replace a VM if it is not certain which one to replace. After a replacement, the VM that uses the
         original files was set aside, and another one has its name."""
         if not self.request.replace or (living is not None and living.now.name == name):
             return
@@ -231,7 +224,7 @@ class _Planner:
         """Plan the copy of the folder of the VM. Raises InputError if the new folder exists or there is no room."""
         source, number = vm.source, 1
         while vm.living is not None and self.zfs.host.exists(place_of_copy(vm, "").path) and number < _MOST_NUMBERS:
-            number += 1  # nobody chose this name
+            number += 1  # the user did not choose this name
             vm = replace(vm, folder=f"{folder_name(default_name(source.name, self._date))}-{number}")
         folder_copy.require_free(self.zfs.host, place_of_copy(vm, ""))
         copy = folder_copy.plan_copy(self.zfs, source.mountpoint, str(source.snapshot), source.vm.folder)
@@ -284,7 +277,7 @@ class _Planner:
 
 
 def place_of_copy(vm: PlannedVm, restore: str) -> folder_copy.Place:
-    """Return where the folder of a restored VM is created: beside its original folder."""
+    """Return where the folder of a restored VM is created: next to its original folder."""
     source = vm.source
     parent = posixpath.dirname(posixpath.join(source.mountpoint, source.vm.folder))
     return folder_copy.Place.beside(parent, vm.folder, restore)

@@ -15,7 +15,7 @@ class VmRestored:
 
     `level` and `reason` are those of the record, and `reverted_to` is the VMware snapshot of the run, "" without one.
     `bytes` is the size of the copied files and `shared` whether their blocks were shared; None for a VM on a clone.
-    `power`, `tools`, `heartbeat` and `address` are what was seen last, "" for a VM that was not powered on. `requests`
+    `tools`, `heartbeat` and `address` are what was seen last, "" for a VM that was not powered on. `requests`
     counts those to vSphere. `error` says why the VM was not restored, or not powered on.
     """
 

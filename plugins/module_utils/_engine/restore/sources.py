@@ -20,10 +20,9 @@ from ..zfs.command import Zfs
 from ..zfs.datasets import Dataset
 from ..zfs.names import SnapshotName, is_within
 from .contents import FoundVm, contents_of, folder_of
-from .point_vms import UNKNOWN, PointVm, of_record
+from .point_vms import PointVm, of_files, of_record
 
 _LOST = "the VMware snapshot of the run is not in its files, so it cannot be reverted to it"
-_NO_RECORD = "the ZFS snapshot has no record of this VM"
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Source:
     """A VM in a ZFS snapshot.
 
     `snapshot` is the one with its configuration, on a dataset that is mounted at `mountpoint`. `level` and `reason` are
-    those of the record, or UNKNOWN without one. `vmware_snapshot` is the exact name of the VMware snapshot to revert
+    those of the record, or `unknown` without one. `vmware_snapshot` is the exact name of the VMware snapshot to revert
     to, or "". `datasets` are those with files of the VM, as far as the record says.
     """
 
@@ -39,8 +38,8 @@ class Source:
     snapshot: SnapshotName
     mountpoint: str
     vm: FoundVm
-    level: str = UNKNOWN
-    reason: str = _NO_RECORD
+    level: str
+    reason: str
     vmware_snapshot: str = ""
     instance_uuid: str = ""
     datasets: tuple[str, ...] = ()
@@ -61,23 +60,15 @@ def all_sources(zfs: Zfs, snapshot: SnapshotName, datasets: Sequence[Dataset]) -
 
     Raises InputError if the snapshot does not exist.
     """
-    below = [one for one in datasets if is_within(one.name, snapshot.dataset) and one.kind == "filesystem"]
-    names = [str(SnapshotName(one.name, snapshot.name)) for one in below]
-    existing = set(snapshots.existing(zfs, names)) if names else set()
-    if str(snapshot) not in existing:
-        raise InputError(
-            f"The ZFS snapshot {snapshot} does not exist", f"List them with 'vmware-zfs points {snapshot.dataset}'"
-        )
-    records = record.read(zfs, sorted(existing))
+    existing = snapshots_below(zfs, snapshot, datasets)
+    records = record.read(zfs, existing)
     mounts = mount_table(zfs.host)
     found: list[Source] = []
     problems: list[str] = []
-    for dataset in below:
-        own = SnapshotName(dataset.name, snapshot.name)
-        if str(own) not in existing:
-            continue
+    known = {dataset.name: dataset for dataset in datasets}
+    for own in map(SnapshotName.of, existing):
         try:
-            mountpoint = folder_of(dataset, mounts)
+            mountpoint = folder_of(known[own.dataset], mounts)
         except QuiesceError as error:
             problems.append(str(error))
             continue
@@ -87,16 +78,37 @@ def all_sources(zfs: Zfs, snapshot: SnapshotName, datasets: Sequence[Dataset]) -
     return found, problems
 
 
+def snapshots_below(zfs: Zfs, snapshot: SnapshotName, datasets: Sequence[Dataset]) -> list[str]:
+    """Return the ZFS snapshots of this name of its dataset and of the file systems below it, parents first.
+
+    `datasets` are all of the pool. Raises InputError if the snapshot itself does not exist.
+    """
+    below = [one for one in datasets if is_within(one.name, snapshot.dataset) and one.kind == "filesystem"]
+    names = [str(SnapshotName(one.name, snapshot.name)) for one in below]
+    existing = snapshots.existing(zfs, names) if names else []
+    if str(snapshot) not in existing:
+        raise InputError(
+            f"The ZFS snapshot {snapshot} does not exist", f"List them with 'vmware-zfs points {snapshot.dataset}'"
+        )
+    return [name for name in names if name in existing]
+
+
 def _source(vm: FoundVm, snapshot: SnapshotName, mountpoint: str, recorded: Record | None) -> Source:
     ours = vm.made_for(snapshot, recorded.run if recorded else "")
-    plain = Source(vm.configuration.name, snapshot, mountpoint, vm, vmware_snapshot=ours.name if ours else "")
-    if recorded is not None and not recorded.sealed:
-        return replace(plain, level=recorded.consistency, reason="".join(recorded.problems[:1]))
-    entry = _entry(vm, of_record(recorded, snapshot.dataset) if recorded is not None else ())
-    if entry is None:
-        return plain
-    found = replace(plain, name=entry.name or plain.name, level=entry.level, reason=entry.reason)
-    found = replace(found, instance_uuid=entry.instance_uuid, datasets=entry.datasets)
+    sealed = recorded if recorded is not None and recorded.sealed else None
+    entry = _entry(vm, of_record(sealed, snapshot.dataset)) if sealed is not None else None
+    entry = entry or of_files([vm], snapshot, None if sealed else recorded)[0]
+    found = Source(
+        entry.name or vm.configuration.name,
+        snapshot,
+        mountpoint,
+        vm,
+        entry.level,
+        entry.reason,
+        vmware_snapshot=ours.name if ours else "",
+        instance_uuid=entry.instance_uuid,
+        datasets=entry.datasets,
+    )
     return replace(found, level=CRASH, reason=_LOST) if entry.revert_to and ours is None else found
 
 

@@ -13,7 +13,7 @@ import re
 
 from ..door.host import StorageHost
 from ..errors import RestoreFailed
-from ..text import printable
+from ..text import printable, reason_of
 
 # Locks of hosts that used the VM (NFS 3), files that were deleted while they were open, swap files, earlier markers.
 _STALE = re.compile(r"\.lck-[^/]*|\.nfs[0-9a-f]+|.*\.vswp|\.vmware-zfs-restore|\.\.vmware-zfs-restore\.new", re.ASCII)
@@ -38,7 +38,7 @@ def remove_stale(host: StorageHost, root: str) -> None:
                     host.remove_file(posixpath.join(folder, name))
     except OSError as error:
         raise RestoreFailed(
-            f"A lock file in the clone at {printable(root, 200)} could not be removed: {error.strerror}",
+            f"A lock file in the clone at {printable(root, 200)} could not be removed: {reason_of(error)}",
             "Check the pool with 'zpool status'",
         ) from error
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils import _restores
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import RestoreFailed
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import account as accounts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import ending, request
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.account import Account
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.clone_datastores import CloneDatastore
@@ -123,8 +124,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         monkeypatch.delenv(name, raising=False)
     for name, path in (("STATE_DIR", "state"), ("KEY_FILE", "key"), ("LOCK_DIR", "locks")):
         monkeypatch.setenv(f"VMWARE_ZFS_{name}", str(tmp_path / path))
-    monkeypatch.setattr(_restores, "open_session", open_session)
-    monkeypatch.setattr(_restores, "session_to_undo", lambda engine, restore: host.accounts.append(restore.id))
+    for module in (_restores, accounts):
+        monkeypatch.setattr(module, "open_session", open_session)
+    monkeypatch.setattr(accounts, "session_to_undo", lambda engine, restore: host.accounts.append(restore.id))
     monkeypatch.setattr(_restores, "ensure", ensure)
     monkeypatch.setattr(ending, "end", end)
     return host

@@ -19,6 +19,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors 
     QuiesceError,
     RestoreFailed,
 )
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import account as accounts
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import ending
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.account import Account
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.plan import Helper, RestorePlan
@@ -128,9 +129,10 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     for name in ("VMWARE_HOST", "VMWARE_USER", "VMWARE_VALIDATE_CERTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VMWARE_PASSWORD", "secret-4711")
-    monkeypatch.setattr(commands, "open_session", open_session)
+    for module in (commands, accounts):
+        monkeypatch.setattr(module, "open_session", open_session)
     monkeypatch.setattr(commands, "stored_account", stored)
-    monkeypatch.setattr(commands, "session_to_undo", lambda engine, restore: shell.accounts.append(restore.id))
+    monkeypatch.setattr(accounts, "session_to_undo", lambda engine, restore: shell.accounts.append(restore.id))
     monkeypatch.setattr(commands, "execute", execute)
     monkeypatch.setattr(commands, "make_plan", make_plan)
     monkeypatch.setattr(ending, "end", end)
