@@ -46,6 +46,9 @@ def _is_usable(folder: Path) -> bool:
 if _is_usable(_MEMORY):  # the databases of the tests flush each transaction, which takes a third of the time on a disk
     os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
+# A test does not fail because the machine is busy.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 # ansible-test repeats the unit tests with other versions of Python and Ansible. A few drawn values show that they work.
 hypothesis.settings.register_profile("repeated", max_examples=10, deadline=None)
 

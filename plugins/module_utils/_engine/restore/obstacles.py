@@ -15,6 +15,11 @@ from .contents import FoundVm, VmDisk
 def obstacles(vm: FoundVm, way: str) -> list[str]:
     """Return sentences about what forbids the restore. Nothing is registered then."""
     found = list(vm.problems)
+    found += [
+        f"Its setting {key} is {printable(path, 200)}, so the restored VM would write there, outside of its copy;"
+        " restore its disks one by one."
+        for key, path in vm.configuration.elsewhere
+    ]
     for disk in vm.disks:
         found += _of_disk(disk, way)
     for snapshot in vm.snapshots.all:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Iterator
 
 from ..vsphere.inventory import unescape
 from .settings_text import Settings, damaged, parse_settings
@@ -23,6 +24,9 @@ _CARD = re.compile(r"ethernet(\d{1,3})\.present\Z")
 _UUID = re.compile(r"[0-9a-f]{32}\Z")
 _NETWORKS = ("networkName", "dvs.portgroupId", "opaqueNetwork.id")
 _NO_DISK = ("cdrom", "passthru")  # parts of a deviceType
+_WORKING_DIR = "workingDir"
+_WRITTEN = (_WORKING_DIR, "nvram", "extendedConfigFile", "log.fileName")  # files and folders that a VM writes to
+_PORT = re.compile(r"((?:serial|parallel)\d{1,2})\.filetype\Z")
 _MOST_SNAPSHOTS = 1000  # of a VM; vSphere allows 32 in a chain
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -70,8 +74,8 @@ class Configuration:
     """A .vmx or .vmtx file.
 
     `file` is its name, or its path below the dataset's mountpoint. UUIDs are in the form of vSphere's API, or "" if
-    they are missing or invalid. `working_dir` is where VMware snapshots are stored, or "" for the folder of the
-    file. `suspended`: the VM would resume from a memory file.
+    they are missing or invalid. `elsewhere` are the settings that name a file or folder outside of the folder of the
+    file to which the VM writes: key and path. `suspended`: the VM would resume from a memory file.
     """
 
     file: str
@@ -84,9 +88,14 @@ class Configuration:
     suspended: bool
     change_tracking: bool
     memory: int
-    working_dir: str
+    elsewhere: tuple[tuple[str, str], ...]
     cards: tuple[NetworkCard, ...]
     disks: tuple[DiskUse, ...]
+
+    @property
+    def working_dir(self) -> str:
+        """Where VMware snapshots are stored, or "" for the folder of the file."""
+        return dict(self.elsewhere).get(_WORKING_DIR, "")
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ def parse_configuration(text: str, file: str) -> Configuration:
         suspended=bool(settings.get("checkpoint.vmState")),
         change_tracking=settings.is_true("ctkEnabled"),
         memory=max(0, settings.number("memSize")),
-        working_dir="" if settings.get("workingDir") in (".", "./") else settings.get("workingDir"),
+        elsewhere=tuple(_elsewhere(settings)),
         cards=_cards(settings),
         disks=_disks(settings),
     )
@@ -171,6 +180,15 @@ def _uuid(text: str) -> str:
     if not _UUID.match(digits):
         return ""
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _elsewhere(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the settings that let the VM write outside of its folder, with the path."""
+    ports = [match[1] for key in settings.values if (match := _PORT.match(key)) and settings.get(key) == "file"]
+    for key in (*_WRITTEN, *(f"{port}.fileName" for port in ports)):
+        path = settings.get(key).removeprefix("./")
+        if path not in ("", ".") and not is_in_folder(path):
+            yield key, path
 
 
 def _cards(settings: Settings) -> tuple[NetworkCard, ...]:

@@ -62,7 +62,7 @@ NASTY = (
 )  # fmt: skip
 NAMES = st.one_of(st.sampled_from(NASTY), st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
 STARTED = "20260131T020000-1f2e3d4c"
-CHECKED = settings(deadline=None, max_examples=60)
+CHECKED = settings(max_examples=60)
 
 
 def assert_shown(text: str, lines: int | None = None) -> None:
@@ -272,7 +272,7 @@ def shown(name: str, reason: str) -> dict[str, tuple[str, str]]:
     return {command: say(command, *more) for command, more in commands.items()}
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(name=NAMES, reason=NAMES)
 def test_the_journal_keeps_every_name_and_the_command_shows_it_in_one_line(
     folder: Path, name: str, reason: str

@@ -16,11 +16,10 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.text im
     shortened,
     table,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(1, 50))
 def test_whatever_comes_is_one_line_of_bounded_length(text: str, limit: int) -> None:
     shown = printable(text, limit)

@@ -59,7 +59,7 @@ def holes(path: Path) -> list[tuple[int, int]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 20 * BLOCK),
     st.lists(st.tuples(st.integers(0, 19), st.binary(min_size=1, max_size=2 * BLOCK)), max_size=4),

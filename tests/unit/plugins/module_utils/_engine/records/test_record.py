@@ -22,7 +22,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import Pool
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 NAME = "tank/vmware@one"
@@ -127,7 +127,6 @@ vms = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     vms=st.lists(vms, max_size=20),
     problems=st.lists(texts, max_size=3),
@@ -241,7 +240,6 @@ def test_the_seal_of_another_snapshot_does_not_match() -> None:
     assert_crash({**worse, **{f"{MANIFEST}0": written(made(vms=[]))[f"{MANIFEST}0"]}}, "is damaged")
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_manifest_never_looks_better_than_none(data: st.DataObject) -> None:
     properties = written(made())

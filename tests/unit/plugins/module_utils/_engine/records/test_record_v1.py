@@ -17,7 +17,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
 from ansible_collections.quiesce.vmware_zfs.tests.records_v1 import PREFIX, properties
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, Pool
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 NAME = "tank/vmware@one"
@@ -103,7 +103,6 @@ def test_a_manifest_of_another_shape_reads_as_crash(manifest: Any) -> None:
     assert_crash(read({**made(), MANIFEST + "0": pack(manifest)}), "manifest of the snapshot is damaged")
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_manifest_never_looks_better_than_none(data: st.DataObject) -> None:
     text = made()[MANIFEST + "0"]
@@ -137,7 +136,6 @@ def test_the_very_end_of_the_hold_still_counts() -> None:
     assert read(made(held_until=OLD)).consistency == "filesystem" and complete(made(held_until=OLD))
 
 
-@settings(deadline=None)
 @given(held_until=st.integers(OLD - 5, OLD + 5), taken=st.integers(OLD - 5, OLD + 5), level=st.sampled_from(LEVELS))
 def test_no_instant_after_the_hold_passes_for_one_within_it(held_until: int, taken: int, level: str) -> None:
     values = made(consistency=level, held_until=held_until)

@@ -272,7 +272,7 @@ def test_a_marker_that_was_never_finished_is_removed_with_its_folder(mountpoint:
 MARKERS = st.sampled_from([None, RESTORE, f"{RESTORE}\n", "20261120T020000-0000000b", "", f"{RESTORE} x"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(MARKERS, MARKERS, st.booleans(), st.booleans())
 def test_only_a_folder_with_our_marker_is_ever_removed(
     final: str | None, temporary: str | None, has_final: bool, has_temporary: bool

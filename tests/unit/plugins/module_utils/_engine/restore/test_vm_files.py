@@ -115,6 +115,10 @@ def test_a_configuration_names_the_vm_its_disks_and_its_cards() -> None:
         ('encryption.required.vtpm = "TRUE"', "vtpm"),
         ('checkpoint.vmState = "mail-1e2f.vmss"', "suspended"),
         ('workingDir = "/vmfs/volumes/other/mail"', "working_dir"),
+        ('workingDir = "/vmfs/volumes/other/mail"', "elsewhere"),
+        ('nvram = "/vmfs/volumes/other/mail/mail.nvram"', "elsewhere"),
+        ('nvram = "../mail.nvram"', "elsewhere"),
+        ('serial0.fileType = "file"\nserial0.fileName = "/vmfs/volumes/other/console.txt"', "elsewhere"),
     ],
 )
 def test_what_makes_a_restore_special_is_seen(line: str, name: str) -> None:
@@ -123,9 +127,11 @@ def test_what_makes_a_restore_special_is_seen(line: str, name: str) -> None:
 
 
 def test_values_that_mean_nothing_special() -> None:
-    more = 'workingDir = "."\nencryption.required = "FALSE"\ncheckpoint.vmState = ""\nvtpm.present = "FALSE"\n'
+    more = 'workingDir = "."\nnvram = "./mail.nvram"\nlog.fileName = "vmware.log"\n'
+    more += 'serial0.fileType = "network"\nserial0.fileName = "tcp://10.0.0.7:4000"\n'
+    more += 'encryption.required = "FALSE"\ncheckpoint.vmState = ""\nvtpm.present = "FALSE"\n'
     found = parse_configuration(VMX + more, "mail.vmx")
-    assert not (found.encrypted or found.vtpm or found.suspended or found.working_dir)
+    assert not (found.encrypted or found.vtpm or found.suspended or found.elsewhere)
 
 
 def test_a_template_is_known_by_its_file() -> None:

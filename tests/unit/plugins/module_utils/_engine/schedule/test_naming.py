@@ -118,7 +118,7 @@ def test_the_longest_name_of_the_year_has_to_fit() -> None:
 
 
 @given(st.text(max_size=20), st.sampled_from(["%s", "%Y-%m-%d_%H-%M", "%z%s", "%Z%s", "%%s"]), st.text(max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_schema_is_refused_or_works(before: str, parts: str, behind: str) -> None:
     schema = before + parts + behind
     try:

@@ -31,7 +31,7 @@ def field(least: int, most: int) -> st.SearchStrategy[str]:
     return st.one_of(st.just("*"), part, st.lists(part, min_size=2, max_size=3).map(",".join))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(field(0, 59), field(0, 23), field(1, 28), field(1, 12), field(0, 6))
 def test_a_schedule_fires_when_cron_would(minute: str, hour: str, dom: str, month: str, dow: str) -> None:
     """Against croniter, which is asked for the first days from the start of 2027 on."""
@@ -110,7 +110,6 @@ def test_a_run_begins_before_the_next_is_due(schedule: Schedule, most: int, apar
 NOW = 1_800_000_000
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

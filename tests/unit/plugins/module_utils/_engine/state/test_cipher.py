@@ -26,7 +26,7 @@ def cipher(tmp_path: Path) -> Cipher:
     return Cipher(tmp_path / "etc" / "secret.key")
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(password=TEXT, context=TEXT)
 def test_what_is_encrypted_comes_back(cipher: Cipher, password: str, context: str) -> None:
     first, second = (cipher.encrypt(Secret(password), context) for _time in range(2))

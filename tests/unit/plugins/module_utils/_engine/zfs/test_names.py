@@ -13,7 +13,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.nam
     check_snapshot,
     is_within,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -48,7 +48,6 @@ def test_bad_snapshot_names(name: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_name_that_passes_can_be_an_option_or_another_snapshot(name: str) -> None:
     try:

@@ -138,7 +138,7 @@ def test_a_system_with_less_room_for_arguments_gets_smaller_programs(monkeypatch
 LENGTHS = st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=12), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(LENGTHS, st.integers(600, 4000), st.integers(1, 5))
 def test_however_they_are_cut_all_are_set_once_in_their_order(lengths: list[list[int]], room: int, most: int) -> None:
     made = pool(*names(len(lengths)))

@@ -20,7 +20,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs imp
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
 from ansible_collections.quiesce.vmware_zfs.tests.unit.zfs_pool import OLD, PREFIX, Pool
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 KEY = "0123456789abcdef"
@@ -116,7 +116,6 @@ WORDS = st.sampled_from([*"\t\n\r-xy", MINE, PERSONS, THEIRS, TASK, KEY, "local"
 VALUES = st.tuples(st.sampled_from([TASK, PREFIX + "complete", RUN]), st.lists(WORDS, max_size=30).map("".join))
 
 
-@settings(deadline=None)
 @given(st.lists(VALUES, max_size=3))
 def test_whatever_the_values_are_the_others_facts_stay(values: list[tuple[str, str]]) -> None:
     pool = Pool()
