@@ -82,7 +82,7 @@ def vcenter(tmp_path: Path, hypervisor: StandIn) -> Iterator[Simulator]:
     config = {"datacenters": ["DC0"], "datastores": datastores}
     options: dict[str, Any] = {"create_seconds": 0.01, "remove_seconds": 0.01}
     port = hypervisor.server_address[1]
-    with Simulator.start(config, directory=tmp_path, hypervisor=int(port), **options) as started:
+    with Simulator.start(config, directory=tmp_path, hypervisor=int(port), state=True, **options) as started:
         yield started
 
 
@@ -225,3 +225,43 @@ def test_registering_again_keeps_the_files(vcenter: Simulator, hypervisor: Stand
     vcenter.unregister("db")
     vcenter.register_again("db")
     assert hypervisor.names().count("create") == 1
+
+
+def kept(uid: int) -> dict[str, Any]:
+    """Return what the hypervisor answers about a snapshot."""
+    return {"uid": uid, "parent": 0, "name": "ours", "description": "d", "created": 0, **files(BASE)}
+
+
+def restart(vcenter: Simulator, hypervisor: StandIn, *snapshots: dict[str, Any]) -> None:
+    """Kill the vCenter. When it starts again, the hypervisor has other snapshots."""
+    vcenter.kill()
+    hypervisor.answers["show"] = {"result": files(BASE, DELTA, snapshots=list(snapshots))}
+    hypervisor.calls.clear()
+    vcenter.restart()
+
+
+def test_creation_that_a_kill_cut_short_has_no_effect(
+    vcenter: Simulator, hypervisor: StandIn, vms: dict[str, Any]
+) -> None:
+    WaitForTask(vms["db"].CreateSnapshot_Task("ours", "d", False, True))
+    restart(vcenter, hypervisor, kept(7), kept(8))
+    assert ("remove", {"vmx": VMX, "uid": 8}) in hypervisor.calls and hypervisor.names().count("remove") == 1
+    assert [one["id"] for one in vcenter.snapshots()["db"]] == [7]
+
+
+def test_removal_that_a_kill_cut_short_is_recorded(
+    vcenter: Simulator, hypervisor: StandIn, vms: dict[str, Any]
+) -> None:
+    WaitForTask(vms["db"].CreateSnapshot_Task("ours", "d", False, True))
+    restart(vcenter, hypervisor)
+    assert vcenter.snapshots()["db"] == [] and "remove" not in hypervisor.names()
+
+
+def test_restart_keeps_a_vm_that_the_hypervisor_does_not_know(
+    vcenter: Simulator, hypervisor: StandIn, vms: dict[str, Any]
+) -> None:
+    WaitForTask(vms["db"].CreateSnapshot_Task("ours", "d", False, True))
+    hypervisor.answers["show"] = {"fault": "ManagedObjectNotFound", "text": "not registered"}
+    vcenter.kill()
+    vcenter.restart()
+    assert [one["id"] for one in vcenter.snapshots()["db"]] == [7]

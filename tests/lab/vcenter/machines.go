@@ -188,6 +188,9 @@ func addMachine(rec *record) (added *machine, err error) {
 	}
 	simulator.Map.Put(vm)
 	vm.eachSnapshot(func(s *snapshot) { vm.putSnapshot(s) })
+	if !fresh && rec.Config.Real {
+		vm.resume()
+	}
 	vm.save()
 	return vm, nil
 }
