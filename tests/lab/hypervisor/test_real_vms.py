@@ -126,6 +126,7 @@ def test_snapshots_follow_the_hypervisor(vcenter: Simulator, hypervisor: StandIn
     WaitForTask(vm.CreateSnapshot_Task("ours", "d", False, True))
     name, arguments = hypervisor.calls[-1]
     assert name == "snapshot" and arguments["quiesce"] == "application" and arguments["name"] == "ours"
+    assert [one["snapshot_id"] for one in vcenter.trace() if one.get("snapshot") and one["kind"] == "task"] == [7]
     assert disk(vm) == [f"[vmware] db/{DELTA}", f"[vmware] db/{BASE}"]
     (tree,) = vm.snapshot.rootSnapshotList
     assert tree.id == 7 and tree.quiesced and tree.backupManifest == "[vmware] db/db-vss_manifests7.zip"

@@ -247,7 +247,7 @@ func (vm *machine) create(c *call, method, name, description string, memory, qui
 			t.snapshot = r.Value
 			vm.eachSnapshot(func(s *snapshot) {
 				if s.Moid == r.Value {
-					t.quiesced = &s.Quiesced
+					t.snapshotID, t.quiesced = s.ID, &s.Quiesced
 				}
 			})
 		}

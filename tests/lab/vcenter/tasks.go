@@ -28,6 +28,7 @@ type task struct {
 	deed       deed   // what happens before the work, without world held; or nil
 	registered string // managed object ID of the machine that it registers
 	snapshot   string // managed object ID, once known
+	snapshotID int32  // number of a new snapshot within its machine
 	quiesced   *bool
 	cancel     chan struct{} // closed by CancelTask
 	release    chan struct{} // closed by /_ctl/release: a task that hangs goes on

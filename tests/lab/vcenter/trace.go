@@ -29,6 +29,7 @@ type traceEntry struct {
 	Args       map[string]interface{} `json:"args,omitempty"`
 	Task       string                 `json:"task,omitempty"`
 	Snapshot   string                 `json:"snapshot,omitempty"`
+	SnapshotID int32                  `json:"snapshot_id,omitempty"` // of a creation: the number in the .vmsd file
 	Quiesced   *bool                  `json:"quiesced,omitempty"`
 	Fault      string                 `json:"fault,omitempty"` // of a call: what it was answered with; of a task: its error
 	Rule       int                    `json:"rule,omitempty"`
@@ -98,7 +99,7 @@ func (t *tracer) hit(e *traceEntry, r *rule) {
 // task notes a step in a task's life. Called with world held.
 func (t *tracer) task(event string, k *task, faultKind string) {
 	e := &traceEntry{Kind: "task", Event: event, Method: k.method, VMName: k.name, Host: k.hostName,
-		Task: k.Self.Value, Snapshot: k.snapshot, Quiesced: k.quiesced, Fault: faultKind}
+		Task: k.Self.Value, Snapshot: k.snapshot, SnapshotID: k.snapshotID, Quiesced: k.quiesced, Fault: faultKind}
 	if e.VM = k.registered; k.vm != nil {
 		e.VM, e.VMName = k.vm.rec.Moid, k.vm.rec.Config.Name
 	}
