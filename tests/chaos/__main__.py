@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
@@ -23,11 +24,14 @@ importlib.import_module("tests.conftest")  # makes the collection importable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .faults import Fault
-    from .plan import Tally
+    from tests.lab.storage_host import StorageHost
+
+    from .episode import Verdict
+    from .plan import Hand, Tally
     from .stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
+TRIES = 2  # of a run during which the lab hangs
 
 
 def arguments() -> argparse.Namespace:
@@ -36,7 +40,7 @@ def arguments() -> argparse.Namespace:
         "--seed", type=int, default=int(os.environ.get("SEED") or 1), help="repeats a sequence of faults"
     )
     parser.add_argument("--faults", type=int, default=200, help="go on until so many struck")
-    parser.add_argument("--minutes", type=float, default=24.0, help="stop after so long, whatever has struck")
+    parser.add_argument("--minutes", type=float, default=40.0, help="stop after so long, whatever has struck")
     parser.add_argument("--short", action="store_true", help="only a kill at every step of the journal")
     parser.add_argument("--only", type=int, default=0, metavar="RUN", help="play only this run of the sequence")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "chaos.json")
@@ -61,11 +65,11 @@ def own_mounts() -> None:
 def main() -> int:
     options = arguments()
     own_mounts()
+    from tests.lab.hypervisor.host import Hypervisor
     from tests.lab.storage_host import StorageHost
 
-    from . import power_cut
     from .plan import Tally
-    from .stage import LAB, Stage
+    from .stage import LAB
 
     host = StorageHost(f"{LAB}-short" if options.short else LAB)
     print("Starting the storage host", flush=True)
@@ -75,60 +79,131 @@ def main() -> int:
     try:
         if not options.short and not options.only:
             print("Cutting the storage host's power twice, with the engine on it", flush=True)
-            verdict = power_cut.play(folder / "power", host, random.Random(options.seed))
-            tally.add(verdict, "power cut")
-            if verdict.broke:
-                host.reset()
-        numbers = itertools.count(1)
-        play(options, lambda: Stage(folder / f"stage-{next(numbers)}", host, "tank/chaos"), tally)
+            cut_power(options, host, folder, tally)
+        play(options, Player(options, host, folder), tally)
     finally:
+        Hypervisor(host).down()
         host.down()
         shutil.rmtree(folder, ignore_errors=True)
     tally.write(options.report)
+    return conclude(options, tally)
+
+
+def conclude(options: argparse.Namespace, tally: Tally) -> int:
+    """Print what came of all runs, and return the exit status."""
     print(f"\n{tally.table(whole=not options.only)}\n{tally.line()}")
     whole = not options.short and not options.only
     too_few = whole and sum(tally.faults.values()) < options.faults
     if too_few:
         print(f"Fewer than {options.faults} faults struck within {options.minutes:g} minutes.")
+    too_few_disks = whole and tally.judged["disks"] < options.faults // 2
+    if too_few_disks:
+        print(f"Fewer than {options.faults // 2} real disks were compared with their records.")
     if tally.problems:
         print("\n".join(tally.problems))
         print(f"Repeat all with `make chaos SEED={options.seed}`, or one run with the options before its faults.")
     blind = not options.only and not tally.judged["sealed"]
     if blind:
         print("No record was sealed, so nothing was proved of records.")
-    return int(bool(tally.problems) or too_few or blind or bool(not options.only and tally.missing_steps()))
+    unkilled = not options.only and bool(tally.missing_steps())
+    return int(bool(tally.problems) or too_few or too_few_disks or blind or unkilled)
 
 
-def play(options: argparse.Namespace, make_stage: Callable[[], Stage], tally: Tally) -> None:
+def cut_power(options: argparse.Namespace, host: StorageHost, folder: Path, tally: Tally) -> None:
+    from . import power_cut
+
+    folders = itertools.count(1)
+
+    def once() -> Verdict:
+        return power_cut.play(folder / f"power-{next(folders)}", host, random.Random(options.seed))
+
+    verdict = until_the_lab_holds(once, "power cut", tally, host.reset)
+    if verdict is not None and verdict.broke:
+        host.reset()
+
+
+class Player:
+    """Plays runs on a stage, and makes another one when something unforeseen has come in between."""
+
+    def __init__(self, options: argparse.Namespace, host: StorageHost, folder: Path) -> None:
+        self._options, self._host, self._folder = options, host, folder
+        self._numbers = itertools.count(1)
+        self._stage = self._made()
+
+    def _made(self) -> Stage:
+        from .stage import Stage
+
+        folder = self._folder / f"stage-{next(self._numbers)}"
+        return Stage(folder, self._host, "tank/chaos", real=not self._options.short)
+
+    def renew(self) -> None:
+        self.close()
+        self._host.reset()
+        self._stage = self._made()
+
+    def close(self) -> None:
+        self._stage.close()
+
+    def play(self, number: int, hand: Hand) -> Verdict:
+        """Play one run with its faults. A repetition deals the same ones."""
+        from .episode import Episode
+        from .plan import deal
+
+        rng = random.Random(f"{self._options.seed}/{number}")
+        faults = deal(rng, hand)
+        begun = time.monotonic()
+        verdict = Episode(self._stage, faults, rng).play()
+        verdict.played = ", ".join(map(str, faults))
+        if self._options.verbose:
+            struck = ", ".join(verdict.faults)
+            print(f"{number:4} {time.monotonic() - begun:5.1f} s  {verdict.played}; struck: {struck}")
+        return verdict
+
+
+def play(options: argparse.Namespace, player: Player, tally: Tally) -> None:
     """One run after the other, until enough faults struck or the time is over."""
-    from .episode import Episode
-
-    stage = make_stage()
     try:
-        for number, faults, rng in dealt(options, tally):
-            what = ", ".join(map(str, faults))
-            begun = time.monotonic()
-            verdict = Episode(stage, faults, rng).play()
-            tally.add(verdict, f"--seed {options.seed} --only {number}: {what}")
+        for number, hand in dealt(options, tally):
+            what = f"--seed {options.seed} --only {number}"
+            verdict = until_the_lab_holds(partial(player.play, number, hand), what, tally, player.renew)
             tally.write(options.report)
-            if options.verbose:
-                print(f"{number:4} {time.monotonic() - begun:5.1f} s  {what}; struck: {', '.join(verdict.faults)}")
-            if verdict.violated():
-                evidence = options.report.with_name(f"{options.report.stem}-{options.seed}-{number}.json")
-                evidence.write_text(json.dumps(verdict.evidence, indent=1) + "\n")
-                print("\n" + "\n".join(tally.problems[-verdict.count() :]) + f"\nEvidence: {evidence}")
+            if verdict is not None and verdict.violated():
+                tell(options, number, verdict, tally)
             print(tally.line(), end="\r" if sys.stdout.isatty() else "\n", flush=True)
-            if verdict.broke:
-                stage.close()
-                stage.host.reset()
-                stage = make_stage()
+            if verdict is not None and verdict.broke:
+                player.renew()
     finally:
-        stage.close()
+        player.close()
 
 
-def dealt(options: argparse.Namespace, tally: Tally) -> Iterator[tuple[int, list[Fault], random.Random]]:
-    """For each run its number, its faults, and the generator for what else is drawn."""
-    from .plan import deal, hands, step_hands
+def tell(options: argparse.Namespace, number: int, verdict: Verdict, tally: Tally) -> None:
+    """Print the violations of a run, and keep the evidence."""
+    evidence = options.report.with_name(f"{options.report.stem}-{options.seed}-{number}.json")
+    evidence.write_text(json.dumps(verdict.evidence, indent=1) + "\n")
+    print("\n" + "\n".join(tally.problems[-verdict.count() :]) + f"\nEvidence: {evidence}")
+
+
+def until_the_lab_holds(
+    play_once: Callable[[], Verdict], what: str, tally: Tally, renew: Callable[[], None]
+) -> Verdict | None:
+    """Play a run, and play it again if the lab itself hung, which says nothing about the engine. None: it always hung.
+
+    `renew` starts the lab again.
+    """
+    for _unused in range(TRIES):
+        verdict = play_once()
+        if not verdict.lab_hang:
+            tally.add(verdict, f"{what}: {verdict.played}" if verdict.played else what)
+            return verdict
+        tally.lab_hangs.append(f"{what}: {verdict.lab_hang}")
+        print(f"\nHang of the lab: {tally.lab_hangs[-1]}", flush=True)
+        renew()
+    return None
+
+
+def dealt(options: argparse.Namespace, tally: Tally) -> Iterator[tuple[int, Hand]]:
+    """For each run its number and its hand."""
+    from .plan import hands, step_hands
 
     for number, hand in enumerate(hands(random.Random(options.seed), options.short), 1):
         if options.short or options.only:
@@ -138,8 +213,7 @@ def dealt(options: argparse.Namespace, tally: Tally) -> Iterator[tuple[int, list
         if enough or time.monotonic() - tally.begun > options.minutes * 60:
             return
         if not options.only or number == options.only:
-            rng = random.Random(f"{options.seed}/{number}")
-            yield number, deal(rng, hand), rng
+            yield number, hand
 
 
 if __name__ == "__main__":

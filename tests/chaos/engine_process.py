@@ -298,6 +298,31 @@ def _journal_without_both_looks() -> None:
     _put(hold_run.HoldRun, _begin_release=begin_release_late)
 
 
+def _zfs_snapshot_before_the_quiesce() -> None:
+    """The VMs are held only when the ZFS snapshot is there."""
+    quiesce, take = hold_run.HoldRun._quiesce, hold_run.HoldRun._take
+
+    def quiesce_late(self: hold_run.HoldRun) -> None:
+        take(self)
+        quiesce(self)
+
+    _put(hold_run.HoldRun, _quiesce=quiesce_late, _take=lambda self: None)
+
+
+def _release_before_the_zfs_snapshot() -> None:
+    """The VMs are released before the ZFS snapshot is asked for, and nobody looks again."""
+    take = hold_run.HoldRun._take
+
+    def take_late(self: hold_run.HoldRun) -> None:
+        self._second = None
+        for login in {id(login): login for login in self._logins.values()}.values():
+            self._release(login, self._deadline)
+        take(self)
+
+    _seal_without_the_second_look()
+    _put(hold_run.HoldRun, _take=take_late)
+
+
 def _every_level_accepted() -> None:
     """A record is complete whatever level the VMs reached, as if policies accepted it."""
     _put(Treatment, allows=lambda self, level: True)
@@ -312,6 +337,8 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "recreated name sealed": _recreated_name_sealed,
     "sealed from a journal without both looks": _journal_without_both_looks,
     "every level accepted": _every_level_accepted,
+    "ZFS snapshot before the quiesce": _zfs_snapshot_before_the_quiesce,
+    "release before the ZFS snapshot": _release_before_the_zfs_snapshot,
 }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
 
 from . import judge
+from .disks import THE_END
 from .faults import Fault
 from .stage import PATIENCE, Hung, Process, Stage
 from .truth import read_trace
@@ -39,6 +40,9 @@ _POLICIES: tuple[_Policies, ...] = (
 )
 
 
+VIOLATIONS = ("left_behind", "foreign_lost", "records_too_good", "disks_disagree", "other")
+
+
 @dataclass
 class Verdict:
     """What became of a run. The lists are in words; all empty: the promise was kept."""
@@ -46,13 +50,16 @@ class Verdict:
     left_behind: list[str] = field(default_factory=list)
     foreign_lost: list[str] = field(default_factory=list)
     records_too_good: list[str] = field(default_factory=list)
+    disks_disagree: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     steps_killed: Counter[str] = field(default_factory=Counter)
-    judged: Counter[str] = field(default_factory=Counter)  # records in dumps, and how many of them were sealed
+    judged: Counter[str] = field(default_factory=Counter)  # records in dumps, those of them that were sealed, and disks
     recover_seconds: float = 0.0
     evidence: dict[str, Any] = field(default_factory=dict)  # of a violation, for whoever looks into it
     broke: bool = False  # something unforeseen came in between: the stage is not to be trusted any more
+    played: str = ""  # the faults that were dealt, in words
+    lab_hang: str = ""  # how the lab itself hung: then the rest says nothing about the engine
 
     def harness_broke(self, error: Exception) -> None:
         """It counts as a violation, for nothing was proved; the runs after it go on."""
@@ -61,9 +68,22 @@ class Verdict:
         self.other.append(str(error) if isinstance(error, Hung) else f"{place}: {type(error).__name__}: {error}")
         self.broke = True
 
+    def judge_records(self, stage: Stage, seen: list[judge.Seen]) -> None:
+        """Compare the records with what happened, and with the real disks in their ZFS snapshots."""
+        self.records_too_good += judge.judge_dumps(seen, stage.truth())
+        self.judged += Counter(records=len(seen), sealed=sum(judge.is_sealed(one.values) for one in seen))
+        checked = stage.check_disks(seen)
+        self.disks_disagree += checked.disagree
+        self.judged += Counter(disks=checked.count)
+
+    def suspect(self, stage: Stage) -> None:
+        """Ask whether a hang of the lab is behind the violations."""
+        self.lab_hang = stage.hang()
+        self.broke = self.broke or bool(self.lab_hang)
+
     def count(self) -> int:
         """How many violations there are."""
-        return sum(map(len, (self.left_behind, self.foreign_lost, self.records_too_good, self.other)))
+        return sum(len(getattr(self, name)) for name in VIOLATIONS)
 
     def violated(self) -> bool:
         return self.count() > 0
@@ -93,6 +113,7 @@ class Episode:
             self._guarded(self._recover_until_settled)
         self._guarded(self._judge)
         if self._verdict.violated():
+            self._verdict.suspect(self._stage)
             self._guarded(self._gather_evidence)
         for fault in self._faults:
             self._verdict.faults[fault.kind] += fault.hit
@@ -259,15 +280,13 @@ class Episode:
 
     def _judge(self) -> None:
         stage = self._stage
-        stage.dump("the end")
+        stage.dump(THE_END)
         machines = stage.machines()
         self._verdict.left_behind += judge.left_behind(machines, stage.our_hosts)
         self._verdict.foreign_lost += judge.foreign_lost(self._before, judge.foreign(machines, stage.our_hosts))
         diary, dumps = stage.diary(), stage.dumps()
         self._verdict.evidence |= {"diary": diary, "dumps": dumps}
-        seen = judge.observe(diary, dumps)
-        self._verdict.records_too_good += judge.judge_dumps(seen, stage.truth())
-        self._verdict.judged += Counter(records=len(seen), sealed=sum(judge.is_sealed(one.values) for one in seen))
+        self._verdict.judge_records(stage, judge.observe(diary, dumps))
         stage.destroy_snapshots()
 
     def _gather_evidence(self) -> None:

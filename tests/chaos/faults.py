@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from .stage import FAILING_POOL, FIRST_DISK, VMS, Process, Stage
+from .stage import FAILING_POOL, FIRST_DISK, SIMULATED, VMS, Process, Stage
 
 Strike = Callable[[Stage, "Process | None"], "bool | None"]
 Mend = Callable[[Stage], None]
@@ -320,8 +320,11 @@ def powered_on(rng: random.Random) -> Fault:
 
 
 def disk_moved(rng: random.Random) -> Fault:
-    """Storage vMotion, before the first look or between the looks: of a disk, of the home, or of both."""
-    vm = rng.choice(VMS)
+    """Storage vMotion, before the first look or between the looks: of a disk, of the home, or of both.
+
+    The simulator moves only the files of simulated VMs in an instant.
+    """
+    vm = rng.choice(SIMULATED)
     how: dict[str, Any] = rng.choice(
         (
             {"disks": {FIRST_DISK: "local"}},

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import faults
-from .episode import Verdict
+from .episode import VIOLATIONS, Verdict
 from .faults import Fault, Maker
 
 Hand = list[Maker]
@@ -91,22 +91,22 @@ class Tally:
     left_behind: int = 0
     foreign_lost: int = 0
     records_too_good: int = 0
+    disks_disagree: int = 0
     other: int = 0
     recover_seconds_max: float = 0.0
     problems: list[str] = field(default_factory=list)
+    lab_hangs: list[str] = field(default_factory=list)  # episodes that say nothing about the engine, in words
 
     def add(self, verdict: Verdict, what: str) -> None:
         self.runs += 1
         self.faults += verdict.faults
         self.steps_killed += verdict.steps_killed
         self.judged += verdict.judged
-        self.left_behind += len(verdict.left_behind)
-        self.foreign_lost += len(verdict.foreign_lost)
-        self.records_too_good += len(verdict.records_too_good)
-        self.other += len(verdict.other)
         self.recover_seconds_max = max(self.recover_seconds_max, verdict.recover_seconds)
-        for name in ("left_behind", "foreign_lost", "records_too_good", "other"):
-            self.problems += [f"{what}: {name}: {text}" for text in getattr(verdict, name)]
+        for name in VIOLATIONS:
+            found = getattr(verdict, name)
+            setattr(self, name, getattr(self, name) + len(found))
+            self.problems += [f"{what}: {name}: {text}" for text in found]
 
     def missing_steps(self) -> list[str]:
         return [step for step, _unused in step_hands() if not self.steps_killed[step]]
@@ -120,9 +120,12 @@ class Tally:
             "left_behind": self.left_behind,
             "foreign_lost": self.foreign_lost,
             "records_too_good": self.records_too_good,
+            "disks_checked": self.judged["disks"],
+            "disks_disagree": self.disks_disagree,
             "recover_seconds_max": round(self.recover_seconds_max, 2),
             "other_problems": self.other,
             "problems": self.problems,
+            "lab_hangs": self.lab_hangs,
             "seconds": round(time.monotonic() - self.begun, 1),
         }
 
@@ -134,7 +137,7 @@ class Tally:
         return (
             f"{time.monotonic() - self.begun:5.0f} s  {self.runs} runs, {sum(self.faults.values())} faults  "
             f"left behind {self.left_behind}, foreign lost {self.foreign_lost}, "
-            f"records too good {self.records_too_good}, other {self.other}"
+            f"records too good {self.records_too_good}, disks disagree {self.disks_disagree}, other {self.other}"
         )
 
     def table(self, whole: bool = True) -> str:
@@ -148,6 +151,8 @@ class Tally:
                 *(f"  {kind.ljust(width)}  {count}" for kind, count in rows),
                 *([f"  {steps if not missing else 'steps never killed at: ' + ', '.join(missing)}"] if whole else []),
                 f"  {self.judged['records']} records judged, {self.judged['sealed']} of them sealed",
+                f"  {self.judged['disks']} real disks compared with their records",
+                *(f"  hang of the lab, which says nothing about the engine: {hang}" for hang in self.lab_hangs),
                 f"  longest recovery {self.recover_seconds_max:.1f} s",
             ]
         )

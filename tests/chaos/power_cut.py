@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the quiesce.vmware_zfs authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A power cut of the storage host, with the engine and its database on the storage host itself, as users have them."""
+"""A power cut of the storage host, with the engine and its database on the storage host itself, as users have them.
+
+The real VMs stop for the time without power, and go on then.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
 from . import engine_process, judge
+from .disks import THE_END
 from .episode import Verdict
 from .stage import PATIENCE, Hung, Stage
 
@@ -55,7 +59,7 @@ print(StorageHost.here(Paths(state / "db", state / "etc" / "key")).id)
 def play(folder: Path, host: StorageHost, rng: random.Random) -> Verdict:
     """Two runs, the power cut once while the VMs are held, released or the records sealed, and once right after the ZFS
     snapshot."""
-    stage = Stage(folder, host, "tank/power")
+    stage = Stage(folder, host, "tank/power", real=True)
     verdict = Verdict()
     try:
         guest = _Guest(stage)
@@ -64,6 +68,8 @@ def play(folder: Path, host: StorageHost, rng: random.Random) -> Verdict:
     except Exception as error:
         verdict.harness_broke(error)
     finally:
+        if verdict.violated():
+            verdict.suspect(stage)
         stage.close()
     return verdict
 
@@ -183,9 +189,9 @@ def _cut_at(instant: str, stage: Stage, guest: _Guest, verdict: Verdict) -> None
         if "result" not in (json.loads(output) if output else {}):
             verdict.other.append(f"the recovery after a power cut at {instant} said: {output}{complaint}")
     verdict.recover_seconds = max(verdict.recover_seconds, (time.monotonic() - begun) / 2)
-    guest.dump("the end")
+    guest.dump(THE_END)
     machines = stage.machines()
     verdict.left_behind += judge.left_behind(machines, {guest.id})
     verdict.foreign_lost += judge.foreign_lost(before, judge.foreign(machines, {guest.id}))
-    verdict.records_too_good += judge.judge_dumps(judge.observe(guest.diary(), guest.dumps()), stage.truth())
+    verdict.judge_records(stage, judge.observe(guest.diary(), guest.dumps()))
     stage.destroy_snapshots()

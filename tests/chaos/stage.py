@@ -17,7 +17,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +47,7 @@ from tests.lab.places import GUEST
 from tests.lab.simulator import USER, Simulator, SimulatorError
 from tests.lab.storage_host import StorageHost
 
-from . import engine_process, judge
+from . import disks, engine_process, judge
 from .truth import Place, Truth, read_trace
 
 LAB = "chaos"  # the storage host's name
@@ -59,8 +59,9 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([engine_process.__name__])
 _numbers = itertools.count(1)
 
-VMS = ("web-1", "web-2", "web-3", "mail", "ledger")  # of the first vCenter, that run
-WINDOWS = {"mail"}
+SIMULATED = ("web-1", "web-2", "web-3", "mail", "ledger")  # of the first vCenter, that run
+VMS = (*SIMULATED, *disks.WRITING)
+WINDOWS = {"mail", disks.WRITING[1]}
 INVENTORY = (
     {"name": "web-1"}, {"name": "web-2"}, {"name": "web-3", "disks": [{}, {"datastore": "local"}]},
     {"name": "mail", "guest": "windows", "guest_id": "windows2019srv_64Guest"},
@@ -158,10 +159,11 @@ class Process:
 class Stage:
     """Two vCenters, one dataset with a nested one, one engine; `mutation` breaks the engine (see engine_process.py).
 
-    `vcenter` is the one that faults strike; `second` has one VM on the same dataset.
+    `vcenter` is the one that faults strike; `second` has one VM on the same dataset. With `real`, some VMs of the
+    first have real disks (see disks.py). The dataset must not exist yet then, because the NFS server keeps it busy.
     """
 
-    def __init__(self, folder: Path, host: StorageHost, dataset: str, mutation: str = "") -> None:
+    def __init__(self, folder: Path, host: StorageHost, dataset: str, mutation: str = "", real: bool = False) -> None:
         self.folder, self.host, self.dataset, self.mutation = folder, host, dataset, mutation
         self.state, self.zfs_folder = folder / "state", folder / "zfs"
         for path in (self.state, self.zfs_folder):
@@ -186,8 +188,12 @@ class Stage:
         }
         self._root = dataset  # what the last run was of
         start = partial(Simulator.start, state=True, create_seconds=0.08, remove_seconds=0.08)
-        configuration = self._configuration()
-        self.vcenter = start(configuration, directory=folder / "vcenter")
+        configuration = self._configuration(real)
+        self.disks = disks.Disks(host, dataset) if real else None
+        if self.disks:
+            self.disks.up()
+        hypervisor = self.disks.port if self.disks else 0
+        self.vcenter = start(configuration, directory=folder / "vcenter", hypervisor=hypervisor)
         far = {"datastores": [{"name": "far", "server": GUEST, "path": f"/{dataset}", "vms": [{"name": REMOTE}]}]}
         self.second = start(far, directory=folder / "second")
         self.places = [*_places(configuration), *_places(far)]  # where files lie, and whoever was moved here
@@ -196,15 +202,17 @@ class Stage:
         self._datasets = {one["name"]: one.get("path", "")[1:] for one in configuration["datastores"]}
         self._running = {vm["name"] for one in (configuration, far) for vm in _vms_of(one) if vm.get("power") != "off"}
         self.add_credential()
+        if self.disks:
+            self.disks.begin()
 
-    def _configuration(self) -> dict[str, Any]:
+    def _configuration(self, real: bool) -> dict[str, Any]:
         def datastore(name: str, dataset: str, *vms: dict[str, Any]) -> dict[str, Any]:
             return {"name": name, "server": GUEST, "path": f"/{dataset}", "vms": list(vms)}
 
         chain = {"name": "ledger", "snapshots": 2}
         return {
             "datastores": [
-                datastore("main", self.dataset, *INVENTORY),
+                datastore(disks.DATASTORE, self.dataset, *INVENTORY, *disks.inventory(real)),
                 datastore("nested", f"{self.dataset}/nested", chain),
                 datastore("failing", f"{FAILING_POOL}/vms", {"name": "fragile"}),
                 {"name": "local", "type": "local", "vms": [{"name": "bystander", "snapshots": 1}, VISITOR]},
@@ -214,6 +222,8 @@ class Stage:
     def close(self) -> None:
         self.vcenter.stop()
         self.second.stop()
+        if self.disks:
+            self.disks.down()
         if os.environ.get(OWN_MOUNTS):
             subprocess.run(["umount", str(self.state)], check=False)
 
@@ -444,7 +454,7 @@ class Stage:
         self._wait_until(lambda: not (self._late_calls() or self._busy()))
 
     def _wait_until(self, rests: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not rests():
             if time.monotonic() > deadline:
                 raise Hung("the vCenter does not come to rest")
@@ -456,6 +466,17 @@ class Stage:
     def _late_calls(self) -> bool:
         calls = self.vcenter.trace()
         return any(call.get("effect") == "call_late" and "done" not in call for call in calls)
+
+    def hang(self) -> str:
+        """How the lab itself hangs, so that nothing is proved of the engine; or ""."""
+        return self.disks.hang() if self.disks else ""
+
+    def check_disks(self, seen: Sequence[judge.Seen]) -> disks.Checked:
+        """Compare the real disks in the ZFS snapshots with what their records say."""
+        if not self.disks:
+            return disks.Checked()
+        self.wait_idle()
+        return self.disks.check(seen, self.truth().trace, self.vcenter.machines())
 
     def truth(self) -> Truth:
         """What really happened so far."""
@@ -525,12 +546,13 @@ class Stage:
         return not done.returncode
 
     def reserve(self, much: bool) -> None:
-        """Leave no room for a snapshot of the nested dataset: what it holds (8 MiB) is reserved a second time."""
+        """Leave no room for a snapshot of the nested dataset: what it holds (8 MiB) is reserved a second time.
+
+        The dataset itself has no quota, because the guests of its real VMs go on writing.
+        """
         quota, reservation = ("14M", "12M") if much else ("none", "none")
         nested = f"{self.dataset}/nested"
-        self.host.ssh(
-            ["sh", "-ec", f"zfs set quota={quota} {self.dataset}; zfs set refreservation={reservation} {nested}"]
-        )
+        self.host.ssh(["sh", "-ec", f"zfs set quota={quota} {nested}; zfs set refreservation={reservation} {nested}"])
 
     def fail_disk(self, failing: bool) -> None:
         """Have the disk of the failing pool refuse everything, and write to it so that ZFS notices; or mend it."""

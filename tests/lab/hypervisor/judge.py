@@ -12,7 +12,7 @@ import hashlib
 import shlex
 import sqlite3
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +31,8 @@ _FETCH = """set -eu
 place=$(mktemp -d /run/judge.XXXXXX)
 trap 'umount "$place" 2>/dev/null || true; rmdir "$place"' EXIT
 mount -t zfs -o ro "$1" "$place"
-tar -C "$place/$2" --sparse --exclude='./*.vswp' --exclude='./.lck-*' -cf - .
+shift
+tar -C "$place" --sparse --exclude='*.vswp' --exclude='.lck-*' -cf - -- "$@"
 """
 FETCH_SECONDS = 300.0
 
@@ -48,9 +49,9 @@ class Findings:
     digest: str
 
 
-def fetch(storage: StorageHost, snapshot: str, directory: str, folder: Path) -> None:
-    """Copy the folder of a VM from a ZFS snapshot `dataset@name` to a folder of this machine."""
-    script = shlex.join(["sh", "-c", _FETCH, "fetch", snapshot, directory])
+def fetch(storage: StorageHost, snapshot: str, directories: Sequence[str], folder: Path) -> None:
+    """Copy the folders of VMs from a ZFS snapshot `dataset@name` to a folder of this machine."""
+    script = shlex.join(["sh", "-c", _FETCH, "fetch", snapshot, *directories])
     ssh = ["ssh", "-F", str(storage.ssh_config), "storage", script]
     with subprocess.Popen(ssh, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sender:
         unpack = ["tar", "-C", str(folder), "--sparse", "-xf", "-"]
@@ -60,23 +61,37 @@ def fetch(storage: StorageHost, snapshot: str, directory: str, folder: Path) -> 
         raise LabError(f"The disks in {snapshot} cannot be read: {said}")
 
 
-def kept_disk(folder: Path, vmware_snapshot: str = "") -> Path:
-    """Return the disk that a VMware snapshot keeps unchanged, by its name, or the current disk of the VM."""
+def kept_disk(folder: Path, vmware_snapshot: str | int = "") -> Path:
+    """Return the disk that a VMware snapshot keeps unchanged, by its name or number, or the current disk of the VM."""
     (vmx,) = folder.glob("*.vmx")
     if not vmware_snapshot:
         return folder / settings.read(vmx)["scsi0:0.fileName"]
-    tree = SnapshotTree.read(vmx.with_suffix(".vmsd"))
-    (kept,) = [folder / one.disk for one in tree.snapshots if one.name == vmware_snapshot]
+    (kept,) = [folder / one.disk for one in _tree(folder).snapshots if vmware_snapshot in (one.name, one.uid)]
     return kept
+
+
+def vmware_snapshots(folder: Path) -> set[int]:
+    """Return the numbers of the VMware snapshots that the files of a VM have."""
+    return {one.uid for one in _tree(folder).snapshots}
+
+
+def _tree(folder: Path) -> SnapshotTree:
+    (vmx,) = folder.glob("*.vmx")
+    return SnapshotTree.read(vmx.with_suffix(".vmsd"))
 
 
 def examine(storage: StorageHost, snapshot: str, directory: str, vmware_snapshot: str = "") -> Findings:
     """Read the disk of a VM in a ZFS snapshot, as of a VMware snapshot. `directory` is its folder in the dataset."""
     with TemporaryDirectory() as temporary:
-        fetched, image = Path(temporary, "vm"), Path(temporary, "disk.img")
-        fetched.mkdir()
-        fetch(storage, snapshot, directory, fetched)
-        flatten(descriptors.chain(kept_disk(fetched, vmware_snapshot)), image)
+        fetch(storage, snapshot, [directory], Path(temporary))
+        return examine_folder(Path(temporary, directory), vmware_snapshot)
+
+
+def examine_folder(folder: Path, vmware_snapshot: str | int = "") -> Findings:
+    """Read the disk of a VM whose folder was copied, as of a VMware snapshot by its name or number."""
+    with TemporaryDirectory() as temporary:
+        image = Path(temporary, "disk.img")
+        flatten(descriptors.chain(kept_disk(folder, vmware_snapshot)), image)
         return examine_image(image, Path(temporary, "files"))
 
 
