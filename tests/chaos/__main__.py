@@ -39,7 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=int(os.environ.get("SEED") or 1), help="repeats a sequence of faults"
     )
-    parser.add_argument("--faults", type=int, default=200, help="go on until so many struck")
+    parser.add_argument(
+        "--faults", type=int, default=200, help="go on until so many struck, and half as many real disks were compared"
+    )
     parser.add_argument("--minutes", type=float, default=40.0, help="stop after so long, whatever has struck")
     parser.add_argument("--short", action="store_true", help="only a kill at every step of the journal")
     parser.add_argument("--only", type=int, default=0, metavar="RUN", help="play only this run of the sequence")
@@ -96,8 +98,8 @@ def conclude(options: argparse.Namespace, tally: Tally) -> int:
     too_few = whole and sum(tally.faults.values()) < options.faults
     if too_few:
         print(f"Fewer than {options.faults} faults struck within {options.minutes:g} minutes.")
-    too_few_disks = whole and tally.judged["disks"] < options.faults // 2
-    if too_few_disks:
+    blind_to_disks = whole and too_few_disks(options, tally)
+    if blind_to_disks:
         print(f"Fewer than {options.faults // 2} real disks were compared with their records.")
     if tally.problems:
         print("\n".join(tally.problems))
@@ -106,7 +108,12 @@ def conclude(options: argparse.Namespace, tally: Tally) -> int:
     if blind:
         print("No record was sealed, so nothing was proved of records.")
     unkilled = not options.only and bool(tally.missing_steps())
-    return int(bool(tally.problems) or too_few or too_few_disks or blind or unkilled)
+    return int(bool(tally.problems) or too_few or blind_to_disks or blind or unkilled)
+
+
+def too_few_disks(options: argparse.Namespace, tally: Tally) -> bool:
+    """Return whether too few real disks were compared to prove something about the records."""
+    return tally.judged["disks"] < options.faults // 2
 
 
 def cut_power(options: argparse.Namespace, host: StorageHost, folder: Path, tally: Tally) -> None:
@@ -209,7 +216,7 @@ def dealt(options: argparse.Namespace, tally: Tally) -> Iterator[tuple[int, Hand
         if options.short or options.only:
             enough = number > (options.only or len(step_hands()))
         else:
-            enough = sum(tally.faults.values()) >= options.faults
+            enough = sum(tally.faults.values()) >= options.faults and not too_few_disks(options, tally)
         if enough or time.monotonic() - tally.begun > options.minutes * 60:
             return
         if not options.only or number == options.only:
