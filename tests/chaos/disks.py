@@ -167,9 +167,11 @@ def claims_of(
     """
     created = [entry for entry in trace if entry.get("snapshot_id")]
     numbers = {(entry["vm_name"], entry["snapshot"]): int(entry["snapshot_id"]) for entry in created}
+    ends = [one for one in seen if f"({THE_END}" in one.label]
     found = []
-    for one in seen:
-        if f"({THE_END}" not in one.label or one.identity[0] != dataset or not judge.is_sealed(one.values):
+    for one in ends:
+        # What an earlier end of the same diary saw was destroyed.
+        if one.label != ends[-1].label or one.identity[0] != dataset or not judge.is_sealed(one.values):
             continue
         claims = [
             _claim(one.name, vm, numbers, shown[vm["name"]]["moments"])

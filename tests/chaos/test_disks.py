@@ -68,6 +68,7 @@ def test_what_promises_nothing_is_not_compared() -> None:
     assert claims(seen({**record, "sealed": "2:1:a:b"})) == [], "nobody believes it"
     assert claims(seen(record, label="dump 00002 (program 0)")) == [], "the last dump has it too"
     assert claims(seen(record, of=NESTED)) == []
+    assert claims(seen(record), seen(BARE, label="dump 00009 (the end)")) == [], "it was destroyed after the first end"
 
 
 def test_the_disks_have_the_vmware_snapshots_of_the_inventory() -> None:
