@@ -113,7 +113,7 @@ def conclude(options: argparse.Namespace, tally: Tally) -> int:
 
 def too_few_disks(options: argparse.Namespace, tally: Tally) -> bool:
     """Return whether too few real disks were compared to prove something about the records."""
-    return tally.judged["disks"] < options.faults // 2
+    return bool(tally.judged["disks"] < options.faults // 2)
 
 
 def cut_power(options: argparse.Namespace, host: StorageHost, folder: Path, tally: Tally) -> None:

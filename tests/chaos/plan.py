@@ -19,6 +19,7 @@ from .episode import VIOLATIONS, Verdict
 from .faults import Fault, Maker
 
 Hand = list[Maker]
+_UNDISTURBED = 3  # hands before one without faults
 
 
 def step_hands() -> list[tuple[str, Hand]]:
@@ -31,7 +32,18 @@ def step_hands() -> list[tuple[str, Hand]]:
 
 
 def hands(rng: random.Random, short: bool = False) -> Iterator[Hand]:
-    """Endless: which faults are dealt to each run. First every journal step, then every kind, then whatever comes."""
+    """Endless: which faults are dealt to each run. First every journal step, then every kind, then whatever comes.
+
+    Unless it is `short`, each third hand is followed by an empty one: a run that nothing disturbs is the next one after
+    a recovery, and states the highest levels about the real disks.
+    """
+    for number, hand in enumerate(_hands_with_faults(rng, short), 1):
+        yield hand
+        if not short and number % _UNDISTURBED == 0:
+            yield []
+
+
+def _hands_with_faults(rng: random.Random, short: bool) -> Iterator[Hand]:
     steps = [hand for _step, hand in step_hands()]
     rng.shuffle(steps)
     kinds: list[Hand] = [[maker] for maker in (*faults.ENVIRONMENT, *faults.PER_VM, *faults.PEOPLE)]
