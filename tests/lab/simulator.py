@@ -25,7 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,6 +39,9 @@ PACKAGES = ("golang-go", "golang-github-vmware-govmomi-dev")
 GOPATH = "/usr/share/gocode"  # the Go libraries of the distribution
 USER = "administrator@vsphere.local"
 PASSWORD = "lab-Password-1"
+WAITS = ("WaitForUpdatesEx", "WaitForUpdates")  # calls that end when something changes, at most once a second
+# What a client calls for a wait that all its tasks share.
+SHARED_WAIT = (*WAITS, "CreatePropertyCollector", "CreateFilter", "DestroyPropertyCollector")
 RECORD = "vcenter.json"  # in the directory of a simulator: describes the running process
 
 
@@ -80,6 +83,11 @@ def build() -> Path:
             raise SimulatorError(f"go build failed:\n{result.stdout}{result.stderr}")
 
     return product(product_path("vcenter", fingerprint()), compile_into) / "vcenter"
+
+
+def requests(trace: Sequence[dict[str, Any]], without: Sequence[str] = WAITS) -> int:
+    """Return the number of calls in a trace, without waits, or without some other methods."""
+    return sum(entry["kind"] == "call" and entry["method"] not in without for entry in trace)
 
 
 # ---- Processes, identified by PID and start time so that no other process is ever killed

@@ -44,7 +44,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.vm_now import read_now
 from ansible_collections.quiesce.vmware_zfs.tests.unit.restore_scene import Journal
 
-from tests.lab.simulator import Simulator
+from tests.lab.simulator import Simulator, requests
 
 from .scene import run_module
 
@@ -276,6 +276,10 @@ def test_hosts_say_what_they_can_take(lab: Lab) -> None:
     lab.server.change_host("DC0_C0_H0", maintenance=True)
     hosts = hosts_in_scope(lab.session, Scope(datacenter="DC0"))
     capacities = {one.host.name: one for one in read_capacity(lab.session, hosts)}
+    lab.server.clear_trace()
+    without_slots = read_capacity(lab.session, hosts, slots=False)
+    assert requests(lab.server.trace()) == 3 and {one.slots for one in without_slots} == {None}
+    assert [one.pool_moid for one in without_slots] == [one.pool_moid for one in capacities.values()]
     single, member = capacities["DC0_H0"], capacities["DC0_C0_H0"]
     assert single.slots == 1 and single.pool_moid == lab.home.pool_moid
     assert single.obstacle(memory=1, mounts=1) == "" and "only 1 more NFS datastores" in single.obstacle(mounts=2)

@@ -19,10 +19,14 @@ _SHOWN = 10  # hosts in a message
 
 @dataclass
 class HostChoice:
-    """The hosts of a server, read as far as they are needed. `requested` is a name, or "" for any."""
+    """The hosts of a server, read as far as they are needed. `requested` is a name, or "" for any.
+
+    `slots`: it counts how many more NFS datastores a host can mount.
+    """
 
     session: Session
     requested: str = ""
+    slots: bool = True
     _hosts: dict[str, list[Host]] = field(default_factory=dict)
     _capacities: dict[str, Capacity] = field(default_factory=dict)
 
@@ -59,9 +63,14 @@ class HostChoice:
         )
 
     def capacity(self, host: Host, version: str) -> Capacity:
-        if host.moid not in self._capacities:
-            self._capacities[host.moid] = read_capacity(self.session, [host], version)[0]
+        self.read_ahead([host], version)
         return self._capacities[host.moid]
+
+    def read_ahead(self, hosts: Sequence[Host], version: str) -> None:
+        """Read what these hosts can take, all at once. A read for each of them would take as many requests."""
+        unknown = [host for host in hosts if host.moid not in self._capacities]
+        for one in read_capacity(self.session, unknown, version, self.slots) if unknown else ():
+            self._capacities[one.host.moid] = one
 
     def _in_order(self, hosts: Sequence[Host], preferred: str) -> Iterable[Host]:
         if not self.requested:

@@ -19,7 +19,7 @@ from ..state.restores import CLONE, DISK, FOLDER, MOUNT
 from ..text import printable
 from ..vsphere import registration
 from ..vsphere.host_addresses import addresses_of_host
-from ..vsphere.networks import find_network
+from ..vsphere.networks import Network, find_network
 from ..vsphere.registration import Home
 from ..vsphere.session import Session
 from ..vsphere.vm_homes import RegisteredAt, read_homes
@@ -50,7 +50,8 @@ def make_plan(session: Session, zfs: Zfs, request: RestoreRequest) -> RestorePla
     """Return the plan. Its `refusals` forbid the restore. Raises InputError for an unknown snapshot or VM."""
     request.check()
     datasets = datasets_around(zfs, pool_of(request.snapshot.dataset))
-    planner = _Planner(session, zfs, request, datasets, HostChoice(session, request.host))
+    hosts = HostChoice(session, request.host, slots=request.way != FOLDER)
+    planner = _Planner(session, zfs, request, datasets, hosts)
     if request.way == MOUNT:
         return planner.mount()
     sources = find_sources(zfs, request.snapshot, request.vms, datasets)
@@ -69,9 +70,12 @@ class _Planner:
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     _registered_on: dict[str, dict[str, RegisteredAt]] = field(default_factory=dict)  # by datastore
+    _networks: dict[str, Network] = field(default_factory=dict)  # by host
 
     def vms(self, sources: Sequence[Source]) -> RestorePlan:
         """Return the plan for VMs that are registered again, from copies of their folders or from clones."""
+        with self._refused():
+            self._read_ahead(sources)
         planned = [self._vm(source) for source in sources]
         for name, number in Counter(vm.name for vm in planned).items():
             if number > 1:
@@ -144,6 +148,18 @@ class _Planner:
                 vm = self._with_copy(vm)
         return vm
 
+    def _read_ahead(self, sources: Sequence[Source]) -> None:
+        """Read the ESXi hosts of all living VMs at once. The requested host is read when it is needed."""
+        preferred: dict[DatastorePlace, set[str]] = {}
+        for source in () if self.request.host else sources:
+            for place in self._places.get(source.snapshot.dataset, [])[:1]:
+                hosts = self.hosts.hosts(place.datacenter)
+                living = self._registered(place, hosts[0].datacenter_moid).get(place.path(source.vm.path))
+                preferred.setdefault(place, set()).add(living.home.host_moid if living is not None else "")
+        for place, moids in preferred.items():
+            chosen = [host for host in self.hosts.hosts(place.datacenter) if host.moid in moids]
+            self.hosts.read_ahead(chosen, place.version)
+
     def _with_home(self, vm: PlannedVm) -> PlannedVm:
         """Choose where the VM is registered: where the living VM is, if there is one and its host can take it."""
         dataset = vm.source.snapshot.dataset
@@ -164,8 +180,7 @@ class _Planner:
         folder = before.folder_moid or registration.vm_folder_of(self.session, datacenter)
         pool = before.pool_moid if before.host_moid == host else ""
         home = Home(datacenter, folder, host, pool or chosen.pool_moid)
-        network = find_network(self.session, host, self.request.cards) if self.request.has_network else None
-        vm = replace(vm, place=place, host=chosen.host, home=home, network=network)
+        vm = replace(vm, place=place, host=chosen.host, home=home, network=self._network(host))
         return self._with_living(vm, home, living)
 
     def _on_requested_host(self, vm: PlannedVm) -> PlannedVm:
@@ -174,8 +189,13 @@ class _Planner:
         capacity = self.hosts.capacity(host, "3")
         folder = registration.vm_folder_of(self.session, host.datacenter_moid)
         home = Home(host.datacenter_moid, folder, host.moid, capacity.pool_moid)
-        network = find_network(self.session, host.moid, self.request.cards) if self.request.has_network else None
-        return self._with_living(replace(vm, host=host, home=home, network=network), home, None)
+        return self._with_living(replace(vm, host=host, home=home, network=self._network(host.moid)), home, None)
+
+    def _network(self, host_moid: str) -> Network | None:
+        """Return the requested network for the cards of VMs on a host, or None."""
+        if self.request.has_network and host_moid not in self._networks:
+            self._networks[host_moid] = find_network(self.session, host_moid, self.request.cards)
+        return self._networks.get(host_moid)
 
     def _refuse_namesake(self, name: str, living: RegisteredAt | None, registered: Mapping[str, RegisteredAt]) -> None:
         """Refuse to replace a VM if it is not certain which one to replace. After a replacement, the VM that uses the

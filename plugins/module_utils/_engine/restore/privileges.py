@@ -99,10 +99,19 @@ def missing(session: Session, uses: Collection[str], targets: Iterable[Target]) 
         HELPER: sdk.vim.VirtualMachine,
         LIVING: sdk.vim.VirtualMachine,
     }
-    wanted = needed(uses)
-    found: dict[Missing, None] = {}
+    wanted, objects = needed(uses), _by_role(targets)
+    found = [
+        Missing(*one)
+        for role, names in objects.items()
+        if role in wanted
+        for one in lacking_on(session, kinds[role], names, wanted[role])
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _by_role(targets: Iterable[Target]) -> dict[str, dict[str, str]]:
+    """Return the names of the objects by managed object ID, by role. One object is often the target of many VMs."""
+    found: dict[str, dict[str, str]] = {}
     for target in targets:
-        privileges = wanted.get(target.role, ())
-        lacking = lacking_on(session, kinds[target.role], {target.moid: target.name}, privileges) if privileges else []
-        found.update(dict.fromkeys(Missing(*one) for one in lacking))
-    return list(found)
+        found.setdefault(target.role, {}).setdefault(target.moid, target.name)
+    return found

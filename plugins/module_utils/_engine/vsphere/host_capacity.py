@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterable, Mapping
 
 from ..errors import PermissionDenied, VSphereFault
 from . import inventory, sdk
@@ -44,15 +45,17 @@ class Capacity:
 
 
 @understands
-def read_capacity(session: Session, hosts: list[Host], nfs_version: str = "3") -> list[Capacity]:
-    """Return the capacity of hosts, in their order. Needs two reads for all, and two requests for each host."""
+def read_capacity(session: Session, hosts: list[Host], nfs_version: str = "3", slots: bool = True) -> list[Capacity]:
+    """Return the capacity of hosts, in their order. Needs three reads for all, and with `slots` a request for each."""
     objects = inventory.objects_of(session, sdk.vim.HostSystem, (host.moid for host in hosts))
     paths = ["parent", "summary.hardware.memorySize", "summary.quickStats.overallMemoryUsage", "datastore",
              "configManager.advancedOption"]  # fmt: skip
     found = inventory.read(session, objects, paths, _PURPOSE)
     stores = inventory.read_referenced(session, objects, "datastore", sdk.vim.Datastore, ["summary.type"], _PURPOSE)
     nfs = {moid for moid, store in stores.items() if VERSIONS.get(str(store.get("summary.type"))) == nfs_version}
-    return [_capacity(session, host, found.get(host.moid, {}), nfs, _LIMITS[nfs_version]) for host in hosts]
+    pools = _pools(session, found.values())
+    setting = _LIMITS[nfs_version] if slots else ""
+    return [_capacity(session, host, found.get(host.moid, {}), nfs, pools, setting) for host in hosts]
 
 
 def mounting(capacities: list[Capacity], datastore_moid: str) -> list[Capacity]:
@@ -60,26 +63,33 @@ def mounting(capacities: list[Capacity], datastore_moid: str) -> list[Capacity]:
     return [capacity for capacity in capacities if datastore_moid in capacity.datastores]
 
 
-def _capacity(session: Session, host: Host, properties: inventory.Properties, nfs: set[str], setting: str) -> Capacity:
+def _capacity(
+    session: Session,
+    host: Host,
+    properties: inventory.Properties,
+    nfs: set[str],
+    pools: Mapping[str, str],
+    setting: str,
+) -> Capacity:
+    """Return the capacity of one host. `setting` is the one that limits its NFS datastores, or "" to leave them out."""
     mounted = frozenset(store._moId for store in properties.get("datastore", ()))
-    limit = _setting(session, properties, setting) if not host.unreachable else None
+    limit = _setting(session, properties, setting) if setting and not host.unreachable else None
     size, used = properties.get("summary.hardware.memorySize"), properties.get("summary.quickStats.overallMemoryUsage")
     return Capacity(
         host=host,
-        pool_moid=_pool(session, properties),
+        pool_moid=pools.get(getattr(properties.get("parent"), "_moId", ""), ""),
         memory_free=None if size is None or used is None else max(0, int(size) // 2**20 - int(used)),
         slots=None if limit is None else max(0, limit - len(mounted & nfs)),
         datastores=mounted,
     )
 
 
-def _pool(session: Session, properties: inventory.Properties) -> str:
-    """Return the root resource pool of the cluster or of the single host."""
-    parent = properties.get("parent")
-    if parent is None:
-        return ""
-    found = inventory.read(session, [parent], ["resourcePool"], _PURPOSE)
-    return str(getattr(found.get(parent._moId, {}).get("resourcePool"), "_moId", ""))
+def _pools(session: Session, hosts: Iterable[inventory.Properties]) -> dict[str, str]:
+    """Return the root resource pool of each cluster and single host, by managed object ID."""
+    parents = {host["parent"]._moId: host["parent"] for host in hosts if host.get("parent") is not None}
+    kind = sdk.vim.ComputeResource
+    found = inventory.read(session, list(parents.values()), ["resourcePool"], _PURPOSE, kind=kind)
+    return {moid: str(getattr(properties.get("resourcePool"), "_moId", "")) for moid, properties in found.items()}
 
 
 def _setting(session: Session, properties: inventory.Properties, name: str) -> int | None:

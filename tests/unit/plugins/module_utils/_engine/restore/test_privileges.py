@@ -52,7 +52,8 @@ def test_what_is_missing_is_named_with_its_object(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(privileges, "lacking_on", lacking)
     session: Any = None
-    found = missing(session, ["register"], TARGETS)
+    second_vm = [Target(FOLDER, "group-v3", "the same folder"), Target(POOL, "resgroup-6", "the same pool")]
+    found = missing(session, ["register"], [*TARGETS, *second_vm])
     assert [str(one) for one in found] == ["Resource.AssignVMToPool on 'Resources'"]
     assert [(kind, objects) for kind, objects, _unused in asked] == [
         ("vim.Folder", {"group-v3": "vm"}),
