@@ -33,5 +33,5 @@ def push(host: StorageHost, files: Mapping[str, Path | bytes]) -> None:
                 entry = tarfile.TarInfo(path.lstrip("/"))
                 entry.size = len(content)
                 tar.addfile(entry, io.BytesIO(content))
-    unpack = "tar -xzf - -C / && sync"
+    unpack = "tar --warning=no-timestamp -xzf - -C / && sync"
     subprocess.run(["ssh", "-F", str(host.ssh_config), "storage", unpack], input=archive.getvalue(), check=True)

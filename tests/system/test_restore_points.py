@@ -11,16 +11,11 @@ from typing import Any, Callable
 
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.points import find_points
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import (
-    NAME_PREFIX,
-    StorageHost,
-    description,
-)
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.identity import NAME_PREFIX
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.command import Zfs
 
+from tests.lab import vm_files
 from tests.lab.guest_door import GuestDoor
-from tests.lab.hypervisor.inside import descriptors, settings
-from tests.lab.hypervisor.inside.snapshot_tree import SnapshotTree
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost as LabHost
 
@@ -52,23 +47,7 @@ def files(door: GuestDoor, tmp_path: Path) -> Callable[[str, str, str], None]:
 
     def write(folder: str, name: str, snapshot: str) -> None:
         here = tmp_path / name
-        here.mkdir()
-        settings.write(
-            here / f"{name}.vmx",
-            {"displayName": name, "scsi0.present": "TRUE", "scsi0:0.present": "TRUE",
-             "scsi0:0.fileName": f"{name}-000001.vmdk"},
-        )  # fmt: skip
-        base = descriptors.Descriptor(here / f"{name}.vmdk", 2048, here / f"{name}-flat.vmdk")
-        base.write()
-        delta = here / f"{name}-000001"
-        descriptors.Descriptor(delta.with_suffix(".vmdk"), 2048, Path(f"{delta}-delta.vmdk"), base.path).write()
-        tree = SnapshotTree(here / f"{name}.vmsd")
-        tree.add(
-            NAME_PREFIX + RUN,
-            description(StorageHost("nas", "0123456789ab"), RUN, snapshot),
-            {"scsi0:0": f"{name}.vmdk"},
-        )
-        tree.write()
+        vm_files.write(here, name, RUN, snapshot)
         for file in here.iterdir():
             door.replace_file(f"{folder}/{name}/{file.name}", file.read_text(), 0o644)
 
