@@ -52,9 +52,7 @@ def move_aside(requests: Requests, living: LivingVm, steps: Steps, watch: Watch)
             "Rename the VM that has this name",
         )
     if now.on:
-        step = steps.intend("living_off", {"vm_moid": living.moid, "instance_uuid": living.instance_uuid})
-        yield from _shut_down(requests, living, watch)
-        steps.done(step)
+        yield from _shut_down(requests, living, steps, watch)
         now = yield from _same_vm(requests, living)
     if now.on:
         raise RestoreFailed(f"The original VM '{printable(living.name, 80)}' was powered on again", "Check by whom")
@@ -64,7 +62,8 @@ def move_aside(requests: Requests, living: LivingVm, steps: Steps, watch: Watch)
 def _same_vm(requests: Requests, living: LivingVm) -> Part[VmNow]:
     """Read the living VM. Raises RestoreFailed unless it is the one that the plan saw."""
     found = yield from requests.ask(_read, living.moid)
-    if found is None or (found.instance_uuid, found.vmx_path) != (living.instance_uuid, living.vmx_path):
+    seen = (living.name, living.instance_uuid, living.vmx_path)
+    if found is None or (found.name, found.instance_uuid, found.vmx_path) != seen:
         raise RestoreFailed(
             f"The original VM '{printable(living.name, 80)}' is not the same as when the restore began",
             "Start it again",
@@ -81,21 +80,26 @@ def _read(session: Session, vm_moid: str) -> VmNow | None:
     return read_now(session, [vm_moid]).get(vm_moid)
 
 
-def _shut_down(requests: Requests, living: LivingVm, watch: Watch) -> Part[None]:
+def _shut_down(requests: Requests, living: LivingVm, steps: Steps, watch: Watch) -> Part[None]:
     """Shut the guest down, or with `force` power the VM off. Returns when the VM is off."""
+    step = steps.intend("living_off", {"vm_moid": living.moid, "instance_uuid": living.instance_uuid})
     problem = yield from _ask_guest(requests, living)
-    if not problem:
-        is_off = yield from _wait_for_off(requests, living.moid, watch)
-        if is_off:
-            return
-        problem = f"its guest did not shut down within {requests.patience.shutdown:g} s"
-    if not living.force:
-        raise RestoreFailed(
-            f"The original VM '{printable(living.name, 80)}' was not shut down: {problem}",
-            "Shut it down in its guest, or use force to power it off",
-        )
-    yield from requests.carry_out(
-        "The power-off of the original VM", start_power_off, living.moid, look=partial(_is_off, vm_moid=living.moid)
+    if problem and not living.force:
+        steps.done(step)  # the guest was not asked, so the VM stays on
+        raise _not_shut_down(living, problem)
+    is_off = not problem and (yield from _wait_for_off(requests, living.moid, watch))
+    if not is_off and not living.force:
+        raise _not_shut_down(living, f"its guest did not shut down within {requests.patience.shutdown:g} s")
+    if not is_off:
+        look = partial(_is_off, vm_moid=living.moid)
+        yield from requests.carry_out("The power-off of the original VM", start_power_off, living.moid, look=look)
+    steps.done(step)
+
+
+def _not_shut_down(living: LivingVm, problem: str) -> RestoreFailed:
+    return RestoreFailed(
+        f"The original VM '{printable(living.name, 80)}' was not shut down: {problem}",
+        "Shut it down in its guest, or use force to power it off",
     )
 
 

@@ -9,12 +9,13 @@ them. Everything can be repeated.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Sequence
 
 from ..errors import QuiesceError
 from ..state.engine import Engine
 from ..state.journal import ignore_registry_errors
-from ..state.restores import DONE, ENDED, UNDONE, RestoreRecord, RestoreStep
+from ..state.restores import DONE, ENDED, INTENDED, UNDONE, RestoreRecord, RestoreStep
 from ..vsphere.session import Session
 from . import undo_storage, undo_vsphere
 from .folder_copy import Place, hand_over
@@ -97,9 +98,17 @@ def _undo_step(engine: Engine, session: Session | None, step: RestoreStep, finis
             return ""
         if session is None:
             return unreachable
-        return undo_vsphere.undo(session, step.kind, step.data, finished)
+        return undo_vsphere.undo(session, step.kind, step.data, finished, _pending(step))
     except QuiesceError as error:
         return str(error).rstrip(".")
+
+
+def _pending(step: RestoreStep) -> float | None:
+    """Return for how many seconds a step has been under way whose end nobody saw, or None."""
+    if step.state != INTENDED:
+        return None
+    begun = datetime.fromisoformat(step.changed.replace("Z", "+00:00"))
+    return (datetime.now(timezone.utc) - begun).total_seconds()  # negative if the clock was set back
 
 
 def _note(engine: Engine, step: RestoreStep, problem: str) -> None:

@@ -29,23 +29,48 @@ from .rename import change_name
 
 _PATIENCE = Patience(task=30, server=15)
 _RETRY = 1.0  # seconds before a request to a busy VM is repeated
+_SHUTDOWN_SECONDS = 600.0  # a guest that has not shut down by then will not
 
 Data = Mapping[str, Any]
 
 
-def undo(session: Session, kind: str, data: Data, finished: bool = False) -> str:
+def undo(session: Session, kind: str, data: Data, finished: bool = False, pending: float | None = None) -> str:
     """Undo one step of the journal. Returns "" if nothing of it exists any more, or else a sentence: what is left, why,
     and what to do.
 
-    `finished`: a person already uses what was restored. Raises ConnectionFailed if the server does not answer, and
-    KeyError for a step of another kind.
+    `finished`: a person already uses what was restored. `pending`: nobody saw the end of the step, which began so many
+    seconds ago. Raises ConnectionFailed if the server does not answer, and KeyError for a step of another kind.
     """
     try:
-        return _UNDO[kind](session, data, finished)
+        unsettled = "" if pending is None else _unsettled(session, kind, data, pending)
+        return unsettled or _UNDO[kind](session, data, finished)
     except ConnectionFailed:
         raise
     except (VSphereError, RestoreFailed) as error:
         return str(error).rstrip(".")
+
+
+def _unsettled(session: Session, kind: str, data: Data, seconds: float) -> str:
+    """Return why a step whose end nobody saw may still take effect, or "". Waits for a task that still works on the VM.
+
+    A look before that shows the VM as it was before the step.
+    """
+    if "folder_moid" in data or "vm_moid" not in data:
+        return ""
+    end = time.monotonic() + _PATIENCE.task
+    while registration.is_working(session, data["vm_moid"]):
+        if time.monotonic() >= end:
+            return f"A task is still running on {_named(session, data)}; try again when it has ended"
+        time.sleep(_RETRY)
+    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    if kind == "living_off" and now is not None and now.on and _is_same(now, data) and seconds < _SHUTDOWN_SECONDS:
+        return f"The VM '{printable(now.name, 80)}' was asked to shut down, and may still do that; look at it later"
+    return ""
+
+
+def _named(session: Session, data: Data) -> str:
+    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    return f"the VM '{printable(now.name, 80)}'" if now is not None else "a VM of the restore"
 
 
 def _registration(session: Session, data: Data, finished: bool) -> str:

@@ -9,6 +9,7 @@ Unregistering never deletes a file. Nothing in the collection destroys a VM.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from . import inventory, sdk
 from .session import Session, understands
@@ -83,17 +84,27 @@ def find_in_folder(session: Session, folder_moid: str, name: str) -> str:
     return "" if found is None else str(found._moId)
 
 
-@understands
 def is_registering(session: Session, folder_moid: str) -> bool:
     """Return whether a registration is queued or running in a folder, among its recent tasks (about ten minutes)."""
     folder = session.managed_object(sdk.vim.Folder, folder_moid)
+    return any("register" in kind.lower() for kind in running_tasks(session, folder))
+
+
+def is_working(session: Session, vm_moid: str) -> bool:
+    """Return whether a task is queued or running on a VM. False if there is no such VM."""
+    return bool(running_tasks(session, session.managed_object(sdk.vim.VirtualMachine, vm_moid)))
+
+
+@understands
+def running_tasks(session: Session, entity: Any) -> list[str]:
+    """Return the kinds (API TaskInfo.descriptionId) of the tasks that are queued or running on an object."""
     paths = ["info.descriptionId", "info.state"]
-    tasks = inventory.read_referenced(session, [folder], "recentTask", sdk.vim.Task, paths, "look for a registration")
-    return any(
-        "register" in str(task.get("info.descriptionId", "")).lower()
-        and str(task.get("info.state")) in ("queued", "running")
+    tasks = inventory.read_referenced(session, [entity], "recentTask", sdk.vim.Task, paths, "look for running tasks")
+    return [
+        str(task.get("info.descriptionId", ""))
         for task in tasks.values()
-    )
+        if str(task.get("info.state")) in ("queued", "running")
+    ]
 
 
 @understands

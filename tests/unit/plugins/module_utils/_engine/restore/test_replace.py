@@ -85,6 +85,8 @@ def test_a_guest_that_does_not_shut_down_needs_force(living: dict[str, object], 
     assert error.startswith("The original VM 'mail' was not shut down: ")
     assert problem in error and error.endswith("shut it down in its guest, or use force to power it off.")
     assert scene.living.config.power == "on"
+    state = "intended" if living.get("stubborn") else "done"  # one that was asked may still shut down
+    assert [one for one in scene.journal.kinds() if one[0] == "living_off"] == [("living_off", state)]
     assert scene.undo() == [] and scene.names() == scene.before
     scene.copy()
     assert bring(scene, force=True) == "" and scene.living.config.power == "off"
@@ -105,6 +107,13 @@ def test_a_living_vm_that_moved_is_left_alone(scene: Scene) -> None:
     living = replace(scene.replacing(), vmx_path="[san] mail/mail.vmx")
     assert scene.bring_one(name="mail", living=living).error is not None
     assert scene.living.config.power == "on"
+
+
+def test_a_living_vm_that_another_restore_has_replaced_is_left_alone(scene: Scene) -> None:
+    scene.copy()
+    scene.vcenter.vm("mail", name="mail-replaced-2026-11-27")
+    assert "is not the same as when the restore began" in bring(scene)
+    assert scene.living.config.power == "on" and "mail-replaced-2026-11-27" in [name for name, _path in scene.names()]
 
 
 def test_a_name_that_is_taken_is_noticed_before_the_shutdown(scene: Scene) -> None:

@@ -208,3 +208,16 @@ def test_one_vm_of_several_is_undone_alone(world: World) -> None:
     of_two_vms(world)
     assert undoing.undo_vm(world.engine, ANY, "r1", "web") == []
     assert world.undone == ["web rename", "web registration", "web folder"] and world.state() == RUNNING
+
+
+def test_a_step_whose_end_nobody_saw_may_still_take_effect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def undo(session: Any, kind: str, data: Any, finished: bool, pending: float | None) -> str:
+        seen.append(pending is not None and 0 <= pending < 60)
+        return ""
+
+    monkeypatch.setattr(undo_vsphere, "undo", undo)
+    world.step("rename", "mail")
+    world.step("rename", "web", done=False)
+    assert world.undo() == [] and seen == [True, False]

@@ -13,6 +13,9 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.flow import Patience, Requests
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.undo_vsphere import undo
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere import vm_disks
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.registration import (
+    start_rename as start_task,
+)
 from ansible_collections.quiesce.vmware_zfs.tests.unit.restore_scene import Scene
 
 
@@ -21,6 +24,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "_RETRY", 0.01)
     monkeypatch.setattr(undo_vsphere, "_RETRY", 0.01)
     monkeypatch.setattr(undo_vsphere, "_PATIENCE", Patience(task=0.5, server=0.2))
+
+
+@pytest.fixture
+def patient(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for tasks, however busy the machine is."""
+    monkeypatch.setattr(undo_vsphere, "_PATIENCE", Patience(task=60, server=30))
 
 
 @pytest.fixture
@@ -127,6 +136,33 @@ def test_a_name_is_given_back_once(restored: Scene) -> None:
     assert undo(restored.session, "rename", data) == ""
 
 
+def start_rename(scene: Scene) -> dict[str, Any]:
+    """Start to rename the living VM, as a restore does that is killed before the task has ended."""
+    living = scene.living
+    start_task(scene.session, living.moid, "mail-replaced")
+    paths = {"vmx_path": living.vmx_path, "instance_uuid": living.instance_uuid}
+    return {"vm_moid": living.moid, "before": "mail", "after": "mail-replaced", **paths}
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_name_is_given_back_although_its_task_was_still_running(scene: Scene) -> None:
+    scene.vcenter.rule(method="Rename_Task", effect="task_slow", seconds=0.2, count=1)
+    data = start_rename(scene)
+    assert undo(scene.session, "rename", data, pending=1.0) == "" and scene.names() == scene.before
+    assert scene.is_idle()
+
+
+def test_a_name_is_looked_at_again_while_its_task_runs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.vcenter.rule(method="Rename_Task", effect="task_hang", count=1)
+    data = start_rename(scene)
+    assert undo(scene.session, "rename", data, pending=1.0) == (
+        "A task is still running on the VM 'mail'; try again when it has ended"
+    )
+    scene.vcenter.release()
+    monkeypatch.setattr(undo_vsphere, "_PATIENCE", Patience(task=60, server=30))
+    assert undo(scene.session, "rename", data, pending=9.0) == "" and scene.names() == scene.before
+
+
 def test_a_name_that_a_person_gave_stays(restored: Scene) -> None:
     restored.vcenter.machine("mail-restored").base = "mail"
     restored.vcenter.vm("mail-restored", name="mail-2025")
@@ -141,6 +177,7 @@ def test_another_vm_keeps_its_name(restored: Scene) -> None:
     )
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_name_that_is_taken_is_reported(restored: Scene) -> None:
     restored.vcenter.register("vmware", name="mail-restored (restore 1a2b3c4d)")
     assert undo(restored.session, "rename", step(restored, "rename")) == (
@@ -179,6 +216,17 @@ def test_a_disk_is_attached_and_removed_without_its_file(scene: Scene) -> None:
     assert undo(scene.session, "attach", data) == ""
 
 
+@pytest.mark.usefixtures("patient")
+def test_a_disk_is_removed_although_its_task_was_still_running(scene: Scene) -> None:
+    scene.vcenter.rule(method="ReconfigVM_Task", effect="task_slow", seconds=0.2, count=1)
+    holder = vm_disks.read_disks(scene.session, scene.living.moid)
+    assert holder is not None
+    vm_disks.start_attach(scene.session, scene.living.moid, holder, FILE)
+    data = {"vm_moid": scene.living.moid, "instance_uuid": scene.living.instance_uuid, "file": FILE}
+    assert undo(scene.session, "attach", data, pending=1.0) == "" and scene.living.config.disks == [{}]
+    assert scene.is_idle()
+
+
 def test_a_disk_of_another_vm_is_left(scene: Scene) -> None:
     data = {**attach(scene), "instance_uuid": "5001"}
     assert undo(scene.session, "attach", data) == "The VM 'mail' is not the one that the restore used, so it was left"
@@ -195,3 +243,25 @@ def test_a_vm_without_a_free_slot_is_refused(scene: Scene) -> None:
     scene.vcenter.vm("mail", disks=[{}] * 16)
     with pytest.raises(Exception, match="The VM has no free slot for a disk"):
         attach(scene)
+
+
+# ---- A VM that was asked to shut down
+
+
+def off(scene: Scene) -> dict[str, Any]:
+    return {"vm_moid": scene.living.moid, "instance_uuid": scene.living.instance_uuid}
+
+
+def test_a_vm_that_was_asked_to_shut_down_is_looked_at_again(scene: Scene) -> None:
+    """The restore was killed while the guest was shutting down, which takes a while."""
+    said = "The VM 'mail' was asked to shut down, and may still do that; look at it later"
+    assert undo(scene.session, "living_off", off(scene), pending=20.0) == said
+    scene.vcenter.vm("mail", power="off")
+    said = "The VM 'mail' was shut down and is off; power it on"
+    assert undo(scene.session, "living_off", off(scene), pending=40.0) == said
+    scene.vcenter.vm("mail", power="on")
+    assert undo(scene.session, "living_off", off(scene), pending=3600.0) == ""
+
+
+def test_a_vm_that_was_powered_on_again_after_its_shutdown_is_in_order(scene: Scene) -> None:
+    assert undo(scene.session, "living_off", off(scene)) == ""
