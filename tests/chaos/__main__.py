@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from .episode import Verdict
     from .plan import Hand, Tally
+    from .restore_plan import Maker as CaseMaker
+    from .restore_stage import RestoreStage
     from .stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +47,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=40.0, help="stop after so long, whatever has struck")
     parser.add_argument("--short", action="store_true", help="only a kill at every step of the journal")
     parser.add_argument("--only", type=int, default=0, metavar="RUN", help="play only this run of the sequence")
+    parser.add_argument(
+        "--only-restore", type=int, default=0, metavar="RESTORE", help="play only this restore of the sequence"
+    )
+    parser.add_argument("--restores", type=int, default=0, metavar="N", help="play only N restores (default: all)")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "chaos.json")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
@@ -79,10 +85,14 @@ def main() -> int:
     tally = Tally(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        if not options.short and not options.only:
+        if whole(options):
             print("Cutting the storage host's power twice, with the engine on it", flush=True)
             cut_power(options, host, folder, tally)
-        play(options, Player(options, host, folder), tally)
+        if not options.short and not options.only:
+            print("Restoring VMs", flush=True)
+            play_restores(options, RestorePlayer(options, host, folder), tally)
+        if not options.only_restore and not options.restores:
+            play(options, Player(options, host, folder), tally)
     finally:
         Hypervisor(host).down()
         host.down()
@@ -91,23 +101,29 @@ def main() -> int:
     return conclude(options, tally)
 
 
+def whole(options: argparse.Namespace) -> bool:
+    """Return whether everything is played."""
+    return not (options.short or options.only or options.only_restore or options.restores)
+
+
 def conclude(options: argparse.Namespace, tally: Tally) -> int:
     """Print what came of all runs, and return the exit status."""
-    print(f"\n{tally.table(whole=not options.only)}\n{tally.line()}")
-    whole = not options.short and not options.only
-    too_few = whole and sum(tally.faults.values()) < options.faults
+    runs = not (options.only or options.only_restore or options.restores)
+    print(f"\n{tally.table(whole=runs)}\n{tally.line()}")
+    all_of_it = whole(options)
+    too_few = all_of_it and tally.run_faults < options.faults
     if too_few:
         print(f"Fewer than {options.faults} faults struck within {options.minutes:g} minutes.")
-    blind_to_disks = whole and too_few_disks(options, tally)
+    blind_to_disks = all_of_it and too_few_disks(options, tally)
     if blind_to_disks:
         print(f"Fewer than {options.faults // 2} real disks were compared with their records.")
     if tally.problems:
         print("\n".join(tally.problems))
         print(f"Repeat all with `make chaos SEED={options.seed}`, or one run with the options before its faults.")
-    blind = not options.only and not tally.judged["sealed"]
+    blind = runs and not tally.judged["sealed"]
     if blind:
         print("No record was sealed, so nothing was proved of records.")
-    unkilled = not options.only and bool(tally.missing_steps())
+    unkilled = (runs and bool(tally.missing_steps())) or (all_of_it and bool(tally.missing_restore_steps()))
     return int(bool(tally.problems) or too_few or blind_to_disks or blind or unkilled)
 
 
@@ -167,23 +183,69 @@ class Player:
         return verdict
 
 
+class RestorePlayer(Player):
+    """Plays restores."""
+
+    _stage: RestoreStage
+
+    def _made(self) -> Stage:
+        from .restore_stage import RestoreStage
+
+        return RestoreStage(self._folder / f"restores-{next(self._numbers)}", self._host, "tank/restores")
+
+    def play_restore(self, number: int, maker: CaseMaker) -> Verdict:
+        """Play one restore with its faults. A repetition deals the same ones."""
+        from .restores import RestoreEpisode
+
+        rng = random.Random(f"{self._options.seed}/restore/{number}")
+        case, begun = maker(rng), time.monotonic()
+        verdict = RestoreEpisode(self._stage, case, rng).play()
+        verdict.played = str(case)
+        if self._options.verbose:
+            print(f"{number:4} {time.monotonic() - begun:5.1f} s  {case}; struck: {', '.join(verdict.faults)}")
+        return verdict
+
+
+def play_restores(options: argparse.Namespace, player: RestorePlayer, tally: Tally) -> None:
+    """One restore after the other: each step of the journal, then each other fault."""
+    from .restore_plan import cases
+
+    dealt = list(enumerate(cases(random.Random(options.seed)), 1))
+    if options.only_restore:
+        dealt = [(number, maker) for number, maker in dealt if number == options.only_restore]
+    try:
+        for number, maker in dealt[: options.restores or None]:
+            what = f"--seed {options.seed} --only-restore {number}"
+            verdict = until_the_lab_holds(partial(player.play_restore, number, maker), what, tally, player.renew)
+            after(options, f"restore-{number}", verdict, player, tally)
+    finally:
+        player.close()
+
+
+def after(
+    options: argparse.Namespace, number: int | str, verdict: Verdict | None, player: Player, tally: Tally
+) -> None:
+    """Report what came of a run or a restore."""
+    tally.write(options.report)
+    if verdict is not None and verdict.violated():
+        tell(options, number, verdict, tally)
+    print(tally.line(), end="\r" if sys.stdout.isatty() else "\n", flush=True)
+    if verdict is not None and verdict.broke:
+        player.renew()
+
+
 def play(options: argparse.Namespace, player: Player, tally: Tally) -> None:
     """One run after the other, until enough faults struck or the time is over."""
     try:
         for number, hand in dealt(options, tally):
             what = f"--seed {options.seed} --only {number}"
             verdict = until_the_lab_holds(partial(player.play, number, hand), what, tally, player.renew)
-            tally.write(options.report)
-            if verdict is not None and verdict.violated():
-                tell(options, number, verdict, tally)
-            print(tally.line(), end="\r" if sys.stdout.isatty() else "\n", flush=True)
-            if verdict is not None and verdict.broke:
-                player.renew()
+            after(options, number, verdict, player, tally)
     finally:
         player.close()
 
 
-def tell(options: argparse.Namespace, number: int, verdict: Verdict, tally: Tally) -> None:
+def tell(options: argparse.Namespace, number: int | str, verdict: Verdict, tally: Tally) -> None:
     """Print the violations of a run, and keep the evidence."""
     evidence = options.report.with_name(f"{options.report.stem}-{options.seed}-{number}.json")
     evidence.write_text(json.dumps(verdict.evidence, indent=1) + "\n")
@@ -212,12 +274,13 @@ def dealt(options: argparse.Namespace, tally: Tally) -> Iterator[tuple[int, Hand
     """For each run its number and its hand."""
     from .plan import hands, step_hands
 
+    begun = time.monotonic()
     for number, hand in enumerate(hands(random.Random(options.seed), options.short), 1):
         if options.short or options.only:
             enough = number > (options.only or len(step_hands()))
         else:
-            enough = sum(tally.faults.values()) >= options.faults and not too_few_disks(options, tally)
-        if enough or time.monotonic() - tally.begun > options.minutes * 60:
+            enough = tally.run_faults >= options.faults and not too_few_disks(options, tally)
+        if enough or time.monotonic() - begun > options.minutes * 60:
             return
         if not options.only or number == options.only:
             yield number, hand

@@ -121,7 +121,7 @@ def _journal(steps: Steps) -> type[Journal]:
     return Stepping
 
 
-def _stepping(steps: Steps, step: str, call: Callable[..., Any]) -> Callable[..., Any]:
+def stepping(steps: Steps, step: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def stepping(*arguments: Any, **options: Any) -> Any:
         with steps.around(step):
             return call(*arguments, **options)
@@ -160,18 +160,18 @@ def work(task: Task, line: Line) -> None:
     """Carry out the task and send {"result": ...} or {"error": ..., "details": ...}; or die on the way."""
     os.environ.update(task["environment"])
     steps = Steps(line, task.get("kill_at", ""), task.get("wait_at", []))
-    _hasten(task)
+    hasten(task)
     if task.get("mutation"):
         MUTATIONS[task["mutation"]]()
     _SteppingZfs.steps = steps
-    _put(engine, Journal=_journal(steps), Zfs=_SteppingZfs)
+    put(engine, Journal=_journal(steps), Zfs=_SteppingZfs)
     for step, module, name in (
         ("create", vm_snapshots, "start_create"),
         ("remove", vm_snapshots, "start_remove"),
         ("first-look", looks, "first_look"),
         ("second-look", looks, "second_look"),
     ):
-        _put(module, **{name: _stepping(steps, step, getattr(module, name))})
+        put(module, **{name: stepping(steps, step, getattr(module, name))})
 
     def report(text: str) -> None:
         steps.reach(f"report:{text.split()[0]}", "before")
@@ -204,24 +204,24 @@ def _request(task: Task) -> Request:
     )
 
 
-def _put(owner: object, **parts: Any) -> None:
+def put(owner: object, **parts: Any) -> None:
     """Put other parts into a module or class of the engine in place of its own."""
     for name, part in parts.items():
         assert hasattr(owner, name), f"{owner} has no {name}"
         setattr(owner, name, part)
 
 
-def _hasten(task: Task) -> None:
+def hasten(task: Task) -> None:
     for module in (quiesce, release):
-        _put(module, _RETRY=0.2)
-    _put(scheduler, _RECONNECT_PAUSE=0.2)
-    _put(locks, _RETRY=0.05)
-    _put(recover, _BACKOFF=(0.0, 0.2, 0.5, 1.0), _LIMIT=8.0, _LIMIT_BEFORE_RUN=5.0)
-    _put(seal, _SECONDS=task.get("seal_seconds") or seal._SECONDS)
-    _put(properties, _MOST_BYTES=task.get("program_bytes") or properties._MOST_BYTES)
-    _put(Database, open=classmethod(partial(vars(Database)["open"].__func__, busy_timeout=1.0)))
+        put(module, _RETRY=0.2)
+    put(scheduler, _RECONNECT_PAUSE=0.2)
+    put(locks, _RETRY=0.05)
+    put(recover, _BACKOFF=(0.0, 0.2, 0.5, 1.0), _LIMIT=8.0, _LIMIT_BEFORE_RUN=5.0)
+    put(seal, _SECONDS=task.get("seal_seconds") or seal._SECONDS)
+    put(properties, _MOST_BYTES=task.get("program_bytes") or properties._MOST_BYTES)
+    put(Database, open=classmethod(partial(vars(Database)["open"].__func__, busy_timeout=1.0)))
     if task.get("later"):  # as the recovery of an hour later sees it
-        _put(recover, _SETTLED_AFTER=0.0)
+        put(recover, _SETTLED_AFTER=0.0)
 
 
 # ---- An engine that breaks its promise
@@ -233,7 +233,7 @@ def _no_intent() -> None:
     def intend(self: Journal, entries: Any) -> list[int]:
         return list(range(1_000_000, 1_000_000 + len(list(entries))))
 
-    _put(Journal, intend=intend)
+    put(Journal, intend=intend)
 
 
 def _removal_with_children() -> None:
@@ -243,12 +243,12 @@ def _removal_with_children() -> None:
         node = session.managed_object(sdk.vim.vm.Snapshot, snapshot)
         return str(session.call("remove a snapshot", node.RemoveSnapshot_Task, removeChildren=True)._moId)
 
-    _put(vm_snapshots, start_remove=start_remove)
+    put(vm_snapshots, start_remove=start_remove)
 
 
 def _seal_without_the_second_look() -> None:
     """What the first look found is sealed."""
-    _put(looks, second_look=lambda *arguments: Look())
+    put(looks, second_look=lambda *arguments: Look())
 
 
 def _second_look_too_early() -> None:
@@ -266,14 +266,14 @@ def _second_look_too_early() -> None:
             self._looks.second(login)
         take(self)
 
-    _put(looks, second_look=second_look)
-    _put(hold_run.HoldRun, _take=take_late)
+    put(looks, second_look=second_look)
+    put(hold_run.HoldRun, _take=take_late)
 
 
 def _digest_first() -> None:
     """What says that the record is whole is set before the rest."""
     of_record = Record.seal
-    _put(Record, seal=lambda self: tuple(reversed(of_record(self))))
+    put(Record, seal=lambda self: tuple(reversed(of_record(self))))
 
 
 def _recreated_name_sealed() -> None:
@@ -295,7 +295,7 @@ def _journal_without_both_looks() -> None:
             )
         return begin_release(self)
 
-    _put(hold_run.HoldRun, _begin_release=begin_release_late)
+    put(hold_run.HoldRun, _begin_release=begin_release_late)
 
 
 def _zfs_snapshot_before_the_quiesce() -> None:
@@ -306,7 +306,7 @@ def _zfs_snapshot_before_the_quiesce() -> None:
         take(self)
         quiesce(self)
 
-    _put(hold_run.HoldRun, _quiesce=quiesce_late, _take=lambda self: None)
+    put(hold_run.HoldRun, _quiesce=quiesce_late, _take=lambda self: None)
 
 
 def _release_before_the_zfs_snapshot() -> None:
@@ -320,12 +320,12 @@ def _release_before_the_zfs_snapshot() -> None:
         take(self)
 
     _seal_without_the_second_look()
-    _put(hold_run.HoldRun, _take=take_late)
+    put(hold_run.HoldRun, _take=take_late)
 
 
 def _every_level_accepted() -> None:
     """A record is complete whatever level the VMs reached, as if policies accepted it."""
-    _put(Treatment, allows=lambda self, level: True)
+    put(Treatment, allows=lambda self, level: True)
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {

@@ -40,7 +40,10 @@ _POLICIES: tuple[_Policies, ...] = (
 )
 
 
-VIOLATIONS = ("left_behind", "foreign_lost", "records_too_good", "disks_disagree", "other")
+VIOLATIONS = (
+    "left_behind", "foreign_lost", "records_too_good", "disks_disagree", "restore_left_behind", "living_touched",
+    "other",
+)  # fmt: skip
 
 
 @dataclass
@@ -51,10 +54,15 @@ class Verdict:
     foreign_lost: list[str] = field(default_factory=list)
     records_too_good: list[str] = field(default_factory=list)
     disks_disagree: list[str] = field(default_factory=list)
+    restore_left_behind: list[str] = field(default_factory=list)
+    living_touched: list[str] = field(default_factory=list)  # and other datastores and ZFS snapshots
     other: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     steps_killed: Counter[str] = field(default_factory=Counter)
     judged: Counter[str] = field(default_factory=Counter)  # records in dumps, those of them that were sealed, and disks
+    restores: Counter[str] = field(default_factory=Counter)  # that were played, and those of them that were killed
+    restore_steps_killed: Counter[str] = field(default_factory=Counter)
+    restore_left: Counter[str] = field(default_factory=Counter)  # of restore_left_behind, by kind
     recover_seconds: float = 0.0
     evidence: dict[str, Any] = field(default_factory=dict)  # of a violation, for whoever looks into it
     broke: bool = False  # something unforeseen came in between: the stage is not to be trusted any more
@@ -92,19 +100,28 @@ class Verdict:
 class Episode:
     """Faults, a run, recoveries until all is settled, and a look at what remains."""
 
+    called = "run"
+    patience = PATIENCE
+
     def __init__(self, stage: Stage, faults: list[Fault], rng: random.Random) -> None:
-        self._stage, self._faults = stage, faults
+        self._stage, self._faults, self._rng = stage, faults, rng
         self._verdict = Verdict()
         for vcenter in (stage.vcenter, stage.second):
             vcenter.clear_trace()  # the file keeps it
         self._begun = time.time()
         self._before = judge.foreign(stage.machines(), stage.our_hosts)
-        self._task: dict[str, Any] = {"policy": {"vm_timeout": 8.0, "max_hold": 20.0}}
-        self._task["policy"]["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
-        self._task["policy"]["on_quiesce_failure"] = rng.choice(("crash_consistent", "crash_consistent", "skip"))
-        self._task["policy"]["on_vm_failure"] = rng.choice(("continue", "continue", "continue", "fail"))
-        self._task["policy"]["wave_size"] = rng.choice((0, 0, 0, 2))
-        self._task["policy"]["policies"], stage.asked = rng.choice(_POLICIES)
+        self._task: dict[str, Any] = self._drawn()
+
+    def _drawn(self) -> dict[str, Any]:
+        """Draw what the run is asked for."""
+        rng = self._rng
+        policy: dict[str, Any] = {"vm_timeout": 8.0, "max_hold": 20.0}
+        policy["limits"] = rng.choice(((32, 8), (2, 8), (32, 1), (1, 1)))
+        policy["on_quiesce_failure"] = rng.choice(("crash_consistent", "crash_consistent", "skip"))
+        policy["on_vm_failure"] = rng.choice(("continue", "continue", "continue", "fail"))
+        policy["wave_size"] = rng.choice((0, 0, 0, 2))
+        policy["policies"], self._stage.asked = rng.choice(_POLICIES)
+        return {"policy": policy}
 
     def play(self) -> Verdict:
         self._guarded(self._run_and_recover)
@@ -151,14 +168,14 @@ class Episode:
         for fault in kills:
             if fault.kill_at and process.killed_at:
                 fault.hit = not fault.kill_recovery_at
-                self._verdict.steps_killed["run " + process.killed_at.rsplit(":", 1)[0]] += 1
+                self._verdict.steps_killed[f"{self.called} " + process.killed_at.rsplit(":", 1)[0]] += 1
             elif fault.kill_after is not None:
                 fault.hit = not process.answer
         for fault in self._faults:
             if fault.strike and not fault.at:  # a trap for the zfs command, if the run came that far
                 fault.hit = self._stage.was_trapped(fault.trap) if fault.trap else self._stage.came_to_zfs()
         self._note_rules()
-        self._look_at(process, "run")
+        self._look_at(process, self.called)
 
     def _watch(self, process: Process, kill_after: float | None) -> None:
         """Strike at each instant that the run waits at, until it ends."""
@@ -169,7 +186,7 @@ class Episode:
             raise
 
     def _watch_until_ended(self, process: Process, kill_after: float | None) -> None:
-        deadline = process.begun + PATIENCE
+        deadline = process.begun + self.patience
         while True:
             limit = deadline if kill_after is None else min(deadline, process.begun + kill_after)
             event = process.event(max(0.0, limit - time.monotonic()))
@@ -185,7 +202,7 @@ class Episode:
                 process.kill()
                 kill_after = None
             else:
-                raise Hung(f"the run did not end within {PATIENCE:g} s")
+                raise Hung(f"the {self.called} did not end within {self.patience:g} s")
 
     def _strike(self, instant: str, process: Process | None) -> None:
         for fault in self._faults:
@@ -244,11 +261,15 @@ class Episode:
             self._watch(process, None)
             self._verdict.recover_seconds = max(self._verdict.recover_seconds, time.monotonic() - process.begun)
             self._look_at(process, "recovery")
+            self._obey()
             if number and self._stage.open_entries() == 0 and self._stage.unsettled_runs() == 0:
                 return
             if not number and self._quiet():
                 return
         self._verdict.other.append(f"{_RECOVERIES} recoveries did not settle it: {self._stage.journal(open_only=True)}")
+
+    def _obey(self) -> None:
+        """Do what the recovery has asked a person to do."""
 
     def _quiet(self) -> bool:
         """Whether there is nothing that a recovery would have to do."""

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import faults
+from . import faults, restore_plan
 from .episode import VIOLATIONS, Verdict
 from .faults import Fault, Maker
+from .restore_judge import KINDS
 
 Hand = list[Maker]
 _UNDISTURBED = 3  # hands before one without faults
@@ -97,6 +98,7 @@ class Tally:
     seed: int
     begun: float = field(default_factory=time.monotonic)
     runs: int = 0
+    run_faults: int = 0  # that struck runs, and not restores
     faults: Counter[str] = field(default_factory=Counter)
     steps_killed: Counter[str] = field(default_factory=Counter)
     judged: Counter[str] = field(default_factory=Counter)
@@ -104,16 +106,25 @@ class Tally:
     foreign_lost: int = 0
     records_too_good: int = 0
     disks_disagree: int = 0
+    restores: Counter[str] = field(default_factory=Counter)
+    restore_steps_killed: Counter[str] = field(default_factory=Counter)
+    restore_left: Counter[str] = field(default_factory=Counter)
+    restore_left_behind: int = 0
+    living_touched: int = 0
     other: int = 0
     recover_seconds_max: float = 0.0
     problems: list[str] = field(default_factory=list)
     lab_hangs: list[str] = field(default_factory=list)  # episodes that say nothing about the engine, in words
 
     def add(self, verdict: Verdict, what: str) -> None:
-        self.runs += 1
+        self.runs += not verdict.restores
+        self.run_faults += 0 if verdict.restores else sum(verdict.faults.values())
         self.faults += verdict.faults
         self.steps_killed += verdict.steps_killed
         self.judged += verdict.judged
+        self.restores += verdict.restores
+        self.restore_steps_killed += verdict.restore_steps_killed
+        self.restore_left += verdict.restore_left
         self.recover_seconds_max = max(self.recover_seconds_max, verdict.recover_seconds)
         for name in VIOLATIONS:
             found = getattr(verdict, name)
@@ -122,6 +133,19 @@ class Tally:
 
     def missing_steps(self) -> list[str]:
         return [step for step, _unused in step_hands() if not self.steps_killed[step]]
+
+    def missing_restore_steps(self) -> list[str]:
+        return [step for step, _unused in restore_plan.step_cases() if not self.restore_steps_killed[step]]
+
+    def _restores(self) -> dict[str, Any]:
+        missing, steps = self.missing_restore_steps(), len(restore_plan.step_cases())
+        return {
+            "restores": self.restores["played"],
+            "restores_killed": self.restores["killed"],
+            "restore_steps_killed": {"covered": steps - len(missing), "all": steps, "missing": missing},
+            "restore_left_behind": {kind: self.restore_left[kind] for kind in KINDS},
+            "living_touched": self.living_touched,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -134,6 +158,7 @@ class Tally:
             "records_too_good": self.records_too_good,
             "disks_checked": self.judged["disks"],
             "disks_disagree": self.disks_disagree,
+            **self._restores(),
             "recover_seconds_max": round(self.recover_seconds_max, 2),
             "other_problems": self.other,
             "problems": self.problems,
@@ -147,9 +172,11 @@ class Tally:
 
     def line(self) -> str:
         return (
-            f"{time.monotonic() - self.begun:5.0f} s  {self.runs} runs, {sum(self.faults.values())} faults  "
+            f"{time.monotonic() - self.begun:5.0f} s  {self.runs} runs, {self.restores['played']} restores, "
+            f"{sum(self.faults.values())} faults  "
             f"left behind {self.left_behind}, foreign lost {self.foreign_lost}, "
-            f"records too good {self.records_too_good}, disks disagree {self.disks_disagree}, other {self.other}"
+            f"records too good {self.records_too_good}, disks disagree {self.disks_disagree}, "
+            f"left by restores {self.restore_left_behind}, living touched {self.living_touched}, other {self.other}"
         )
 
     def table(self, whole: bool = True) -> str:
@@ -164,7 +191,22 @@ class Tally:
                 *([f"  {steps if not missing else 'steps never killed at: ' + ', '.join(missing)}"] if whole else []),
                 f"  {self.judged['records']} records judged, {self.judged['sealed']} of them sealed",
                 f"  {self.judged['disks']} real disks compared with their records",
+                *self._restore_rows(),
                 *(f"  hang of the lab, which says nothing about the engine: {hang}" for hang in self.lab_hangs),
                 f"  longest recovery {self.recover_seconds_max:.1f} s",
             ]
         )
+
+    def _restore_rows(self) -> list[str]:
+        """What came of the restores, unless none was played."""
+        if not self.restores["played"]:
+            return []
+        missing = self.missing_restore_steps()
+        left = ", ".join(f"{kind} {self.restore_left[kind]}" for kind in KINDS)
+        return [
+            f"  {self.restores['played']} restores, {self.restores['killed']} of them killed",
+            f"  steps of restores never killed at: {', '.join(missing)}"
+            if missing
+            else f"  every one of the {len(restore_plan.step_cases())} steps of restores killed at",
+            f"  left behind by restores: {left}; living VMs and other storage touched {self.living_touched}",
+        ]

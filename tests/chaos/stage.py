@@ -47,7 +47,7 @@ from tests.lab.places import GUEST
 from tests.lab.simulator import USER, Simulator, SimulatorError
 from tests.lab.storage_host import StorageHost
 
-from . import disks, engine_process, judge
+from . import disks, engine_process, judge, restore_process
 from .truth import Place, Truth, read_trace
 
 LAB = "chaos"  # the storage host's name
@@ -56,7 +56,7 @@ PATIENCE = 90.0  # seconds after which a run or a recovery counts as one that ha
 _AHEAD = 0.5  # seconds
 FAILING_POOL = "failing"  # a pool whose disk can be made to fail
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([engine_process.__name__])
+_processes.set_forkserver_preload([engine_process.__name__, restore_process.__name__])
 _numbers = itertools.count(1)
 
 SIMULATED = ("web-1", "web-2", "web-3", "mail", "ledger")  # of the first vCenter, that run
@@ -233,12 +233,13 @@ class Stage:
         self.number += 1
         snapshot = f"chaos-{next(_numbers)}"
         self._root = FAILING_POOL if dataset else self.dataset
-        return self._start({"what": "run", "dataset": dataset or self.dataset, "snapshot": snapshot, **task})
+        return self.start({"what": "run", "dataset": dataset or self.dataset, "snapshot": snapshot, **task})
 
     def recover(self, **task: Any) -> Process:
-        return self._start({"what": "recover", **task})
+        return self.start({"what": "recover", **task})
 
-    def _start(self, task: dict[str, Any]) -> Process:
+    def start(self, task: dict[str, Any], work: Callable[..., None] = engine_process.work) -> Process:
+        """Start a process that carries out the task."""
         here, there = _processes.Pipe()
         common = {
             "environment": self.environment,
@@ -246,7 +247,7 @@ class Stage:
             "locks": str(self.paths.lock_dir),
             "mutation": self.mutation,
         }
-        process = _processes.Process(target=engine_process.work, args=({**common, **task}, there), daemon=True)
+        process = _processes.Process(target=work, args=({**common, **task}, there), daemon=True)
         process.start()
         there.close()
         return Process(process, here)
@@ -334,7 +335,7 @@ class Stage:
     # ---- vSphere, as other people use it
 
     @contextmanager
-    def _as_others(self) -> Iterator[Session]:
+    def as_others(self) -> Iterator[Session]:
         endpoint = Endpoint(self.vcenter.host, self.vcenter.port, ca_path=str(self.vcenter.ca_path))
         with connect(endpoint, self.vcenter.user, Secret(self.vcenter.password), Timeouts(5, 5)) as session:
             yield session
@@ -343,9 +344,9 @@ class Stage:
         """Somebody else takes a snapshot of the VM; returns its name, or "" when vSphere refused it."""
         name = f"backup-{next(_numbers)}"
         try:
-            with self._as_others() as session:
+            with self.as_others() as session:
                 machine = session.managed_object(sdk.vim.VirtualMachine, self.moid(vm))
-                done = self._done(
+                done = self.have_done(
                     lambda: session.call("test", machine.CreateSnapshot_Task, name, "not ours", False, False)
                 )
         except VSphereError:  # what has struck the vCenter strikes others too
@@ -358,13 +359,13 @@ class Stage:
         if not ours:
             return False
         try:
-            with self._as_others() as session:
+            with self.as_others() as session:
                 node = session.managed_object(sdk.vim.vm.Snapshot, ours[0]["moid"])
-                return self._done(lambda: session.call("test", node.RemoveSnapshot_Task, False))
+                return self.have_done(lambda: session.call("test", node.RemoveSnapshot_Task, False))
         except VSphereError:
             return False
 
-    def _done(self, start: Any) -> bool:
+    def have_done(self, start: Any) -> bool:
         """Have a task done on a VM that may be busy with another for a while; whether it was done."""
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
