@@ -92,6 +92,11 @@ class RestoreStage(Stage):
     def dump(self, label: str) -> None:
         """Records are not judged here."""
 
+    def hang(self) -> str:
+        """How the lab itself hangs, or "". A guest that does not write because its VM is off says something."""
+        on = {one.name for one in self._machines().values() if one.on}
+        return super().hang() if on.issuperset(WRITING) else ""
+
     def open_entries(self) -> int:
         """What recovery has not finished: of runs, and restores that are neither done nor undone."""
         return super().open_entries() + len(self.restores("running"))
