@@ -72,8 +72,9 @@ BREAKS: dict[str, tuple[str, Callable[[], Fault], str]] = {
 }
 
 
+@pytest.mark.check
 def test_a_restore_leaves_nothing_and_a_broken_recovery_is_noticed(stage: RestoreStage) -> None:
-    """The short proof: the others take longer, so `make check` plays them."""
+    """The short proof."""
     sound = play(stage, "folder", killed("done:registration:after:1"))
     assert not sound.violated() and sound.restores["killed"] == 1, sound
     assert sound.restore_steps_killed == {"restore done:registration:after": 1}
