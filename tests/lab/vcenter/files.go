@@ -21,6 +21,7 @@ type files struct {
 	UID       int32          `json:"uid,omitempty"` // of a new snapshot
 	On        bool           `json:"on,omitempty"`
 	Copied    bool           `json:"copied,omitempty"` // the .vmx is not where the machine was powered on last
+	Dead      bool           `json:"dead,omitempty"`   // it is on, and a program of its guest does not run
 	Hardware  hardware       `json:"hardware"`
 	Snapshots []fileSnapshot `json:"snapshots,omitempty"`
 	Current   int32          `json:"current,omitempty"`

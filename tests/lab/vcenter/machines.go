@@ -418,7 +418,8 @@ func (vm *machine) power() types.VirtualMachinePowerState {
 func (vm *machine) windows() bool { return vm.rec.Config.Guest == "windows" }
 
 func (vm *machine) toolsRunning() bool {
-	return (vm.rec.Config.Tools == "" || vm.rec.Config.Tools == "running") && vm.isUp(vm.startup().Tools)
+	dead := vm.rec.Files != nil && vm.rec.Files.Dead
+	return (vm.rec.Config.Tools == "" || vm.rec.Config.Tools == "running") && vm.isUp(vm.startup().Tools) && !dead
 }
 
 // files is the datastore of the machine's home directory, where its .vmx is.

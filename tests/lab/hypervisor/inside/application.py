@@ -27,6 +27,7 @@ class Application:
         self._stop = stop
         self._busy = threading.Lock()
         self.amid_job = threading.Event()  # the files differ
+        self.ready = threading.Event()  # its database can be read
 
     def turn(self) -> None:
         self._folder.mkdir(exist_ok=True)
@@ -54,6 +55,7 @@ class Application:
     def _complete_interrupted(self, database: sqlite3.Connection) -> int:
         """Return the number of the last job."""
         number: int = database.execute("SELECT coalesce(max(number), 0) FROM job").fetchone()[0]
+        self.ready.set()
         for name in PAIR:
             self._write(name, number)
         database.execute("UPDATE job SET state = 'completed' WHERE state = 'open'")

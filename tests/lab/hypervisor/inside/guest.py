@@ -12,7 +12,7 @@ import time
 from collections import deque
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 from . import kernel, records
 from .application import Application
@@ -24,22 +24,42 @@ STOP_SECONDS = 60.0
 
 
 class Guest:
-    """`started` and `returned` are the numbers of the last record whose write has started and returned."""
+    """`started` and `returned` are the numbers of the last record whose write has started and returned.
+
+    `broken` names what does not work: a program that has ended with an error, or the file system if it cannot be
+    mounted. Then nothing runs in the VM, as in one that does not boot.
+    """
 
     def __init__(self, device: str, mounted: Path) -> None:
         self._mounted = mounted
         self._stop = threading.Event()
         self._application = Application(mounted, self._stop)
-        mounted.mkdir(parents=True, exist_ok=True)
-        kernel.mount(device, mounted, "ext4", kernel.NOATIME)
+        self.broken: set[str] = set()
         self.log: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)
         self.started = self.returned = 0
         self._ready = threading.Event()
         turns = {"writer": self._write, "application": self._application.turn}
         self._threads = [threading.Thread(target=self._run, args=(turn,), name=name) for name, turn in turns.items()]
-        for thread in self._threads:
-            thread.start()
-        self._ready.wait(STOP_SECONDS)
+        if self._mount(device):
+            for thread in self._threads:
+                thread.start()
+            self._ready.wait(STOP_SECONDS)
+            self._application.ready.wait(STOP_SECONDS)
+
+    def _mount(self, device: str) -> bool:
+        """Return whether the file system of the guest can be mounted."""
+        self._mounted.mkdir(parents=True, exist_ok=True)
+        try:
+            kernel.mount(device, self._mounted, "ext4", kernel.NOATIME)
+        except OSError as error:
+            print(f"{self._mounted} cannot be mounted: {error}", file=sys.stderr)
+            self.broken.add("file system")
+            self._threads.clear()
+        return not self.broken
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is measured. `dead`: one of its programs does not run."""
+        return {"started": self.started, "returned": self.returned, "dead": bool(self.broken)}
 
     def wait_for_job(self) -> None:
         """Wait until the application is in the middle of a job."""
@@ -61,11 +81,14 @@ class Guest:
     def shut_down(self) -> None:
         """Stop the programs and unmount the disk, as a person does."""
         self._end()
-        kernel.unmount(self._mounted)
+        if "file system" not in self.broken:
+            kernel.unmount(self._mounted)
 
     def cut(self) -> None:
         """Stop the programs. What they have not written is lost, because the disk refuses it by now."""
         self._end()
+        if "file system" in self.broken:
+            return
         try:
             kernel.unmount(self._mounted)
         except OSError:
@@ -82,9 +105,10 @@ class Guest:
         try:
             turn()
         except Exception as error:  # the disk refuses everything after a power cut
+            self.broken.add(threading.current_thread().name)
             print(f"{self._mounted}: {threading.current_thread().name} ends: {error}", file=sys.stderr)
         finally:
-            self._ready.set()
+            (self._ready if turn == self._write else self._application.ready).set()
 
     def _write(self) -> None:
         """Write a record again and again. No write is flushed, so only a freeze brings all of them to the disk."""

@@ -194,7 +194,7 @@ class VM:
             locks.unlock(self._locked.pop())
 
     def as_dict(self) -> dict[str, Any]:
-        guest = {"started": self.guest.started, "returned": self.guest.returned} if self.guest else {}
+        guest = self.guest.as_dict() if self.guest else {}
         now = hardware.hardware(self.settings, self.folder)
         chain = [Path(file).name for file in now["disks"][0]["files"]] if now["disks"] else []
         tree = self.tree.as_dict()
