@@ -41,17 +41,17 @@ def restore(module: Any, engine: Engine, request: RestoreRequest) -> dict[str, A
     """Carry out a restore, or plan it in check mode, and return the result of the module."""
     request.check()
     try:
-        with open_session(engine, _account(module, engine, request)) as session:
+        with open_session(engine, account_of(module, engine, request.snapshot.dataset)) as session:
             ensured = ensure(engine, session, request, module.check_mode)
     except QuiesceError as error:
-        _warn(module, error.details.pop("warnings", []))
+        warn(module, error.details.pop("warnings", []))
         if "vms" in error.details:
             done = RestoreResult.of(error.details)
             error.details["changed"] = any(vm.restored for vm in done.vms)
             error.details["summary"] = [] if error.details.get("refusals") else summary(done)
         raise
-    _warn(module, [*ensured.result.warnings, *_of_vms(ensured)])
-    _warn(module, [f"Outside check mode, this fails: {refusal}" for refusal in ensured.refusals])
+    warn(module, [*ensured.result.warnings, *_of_vms(ensured)])
+    warn(module, [f"Outside check mode, this fails: {refusal}" for refusal in ensured.refusals])
     returned = ensured.as_dict()
     del returned["warnings"]
     after = ensured.result.names() if ensured.changed else ensured.kept
@@ -64,16 +64,17 @@ def end(module: Any, engine: Engine, restores: Iterable[RestoreRecord]) -> dict[
     going = [one for one in restores if one.state in (RUNNING, DONE)]
     for one in going if not module.check_mode else ():
         stays = ending.end(engine, one, partial(session_to_end, engine, one, partial(given_account, module)))
-        _warn(module, [stays] if stays else [])
+        warn(module, [stays] if stays else [])
     ids = [one.id for one in going]
     return {"changed": bool(ids), "diff": {"before": {"restores": ids}, "after": {"restores": []}}}
 
 
-def _account(module: Any, engine: Engine, request: RestoreRequest) -> Account:
+def account_of(module: Any, engine: Engine, dataset: str) -> Account:
+    """Return the account in the options of a module with CONNECTION, or the stored one for the dataset."""
     given = given_account(module)
     if given is not None:
         return given
-    stored = stored_account(engine, request.snapshot.dataset, module.params["hostname"] or "")
+    stored = stored_account(engine, dataset, module.params["hostname"] or "")
     _ansible.conceal(module, stored.password)
     return stored
 
@@ -82,6 +83,7 @@ def _of_vms(ensured: Ensured) -> list[str]:
     return [f"'{vm.restored_name}': {warning}" for vm in ensured.result.vms for warning in vm.warnings]
 
 
-def _warn(module: Any, warnings: Iterable[str]) -> None:
+def warn(module: Any, warnings: Iterable[str]) -> None:
+    """Add warnings to the result of a module."""
     for warning in warnings:
         module.warn(warning)

@@ -170,6 +170,57 @@ points:
       type: list
       elements: str
       sample: []
+    verified:
+      description: The verdict of the last drill on the ZFS snapshot. V(null) if there was no drill.
+      type: dict
+      contains:
+        result:
+          description:
+            - The worst verdict on the VMs that were tried.
+            - V(verified), V(booted), V(inconclusive) or V(failed), as in M(quiesce.vmware_zfs.vmware_restore_drill).
+          type: str
+          sample: verified
+        time:
+          description: The end of the drill, in UTC.
+          type: str
+          sample: "2026-01-31T09:15:00Z"
+        seconds:
+          description: The duration of the drill in seconds.
+          type: float
+          sample: 93.5
+        drill:
+          description: The ID of the drill.
+          type: str
+          sample: 20260131T091500-1f2e3d4c
+        run:
+          description: The run that took the ZFS snapshot.
+          type: str
+          sample: 20260131T020000-1f2e3d4c
+        vms:
+          description: The last verdict on each VM that was tried on this ZFS snapshot.
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: The name of the VM.
+              type: str
+              sample: mail
+            vmx:
+              description: The path of its configuration in the dataset.
+              type: str
+              sample: mail/mail.vmx
+            verdict:
+              description: The verdict.
+              type: str
+              sample: verified
+            time:
+              description: The time of the verdict, in UTC.
+              type: str
+              sample: "2026-01-31T09:15:00Z"
+        more:
+          description: The number of VMs that did not fit into the list.
+          type: int
+          sample: 0
     pinned_by:
       description: What keeps the ZFS snapshot from being destroyed, for people.
       type: list

@@ -14,12 +14,13 @@ description:
     the module lists the ZFS snapshots to destroy, and the reason for each one that is kept.
   - A ZFS snapshot is destroyed only if it has the task's property and its lifetime has expired. The lifetime starts at
     the creation time. Snapshots are destroyed by exact name.
-  - A ZFS snapshot is kept if it is held, has a clone or is in use. On every dataset, the newest snapshot and the newest
-    complete snapshot are kept. Snapshots of a run that has not ended are also kept.
+  - A ZFS snapshot is kept if it is held, has a clone or is in use. On every dataset, the newest snapshot, the newest
+    complete snapshot and the newest snapshot that a drill verified are kept. Snapshots of a run that has not ended are
+    also kept.
   - A ZFS snapshot is kept if its property was received, or if the task does not snapshot its dataset because the
     dataset is excluded or the task is not recursive.
   - A ZFS snapshot that is dated in the future, because the clock was wrong, is kept until it expires. It does not count
-    as the newest or the newest complete snapshot.
+    as the newest, the newest complete or the newest verified snapshot.
   - If more time than the lifetime has passed since the task's last run, and runs were missed, the clock may be wrong.
     In this case, no ZFS snapshot of the task is destroyed. The next call destroys the expired ones.
 extends_documentation_fragment:

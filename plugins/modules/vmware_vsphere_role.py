@@ -69,7 +69,7 @@ options:
         C(VirtualMachine.State.RemoveSnapshot).
     type: list
     elements: str
-    choices: [folder, clone, mount, disk, network, power_on, replace]
+    choices: [folder, clone, drill, mount, disk, network, power_on, replace]
     version_added: 1.1.0
   principal:
     description:

@@ -185,7 +185,7 @@ class _Late:
 
 def _registered_before_the_journal() -> None:
     """A VM is registered before that is in the journal."""
-    in_time = bring_back._Bringing._register
+    in_time = bring_back.Bringing._register
 
     def register(self: Any) -> Any:
         self.steps, steps = _Late(self.steps), self.steps
@@ -194,7 +194,7 @@ def _registered_before_the_journal() -> None:
         finally:
             self.steps = steps
 
-    put(bring_back._Bringing, _register=register)
+    put(bring_back.Bringing, _register=register)
 
 
 def _folder_without_marker_removed() -> None:

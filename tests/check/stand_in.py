@@ -78,7 +78,7 @@ class StandIn:
         (self._folder / "answers.json").write_text(json.dumps(answers or {}))
         (self._folder / "calls").unlink(missing_ok=True)
         name = f"quiesce.vmware_zfs.{playbook}"
-        if (ROOT / "roles" / playbook).exists():
+        if not (ROOT / "playbooks" / f"{playbook}.yml").exists():
             role = {"name": "A play", "hosts": "storage", "gather_facts": False, "roles": [{"role": name}]}
             (self._folder / "play.json").write_text(json.dumps([role]))
             name = str(self._folder / "play.json")

@@ -24,6 +24,7 @@ FLOORS = (
     {"planning", "nfs_datastore", "observe"},
     {"snapshots"},
     {"restore"},
+    {"drills"},
     {"recovery"},
     {"runs"},
     {"tasks"},

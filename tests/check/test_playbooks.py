@@ -205,6 +205,8 @@ def test_remove_of_nothing_in_particular_is_refused(stand_in: StandIn) -> None:
         ("restore_vm", {}, "restore_snapshot or restore_vms is not set; set them to a ZFS snapshot and its VMs"),
         ("restore_vm", {"restore_snapshot": "a@1", "restore_vms": ""}, "restore_snapshot or restore_vms is not set"),
         ("mount_snapshot", {"mount_snapshot": "a@1"}, "mount_snapshot or mount_host is not set; set them to a ZFS"),
+        ("restore_drill", {}, "drill_task or drill_snapshot is not set; set drill_task to the ID of a snapshot task"),
+        ("restore_drill", {"drill_task": ""}, "drill_task or drill_snapshot is not set"),
         ("require_consistency", {}, "run this job after snapshot_now"),
         ("require_consistency", {"vmware_zfs_consistency": "crash"}, "run this job after snapshot_now"),
     ],
@@ -271,6 +273,35 @@ def test_a_restore_passes_every_option(stand_in: StandIn) -> None:
     stand_in.play("restore_vm", restore_snapshot="tank/a@1", **variables)
     ((_name, _check, options),) = stand_in.calls
     assert options == {**NOT_GIVEN, "snapshot": "tank/a@1", **given, **lists}
+
+
+def test_a_drill_passes_every_option(stand_in: StandIn) -> None:
+    names = (
+        "hostname", "port", "username", "password", "validate_certs", "ca_path", "thumbprint", "task", "snapshot",
+        "sample", "host", "network", "at_a_time", "memory", "boot_timeout", "command", "command_timeout", "server",
+    )  # fmt: skip
+    given = {name: f"given {name}" for name in names}
+    lists = {"clients": ["10.0.0.7"], "aliases": ["10.0.0.1"], "vms": ["a, b"]}
+    variables: dict[str, Any] = {f"drill_{name}": value for name, value in {**given, **lists}.items()}
+    answer = {
+        "changed": True, "verdict": "failed", "msg": "1 VM of tank/a@1 failed the drill", "summary": ["'db': failed"],
+        "vms": [{"name": "mail", "verdict": "verified"}, {"name": "db", "verdict": "failed"}],
+    }  # fmt: skip
+    said = stand_in.play("restore_drill", fails=True, answers={"vmware_restore_drill": answer}, **variables)
+    ((_name, _check, options),) = stand_in.calls
+    assert options == {**given, **lists} and "'db': failed" in said and "1 VM of tank/a@1 failed the drill" in said
+
+
+def test_a_drill_has_the_answers_of_a_survey(stand_in: StandIn) -> None:
+    survey: dict[str, Any] = {
+        "drill_task": "1",
+        "drill_snapshot": "",
+        "drill_vms": "mail, web server",
+        "drill_sample": "",
+    }
+    stand_in.play("restore_drill", **survey, drill_host="", drill_network="", drill_at_a_time=2)
+    ((_name, _check, options),) = stand_in.calls
+    assert options == {"task": "1", "vms": ["mail", "web server"], "at_a_time": 2, "clients": [], "aliases": []}
 
 
 def test_the_account_of_a_restore_can_come_from_the_environment_of_the_controller(

@@ -42,6 +42,9 @@ class Journal:
         self.steps[step - 1]["data"] |= more
         self.steps[step - 1]["state"] = "done"
 
+    def undone(self, step: int) -> None:
+        self.steps[step - 1]["state"] = "undone"
+
     def kinds(self) -> list[tuple[str, str]]:
         return [(step["kind"], step["state"]) for step in self.steps]
 

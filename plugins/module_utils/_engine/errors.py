@@ -146,6 +146,10 @@ class RestoreFailed(QuiesceError):
     """A VM could not be restored. The text says at which step, and what to do next."""
 
 
+class RestoreUnfinished(RestoreFailed):
+    """A step of a restore did not end in time, or the restore was stopped. This says nothing about the VM."""
+
+
 class ExportRefused(QuiesceError):
     """The NFS server cannot export a path, or refuses to. The text includes the message from exportfs."""
 

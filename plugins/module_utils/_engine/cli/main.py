@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any, Callable, Mapping, Sequence
 
+from ..drills.recent import recent
 from ..errors import InputError, QuiesceError, RegistryError, TaskNotFound
 from ..observe.destroyed_snapshots import destroyed
 from ..recovery.leftovers import leftovers
@@ -23,7 +24,7 @@ from ..state.journal_entries import ENDED
 from ..tasks.turn import overview, summary, take_turn
 from ..tasks.turn_result import TurnResult
 from ..text import counted, vm_on
-from . import points, restores, turn_report
+from . import drill, points, restores, turn_report
 from .output import WARNING, complain, local_time, print_json, print_table, say, seconds_text
 from .turn_report import reason_of
 
@@ -106,7 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--dry-run", action="store_true", help="only show the ZFS snapshots to take and destroy")
     how.add_argument("--scheduled", action="store_true", help="run only if the task is enabled and due (for timers)")
     run.set_defaults(command=_run)
-    for each in (status, show, recovery, tasks, run, points.add_to(commands), *restores.add_parsers(commands)):
+    for each in (
+        status,
+        show,
+        recovery,
+        tasks,
+        run,
+        points.add_to(commands),
+        *restores.add_parsers(commands),
+        drill.add_to(commands),
+    ):
         each.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
 
@@ -236,6 +246,7 @@ def status(engine: Engine, last: int) -> dict[str, Any]:
     return {
         "alive": [dict(holder.__dict__) for holder in alive],
         **leftovers(engine).as_dict(),
+        "drills": recent(engine, last),
         "runs": [
             {**summary(run), "state": "alive" if whole_of(run.id) in living else run.state, "destroyed": gone[run.id]}
             for run in runs
@@ -263,6 +274,7 @@ def _print_status(found: dict[str, Any]) -> None:
         print_table(["started", "ZFS snapshot", "level", "state", "held", "run"], rows)
     else:
         say("no runs")
+    drill.show_recent(found.get("drills", ()))
     _say_leftovers(found)
     if found["left"] or found["problems"]:
         say("run 'vmware-zfs recover'")

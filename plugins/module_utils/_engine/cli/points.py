@@ -9,6 +9,8 @@ import argparse
 from typing import Any, Iterator
 
 from ..grouping import grouped
+from ..records.verdicts import VERIFIED
+from ..records.verified import Verified
 from ..restore.point import Points, RestorePoint
 from ..restore.point_vms import PointVm
 from ..restore.points import find_points
@@ -53,7 +55,7 @@ def _show_all(found: Points, vm: str) -> None:
         say(f"{found.target} has no ZFS snapshots")
         return
     last = "revert to" if vm else "VMs"
-    head = ["ZFS snapshot", "created", "age", "level", "complete", "expires", "pinned by", last]
+    head = ["ZFS snapshot", "created", "age", "level", "complete", "drill", "expires", "pinned by", last]
     print_table(head, [_row(point, bool(vm)) for point in found.points])
 
 
@@ -64,6 +66,7 @@ def _row(point: RestorePoint, of_vm: bool) -> list[str]:
         age_text(point.age),
         point.level_text,
         _COMPLETE[point.complete],
+        "-" if point.drilled is None else point.drilled.result,
         point.expiry.text,
         ", ".join(point.pins.texts()) or "-",
         _revert_to(point.vms[0]) if of_vm else vms_text(point),
@@ -73,6 +76,8 @@ def _row(point: RestorePoint, of_vm: bool) -> list[str]:
 def _show_one(point: RestorePoint) -> None:
     say(f"{point.snapshot}, created {_created(point)}, {age_text(point.age)} ago")
     say(f"level: {point.level_text}, complete: {_COMPLETE[point.complete]}")
+    if point.drilled is not None:
+        say(_drill_text(point.drilled))
     say(f"expires: {point.expiry.text}")
     say(f"pinned by: {', '.join(point.pins.texts()) or '-'}")
     if point.vms:
@@ -80,6 +85,14 @@ def _show_one(point: RestorePoint) -> None:
         print_table(head, [_vm_row(vm) for vm in point.vms])
     else:
         say("no VMs" if point.vms_known else "its VMs are not known")
+
+
+def _drill_text(drilled: Verified) -> str:
+    """Return the verdict of the last drill. VMs that were not verified are named."""
+    others = [f"'{printable(vm.name, 80)}' {vm.verdict}" for vm in drilled.vms if vm.verdict != VERIFIED]
+    named = f": {', '.join(others[:_SHOWN_VMS])}" if others else ""
+    vms = counted(len(drilled.vms) + drilled.more, "VM")
+    return f"drill: {drilled.result}, {vms}, {local_time(drilled.time.replace('Z', '+00:00'))}{named}"
 
 
 def _vm_row(vm: PointVm) -> list[str]:

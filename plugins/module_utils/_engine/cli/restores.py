@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
-import sys
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Callable, Mapping
 
 from ..errors import InputError, RestoreFailed
 from ..restore import ending
-from ..restore.account import Account, open_session, session_to_end, stored_account
+from ..restore.account import open_session, session_to_end
 from ..restore.earlier import mounted
 from ..restore.plan import RestorePlan
 from ..restore.planner import make_plan
@@ -23,17 +20,15 @@ from ..restore.request import DISCONNECT, RestoreRequest, parse_snapshot, way_of
 from ..restore.result import RestoreResult
 from ..restore.run import execute
 from ..restore.summary import remarks, state_of
-from ..secret import Secret
 from ..state.database import Paths
 from ..state.engine import Engine, open_engine
 from ..state.restores import MOUNT
-from ..vsphere.session import Endpoint
+from .account import account_of, add_account, add_addresses, given_account
 from .output import local_time, print_json, print_table, say
 
 _RESTORE = """\
 The restored VM is named VM-restored-DATE, is off and has disconnected network cards, unless options say otherwise.
 It is reverted to the VMware snapshot of its run, so that it starts from the frozen state."""
-_ENVIRONMENT = "VMWARE_HOST, VMWARE_USER, VMWARE_PASSWORD and VMWARE_VALIDATE_CERTS"
 
 
 def add_parsers(commands: Any) -> list[argparse.ArgumentParser]:
@@ -67,19 +62,9 @@ def add_parsers(commands: Any) -> list[argparse.ArgumentParser]:
     restores.add_argument("--end", metavar="ID", default="", help="take away what uses a clone; a copied VM stays")
     for each in (restore, mount):
         each.add_argument("--dry-run", action="store_true", help="only show what would be done, and what forbids it")
-        each.add_argument("--nfs-server", metavar="ADDRESS", default="", help="this storage host, as ESXi reaches it")
-        each.add_argument(
-            "--nfs-client",
-            metavar="ADDRESS",
-            action="append",
-            default=[],
-            help="an address from which the host mounts NFS",
-        )
-        each.add_argument(
-            "--alias", metavar="ADDRESS", action="append", default=[], help="one more address of this storage host"
-        )
+        add_addresses(each)
     for each in (restore, mount, unmount, restores):
-        _add_account(each)
+        add_account(each)
     return [restore, mount, unmount, restores]
 
 
@@ -94,17 +79,6 @@ def _parser(
 
 def _snapshot_of(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("snapshot", metavar="SNAPSHOT", help="the ZFS snapshot, as listed by 'vmware-zfs points'")
-
-
-def _add_account(parser: argparse.ArgumentParser) -> None:
-    account = parser.add_argument_group("account", f"default: {_ENVIRONMENT}, or a stored one with purpose 'restore'")
-    account.add_argument("--server", metavar="HOST", default="", help="the vCenter or ESXi host to log in to")
-    account.add_argument("--port", type=int, metavar="PORT", default=443, help="its port (default: 443)")
-    account.add_argument(
-        "--username", metavar="USER", default="", help="its user; the password comes from VMWARE_PASSWORD or a prompt"
-    )
-    account.add_argument("--ca-path", metavar="PATH", help="the CA certificates to trust")
-    account.add_argument("--thumbprint", metavar="SHA256", help="the thumbprint of the only certificate to accept")
 
 
 def _restore(options: argparse.Namespace) -> int:
@@ -166,39 +140,10 @@ def _done(options: argparse.Namespace, request: RestoreRequest) -> RestorePlan |
     report = (lambda step: None) if options.json else say
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine(Paths.from_environment(), read_only=options.dry_run, report=report))
-        session = stack.enter_context(open_session(engine, _account(engine, options, request.snapshot.dataset)))
+        session = stack.enter_context(open_session(engine, account_of(engine, options, request.snapshot.dataset)))
         if options.dry_run:
             return make_plan(session, engine.zfs, request)
         return execute(engine, session, request)
-
-
-def _account(engine: Engine, options: argparse.Namespace, dataset: str) -> Account:
-    """Return the account of the options, or of the environment, or the stored one."""
-    return _given_account(options) or stored_account(engine, dataset, _server(options))
-
-
-def _server(options: argparse.Namespace) -> str:
-    return str(options.server or os.environ.get("VMWARE_HOST", ""))
-
-
-def _given_account(options: argparse.Namespace, default: str = "") -> Account | None:
-    """Return the account of the options or of the environment, or None without a user. `default` is a server."""
-    server, username = _server(options) or default, options.username or os.environ.get("VMWARE_USER", "")
-    if not username:
-        return None
-    if not server:
-        raise InputError("A user was given, but no server", "Give --server as well, or set VMWARE_HOST")
-    verify = os.environ.get("VMWARE_VALIDATE_CERTS", "true").strip().lower() not in ("false", "no", "off", "0")
-    endpoint = Endpoint(server, options.port, verify, options.ca_path, options.thumbprint)
-    return Account(endpoint, username, Secret(_password(username, server)))
-
-
-def _password(username: str, server: str) -> str:
-    """Return the password of the environment, or ask for it."""
-    password = os.environ.get("VMWARE_PASSWORD", "")
-    if not password and not sys.stdin.isatty():
-        raise InputError("No password was given", "Set VMWARE_PASSWORD, or store an account with purpose: restore")
-    return password or getpass.getpass(f"Password of {username} on {server}: ")
 
 
 def _show_plan(plan: RestorePlan, as_json: bool) -> int:
@@ -263,7 +208,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
 
 def _end(engine: Engine, options: argparse.Namespace, ids: list[str]) -> int:
     for restore in [engine.restores.get(one) for one in ids]:
-        given = partial(_given_account, options, restore.hostname)
+        given = partial(given_account, options, restore.hostname)
         stays = ending.end(engine, restore, partial(session_to_end, engine, restore, given))
         if not options.json:
             say(f"ended the restore {restore.id}" + (f". {stays}" if stays else "; nothing of it is left"))

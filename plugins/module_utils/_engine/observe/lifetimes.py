@@ -16,6 +16,7 @@ from typing import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ..errors import DatasetNotFound
 from ..grouping import grouped
+from ..records import verified
 from ..records.manifest import PREFIX
 from ..records.record import KEYS, TASK, is_complete
 from ..schedule.occurrences import last_due
@@ -26,7 +27,7 @@ from ..zfs.command import Zfs
 from ..zfs.datasets import takes
 from ..zfs.names import dataset_of, is_within, upwards
 
-_PROPERTIES = ("creation", "createtxg", "userrefs", "clones", *KEYS)
+_PROPERTIES = ("creation", "createtxg", "userrefs", "clones", *KEYS, verified.KEY)
 RECEIVED_TASK = snapshots.RECEIVED + TASK
 OUTSIDE = "the task does not include its dataset"
 RECEIVED = "it was received, so it does not belong to the task"
@@ -138,4 +139,5 @@ def _taken(name: str, values: Mapping[str, str]) -> Taken:
         held=values.get("userrefs", "0") != "0",
         cloned=bool(values.get("clones")),
         born=int(values["createtxg"]),
+        verified=verified.is_verified(values),
     )

@@ -31,7 +31,9 @@ def undo_dead(engine: Engine) -> tuple[list[str], list[str]]:
     problems: list[str] = []
     for restore in dead_restores(engine):
         left = _undo(engine, restore)
-        problems += [f"The restore {restore.id} of '{restore.vm}' is not undone yet: {sentence}." for sentence in left]
+        problems += [
+            f"The {restore.what} {restore.id} of '{restore.vm}' is not undone yet: {sentence}." for sentence in left
+        ]
         if not left:
             undone.append(restore.id)
     return undone, problems

@@ -83,7 +83,7 @@ def leftovers(engine: Engine) -> Leftovers:
                 for name in names
             ),
             *(
-                f"The restore {one.id} of '{printable(one.vm, 80)}' was interrupted; recovery undoes it."
+                f"The {one.what} {one.id} of '{printable(one.vm, 80)}' was interrupted; recovery undoes it."
                 for one in dead_restores(engine)
             ),
         ],

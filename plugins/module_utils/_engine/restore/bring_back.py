@@ -29,7 +29,7 @@ from .power_on import power_on, wait_for_guest
 from .proof import CopyPlace, objections
 from .rename import rename
 from .replace import LivingVm, move_aside
-from .steps import HANDOVER
+from .steps import HANDOVER, REGISTRATION
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class VmToBring:
     `vmx_path` is "[datastore] folder/vm.vmx", in one of `places`, which hold all files of the copy. `snapshot` is the
     exact name of the VMware snapshot of the run, "" if there is none. `network` is the port group for all network
     cards; None disconnects them, unless `keep_cards` is true. `identity` is CREATE or KEEP (vm_settings). `living` is
-    the VM that this one replaces.
+    the VM that this one replaces. `mark` is the ID of the drill that the VM belongs to, or "".
     """
 
     name: str
@@ -54,6 +54,18 @@ class VmToBring:
     identity: str = vm_settings.CREATE
     power_on: bool = False
     living: LivingVm | None = None
+    mark: str = ""
+
+    @property
+    def registered_at(self) -> dict[str, str]:
+        """Where vSphere finds the VM, for the journal."""
+        return {
+            "vmx_path": self.vmx_path,
+            "datacenter_moid": self.home.datacenter_moid,
+            "datastore_moid": self.places[0].datastore_moid,
+            "folder_moid": self.home.folder_moid,
+            **({"mark": self.mark} if self.mark else {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -95,13 +107,13 @@ class BringBack:
     def run(self, vms: Sequence[tuple[VmToBring, Steps]]) -> list[VmBrought]:
         """Bring the VMs back, and return their results in the same order. Raises nothing that concerns one VM."""
         watch = Watch(self.session)
-        bringing = [_Bringing(vm, steps, Requests(self.session, self.patience), watch) for vm, steps in vms]
+        bringing = [Bringing(vm, steps, Requests(self.session, self.patience), watch) for vm, steps in vms]
         jobs = [Job(one.vm.home.host_moid, partial(_flow, one)) for one in bringing]
         TaskScheduler(self.session, self.limits, self.stopped).run(jobs)
         return [replace(one.result, requests=one.requests.count) for one in bringing]
 
 
-def _flow(one: _Bringing) -> Flow:
+def _flow(one: Bringing) -> Flow:
     one.result = replace(one.result, error=None)
     try:
         yield from one.bring()
@@ -109,14 +121,16 @@ def _flow(one: _Bringing) -> Flow:
         one.result = replace(one.result, error=error)
 
 
-class _Bringing:
-    """One VM on its way. `result` is complete as far as the flow got."""
+class Bringing:
+    """One VM on its way. `result` is complete as far as the flow got. `registration` is the ID of that step, or 0."""
 
     def __init__(self, vm: VmToBring, steps: Steps, requests: Requests, watch: Watch) -> None:
         self.vm, self.steps, self.requests, self.watch = vm, steps, requests, watch
         self.result = VmBrought(vm, error=stopped())  # until the flow begins
+        self.registration = 0
 
-    def bring(self) -> Part[None]:
+    def prepare(self) -> Part[VmDevices]:
+        """Register the VM under its temporary name, prove its files, revert and isolate it."""
         yield from self._register()
         devices = yield from self._prove()
         if not self.vm.template:
@@ -124,6 +138,10 @@ class _Bringing:
             devices = yield from self._discard_memory(devices)
             devices = yield from self._isolate(devices)
             self.result = replace(self.result, static_cards=tuple(one.label for one in devices.cards if one.static))
+        return devices
+
+    def bring(self) -> Part[None]:
+        devices = yield from self.prepare()
         if self.vm.living is not None:
             yield from move_aside(self.requests, self.vm.living, self.steps, self.watch)
         yield from self._rename(devices)
@@ -134,16 +152,8 @@ class _Bringing:
 
     def _register(self) -> Part[None]:
         vm, home = self.vm, self.vm.home
-        step = self.steps.intend(
-            "registration",
-            {
-                "temporary_name": vm.temporary_name,
-                "vmx_path": vm.vmx_path,
-                "datacenter_moid": home.datacenter_moid,
-                "datastore_moid": vm.places[0].datastore_moid,
-                "folder_moid": home.folder_moid,
-            },
-        )
+        data = {"temporary_name": vm.temporary_name, **vm.registered_at}
+        step = self.registration = self.steps.intend(REGISTRATION, data)
         look = partial(registration.find_by_path, datacenter_moid=home.datacenter_moid, vmx_path=vm.vmx_path)
         moid = yield from self.requests.carry_out(
             "The registration of the copy",
@@ -232,8 +242,9 @@ class _Bringing:
         files once more, because this is what runs."""
         vm = self.vm
         yield from self.requests.carry_out(
-            "The isolation of the copy", vm_settings.start_isolate, devices, vm.network, vm.identity, vm.keep_cards
-        )
+            "The isolation of the copy", vm_settings.start_isolate, devices, vm.network, vm.identity, vm.keep_cards,
+            vm.mark,
+        )  # fmt: skip
         devices = yield from self._prove()
         if not vm.keep_cards and not vm_settings.is_isolated(devices, vm.network):
             raise RestoreFailed("The network cards of the copy are still connected", "Check the settings of the VM")

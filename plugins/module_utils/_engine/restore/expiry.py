@@ -11,7 +11,7 @@ from typing import Mapping
 
 from ..observe.lifetimes import OUTSIDE, RECEIVED, RECEIVED_TASK, SPARED, Judgement
 from ..records.record import TASK
-from ..schedule.retention import ALIVE, CLONED, FUTURE, HELD, NEWEST, NEWEST_COMPLETE, lifetime
+from ..schedule.retention import ALIVE, CLONED, FUTURE, HELD, NEWEST, NEWEST_COMPLETE, NEWEST_VERIFIED, lifetime
 
 _NEVER = {OUTSIDE: "never: its task does not include the dataset", RECEIVED: "never: it was received"}
 _KEPT = {
@@ -19,6 +19,7 @@ _KEPT = {
     CLONED: "kept: has a clone",
     NEWEST: "kept: newest of its task",
     NEWEST_COMPLETE: "kept: newest complete",
+    NEWEST_VERIFIED: "kept: newest verified",
     FUTURE: "kept: dated in the future",
     SPARED: "kept: the clock may be wrong",
 }

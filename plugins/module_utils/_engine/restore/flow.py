@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Generator, Mapping, Protocol, TypeVar, Union
 
-from ..errors import ConnectionFailed, QuiesceError, RestoreFailed, VSphereError, VSphereFault
+from ..errors import (
+    ConnectionFailed,
+    QuiesceError,
+    RestoreFailed,
+    RestoreUnfinished,
+    VSphereError,
+    VSphereFault,
+)
 from ..policy import Limits
 from ..snapshots.scheduler import Call, Flow, Job, Outcome, Sleep, StartTask, TaskScheduler
 from ..vsphere import faults
@@ -33,6 +40,9 @@ class Steps(Protocol):
 
     def done(self, step: int, **more: Any) -> None:
         """Record that a step was carried out. `more` is added to its data."""
+
+    def undone(self, step: int) -> None:
+        """Record that nothing of a step exists any more."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +144,16 @@ def failed(what: str, error: VSphereError | None) -> RestoreFailed:
 
 
 def stopped() -> RestoreFailed:
-    return RestoreFailed("The restore was stopped", "Start it again")
+    return RestoreUnfinished("The restore was stopped", "Start it again")
 
 
 def unfinished(what: str, seconds: float, deadline: float) -> RestoreFailed:
     """Return the error for a task that has not ended at its deadline, or when the restore was stopped."""
     if time.monotonic() < deadline:
         return stopped()
-    return RestoreFailed(f"{what} did not end within {seconds:g} s", "See the tasks of the VM in the vSphere client")
+    return RestoreUnfinished(
+        f"{what} did not end within {seconds:g} s", "See the tasks of the VM in the vSphere client"
+    )
 
 
 def run_alone(session: Session, part: Part[Result]) -> Result:

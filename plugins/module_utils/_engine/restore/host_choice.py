@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..text import printable
 from ..vsphere.host_capacity import Capacity, read_capacity
 from ..vsphere.hosts import Host, Scope, comparable, hosts_in_scope
+from ..vsphere.networks import find_network
 from ..vsphere.session import Session
 
 _SHOWN = 10  # hosts in a message
@@ -60,6 +61,27 @@ class HostChoice:
             obstacles.append(f"{printable(host.name, 80)} {obstacle}")
         raise InputError(
             f"No ESXi host can take the VM: {'; '.join(obstacles[:_SHOWN])}", "Fix the cause, or name another host"
+        )
+
+    def roomiest(self, hosts: Sequence[Host], mounts: int, version: str, network: str = "") -> Capacity:
+        """Return the host with the most free memory that can mount so many more NFS datastores and has the port group
+        `network`, if that is not "". Raises InputError if there is none."""
+        obstacles = []
+        candidates = list(self._in_order(hosts, ""))
+        self.read_ahead(candidates, version)
+        capacities = [self.capacity(host, version) for host in candidates]
+        for capacity in sorted(capacities, key=lambda one: -(one.memory_free or 0)):
+            obstacle = capacity.obstacle(mounts=mounts)
+            try:
+                if not obstacle and network:
+                    find_network(self.session, capacity.host.moid, network)
+            except InputError as error:
+                obstacle = f"cannot be used: {error.problem}"
+            if not obstacle:
+                return capacity
+            obstacles.append(f"{printable(capacity.host.name, 80)} {obstacle}")
+        raise InputError(
+            f"No ESXi host can take the VMs: {'; '.join(obstacles[:_SHOWN])}", "Fix the cause, or name another host"
         )
 
     def capacity(self, host: Host, version: str) -> Capacity:

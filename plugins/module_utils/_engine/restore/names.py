@@ -36,6 +36,11 @@ def temporary_name(name: str, restore: str) -> str:
     return shortened_to_fit(name, f" (restore {restore})")
 
 
+def drill_name(vm: str, drill: str, number: int = 1) -> str:
+    """Return the name of a VM in a drill. `number` differs for VMs of the same name. No other VM has this name."""
+    return shortened_to_fit(vm, f" (drill {drill}{f'-{number}' if number > 1 else ''})")
+
+
 def folder_name(name: str) -> str:
     """Return the name of the folder of a restored VM."""
     return _NOT_IN_FOLDERS.sub("_", name).strip(". ") or "restored"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterator
 
-from ..state.restores import CLONE, DISK, FOLDER, MOUNT
+from ..state.restores import DISK, FOLDER, MOUNT
 from ..text import counted, printable, size_text
 from ..vsphere.hosts import Host
 from ..vsphere.networks import Network
@@ -82,7 +82,7 @@ class RestorePlan:
 
     def expected(self) -> RestoreResult:
         """Return the result of the restore, as far as the plan knows it. Nothing is restored yet."""
-        with_vms, helper = self.request.way in (FOLDER, CLONE), self.helper
+        with_vms, helper = self.request.way not in (DISK, MOUNT), self.helper
         attached = {"vm": helper.name, "moid": helper.moid, "file": self.disk} if helper is not None else None
         return RestoreResult(
             "",

@@ -15,7 +15,7 @@ from typing import Iterator, Mapping, Sequence
 
 from ..errors import InputError, QuiesceError
 from ..planning.selection import datasets_around
-from ..state.restores import CLONE, DISK, FOLDER, MOUNT
+from ..state.restores import DISK, DRILL, FOLDER, MOUNT
 from ..text import printable
 from ..vsphere import registration
 from ..vsphere.host_addresses import addresses_of_host
@@ -58,6 +58,13 @@ def make_plan(session: Session, zfs: Zfs, request: RestoreRequest) -> RestorePla
     return planner.disk(sources[0]) if request.way == DISK else planner.vms(sources)
 
 
+def plan_vms(
+    session: Session, zfs: Zfs, request: RestoreRequest, sources: Sequence[Source], datasets: Sequence[Dataset]
+) -> RestorePlan:
+    """Return the plan for VMs that were found already. `datasets` are those of the pool."""
+    return _Planner(session, zfs, request, datasets, HostChoice(session, request.host)).vms(sources)
+
+
 @dataclass
 class _Planner:
     """Collects the plan. `refusals` are sentences that forbid the restore."""
@@ -78,7 +85,7 @@ class _Planner:
             self._read_ahead(sources)
         planned = [self._vm(source) for source in sources]
         for name, number in Counter(vm.name for vm in planned).items():
-            if number > 1:
+            if number > 1 and self.request.way != DRILL:  # a drill numbers them
                 self.refusals.append(
                     f"{number} restored VMs would be named '{printable(name, 80)}'; restore them one by one."
                 )
@@ -164,7 +171,7 @@ class _Planner:
         """Choose where the VM is registered: where the living VM is, if there is one and its host can take it."""
         dataset = vm.source.snapshot.dataset
         places = self._places.get(dataset, [])
-        if not places and self.request.way == CLONE and self.request.host:
+        if not places and self.request.way != FOLDER and self.request.host:
             return self._on_requested_host(vm)
         place = first(places, dataset)
         hosts = self.hosts.hosts(place.datacenter)
@@ -173,7 +180,8 @@ class _Planner:
         living = registered.get(place.path(vm.source.vm.path))
         self._refuse_namesake(vm.source.name, living, registered)
         before = living.complete_home(self.session) if living is not None else Home(datacenter, "", "")
-        memory = vm.source.vm.configuration.memory if self.request.power_on else 0
+        needs_memory = self.request.power_on and self.request.way != DRILL  # not all VMs of a drill run at a time
+        memory = vm.source.vm.configuration.memory if needs_memory else 0
         mounts = 0 if self.request.way == FOLDER else 1
         chosen = self.hosts.choose(hosts, before.host_moid, memory, mounts, place.version, place.moid)
         host = chosen.host.moid
@@ -228,7 +236,7 @@ class _Planner:
                 living.moid, now.name, now.instance_uuid, now.vmx_path, home.folder_moid, taken, self.request.force
             )
             vm = replace(vm, name=now.name, living=replaced)
-        if registration.find_in_folder(self.session, home.folder_moid, taken):
+        if self.request.way != DRILL and registration.find_in_folder(self.session, home.folder_moid, taken):
             self.refusals.append(
                 f"The name '{printable(taken, 80)}' is taken by another VM in the same folder; choose another name."
             )

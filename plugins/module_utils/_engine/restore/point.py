@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import InputError
+from ..records.verified import Verified
 from ..text import counted, printable, similar, valid_unicode
 from ..zfs.names import SnapshotName
 from .expiry import Expiry
@@ -23,7 +24,8 @@ class RestorePoint:
 
     `creation` is in seconds since 1970, `age` in seconds. `level` is that of the snapshot, or `unknown` without a
     record; `level_text` shows excluded VMs apart. `complete` is None without a record. `vms_known`: `vms` could be
-    read. `problems` are sentences about what lowers the level or could not be read.
+    read. `problems` are sentences about what lowers the level or could not be read. `drilled` is the verdict of the
+    last drill, if there was one.
     """
 
     snapshot: SnapshotName
@@ -39,6 +41,7 @@ class RestorePoint:
     pins: Pins
     expiry: Expiry
     problems: tuple[str, ...] = ()
+    drilled: Verified | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for results: JSON types."""
@@ -60,6 +63,7 @@ class RestorePoint:
             "pinned_by": self.pins.texts(),
             "expires": None if self.expiry.at is None else _local(self.expiry.at),
             "expiry": self.expiry.text,
+            "verified": None if self.drilled is None else self.drilled.as_dict(),
             "problems": list(self.problems),
         }
 

@@ -20,6 +20,7 @@ from ..observe.lifetimes import Judgement, facts, judged, spared
 from ..records import record
 from ..records.apart import consistency_text
 from ..records.record import Record
+from ..records.verified import verdict_in
 from ..state.engine import Engine
 from ..storage_host.mounts import Mount, mount_table
 from ..text import similar
@@ -157,6 +158,7 @@ class _Reader:
             pins=pinned,
             expiry=expiry(values, judgement),
             problems=(*self._problems(), *problems),
+            drilled=verdict_in(values),
         )
 
     def _level_text(self) -> str | None:

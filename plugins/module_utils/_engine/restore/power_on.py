@@ -11,7 +11,8 @@ from functools import partial
 from ..errors import QuiesceError, RestoreFailed, VSphereError
 from ..snapshots.scheduler import Call, StartTask
 from ..text import printable
-from ..vsphere.vm_now import VmNow, Watch, read_now
+from ..vsphere.session import Session
+from ..vsphere.vm_now import Question, VmNow, Watch, read_now
 from ..vsphere.vm_power import COPIED, MOVED, answer, start_power_off, start_power_on
 from .flow import Part, Requests, failed, is_busy, is_kind, is_lost, pause, unfinished
 
@@ -95,6 +96,29 @@ def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str, tas
             f"The VM asked an unexpected question at power-on: '{printable(question.text, 300)}'",
             "Restore it without power-on, then power it on in the vSphere client and answer the question there",
         )
+
+
+def cancel(requests: Requests, vm_moid: str, question: Question) -> Part[None]:
+    """Answer the question of a VM with "cancel", if it has such a choice. Someone else may have answered it."""
+    chosen = next((one for one in question.choices if one.endswith(_CANCEL)), "")
+    if chosen:
+        requests.count += 1
+        yield Call(partial(answer, requests.session, vm_moid, question, chosen))
+
+
+def power_off(requests: Requests, vm_moid: str) -> Part[None]:
+    """Power off a VM, unless it is off already."""
+    try:
+        yield from requests.carry_out("The power-off of the VM", start_power_off, vm_moid, look=partial(_off, vm_moid))
+    except RestoreFailed as error:
+        if not is_kind(error, "InvalidPowerState"):  # it went off by itself
+            raise
+
+
+def _off(vm_moid: str, session: Session) -> str:
+    """Return "off" for a VM that is off or gone, or else ""."""
+    now = read_now(session, [vm_moid]).get(vm_moid)
+    return "off" if now is None or now.power == "poweredOff" else ""
 
 
 def _power_off(requests: Requests, vm_moid: str) -> Part[None]:

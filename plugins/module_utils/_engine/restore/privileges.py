@@ -45,6 +45,7 @@ _COPY = ("register", "revert", "disconnect", "change_tracking", "suspended")
 _BY_WAY = {
     "folder": _COPY,
     "clone": (*_COPY, "mount"),
+    "drill": (*_COPY, "mount", "network", "power_on"),
     "mount": ("mount",),
     "disk": ("mount", "attach"),
     "network": ("network",),

@@ -11,7 +11,9 @@ from typing import Any, Iterator, Mapping
 
 from ..state.restores import Restores
 
-HOLD, FOLDER, HANDOVER, LIVING_OFF = "hold", "folder", "handover", "living_off"  # kinds of steps
+# kinds of steps
+HOLD, FOLDER, HANDOVER, LIVING_OFF = "hold", "folder", "handover", "living_off"
+REGISTRATION = "registration"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class VmSteps:
     def done(self, step: int, **more: Any) -> None:
         """Record that a step was carried out. `more` is added to its data."""
         self.restores.done(step, **more)
+
+    def undone(self, step: int) -> None:
+        """Record that nothing of a step exists any more."""
+        self.restores.undone(step)
 
     def hand_over(self) -> None:
         """Record that all of this is complete and belongs to the user. Recovery leaves it from now on."""

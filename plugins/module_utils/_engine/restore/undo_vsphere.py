@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Undoes what a restore did on vSphere, step by step: a registration, a name, an attached disk, a mount.
 
-Each undo looks first, and changes only what is as the restore left it. It can be repeated. It never powers
-a VM on or off, and never deletes a file.
+Each undo looks first, and changes only what is as the restore left it. It can be repeated. It powers off only VMs of
+drills, and never deletes a file.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from typing import Any, Callable, Mapping
 
 from ..errors import ConnectionFailed, RestoreFailed, VSphereError
 from ..text import printable
-from ..vsphere import inventory, nas_mounts, registration, sdk, vm_disks
+from ..vsphere import nas_mounts, registration, vm_disks
 from ..vsphere.hosts import find_host
 from ..vsphere.nas_mounts import MountedDatastore
-from ..vsphere.session import Session, understands
+from ..vsphere.session import Session
 from ..vsphere.vm_devices import read_devices
 from ..vsphere.vm_now import VmNow, read_now
 from ..vsphere.vms import path_of
-from .flow import Patience, Requests, is_busy, run_alone
+from . import registered
+from .flow import Patience, Requests, is_busy, is_kind, run_alone
 from .proof import CopyPlace
 from .rename import change_name
+from .steps import REGISTRATION
+from .undo_power import power_off_drilled
 
 _PATIENCE = Patience(task=30, server=15)
 _RETRY = 1.0  # seconds before a request to a busy VM is repeated
@@ -74,7 +77,7 @@ def _named(session: Session, data: Data) -> str:
 
 
 def _registration(session: Session, data: Data, finished: bool) -> str:
-    moid = _registered(session, data)
+    moid = registered.find(session, data)
     if not moid:
         running = not data.get("vm_moid") and registration.is_registering(session, data["folder_moid"])
         return (
@@ -83,49 +86,46 @@ def _registration(session: Session, data: Data, finished: bool) -> str:
     now = read_now(session, [moid]).get(moid)
     if now is None:
         return ""
-    name = printable(now.name, 80)
-    if now.vmx_path not in _paths(session, data):  # it was moved, and belongs to the user
+    name, drill = printable(now.name, 80), str(data.get("mark", ""))
+    if now.vmx_path not in registered.paths(session, data):  # it was moved, and belongs to the user
         return (
             f"The VM '{name}' still uses files of the restore; move all of its disks"
             if _uses(session, moid, data)
             else ""
         )
+    if drill:
+        now = power_off_drilled(session, moid, drill) or now
     refusal = _why_registered(now, finished)
     if refusal:
         return f"The VM '{name}' is still registered, because {refusal}"
     try:
-        _unregister(session, moid)
+        _unregister(session, moid, drill)
     except ConnectionFailed:
-        if _registered(session, data):
+        if registered.find(session, data):
             raise
-    return f"The VM '{name}' is still registered after it was removed; try again" if _registered(session, data) else ""
+    left = registered.find(session, data)
+    return f"The VM '{name}' is still registered after it was removed; try again" if left else ""
 
 
-def _unregister(session: Session, moid: str) -> None:
-    """Unregister a VM. Waits for a task that still works on it."""
+def _unregister(session: Session, moid: str, drill: str) -> None:
+    """Unregister a VM. Waits for a task that still works on it: a power-on may still be under way in a drill."""
     deadline = time.monotonic() + _PATIENCE.task
     while True:
         try:
             return registration.unregister(session, moid)
         except VSphereError as error:
-            if not is_busy(error) or time.monotonic() >= deadline:
+            started = bool(drill) and is_kind(error, "InvalidPowerState")
+            if not (is_busy(error) or started) or time.monotonic() >= deadline:
                 raise
+        if started:
+            power_off_drilled(session, moid, drill)
         time.sleep(_RETRY)
-
-
-def _registered(session: Session, data: Data) -> str:
-    """Return the VM (managed object ID) of a registration, or "". Without an ID, the path of its file shows it."""
-    moid = str(data.get("vm_moid") or "")
-    if moid and moid in read_now(session, [moid]):
-        return moid
-    paths = _paths(session, data)
-    return next(filter(None, (registration.find_by_path(session, data["datacenter_moid"], path) for path in paths)), "")
 
 
 def _uses(session: Session, moid: str, data: Data) -> bool:
     """Return whether a VM uses files in the folder of the copy, or whether that is not known."""
     devices = read_devices(session, moid)
-    place = CopyPlace(data["datastore_moid"], _datastore_name(session, data["datastore_moid"]), _folder(data))
+    place = CopyPlace(data["datastore_moid"], registered.datastore_name(session, data["datastore_moid"]), _folder(data))
     return devices is not None and any(
         one.backings is None or any(place.holds(file) for file in one.backings) for one in devices.configurations
     )
@@ -133,20 +133,6 @@ def _uses(session: Session, moid: str, data: Data) -> bool:
 
 def _folder(data: Data) -> str:
     return posixpath.dirname(path_of(data["vmx_path"]))
-
-
-def _paths(session: Session, data: Data) -> list[str]:
-    """Return the path of the file of the copy, with the name of the datastore then and today."""
-    today = _datastore_name(session, data["datastore_moid"])
-    renamed = [f"[{inventory.escape(today)}] {path_of(data['vmx_path'])}"] if today else []
-    return list(dict.fromkeys([data["vmx_path"], *renamed]))
-
-
-@understands
-def _datastore_name(session: Session, moid: str) -> str:
-    datastore = session.managed_object(sdk.vim.Datastore, moid)
-    found = inventory.read(session, [datastore], ["name"], "read the name of a datastore").get(moid, {})
-    return inventory.unescape(found.get("name", ""))
 
 
 def _why_registered(now: VmNow, finished: bool) -> str:
@@ -250,7 +236,7 @@ def _other_vm(name: str) -> str:
 
 
 _UNDO: dict[str, Callable[[Session, Data, bool], str]] = {
-    "registration": _registration,
+    REGISTRATION: _registration,
     "rename": _rename,
     "attach": _attach,
     "mount": _mount,

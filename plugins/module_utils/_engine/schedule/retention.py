@@ -28,6 +28,7 @@ HELD = "it is held (zfs holds)"
 CLONED = "it has a clone"
 NEWEST = "it is the newest of its task"
 NEWEST_COMPLETE = "it is the newest that is complete"
+NEWEST_VERIFIED = "it is the newest that a drill verified"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Taken:
     held: bool
     cloned: bool
     born: int = 0
+    verified: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,19 +82,22 @@ def _most(unit: str) -> int:
 def judge(snapshots: Iterable[Taken], task: str, keep: timedelta, now: float) -> list[Verdict]:
     """Return verdicts on the snapshots that `task` took, by dataset, newest first. Other snapshots are ignored.
 
-    Each dataset keeps its newest snapshot of the task and its newest complete one, whatever their age, so that there is
-    a snapshot to restore after weeks of failed runs. A snapshot that is dated in the future does not count as either of
-    them. It is kept until it expires.
+    Each dataset keeps its newest snapshot of the task, its newest complete one, and the newest that a drill verified,
+    whatever their age, so that there is a snapshot to restore after weeks of failed runs. A snapshot that is dated in
+    the future does not count as any of them. It is kept until it expires.
     """
     own = grouped((dataset_of(snapshot.name), snapshot) for snapshot in snapshots if snapshot.task == task)
     verdicts = []
     for dataset in sorted(own):
         newest_first = sorted(own[dataset], key=_age, reverse=True)
         past = [snapshot for snapshot in newest_first if snapshot.creation <= now]
-        newest = next(iter(past), None)
-        complete = next((snapshot for snapshot in past if snapshot.complete), None)
+        spared = (
+            (next(iter(past), None), NEWEST),
+            (next((snapshot for snapshot in past if snapshot.complete), None), NEWEST_COMPLETE),
+            (next((snapshot for snapshot in past if snapshot.verified), None), NEWEST_VERIFIED),
+        )
         for snapshot in newest_first:
-            reason = _why_kept(snapshot, newest, complete, keep, now)
+            reason = _why_kept(snapshot, spared, keep, now)
             verdicts.append(Verdict(snapshot, not reason, reason or "its lifetime has expired"))
     return verdicts
 
@@ -101,7 +106,7 @@ def _age(snapshot: Taken) -> tuple[int, int, str]:
     return snapshot.born, snapshot.creation, snapshot.name
 
 
-def _why_kept(snapshot: Taken, newest: Taken | None, complete: Taken | None, keep: timedelta, now: float) -> str:
+def _why_kept(snapshot: Taken, spared: Iterable[tuple[Taken | None, str]], keep: timedelta, now: float) -> str:
     if snapshot.creation > now:
         return FUTURE
     if now - snapshot.creation <= keep.total_seconds():
@@ -110,8 +115,4 @@ def _why_kept(snapshot: Taken, newest: Taken | None, complete: Taken | None, kee
         return HELD
     if snapshot.cloned:
         return CLONED
-    if snapshot is newest:
-        return NEWEST
-    if snapshot is complete:
-        return NEWEST_COMPLETE
-    return ""
+    return next((reason for one, reason in spared if one is snapshot), "")

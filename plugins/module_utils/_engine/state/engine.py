@@ -16,6 +16,7 @@ from ..zfs.command import Zfs
 from .credentials import Credentials
 from .database import Database, Paths
 from .dataset_policies import StoredPolicies
+from .drills import Drills
 from .identity import StorageHost
 from .journal import Journal
 from .locks import Locks
@@ -35,6 +36,7 @@ class Engine:
     policies: StoredPolicies
     journal: Journal
     restores: Restores
+    drills: Drills
     locks: Locks
     host: StorageHost
     connect: Connect
@@ -55,6 +57,7 @@ def open_engine(
             policies=StoredPolicies(database),
             journal=Journal(database, host.id),
             restores=Restores(database, host.id),
+            drills=Drills(database),
             locks=Locks(paths.lock_dir),
             host=host,
             connect=connect,

@@ -27,7 +27,7 @@ from .identity import whole_of
 
 _RUN = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 _RETRY = 0.2  # seconds between attempts
-RUN, RESTORE = "run", "restore"  # kinds of holders
+RUN, RESTORE, DRILL = "run", "restore", "drill"  # kinds of holders
 _FILE = "+lock"  # dataset names cannot contain '+', so this never conflicts with the folder of a child dataset
 
 
@@ -35,7 +35,7 @@ _FILE = "+lock"  # dataset names cannot contain '+', so this never conflicts wit
 class Holder:
     """A live run or restore, as described in its lock file. `since` is local time with UTC offset, ISO 8601.
 
-    `run` is the ID, also of a restore. `kind` is RUN or RESTORE.
+    `run` is the ID, also of a restore. `kind` is RUN, RESTORE or DRILL.
     """
 
     run: str

@@ -32,7 +32,8 @@ FOLDER = "folder"  # a copy of the VM's folder in the dataset of the living VM
 CLONE = "clone"  # the VM runs from a ZFS clone
 MOUNT = "mount"  # a whole ZFS snapshot as a datastore
 DISK = "disk"  # one disk at another VM
-WAYS = (FOLDER, CLONE, MOUNT, DISK)
+DRILL = "drill"  # VMs start from a ZFS clone, are looked at, and are taken away again
+WAYS = (FOLDER, CLONE, MOUNT, DISK, DRILL)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class RestoreRecord:
     ended: str = ""
     host: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """What a message calls it."""
+        return "drill" if self.way == DRILL else "restore"
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,21 @@ PURPOSE = (
     "ALTER TABLE credential_with_purpose RENAME TO credential",
 )
 
+DRILLS = (
+    # The last drill of each VM. vm: the dataset and the path of its .vmx file there; name: its name; drill: its ID in
+    # the table restore; tried: UTC, ISO 8601; verdict: see records/verdicts.py, "" until there is one
+    """
+    CREATE TABLE drilled_vm (
+        vm TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        snapshot TEXT NOT NULL,
+        drill TEXT NOT NULL,
+        tried TEXT NOT NULL,
+        verdict TEXT NOT NULL DEFAULT ''
+    )
+    """,
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     CREDENTIALS,
     JOURNAL,
@@ -264,4 +279,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     DATASET_POLICIES,
     RESTORES,
     PURPOSE,
+    DRILLS,
 )

@@ -18,10 +18,15 @@ QUIESCE_FAULTS = frozenset(
 # The VM or the server is busy. The operation is tried again within the VM's time limit.
 BUSY_FAULTS = frozenset({"TaskInProgress", "ConcurrentAccess", "ResourceInUse", "LimitExceeded"})
 # The server lost contact with the host that ran a task. The operation may have succeeded although the task failed.
-UNSEEN_FAULTS = frozenset(
+CUT_OFF_FAULTS = frozenset({"HostCommunication", "HostNotConnected", "HostNotReachable", "InvalidHostConnectionState"})
+UNSEEN_FAULTS = CUT_OFF_FAULTS | {"RequestCanceled", "SystemError", "Timedout"}
+# The host or the cluster has too few resources or licenses to run a VM. This says nothing about the VM.
+RESOURCE_FAULTS = frozenset(
     {
-        "HostCommunication", "HostNotConnected", "HostNotReachable", "InvalidHostConnectionState", "RequestCanceled",
-        "SystemError", "Timedout",
+        "InsufficientCpuResourcesFault", "InsufficientFailoverResourcesFault", "InsufficientHostCapacityFault",
+        "InsufficientHostCpuCapacityFault", "InsufficientHostMemoryCapacityFault", "InsufficientMemoryResourcesFault",
+        "InsufficientResourcesFault", "InsufficientStandbyResource", "NoActiveHostInCluster", "NotEnoughCpus",
+        "NotEnoughLicenses", "NumVirtualCpusExceedsLimit",
     }
 )  # fmt: skip
 GONE_FAULTS = frozenset({"ManagedObjectNotFound"})

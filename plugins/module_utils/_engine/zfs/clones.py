@@ -21,8 +21,8 @@ from .names import is_of_restores, pool_of, restores_of
 RESTORE = "quiesce.vmware_zfs:restore"  # on a clone: the ID of its restore
 RESTORES = "quiesce.vmware_zfs:restores"  # "yes" on the dataset that contains all clones of a pool
 _ATTEMPTS = 3  # another restore may remove the empty dataset of the pool in the meantime
-# Seconds. The NFS server uses a clone for some time after its export was withdrawn: files of an NFS 4.1 client that does
-# not answer stay open for a lease of 90 s (nfsd.man, /proc/fs/nfsd/nfsv4leasetime).
+# Seconds. The NFS server uses a clone for some time after its export was withdrawn: files of an NFS 4.1 client that
+# does not answer stay open for a lease of 90 s (nfsd.man, /proc/fs/nfsd/nfsv4leasetime).
 _PATIENCE = 100.0
 _PAUSE = 1.0
 _RMDIR_SECONDS = 10.0

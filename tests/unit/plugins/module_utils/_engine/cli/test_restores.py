@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import account as account_options
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.cli import restores as commands
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import (
@@ -131,7 +132,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("VMWARE_PASSWORD", "secret-4711")
     for module in (commands, accounts):
         monkeypatch.setattr(module, "open_session", open_session)
-    monkeypatch.setattr(commands, "stored_account", stored)
+    monkeypatch.setattr(account_options, "stored_account", stored)
     monkeypatch.setattr(accounts, "session_to_undo", lambda engine, restore: shell.accounts.append(restore.id))
     monkeypatch.setattr(commands, "execute", execute)
     monkeypatch.setattr(commands, "make_plan", make_plan)

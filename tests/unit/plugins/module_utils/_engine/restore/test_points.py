@@ -468,12 +468,20 @@ def test_the_table_shows_each_restore_point(pool: PointPool, said: Any, tmp_path
     folder(tmp_path, "three")
     code, lines, _error = said(ROOT)
     assert code == 0 and cells(lines[0]) == [
-        "ZFS snapshot", "created", "age", "level", "complete", "expires", "pinned by", "VMs",
+        "ZFS snapshot", "created", "age", "level", "complete", "drill", "expires", "pinned by", "VMs",
     ]  # fmt: skip
     two, one = cells(lines[2]), cells(lines[3])
-    assert two[0] == f"{ROOT}@two" and two[2:] == ["2 h", "unknown", "unknown", "never: no task", "-", "none"]
+    assert two[0] == f"{ROOT}@two" and two[2:] == ["2 h", "unknown", "unknown", "-", "never: no task", "-", "none"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", one[1])
-    assert one[2:] == ["3 days", "filesystem", "yes", "never: no task", "-", "7: vm0, vm1, vm2, vm3, vm4 and 2 more"]
+    assert one[2:] == [
+        "3 days",
+        "filesystem",
+        "yes",
+        "-",
+        "never: no task",
+        "-",
+        "7: vm0, vm1, vm2, vm3, vm4 and 2 more",
+    ]
     assert lines[4:] == [f"{ROOT}@three and 1 other: it has no record, so the level of its VMs is not known"]
 
 

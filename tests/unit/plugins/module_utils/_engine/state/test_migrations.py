@@ -111,7 +111,7 @@ def test_the_states_of_its_runs_stay(paths: Paths) -> None:
     with Database.open(paths) as opened:
         runs = {run.id: run.state for run in Journal(opened).runs()}
         assert runs == {f"run {state}": state for state in runs.values()} and len(runs) == 5
-        assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 15
+        assert opened.rows("PRAGMA user_version")[0][0] == len(schema.MIGRATIONS) == 16
 
 
 def test_a_dry_recovery_reads_it_from_the_threads_of_its_servers(paths: Paths, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.observe import lifetimes
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.record import Record
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.verified import KEY as KEY_OF_DRILL
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.verified import Verified
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.snapshot_tasks import SnapshotTask
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.tasks import retire
 from ansible_collections.quiesce.vmware_zfs.tests import records_v1
@@ -48,6 +50,25 @@ def test_the_newest_that_is_sealed_and_complete_is_protected() -> None:
     zfs = pool(sealed("0"), sealed("1"), sealed("2", complete=False), unsealed("3"))
     assert sorted(destroyed(zfs)) == [NAMES[0], NAMES[2]]
     assert list(zfs.snapshots) == [NAMES[1], NAMES[3]]
+
+
+def drilled(run: str, result: str = "verified", of: str = "") -> dict[str, str]:
+    return {**sealed(run), KEY_OF_DRILL: Verified(of or run, "drill-1", "2026-11-28T09:00:00Z", 9.5, result).text()}
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_the_newest_that_a_drill_verified_is_protected(dry: bool) -> None:
+    zfs = pool(drilled("0"), drilled("1"), sealed("2"), sealed("3"))
+    assert sorted(destroyed(zfs, dry=dry)) == [NAMES[0], NAMES[2]]
+    assert list(zfs.snapshots) == NAMES if dry else [NAMES[1], NAMES[3]]
+    kept = retire.retire(zfs, [TASK], lifetimes.facts(zfs, ["tank/vmware"]), True).kept
+    assert {one.name: one.reason for one in kept}[NAMES[1]] == "it is the newest that a drill verified"
+
+
+@pytest.mark.parametrize(("result", "of"), [("failed", ""), ("booted", ""), ("inconclusive", ""), ("verified", "9")])
+def test_a_drill_that_verified_nothing_protects_nothing(result: str, of: str) -> None:
+    zfs = pool(drilled("0"), drilled("1", result, of), sealed("2"), sealed("3"))
+    assert sorted(destroyed(zfs)) == NAMES[1:3]
 
 
 def test_a_record_that_does_not_match_its_seal_protects_nothing() -> None:
