@@ -122,7 +122,7 @@ def _compare_machines(before: Picture, after: Picture, delivered: list[Delivered
             _compare_machine(old, machine, delivered, found)
         elif machine.name not in names:
             found.left["vms"].append(f"{machine.name} ({moid}, {machine.vmx})")
-        if _TEMPORARY in machine.name:
+        if _TEMPORARY in machine.name and (old is None or old.name != machine.name):
             found.left["names"].append(machine.name)
         if machine.name in names and machine.snapshots and old is None:
             found.missing.append(

@@ -58,7 +58,8 @@ class RestoreEpisode(Episode):
         verdict = super().play()
         killed = any(one.startswith(self.called) for one in verdict.steps_killed)
         verdict.restores.update(played=1, killed=int(killed))
-        verdict.restore_steps_killed, verdict.steps_killed = verdict.steps_killed, type(verdict.steps_killed)()
+        verdict.restore_steps_killed += verdict.steps_killed
+        verdict.steps_killed.clear()
         return verdict
 
     def _run(self) -> None:
