@@ -135,10 +135,10 @@ def too_few_disks(options: argparse.Namespace, tally: Tally) -> bool:
 def cut_power(options: argparse.Namespace, host: StorageHost, folder: Path, tally: Tally) -> None:
     from . import power_cut
 
-    folders = itertools.count(1)
+    folders, first = itertools.count(1), power_cut.drawn_instant(random.Random(options.seed))
 
     def once() -> Verdict:
-        return power_cut.play(folder / f"power-{next(folders)}", host, random.Random(options.seed))
+        return power_cut.play(folder / f"power-{next(folders)}", host, first)
 
     verdict = until_the_lab_holds(once, "power cut", tally, host.reset)
     if verdict is not None and verdict.broke:

@@ -28,9 +28,10 @@ from .stage import PATIENCE, Hung, Stage
 PLACE = "/var/lib/chaos"  # on the storage host
 PYTHON = "/opt/vmware-zfs/venv/bin/python"
 PACKAGE = "ansible_collections/quiesce/vmware_zfs/plugins/module_utils/_engine"
+AFTER_ZFS_SNAPSHOT = "zfs-snapshot:after:1"
 INSTANTS = (
     "create:after:3",
-    "zfs-snapshot:after:1",
+    AFTER_ZFS_SNAPSHOT,
     "set_state:releasing:after:1",
     "remove:after:2",
     "gone:after:1",
@@ -56,14 +57,18 @@ print(StorageHost.here(Paths(state / "db", state / "etc" / "key")).id)
 """
 
 
-def play(folder: Path, host: StorageHost, rng: random.Random) -> Verdict:
-    """Two runs, the power cut once while the VMs are held, released or the records sealed, and once right after the ZFS
-    snapshot."""
+def drawn_instant(rng: random.Random) -> str:
+    """While the VMs are held, released or the records sealed."""
+    return rng.choice([one for one in INSTANTS if one != AFTER_ZFS_SNAPSHOT])
+
+
+def play(folder: Path, host: StorageHost, first: str) -> Verdict:
+    """Two runs, the power cut once at the instant `first`, and once right after the ZFS snapshot."""
     stage = Stage(folder, host, "tank/power", real=True)
     verdict = Verdict()
     try:
         guest = _Guest(stage)
-        for instant in (rng.choice([one for one in INSTANTS if one != INSTANTS[1]]), INSTANTS[1]):
+        for instant in (first, AFTER_ZFS_SNAPSHOT):
             _cut_at(instant, stage, guest, verdict)
     except Exception as error:
         verdict.harness_broke(error)

@@ -189,6 +189,6 @@ def test_disks_contradict_a_quiesce_that_is_only_reported(stage: Stage) -> None:
 
 @pytest.mark.check
 def test_real_vms_go_on_after_a_power_cut(storage_host: StorageHost, tmp_path: Path) -> None:
-    verdict = power_cut.play(tmp_path / "power", storage_host, random.Random(1))
+    verdict = power_cut.play(tmp_path / "power", storage_host, "zfs-seal:after:1")
     assert not verdict.violated() and verdict.faults["power cut of the storage host"] == 2, verdict
     assert verdict.judged["disks"] > 0
