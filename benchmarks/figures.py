@@ -11,7 +11,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-WAITS = ("WaitForUpdatesEx", "WaitForUpdates")
+from tests.lab.simulator import WAITS, requests
+
 Figures = dict[str, float]
 
 
@@ -25,15 +26,15 @@ def of_traces(traces: Sequence[Sequence[dict[str, Any]]], vms: int) -> Figures:
     if len(held) != vms:
         raise ValueError(f"{len(held)} of {vms} VMs were held and released")
     seconds = sorted(end - begin for begin, end in held)
-    calls = [entry["method"] for trace in traces for entry in trace if entry["kind"] == "call"]
-    requests = sum(method not in WAITS for method in calls)
+    calls = sum(entry["kind"] == "call" for trace in traces for entry in trace)
+    asked = sum(map(requests, traces))
     return {
         "hold_window_seconds": _window(traces),
         "vm_hold_median_seconds": median(seconds),
         "vm_hold_p99_seconds": seconds[math.ceil(0.99 * len(seconds)) - 1],
-        "requests": requests,
-        "requests_per_vm": requests / vms,
-        "waits": len(calls) - requests,
+        "requests": asked,
+        "requests_per_vm": asked / vms,
+        "waits": calls - asked,
         "waits_per_quiet_second": max(_quiet_waits(trace) for trace in traces),
     }
 

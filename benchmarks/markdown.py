@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table whose columns contain numbers, except for the first one."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def target_table(targets: dict[str, dict[str, Any]]) -> str:
+    """Return the verdicts of targets: {name: {"value", "target", "met"}}."""
+    words = {True: "yes", False: "**no**", None: "not run"}
+    rows = [
+        [name, "" if one["value"] is None else f"{one['value']:g}", one["target"], words[one["met"]]]
+        for name, one in targets.items()
+    ]
+    return table(["figure", "measured", "target", "met"], rows)
 
 
 def _between(text: str, marks: re.Match[str]) -> str:

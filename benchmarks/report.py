@@ -18,7 +18,8 @@ from tests.lab.places import ROOT
 from . import charts, module_overhead, scaling_page
 from .cases import ENGINE, PEERS, SCALE, SEQUENTIAL
 from .figures import Figures
-from .markdown import table
+from .markdown import table, target_table
+from .restores import section
 from .targets import SEQUENTIAL_MS, YARDSTICK, Results, verdicts
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -122,7 +123,7 @@ This is the time from the call until the module starts its work, including Ansib
 
 {calls}
 
-## Many datasets
+{restores}## Many datasets
 
 These figures are for 1,000 datasets with 10,000 ZFS snapshots on the emulated storage host. There, `zfs` takes a few
 hundredths of a second for each of them. The relevant figures are the number of processes and
@@ -144,8 +145,13 @@ def write(found: dict[str, Any]) -> None:
     results = _results(found)
     charts.limit_chart(_held(results))
     charts.peer_chart(results)
-    PAGE.write_text(page(found), encoding="utf-8")
+    write_page()
     scaling_page.write()
+
+
+def write_page() -> None:
+    """Write docs/benchmarks.md from the stored results."""
+    PAGE.write_text(page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
 def page(found: dict[str, Any]) -> str:
@@ -172,6 +178,7 @@ def page(found: dict[str, Any]) -> str:
         quiet=QUIET,
         plans=_plan_table(engine),
         calls=_call_table(results),
+        restores=section.stored(),
         scale=_scale_table(engine[SCALE]),
         facts=engine[SCALE]["facts_seconds"],
         apart=engine[SCALE]["facts_one_by_one_seconds"],
@@ -193,15 +200,6 @@ def _engine(results: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Figures
 def _held(results: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Figures]:
     """The engine's figures by case, for cases that have a minimum."""
     return {name: figures for name, figures in _engine(results).items() if figures.get("of_limit")}
-
-
-def target_table(targets: dict[str, dict[str, Any]]) -> str:
-    words = {True: "yes", False: "**no**", None: "not run"}
-    rows = [
-        [name, "" if one["value"] is None else f"{one['value']:g}", one["target"], words[one["met"]]]
-        for name, one in targets.items()
-    ]
-    return table(["figure", "measured", "target", "met"], rows)
 
 
 def _limit_table(results: dict[Any, Any]) -> str:

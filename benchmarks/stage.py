@@ -30,16 +30,16 @@ HOSTS = 16  # ESXi hosts of each vCenter
 def plan_once(case: Case, host: StorageHost) -> figures.Figures:
     """Set up the case and only plan it. Returns the cost."""
     with _stage(case, host) as (_simulators, job):
-        return _start(["benchmarks.engine", "--plan"], job, host)
+        return start(["benchmarks.engine", "--plan"], job, host)
 
 
 def run_once(case: Case, system: str, host: StorageHost) -> figures.Figures:
     """Set up the case and run the system once. Raise RuntimeError if it fails."""
     with _stage(case, host) as (simulators, job):
-        plan = _start(["benchmarks.engine", "--plan"], job, host) if system == ENGINE else {}
+        plan = start(["benchmarks.engine", "--plan"], job, host) if system == ENGINE else {}
         for simulator in simulators:
             simulator.clear_trace()
-        own = _start(_command(system), job, host)
+        own = start(_command(system), job, host)
         found = figures.of_traces([simulator.trace() for simulator in simulators], case.vms)
         left = sum(bool(machine["snapshots"]) for simulator in simulators for machine in simulator.machines())
         if left:
@@ -68,7 +68,7 @@ def _command(system: str) -> list[str]:
     }.get(system, ["benchmarks.peers.modules", "--system", module.rpartition(".")[0], "--mode", mode])
 
 
-def _start(command: list[str], job: dict[str, Any], host: StorageHost) -> figures.Figures:
+def start(command: list[str], job: dict[str, Any], host: StorageHost) -> figures.Figures:
     """Run the system. Returns the cost that it prints."""
     paths = [str(collections_path()), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {

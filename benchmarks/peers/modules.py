@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "playbook.json")  # JSON is YAML
         path.write_text(json.dumps(playbook(job, MODULES[options.system], options.mode), indent=1), encoding="utf-8")
-        print(json.dumps(_play(path, job["vcenters"][0])))
+        print(json.dumps(play(path, job["vcenters"][0])))
 
 
 def playbook(job: dict[str, Any], module: str, mode: str) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def _tasks(job: dict[str, Any], module: str, mode: str, what: dict[str, Any]) ->
     ]
 
 
-def _play(path: Path, vcenter: dict[str, Any]) -> dict[str, float]:
+def play(path: Path, vcenter: dict[str, Any]) -> dict[str, float]:
     """Run the playbook and return its cost. Raise SystemExit with the output of ansible-playbook if it fails."""
     # A background task outlives its parent process. It must become a child of this process to be counted.
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):

@@ -14,6 +14,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine import 
 
 from benchmarks import figures, module_overhead, policies, report, targets
 from benchmarks.cases import ENGINE, FULL, POLICIES, SCALE, SEQUENTIAL, Case
+from tests.lab.simulator import WAITS
 
 
 def task(vm: str, method: str, event: str, time: float) -> dict[str, Any]:
@@ -28,7 +29,7 @@ TRACE = [
     call("Login", 0.0),
     task("vm-1", "CreateSnapshotEx_Task", "started", 1.0),
     task("vm-2", "CreateSnapshotEx_Task", "started", 1.5),
-    *(call(figures.WAITS[0], 2.0 + second) for second in range(8)),
+    *(call(WAITS[0], 2.0 + second) for second in range(8)),
     task("vm-1", "RemoveSnapshot_Task", "finished", 11.5),
     task("vm-2", "RemoveSnapshot_Task", "finished", 12.0),
     call("Logout", 13.0),
