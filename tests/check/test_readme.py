@@ -10,19 +10,21 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 import yaml
 
-from ..lab import demo
+from ..lab import demo, demo_stage
 from ..lab.by_hand import vcenter_folder
 from ..lab.installed import LOWEST_CORE
+from ..lab.restore_census import KINDS
 from ..lab.role_lines import ROLES
 from ..lab.storage_host import StorageHost
 from .tools import BUILD, ROOT, TOOLS, run
 
 README = (ROOT / "README.md").read_text()
+RESTORE_PAGE = (ROOT / "docs" / "howto" / "restore.md").read_text()
 REPOSITORY = yaml.safe_load((ROOT / "galaxy.yml").read_text())["repository"]
 BLOCKS = re.findall(r"```shell\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
@@ -67,17 +69,27 @@ def test_a_link_to_the_repository_works_and_shows_the_path_to_readers_without_ne
     assert [text for text, path in links if text != path] == []
 
 
-def test_the_demo_does_what_the_readme_shows() -> None:
-    """From nothing, with site.yml and the timer of the storage host, to records on real ZFS. The trace confirms it."""
-    done = subprocess.run(
-        ["make", "demo"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+def make(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["make", *words], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture(scope="module")
+def done() -> "Iterator[subprocess.CompletedProcess[str]]":
+    """The demo, which leaves its lab running for `make restore`."""
+    yield make("demo", "ARGS=--keep")
+    subprocess.run(["tests/lab/lab", "--name", demo_stage.NAME, "down"], cwd=ROOT, check=True)
+
+
+def test_the_demo_does_what_the_readme_shows(done: "subprocess.CompletedProcess[str]") -> None:
+    """From nothing, with site.yml and the timer of the storage host, to records on real ZFS. The trace confirms it."""
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((BUILD / "demo.json").read_text())
-    trace_file = vcenter_folder(StorageHost(demo.NAME)) / "trace.jsonl"
+    trace_file = vcenter_folder(StorageHost(demo_stage.NAME)) / "trace.jsonl"
     trace = [json.loads(line) for line in trace_file.read_text().splitlines()]
     levels = {vm["name"]: vm["level"] for vm in found["vms"]}
-    assert levels == demo.LEVELS
+    assert levels == demo_stage.LEVELS
     assert {name for name, level in levels.items() if level in ("filesystem", "application")} == quiesced(trace)
     assert found["consistency"] == "crash" and found["complete"] is False and found["service"] == "failed"
     assert re.fullmatch(rf"ansible-core {LOWEST_CORE}\.\d+, quiesce\.vmware_zfs [\d.]+", found["controller"])
@@ -99,6 +111,26 @@ def test_the_demo_does_what_the_readme_shows() -> None:
         assert len(re.findall(rf"^  {role} ", done.stdout, re.MULTILINE)) == 1
     assert not re.search(r"^(PLAY|TASK|PLAY RECAP|ok|changed|skipping)\b.*(\[|\*)", done.stdout, re.MULTILINE)
     assert len(re.findall(r"^  tests/lab/lab ", done.stdout, re.MULTILINE)) == 3
+
+
+def test_the_vms_of_the_demo_are_restored(done: "subprocess.CompletedProcess[str]") -> None:
+    """With the commands of docs/howto/restore.md, in the lab that the demo has left running."""
+    assert done.returncode == 0
+    shown = make("restore", "ARGS=--kept")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    found = json.loads((BUILD / "restore.json").read_text())
+    assert found["living_touched"] == 0 and found["left_behind"] == dict.fromkeys(KINDS, 0)
+    ways = [(vm["name"], vm["way"], vm["level"]) for vm in found["vms"]]
+    levels = {vm: demo_stage.LEVELS[vm] for vm in demo_stage.REAL}
+    assert ways == [(vm, way, level) for way in ("folder", "clone", "mount") for vm, level in levels.items()]
+    assert all(vm["disk_intact"] and 1 <= vm["requests"] <= 12 and vm["seconds"] > 0 for vm in found["vms"])
+    (example,) = re.findall(r"```text\n(VM +way .*?)```", RESTORE_PAGE, re.DOTALL)
+    assert [line for line in without_numbers(example) if line not in without_numbers(shown.stdout)] == []
+
+
+def without_numbers(text: str) -> list[str]:
+    """The lines of a table without what differs from run to run."""
+    return [re.sub(" +", " ", re.sub(r" +[\d.]+", " SOME", line)) for line in text.splitlines()]
 
 
 def comparable(table: str) -> str:

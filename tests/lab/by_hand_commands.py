@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 from . import by_hand, failing
 from .hypervisor.report import Row, report
@@ -134,6 +134,12 @@ def _disk_row(row: Row) -> tuple[str, ...]:
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows with aligned columns."""
+    for line in aligned(rows):
+        print(line)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Return the lines of a table with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip()
