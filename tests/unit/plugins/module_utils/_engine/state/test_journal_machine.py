@@ -275,6 +275,4 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournal = JournalMachine.TestCase
-TestJournal.settings = settings(
-    max_examples=40, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
-)
+TestJournal.settings = settings(max_examples=40, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow])

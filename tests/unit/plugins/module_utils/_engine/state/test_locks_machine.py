@@ -116,6 +116,4 @@ class LockMachine(RuleBasedStateMachine):
 
 
 TestLocks = LockMachine.TestCase
-TestLocks.settings = settings(
-    max_examples=15, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow]
-)
+TestLocks.settings = settings(max_examples=15, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow])
