@@ -113,6 +113,7 @@ def test_the_demo_does_what_the_readme_shows(done: "subprocess.CompletedProcess[
     assert len(re.findall(r"^  tests/lab/lab ", done.stdout, re.MULTILINE)) == 3
 
 
+@pytest.mark.check
 def test_the_vms_of_the_demo_are_restored(done: "subprocess.CompletedProcess[str]") -> None:
     """With the commands of docs/howto/restore.md, in the lab that the demo has left running."""
     assert done.returncode == 0
