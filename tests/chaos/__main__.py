@@ -88,11 +88,12 @@ def main() -> int:
         if whole(options):
             print("Cutting the storage host's power twice, with the engine on it", flush=True)
             cut_power(options, host, folder, tally)
-        if not options.short and not options.only:
-            print("Restoring VMs", flush=True)
-            play_restores(options, RestorePlayer(options, host, folder), tally)
         if not options.only_restore and not options.restores:
             play(options, Player(options, host, folder), tally)
+        if not options.short and not options.only:
+            print("\nRestoring VMs", flush=True)
+            host.reset()
+            play_restores(options, RestorePlayer(options, host, folder), tally)
     finally:
         Hypervisor(host).down()
         host.down()
