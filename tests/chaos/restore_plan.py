@@ -24,6 +24,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "disk": ("hold", "clone", "export", "mount", "attach", "handover"),
     "replace": ("hold", "folder", "registration", "living_off", "rename", "handover"),
 }
+# A drill takes everything away itself, so nothing is handed over.
+DRILL = ("hold", "clone", "export", "mount", "registration")
 KINDS = tuple(dict.fromkeys(kind for kinds in WAYS.values() for kind in kinds))
 UNDONE = tuple(kind for kind in KINDS if kind != "handover")  # what was handed over is not undone by a recovery
 ENDED = ("attach", "registration", "mount", "export", "clone")
@@ -38,7 +40,10 @@ def step_cases() -> list[tuple[str, Maker]]:
     writes.append("set_state:done")
     undone = [*(f"undone:{kind}" for kind in UNDONE), "set_state:undone"]
     ended = [*(f"undone:{kind}" for kind in ENDED), "set_state:ended"]
+    drill = ["open", *(f"{write}:{kind}" for kind in DRILL for write in ("intend", "done")), "call:power-on"]
+    drill += [*(f"undone:{kind}" for kind in DRILL), "set_state:undone", "keep_result"]
     return [
+        *((f"drill {one}:{side}", _drill_killed(one, side)) for one in drill for side in SIDES),
         *((f"restore {one}:{side}", _killed(one, side)) for one in writes for side in SIDES),
         *((f"recovery {one}:{side}", _recovery_killed(one, side)) for one in undone for side in SIDES),
         *((f"end {one}:{side}", _end_killed(one, side)) for one in ended for side in SIDES),
@@ -58,6 +63,21 @@ def _killed(write: str, side: str) -> Maker:
         return Case(way, [kill], vms_of(rng))
 
     return make
+
+
+def _drill_killed(write: str, side: str) -> Maker:
+    def make(rng: random.Random) -> Case:
+        kill = Fault("drill killed at a step of the journal", kill_at=f"{write}:{side}:1")
+        return Case("drill", [kill], vms_of(rng))
+
+    return make
+
+
+def _drill_and_recovery_killed(rng: random.Random) -> Case:
+    """The recovery dies while it takes a VM away that runs."""
+    at = f"{rng.choice(('call:unregister', 'undone:registration'))}:{rng.choice(SIDES)}:1"
+    kind = "recovery of a drill killed at a step of the journal"
+    return Case("drill", [Fault(kind, kill_at="call:power-on:after:1", kill_recovery_at=at)])
 
 
 def _recovery_killed(write: str, side: str) -> Maker:
@@ -186,6 +206,8 @@ def _second(stage: RestoreStage, case: Case) -> Process:
 
 
 OTHERS: tuple[Maker, ...] = (
+    _drill_and_recovery_killed,
+    _drill_and_recovery_killed,
     _at_an_instant(faults.connection_cut),
     _at_an_instant(faults.connection_cut),
     _at_an_instant(faults.black_hole),

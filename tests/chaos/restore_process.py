@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.drills import run as drill_run
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.drills.request import DrillRequest
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.recovery import recover
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore import (
@@ -25,6 +27,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore
     ending,
     flow,
     folder_copy,
+    power_on,
     rename,
     replace,
     undo_storage,
@@ -49,6 +52,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import (
     Endpoint,
+    Session,
     Timeouts,
     connect,
 )
@@ -62,6 +66,7 @@ from tests.lab.storage_host import StorageHost
 
 from .engine_process import Line, Steps, Task, hasten, put, stepping
 
+_BOOT_SECONDS = 60.0  # for the guest of a drill
 CALLS: tuple[tuple[str, Any, str], ...] = (
     ("register", registration, "start_register"),
     ("unregister", registration, "unregister"),
@@ -71,6 +76,7 @@ CALLS: tuple[tuple[str, Any, str], ...] = (
     ("rename", rename, "start_rename"),
     ("attach", vm_disks, "start_attach"),
     ("detach", vm_disks, "start_detach"),
+    ("power-on", power_on, "start_power_on"),
     ("shut-down", replace, "shut_down_guest"),
 )
 
@@ -101,14 +107,32 @@ def work(task: Task, line: Line) -> None:
         door.close()
 
 
+def _session(opened: Engine, task: Task) -> Session:
+    server = task["server"]
+    endpoint = Endpoint(server["host"], server["port"], ca_path=server["ca_path"])
+    return opened.connect(endpoint, server["user"], Secret(server["password"]))
+
+
 def _restore(opened: Engine, task: Task) -> dict[str, Any]:
     given = dict(task["request"])
     snapshot, vms = parse_snapshot(given.pop("snapshot")), tuple(given.pop("vms"))
     request = RestoreRequest(snapshot, vms, aliases=(GUEST,), clients=(HYPERVISOR,), boot_timeout=0.0, **given)
-    server = task["server"]
-    endpoint = Endpoint(server["host"], server["port"], ca_path=server["ca_path"])
-    with opened.connect(endpoint, server["user"], Secret(server["password"])) as session:
+    with _session(opened, task) as session:
         return restore_run.execute(opened, session, request).as_dict()
+
+
+def _drill(opened: Engine, task: Task) -> dict[str, Any]:
+    given = task["request"]
+    request = DrillRequest(
+        parse_snapshot(given["snapshot"]),
+        tuple(given["vms"]),
+        host=given["host"],
+        boot_timeout=_BOOT_SECONDS,
+        aliases=(GUEST,),
+        clients=(HYPERVISOR,),
+    )
+    with _session(opened, task) as session:
+        return drill_run.execute(opened, session, request).as_dict()
 
 
 def _recover(opened: Engine, task: Task) -> dict[str, Any]:
@@ -120,7 +144,12 @@ def _end(opened: Engine, task: Task) -> dict[str, Any]:
     return {"stays": ending.end(opened, restore, lambda: session_to_undo(opened, restore))}
 
 
-TASKS: dict[str, Callable[[Engine, Task], dict[str, Any]]] = {"restore": _restore, "recover": _recover, "end": _end}
+TASKS: dict[str, Callable[[Engine, Task], dict[str, Any]]] = {
+    "restore": _restore,
+    "drill": _drill,
+    "recover": _recover,
+    "end": _end,
+}
 
 
 def _journal(steps: Steps) -> type[Restores]:

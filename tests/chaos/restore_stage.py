@@ -64,7 +64,8 @@ class RestoreStage(Stage):
     def run(self, dataset: str = "", **task: Any) -> Process:
         server = {name: getattr(self.vcenter, name) for name in ("host", "port", "user")}
         server |= {"password": self.vcenter.password, "ca_path": str(self.vcenter.ca_path)}
-        return self._start_restoring({"what": "restore", "server": server, **task})
+        what = "drill" if task["request"]["way"] == "drill" else "restore"
+        return self._start_restoring({"what": what, "server": server, **task})
 
     def recover(self, **task: Any) -> Process:
         return self._start_restoring({"what": "recover", **task})
@@ -76,14 +77,14 @@ class RestoreStage(Stage):
         return self.start({"lab": self.host.name, **task}, restore_process.work)
 
     def request(self, way: str, vms: Iterable[str], **more: Any) -> dict[str, Any]:
-        """Return the request of a restore. `way` is also "replace"."""
+        """Return the request of a restore. `way` is also "replace", or "drill" for that of a drill."""
         host = self.vcenter.hosts()[0]["name"]
         asked: dict[str, Any] = {"snapshot": self.point, "way": way, "vms": list(vms), **more}
         if way == "replace":
             asked |= {"way": "folder", "replace": True, "vms": [LIVING]}
         elif way == "mount":
             asked |= {"host": host, "vms": []}
-        elif way == "clone":
+        elif way in ("clone", "drill"):
             asked |= {"host": host}
         elif way == "disk":
             asked |= {"vms": [LIVING], "disk": 1, "attach_to": HELPER}

@@ -22,7 +22,7 @@ ASKS_FOR_POWER = "was shut down and is off; power it on"
 
 @dataclass
 class Case:
-    """A restore in a `way` (also "replace") of `vms`, with its faults. `kill_end_at` kills the end of the restore."""
+    """A restore in a `way` (also "replace" and "drill") of `vms`, with its faults. `kill_end_at` kills its end."""
 
     way: str
     faults: list[Fault]
@@ -32,7 +32,7 @@ class Case:
     beside: list[Process] = field(default_factory=list)  # what a fault has started, and must end
 
     def __str__(self) -> str:
-        vms = f" of {', '.join(self.vms)}" if self.way in ("folder", "clone") else ""
+        vms = f" of {', '.join(self.vms)}" if self.way in ("folder", "clone", "drill") else ""
         ending = f"; end killed @{self.kill_end_at}" if self.kill_end_at else ""
         return f"restore {self.way}{vms}: {', '.join(map(str, self.faults)) or 'nothing'}{ending}"
 
@@ -40,12 +40,12 @@ class Case:
 class RestoreEpisode(Episode):
     """Faults, a restore, recoveries until all is settled, the end of the restore, and a look at what remains."""
 
-    called = "restore"
     patience = 300.0
     _stage: RestoreStage
 
     def __init__(self, stage: RestoreStage, case: Case, rng: random.Random) -> None:
         self._case = case
+        self.called = "drill" if case.way == "drill" else "restore"
         self._first = Picture({})
         super().__init__(stage, case.faults, rng)
 

@@ -99,3 +99,11 @@ def test_what_was_handed_over_is_ended(way: str, stage: RestoreStage) -> None:
     verdict = play(stage, way, kill_end_at=kill)
     assert not verdict.violated() and verdict.restores["played"] == 1, verdict
     assert bool(verdict.restore_steps_killed) == bool(kill)
+
+
+@pytest.mark.check
+@pytest.mark.parametrize("at", ["done:mount:after:1", "call:power-on:after:1", ""])
+def test_a_drill_is_taken_away(at: str, stage: RestoreStage) -> None:
+    """By itself, or by a recovery after it was killed, also while its VM starts."""
+    verdict = play(stage, "drill", *([killed(at)] if at else []))
+    assert not verdict.violated() and verdict.restores["killed"] == bool(at), verdict
