@@ -7,7 +7,7 @@ VENV := build/venv
 
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # otherwise each process of a test compiles the engine again
-.PHONY: help setup demo restore unit test check chaos bench fleet docs lab-up lab-down clean
+.PHONY: help setup demo restore drill unit test check chaos bench fleet docs lab-up lab-down clean
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /\1\t/' | expand -t 12
@@ -20,6 +20,9 @@ demo: setup ## show the whole workflow in the lab; ARGS=-v shows all output, ARG
 
 restore: setup ## restore VMs in the lab of the demo; ARGS=--kept uses the lab of 'make demo ARGS=--keep'
 	@$(VENV)/bin/python -m tests.lab.restore_demo $(ARGS)
+
+drill: setup ## drill VMs in the lab of the demo; ARGS=--kept uses the lab of 'make demo ARGS=--keep'
+	@$(VENV)/bin/python -m tests.lab.drill_demo $(ARGS)
 
 unit: setup ## the unit tests, in three processes, because some tests wait
 	@$(VENV)/bin/python -m pytest tests/unit -q -n 3 --dist worksteal

@@ -10,26 +10,24 @@ build/restore.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import by_hand, demo_stage
+from . import by_hand
+from .after_demo import Program, what_remains
 from .by_hand_commands import aligned
 from .demo_stage import DATASET, REAL, Stage
 from .hypervisor.judge import Findings, examine
 from .hypervisor.report import OURS
-from .places import BUILD, ROOT, LabError
+from .places import BUILD, LabError
 from .progress import step
 from .restore_census import Census, Living
 from .simulator import SHARED_WAIT, requests
 
-RESULT = BUILD / "restore.json"
 COMMAND_SECONDS = 600.0
 JUDGED = "judged"  # the name of the ZFS snapshots in which disks are read
 _CHANGES = ("CreateNasDatastore", "RegisterVM_Task")  # a restore begins with one of them
@@ -79,39 +77,13 @@ class Outcome:
     def is_good(self) -> bool:
         return all(vm.disk_intact for vm in self.vms) and not self.touched and not any(self.left.values())
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    began = time.monotonic()
-    try:
-        with ExitStack() as running:
-            outcome = run(*_lab(options, running))
-    except LabError as error:
-        print(f"{error}.", file=sys.stderr)
-        return 1
-    RESULT.write_text(json.dumps(outcome.as_dict(), indent=1) + "\n")
-    print("\n".join(["", *report(outcome), ""]))
-    print(f"It took {time.monotonic() - began:.0f} s. The result is in {RESULT.relative_to(ROOT)}.", flush=True)
-    return 0 if outcome.is_good() else 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("make restore ARGS=...", description="Restore the VMs of the demo in the lab.")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the complete output of Ansible")
-    parser.add_argument("--keep", action="store_true", help="leave the lab running; stop it with 'make lab-down'")
-    parser.add_argument("--kept", action="store_true", help="use the lab that 'make demo ARGS=--keep' left running")
-    return parser
-
-
-def _lab(options: argparse.Namespace, running: ExitStack) -> tuple[Stage, dict[str, Any]]:
-    """Return the lab, and the run whose ZFS snapshot is restored, as `show --json` returns it."""
-    if options.kept:
-        stage = demo_stage.kept()
-        return stage, demo_stage.last_run(stage)
-    stage = running.enter_context(demo_stage.new(options.keep))
-    demo_stage.configure(stage, demo_stage.build_collection(), options.verbose)
-    demo_stage.deploy(stage)
-    return stage, demo_stage.wait_for_timer(stage, time.time())
+    def report(self) -> Iterator[str]:
+        """The result, for a person."""
+        yield f"Restored from {self.snapshot}:"
+        yield ""
+        yield from aligned(list(table(self.vms)))
+        yield ""
+        yield from what_remains(self.touched, self.left)
 
 
 def run(stage: Stage, taken: dict[str, Any]) -> Outcome:
@@ -225,17 +197,6 @@ def _folder(vmx_path: str) -> str:
     return vmx_path.partition("] ")[2].rpartition("/")[0]
 
 
-def report(outcome: Outcome) -> Iterator[str]:
-    """The result, for a person."""
-    yield f"Restored from {outcome.snapshot}:"
-    yield ""
-    yield from aligned(list(table(outcome.vms)))
-    yield ""
-    yield f"Original VMs that were touched: {', '.join(outcome.touched) or 'none'}."
-    left = (f"{kind}: {', '.join(names)}" for kind, names in outcome.left.items() if names)
-    yield f"Left behind: {'; '.join(left) or 'nothing'}."
-
-
 def table(vms: Sequence[Restored]) -> Iterator[tuple[str, ...]]:
     yield "VM", "way", "level", "time", "requests", "disk"
     for vm in vms:
@@ -243,5 +204,8 @@ def table(vms: Sequence[Restored]) -> Iterator[tuple[str, ...]]:
         yield vm.name, vm.way, vm.level, f"{vm.seconds:.1f} s", str(vm.requests), disk
 
 
+PROGRAM = Program("restore", "Restore the VMs of the demo in the lab.", BUILD / "restore.json", run)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.main())

@@ -14,7 +14,7 @@ import pytest
 from . import restore_census
 from .demo_stage import Stage
 from .restore_census import KINDS, Census, Living
-from .restore_demo import Outcome, Restored, count_requests, report
+from .restore_demo import Outcome, Restored, count_requests
 from .simulator import WAITS
 
 NOTHING: dict[str, list[str]] = {kind: [] for kind in KINDS}
@@ -31,7 +31,7 @@ def test_a_good_outcome() -> None:
         "living_touched": 0,
         "left_behind": {"folders": 0, "clones": 0, "exports": 0, "datastores": 0, "vms": 0, "holds": 0},
     }  # fmt: skip
-    assert "Left behind: nothing." in [*report(GOOD)]
+    assert "Left behind: nothing." in [*GOOD.report()]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_good_outcome() -> None:
     ],
 )
 def test_a_bad_outcome_says_what_is_wrong(bad: Outcome, said: str) -> None:
-    assert not bad.is_good() and said in "\n".join(report(bad))
+    assert not bad.is_good() and said in "\n".join(bad.report())
 
 
 def test_what_is_left_is_what_was_not_there_before() -> None:
