@@ -104,7 +104,7 @@ def _undo_step(engine: Engine, session: Session | None, step: RestoreStep, finis
 
 
 def _pending(step: RestoreStep) -> float | None:
-    """Return for how many seconds a step has been under way whose end nobody saw, or None."""
+    """Return the age in seconds of a step whose end was not recorded, or None."""
     if step.state != INTENDED:
         return None
     begun = datetime.fromisoformat(step.changed.replace("Z", "+00:00"))

@@ -41,8 +41,9 @@ def undo(session: Session, kind: str, data: Data, finished: bool = False, pendin
     """Undo one step of the journal. Returns "" if nothing of it exists any more, or else a sentence: what is left, why,
     and what to do.
 
-    `finished`: a person already uses what was restored. `pending`: nobody saw the end of the step, which began so many
-    seconds ago. Raises ConnectionFailed if the server does not answer, and KeyError for a step of another kind.
+    `finished`: a person already uses what was restored. `pending` is the age in seconds of a step whose end was not
+    recorded, None for any other step. Raises ConnectionFailed if the server does not answer, and KeyError for a step
+    of another kind.
     """
     try:
         unsettled = "" if pending is None else _unsettled(session, kind, data, pending)
@@ -54,7 +55,7 @@ def undo(session: Session, kind: str, data: Data, finished: bool = False, pendin
 
 
 def _unsettled(session: Session, kind: str, data: Data, seconds: float) -> str:
-    """Return why a step whose end nobody saw may still take effect, or "". Waits for a task that still works on the VM.
+    """Return why a step without a recorded end may still take effect, or "". Waits for a task that works on the VM.
 
     A look before that shows the VM as it was before the step.
     """
