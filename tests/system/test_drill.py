@@ -81,7 +81,7 @@ class Drills(Place):
 
     def drill(self, snapshot: str, *vms: str, **options: Any) -> DrillResult:
         request = DrillRequest(
-            parse_snapshot(snapshot), vms, aliases=(GUEST,), clients=(HYPERVISOR,), **{"boot_timeout": 8.0, **options}
+            parse_snapshot(snapshot), vms, aliases=(GUEST,), clients=(HYPERVISOR,), **{"boot_timeout": 20.0, **options}
         )
         return execute(self.scene.engine, self.session, request)
 
