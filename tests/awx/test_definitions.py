@@ -35,7 +35,7 @@ def test_awx_accepts_every_definition_and_a_second_run_changes_nothing(defined: 
     names = {
         kind: {item["name"] for item in items.values() if "name" in item} for kind, items in defined.objects.items()
     }
-    assert len(names["job_templates"]) == 7 and len(names["schedules"]) == 3
+    assert len(names["job_templates"]) == 8 and len(names["schedules"]) == 3
     assert {item["playbook"] for item in defined.objects["job_templates"].values()} == set(defined.playbooks)
     again = define(defined)
     assert recap(again.stdout) == (0, 0), again.stdout
@@ -71,7 +71,7 @@ def test_the_restore_jobs_have_an_account_of_their_own(defined: Awx) -> None:
         for item in defined.objects["job_templates"].values()
         if own in defined.linked[f"{item['url']}credentials/"]
     ]
-    assert having == ["VMware ZFS - restore VM", "VMware ZFS - mount snapshot"]
+    assert having == ["VMware ZFS - restore VM", "VMware ZFS - restore drill", "VMware ZFS - mount snapshot"]
 
 
 def test_what_awx_would_refuse_is_refused(defined: Awx) -> None:
