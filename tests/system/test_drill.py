@@ -149,5 +149,9 @@ def test_a_killed_drill_is_taken_away(drills: Drills) -> None:
 
 
 def _drill_and_wait(drills: Drills, snapshot: str) -> None:
+    """Drill in a process of its own, which has none of the threads and connections of this one."""
+    drills.scene.engine.zfs = Zfs(host=GuestDoor(drills.storage))
+    endpoint = Endpoint(drills.vcenter.host, drills.vcenter.port, ca_path=str(drills.vcenter.ca_path))
+    drills.session = connect(endpoint, drills.vcenter.user, Secret(drills.vcenter.password), TIMEOUTS)
     drills.drill(snapshot, "hung", boot_timeout=300.0)
     time.sleep(300)
