@@ -25,7 +25,7 @@ from ..restore.power_on import power_off, power_on
 from ..restore.sources import Source
 from ..snapshots.scheduler import Flow
 from ..vsphere import faults, registration
-from ..vsphere.vm_now import Watch, read_now
+from ..vsphere.vm_now import Watch, read_one
 from .command import environment, run_command
 from .gate import Gate
 from .guest import expects_tools, look_at
@@ -118,8 +118,8 @@ class Drilling:
         end = time.monotonic() + _ADDRESS_SECONDS
         while not self.result.address and time.monotonic() < end:
             yield from pause(1.0)
-            now = yield from self.requests.ask(read_now, [self._moid])
-            self.result.address = now[self._moid].address if self._moid in now else ""
+            now = yield from self.requests.ask(read_one, self._moid)
+            self.result.address = now.address if now is not None else ""
 
     def _unregister(self) -> Part[None]:
         if self._moid:

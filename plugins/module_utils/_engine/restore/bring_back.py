@@ -56,17 +56,6 @@ class VmToBring:
     living: LivingVm | None = None
     mark: str = ""
 
-    @property
-    def registered_at(self) -> dict[str, str]:
-        """Where vSphere finds the VM, for the journal."""
-        return {
-            "vmx_path": self.vmx_path,
-            "datacenter_moid": self.home.datacenter_moid,
-            "datastore_moid": self.places[0].datastore_moid,
-            "folder_moid": self.home.folder_moid,
-            **({"mark": self.mark} if self.mark else {}),
-        }
-
 
 @dataclass(frozen=True)
 class VmBrought:
@@ -152,7 +141,14 @@ class Bringing:
 
     def _register(self) -> Part[None]:
         vm, home = self.vm, self.vm.home
-        data = {"temporary_name": vm.temporary_name, **vm.registered_at}
+        data = {
+            "temporary_name": vm.temporary_name,
+            "vmx_path": vm.vmx_path,
+            "datacenter_moid": home.datacenter_moid,
+            "datastore_moid": vm.places[0].datastore_moid,
+            "folder_moid": home.folder_moid,
+            **({"mark": vm.mark} if vm.mark else {}),
+        }
         step = self.registration = self.steps.intend(REGISTRATION, data)
         look = partial(registration.find_by_path, datacenter_moid=home.datacenter_moid, vmx_path=vm.vmx_path)
         moid = yield from self.requests.carry_out(

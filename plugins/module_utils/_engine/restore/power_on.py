@@ -12,7 +12,7 @@ from ..errors import QuiesceError, RestoreFailed, VSphereError
 from ..snapshots.scheduler import Call, StartTask
 from ..text import printable
 from ..vsphere.session import Session
-from ..vsphere.vm_now import Question, VmNow, Watch, read_now
+from ..vsphere.vm_now import Question, VmNow, Watch, read_one
 from ..vsphere.vm_power import COPIED, MOVED, answer, start_power_off, start_power_on
 from .flow import Part, Requests, failed, is_busy, is_kind, is_lost, pause, unfinished
 
@@ -50,7 +50,7 @@ def _start(requests: Requests, watch: Watch, vm_moid: str, label: str) -> Part[N
         lost = lost or is_lost(outcome)
         now = _look(watch, vm_moid) if task else None
         if lost:
-            now = (yield from requests.ask(read_now, [vm_moid])).get(vm_moid)
+            now = yield from requests.ask(read_one, vm_moid)
             if now is not None and now.on and now.question is None:
                 return
         yield from _answer(requests, vm_moid, now, label, task)
@@ -82,8 +82,7 @@ def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str, tas
     if question is None:
         return
     expected = question.about_identity and label in question.choices
-    cancel = next((one for one in question.choices if one.endswith(_CANCEL)), "")
-    chosen = label if expected else cancel
+    chosen = label if expected else _choice_to_cancel(question)
     if chosen:
         requests.count += 1
         outcome = yield Call(partial(answer, requests.session, vm_moid, question, chosen))
@@ -100,10 +99,15 @@ def _answer(requests: Requests, vm_moid: str, now: VmNow | None, label: str, tas
 
 def cancel(requests: Requests, vm_moid: str, question: Question) -> Part[None]:
     """Answer the question of a VM with "cancel", if it has such a choice. Someone else may have answered it."""
-    chosen = next((one for one in question.choices if one.endswith(_CANCEL)), "")
+    chosen = _choice_to_cancel(question)
     if chosen:
         requests.count += 1
         yield Call(partial(answer, requests.session, vm_moid, question, chosen))
+
+
+def _choice_to_cancel(question: Question) -> str:
+    """Return the label of the choice that cancels, or ""."""
+    return next((one for one in question.choices if one.endswith(_CANCEL)), "")
 
 
 def power_off(requests: Requests, vm_moid: str) -> Part[None]:
@@ -117,14 +121,14 @@ def power_off(requests: Requests, vm_moid: str) -> Part[None]:
 
 def _off(vm_moid: str, session: Session) -> str:
     """Return "off" for a VM that is off or gone, or else ""."""
-    now = read_now(session, [vm_moid]).get(vm_moid)
+    now = read_one(session, vm_moid)
     return "off" if now is None or now.power == "poweredOff" else ""
 
 
 def _power_off(requests: Requests, vm_moid: str) -> Part[None]:
     """Power off a VM whose power-on did not succeed. The undo of the restore reports a VM that is still on."""
     try:
-        now = (yield from requests.ask(read_now, [vm_moid])).get(vm_moid)
+        now = yield from requests.ask(read_one, vm_moid)
         if now is not None and now.on:
             yield from requests.carry_out("The power-off of the VM", start_power_off, vm_moid, seconds=_POWER_OFF)
     except QuiesceError:

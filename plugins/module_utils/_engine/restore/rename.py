@@ -11,7 +11,7 @@ from ..errors import RestoreFailed
 from ..text import printable
 from ..vsphere.registration import start_rename
 from ..vsphere.session import Session
-from ..vsphere.vm_now import read_now
+from ..vsphere.vm_now import read_one
 from .flow import Part, Requests, Steps, is_kind
 
 LONGEST = 80  # characters of a name in vSphere
@@ -64,5 +64,5 @@ def shortened_to_fit(name: str, ending: str) -> str:
 
 
 def _has_name(session: Session, vm_moid: str, name: str) -> str:
-    now = read_now(session, [vm_moid]).get(vm_moid)
+    now = read_one(session, vm_moid)
     return name if now is not None and now.name == name else ""

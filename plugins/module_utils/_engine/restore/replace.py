@@ -14,7 +14,7 @@ from ..snapshots.scheduler import Call
 from ..text import printable
 from ..vsphere.registration import find_in_folder
 from ..vsphere.session import Session
-from ..vsphere.vm_now import VmNow, Watch, read_now
+from ..vsphere.vm_now import VmNow, Watch, read_one
 from ..vsphere.vm_power import shut_down_guest, start_power_off
 from .flow import Part, Requests, Steps, is_kind, pause
 from .rename import rename, shortened_to_fit
@@ -61,7 +61,7 @@ def move_aside(requests: Requests, living: LivingVm, steps: Steps, watch: Watch)
 
 def _same_vm(requests: Requests, living: LivingVm) -> Part[VmNow]:
     """Read the living VM. Raises RestoreFailed unless it is the one that the plan saw."""
-    found = yield from requests.ask(_read, living.moid)
+    found = yield from requests.ask(read_one, living.moid)
     seen = (living.name, living.instance_uuid, living.vmx_path)
     if found is None or (found.name, found.instance_uuid, found.vmx_path) != seen:
         raise RestoreFailed(
@@ -74,10 +74,6 @@ def _same_vm(requests: Requests, living: LivingVm) -> Part[VmNow]:
             "Connect the host, or restore the VM under another name",
         )
     return found
-
-
-def _read(session: Session, vm_moid: str) -> VmNow | None:
-    return read_now(session, [vm_moid]).get(vm_moid)
 
 
 def _shut_down(requests: Requests, living: LivingVm, steps: Steps, watch: Watch) -> Part[None]:
@@ -135,5 +131,5 @@ def _is_seen_off(watch: Watch, vm_moid: str) -> bool:
 
 
 def _is_off(session: Session, vm_moid: str) -> str:
-    now = _read(session, vm_moid)
+    now = read_one(session, vm_moid)
     return "off" if now is not None and now.power == "poweredOff" else ""

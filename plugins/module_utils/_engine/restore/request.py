@@ -11,7 +11,7 @@ from typing import Sequence
 from ..errors import InputError
 from ..policy import Limits
 from ..seconds import check_seconds
-from ..state.restores import CLONE, DISK, DRILL, FOLDER, MOUNT
+from ..state.restores import CLONE, DISK, FOLDER, MOUNT
 from ..text import printable
 from ..zfs.names import SnapshotName, check_dataset, check_snapshot
 
@@ -115,12 +115,6 @@ def _contradictions(request: RestoreRequest) -> Sequence[tuple[str, str]]:
         (request.way != DISK and request.attach_to, "attach_to needs the number of a disk", "Set disk as well"),
         (request.way == DISK and request.name, "A disk gets no name", "Remove name"),
         (request.way == DISK and request.replace, "A disk cannot replace a VM", "Choose one of disk and replace"),
-        (request.way == DRILL and request.replace, "A drill replaces no VM", "Remove replace"),
-        (
-            request.way == DRILL and request.network == KEEP,
-            "A VM of a drill cannot keep its network",
-            "Name another one",
-        ),
         (request.force and not request.replace, "force has no effect without replace", "Remove it, or set replace"),
         (request.replace and request.name, "A VM that replaces another one keeps its name", "Remove name or replace"),
         (

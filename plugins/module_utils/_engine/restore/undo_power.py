@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..vsphere.session import Session
-from ..vsphere.vm_now import VmNow, read_now
+from ..vsphere.vm_now import VmNow, read_one
 from ..vsphere.vm_settings import read_mark
 from .flow import Patience, Requests, run_alone
 from .power_on import cancel, power_off
@@ -19,16 +19,16 @@ def power_off_drilled(session: Session, moid: str, drill: str) -> VmNow | None:
 
     A question that the VM waits for is answered with "cancel" first. Raises RestoreFailed, VSphereError.
     """
-    now = read_now(session, [moid]).get(moid)
+    now = read_one(session, moid)
     if now is None or _is_off(now) or read_mark(session, moid) != drill:
         return now
     requests = Requests(session, PATIENCE)
     if now.question is not None:
         run_alone(session, cancel(requests, moid, now.question))
-        now = read_now(session, [moid]).get(moid)
+        now = read_one(session, moid)
     if now is not None and now.power != "poweredOff":
         run_alone(session, power_off(requests, moid))
-        now = read_now(session, [moid]).get(moid)
+        now = read_one(session, moid)
     return now
 
 

@@ -21,7 +21,7 @@ from ..vsphere.hosts import find_host
 from ..vsphere.nas_mounts import MountedDatastore
 from ..vsphere.session import Session
 from ..vsphere.vm_devices import read_devices
-from ..vsphere.vm_now import VmNow, read_now
+from ..vsphere.vm_now import VmNow, read_one
 from ..vsphere.vms import path_of
 from . import registered
 from .flow import Patience, Requests, is_busy, is_kind, run_alone
@@ -59,21 +59,21 @@ def _unsettled(session: Session, kind: str, data: Data, seconds: float) -> str:
 
     A look before that shows the VM as it was before the step.
     """
-    if "folder_moid" in data or "vm_moid" not in data:
+    if "vm_moid" not in data:
         return ""
     end = time.monotonic() + _PATIENCE.task
     while registration.is_working(session, data["vm_moid"]):
         if time.monotonic() >= end:
             return f"A task is still running on {_named(session, data)}; try again when it has ended"
         time.sleep(_RETRY)
-    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    now = read_one(session, data["vm_moid"])
     if kind == "living_off" and now is not None and now.on and _is_same(now, data) and seconds < _SHUTDOWN_SECONDS:
         return f"The VM '{printable(now.name, 80)}' was asked to shut down, and may still do that; look at it later"
     return ""
 
 
 def _named(session: Session, data: Data) -> str:
-    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    now = read_one(session, data["vm_moid"])
     return f"the VM '{printable(now.name, 80)}'" if now is not None else "a VM of the restore"
 
 
@@ -84,7 +84,7 @@ def _registration(session: Session, data: Data, finished: bool) -> str:
         return (
             "A registration is still running in the folder of the copy; try again when it has ended" if running else ""
         )
-    now = read_now(session, [moid]).get(moid)
+    now = read_one(session, moid)
     if now is None:
         return ""
     name, drill = printable(now.name, 80), str(data.get("mark", ""))
@@ -150,7 +150,7 @@ def _why_registered(now: VmNow, finished: bool) -> str:
 
 
 def _rename(session: Session, data: Data, finished: bool) -> str:
-    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    now = read_one(session, data["vm_moid"])
     if now is None or now.name != data["after"]:
         return ""  # it does not exist, has its name again, or a person has renamed it
     if not _is_same(now, data):
@@ -221,7 +221,7 @@ def _mounted(datastores: list[MountedDatastore], data: Data) -> MountedDatastore
 
 
 def _living_off(session: Session, data: Data, finished: bool) -> str:
-    now = read_now(session, [data["vm_moid"]]).get(data["vm_moid"])
+    now = read_one(session, data["vm_moid"])
     if now is None or now.on or not _is_same(now, data):
         return ""
     return f"The VM '{printable(now.name, 80)}' was shut down and is off; power it on"

@@ -75,6 +75,11 @@ def read_now(session: Session, vms: Iterable[str]) -> dict[str, VmNow]:
     return {moid: now_of(properties) for moid, properties in found.items()}
 
 
+def read_one(session: Session, vm_moid: str) -> VmNow | None:
+    """Return one VM, or None if it does not exist."""
+    return read_now(session, [vm_moid]).get(vm_moid)
+
+
 class Watch:
     """Reads many VMs at once for those who wait for one of them: one call serves all for `fresh` seconds."""
 
