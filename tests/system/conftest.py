@@ -14,6 +14,8 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from tests.lab.guest_door import GuestDoor
+from tests.lab.hypervisor.host import Hypervisor
+from tests.lab.hypervisor.share import share
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
@@ -54,6 +56,18 @@ def zfs_on_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if "storage_host" in request.fixturenames:
         host: StorageHost = request.getfixturevalue("storage_host")
         monkeypatch.setenv("PATH", f"{host.path_dir}:{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="module")
+def hypervisor(storage_host: StorageHost, tree: str) -> Iterator[Hypervisor]:
+    """A hypervisor for VMs with real disks on the dataset `tree`, which is exported to it."""
+    started = Hypervisor(storage_host)
+    try:
+        started.up()
+        share(storage_host, f"/{tree}")
+        yield started
+    finally:
+        started.down()
 
 
 @pytest.fixture(scope="module")

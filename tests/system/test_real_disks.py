@@ -15,7 +15,6 @@ import pytest
 from tests.lab import by_hand, command_line
 from tests.lab.hypervisor.host import Hypervisor
 from tests.lab.hypervisor.judge import Findings, disagreements, examine
-from tests.lab.hypervisor.share import share
 from tests.lab.simulator import Simulator
 from tests.lab.storage_host import StorageHost
 
@@ -43,17 +42,6 @@ def storage_host() -> Iterator[StorageHost]:
 @pytest.fixture(scope="module")
 def tree() -> str:
     return "tank/vmware"
-
-
-@pytest.fixture(scope="module")
-def hypervisor(storage_host: StorageHost, tree: str) -> Iterator[Hypervisor]:
-    started = Hypervisor(storage_host)
-    try:
-        started.up()
-        share(storage_host, f"/{tree}")
-        yield started
-    finally:
-        started.down()
 
 
 @pytest.fixture

@@ -40,7 +40,6 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.com
 from tests.lab.guest_door import GuestDoor
 from tests.lab.hypervisor.host import Hypervisor
 from tests.lab.hypervisor.judge import disagreements, examine
-from tests.lab.hypervisor.share import share
 from tests.lab.link import HYPERVISOR
 from tests.lab.places import GUEST
 from tests.lab.simulator import Simulator
@@ -64,17 +63,6 @@ def storage_host() -> Iterator[StorageHost]:
 @pytest.fixture(scope="module")
 def tree() -> str:
     return TREE
-
-
-@pytest.fixture(scope="module")
-def hypervisor(storage_host: StorageHost) -> Iterator[Hypervisor]:
-    started = Hypervisor(storage_host)
-    try:
-        started.up()
-        share(storage_host, f"/{TREE}")
-        yield started
-    finally:
-        started.down()
 
 
 class Place:

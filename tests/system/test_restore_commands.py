@@ -44,7 +44,7 @@ from tests.lab.storage_host import StorageHost
 from . import test_restore as base
 from .scene import TIMEOUTS, Scene, levels, nfs
 
-storage_host, tree, hypervisor = base.storage_host, base.tree, base.hypervisor
+storage_host, tree = base.storage_host, base.tree
 
 PAGE = (ROOT / "docs" / "howto" / "restore.md").read_text()
 COMMANDS = [
