@@ -76,6 +76,9 @@ _CONNECTION: dict[str, dict[str, Any]] = {
 }
 _DEFAULTS = {"port": 443, "validate_certs": True}
 
+# The documentation fragment is `aliases`.
+ALIASES = ArgumentSpec({"aliases": {"type": "list", "elements": "str", "default": []}})
+
 TIMEOUTS = ArgumentSpec(
     {"connect_timeout": {"type": "float", "default": 15.0}, "call_timeout": {"type": "float", "default": 60.0}}
 )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from . import _ansible
 from ._engine.errors import InputError, QuiesceError
@@ -19,6 +19,20 @@ from ._engine.restore.summary import summary
 from ._engine.secret import Secret
 from ._engine.state.engine import Engine
 from ._engine.state.restores import DONE, RUNNING, RestoreRecord
+
+# How ESXi hosts reach this storage host, and from where.
+ADDRESSES = _ansible.ALIASES + _ansible.ArgumentSpec(
+    {"server": {"type": "str"}, "clients": {"type": "list", "elements": "str", "default": []}}
+)
+
+
+def addresses(options: Mapping[str, Any], aliases: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the options of a module with ADDRESSES as a request has them. `aliases` are further ones."""
+    return {
+        "server": options["server"] or "",
+        "clients": tuple(options["clients"]),
+        "aliases": (*aliases, *options["aliases"]),
+    }
 
 
 def given_account(module: Any) -> Account | None:

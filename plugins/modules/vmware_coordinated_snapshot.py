@@ -20,6 +20,7 @@ description:
   - The module uses the stored credentials whose O(ignore:filesystem) covers the dataset. It does not accept other
     credentials, because the storage host needs a stored one to clean up after a crash.
 extends_documentation_fragment:
+  - quiesce.vmware_zfs.aliases
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.connection.runtime
   - quiesce.vmware_zfs.connection.timeouts
@@ -73,14 +74,6 @@ options:
     description: The maximum time in seconds to wait for another run on the same dataset, a parent or a child dataset.
     type: float
     default: 60.0
-  aliases:
-    description:
-      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
-        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
-        another cluster node.
-    type: list
-    elements: str
-    default: []
 seealso:
   - module: quiesce.vmware_zfs.vmware_cred
   - module: quiesce.vmware_zfs.vmware_dataset_vms_info
@@ -364,6 +357,7 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere
 SPEC = (
     _ansible.TIMEOUTS
     + _ansible.POLICY
+    + _ansible.ALIASES
     + _ansible.ArgumentSpec(
         {
             "dataset": {"type": "str", "required": True},
@@ -372,7 +366,6 @@ SPEC = (
             "name": {"type": "str"},
             "naming_schema": {"type": "str"},
             "lock_timeout": {"type": "float", "default": 60.0},
-            "aliases": {"type": "list", "elements": "str", "default": []},
         },
         mutually_exclusive=[("name", "naming_schema")],
     )

@@ -17,6 +17,7 @@ description:
   - A VM that the account cannot read is also listed, with the reason, because its files may be on the dataset.
   - The module warns about a volume that no datastore of a credential accounts for, because VMs may use it as a LUN.
 extends_documentation_fragment:
+  - quiesce.vmware_zfs.aliases
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.info
   - quiesce.vmware_zfs.attributes.action_group
@@ -39,14 +40,6 @@ options:
       - The host name or IP address of the vCenter or ESXi host to query. Set O(username) and O(password) too.
       - If O(password) is not set, the module queries every server that has a stored credential for O(dataset).
       - If not set, the environment variable E(VMWARE_HOST) is used.
-  aliases:
-    description:
-      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
-        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
-        another cluster node.
-    type: list
-    elements: str
-    default: []
 seealso:
   - module: quiesce.vmware_zfs.vmware_datastore_match
   - module: quiesce.vmware_zfs.vmware_coordinated_snapshot
@@ -199,12 +192,15 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.com
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.datasets import list_datasets, select
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import pool_of
 
-SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
-    {
-        "dataset": {"type": "str", "required": True},
-        "recursive": {"type": "bool", "default": True},
-        "aliases": {"type": "list", "elements": "str", "default": []},
-    }
+SPEC = (
+    _ansible.CONNECTION
+    + _ansible.ALIASES
+    + _ansible.ArgumentSpec(
+        {
+            "dataset": {"type": "str", "required": True},
+            "recursive": {"type": "bool", "default": True},
+        }
+    )
 )
 
 

@@ -21,6 +21,7 @@ description:
   - The module fails if a VM fails the drill, if no VM could be judged, or if something is left. It then returns in
     RV(vms) the verdict on each VM.
 extends_documentation_fragment:
+  - quiesce.vmware_zfs.aliases
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.action_group
   - quiesce.vmware_zfs.connection
@@ -113,14 +114,6 @@ options:
     description:
       - The IP addresses from which the ESXi host mounts NFS datastores. The clone is exported only to these addresses.
       - By default, they are the addresses of all VMkernel adapters of the host.
-    type: list
-    elements: str
-    default: []
-  aliases:
-    description:
-      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
-        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
-        another cluster node.
     type: list
     elements: str
     default: []
@@ -300,39 +293,44 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.drills.
     summary,
 )
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.errors import QuiesceError, RestoreFailed
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.verdicts import INCONCLUSIVE
+from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.records.verdicts import (
+    BOOTED,
+    INCONCLUSIVE,
+    VERIFIED,
+)
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.account import open_session
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.restore.request import parse_snapshot
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.database import Paths
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import Engine, open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
-from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.zfs.names import SnapshotName
 
-SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
-    {
-        "task": {"type": "int"},
-        "snapshot": {"type": "str"},
-        "vms": {"type": "list", "elements": "str", "default": []},
-        "sample": {"type": "int", "default": 0},
-        "host": {"type": "str"},
-        "network": {"type": "str", "default": "disconnect"},
-        "at_a_time": {"type": "int", "default": 2},
-        "memory": {"type": "int", "default": 0},
-        "boot_timeout": {"type": "float", "default": 300.0},
-        "command": {"type": "path"},
-        "command_timeout": {"type": "float", "default": 120.0},
-        "server": {"type": "str"},
-        "clients": {"type": "list", "elements": "str", "default": []},
-        "aliases": {"type": "list", "elements": "str", "default": []},
-    },
-    required_one_of=[["task", "snapshot"]],
+SPEC = (
+    _ansible.CONNECTION
+    + _restores.ADDRESSES
+    + _ansible.ArgumentSpec(
+        {
+            "task": {"type": "int"},
+            "snapshot": {"type": "str"},
+            "vms": {"type": "list", "elements": "str", "default": []},
+            "sample": {"type": "int", "default": 0},
+            "host": {"type": "str"},
+            "network": {"type": "str", "default": "disconnect"},
+            "at_a_time": {"type": "int", "default": 2},
+            "memory": {"type": "int", "default": 0},
+            "boot_timeout": {"type": "float", "default": 300.0},
+            "command": {"type": "path"},
+            "command_timeout": {"type": "float", "default": 120.0},
+        },
+        required_one_of=[["task", "snapshot"]],
+    )
 )
 
 
 def request_of(engine: Engine, options: Mapping[str, Any]) -> DrillRequest:
     task = engine.tasks.get(options["task"]) if options["task"] is not None else None
+    named = options["snapshot"] or ""
     return DrillRequest(
-        _snapshot(engine, options),
+        parse_snapshot(named) if task is None else snapshot_of(engine.zfs, task, named),
         tuple(options["vms"]),
         sample=options["sample"],
         host=options["host"] or "",
@@ -342,17 +340,8 @@ def request_of(engine: Engine, options: Mapping[str, Any]) -> DrillRequest:
         boot_timeout=options["boot_timeout"],
         command=options["command"] or "",
         command_timeout=options["command_timeout"],
-        server=options["server"] or "",
-        clients=tuple(options["clients"]),
-        aliases=(*(task.aliases if task is not None else ()), *options["aliases"]),
+        **_restores.addresses(options, task.aliases if task is not None else ()),
     )
-
-
-def _snapshot(engine: Engine, options: Mapping[str, Any]) -> SnapshotName:
-    named = options["snapshot"] or ""
-    if options["task"] is None:
-        return parse_snapshot(named)
-    return snapshot_of(engine.zfs, engine.tasks.get(options["task"]), named)
 
 
 def run(module: Any) -> dict[str, Any]:
@@ -383,7 +372,7 @@ def _judged(module: Any, result: DrillResult) -> dict[str, Any]:
     """Return the result of the module. Raises RestoreFailed if a VM failed, or if nothing is known."""
     returned = {**result.as_dict(), "summary": summary(result), "changed": True}
     problem = failure(result)
-    if not problem and not [vm for vm in result.vms if vm.verdict in ("verified", "booted")]:
+    if not problem and not result.with_verdict(BOOTED, VERIFIED):
         problem = f"The drill of {result.zfs_snapshot} could not judge any VM: {' '.join(doubts(result)[:3])}".rstrip(
             ".: "
         )

@@ -19,6 +19,7 @@ description:
   - Every change is written to the journal on the storage host before it is made. If the module fails, its changes are
     undone at once. If it is killed, the next recovery undoes them.
 extends_documentation_fragment:
+  - quiesce.vmware_zfs.aliases
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.action_group
   - quiesce.vmware_zfs.connection
@@ -70,14 +71,6 @@ options:
       - The IP addresses from which the ESXi host mounts NFS datastores. The clones are exported only to these
         addresses.
       - By default, they are the addresses of all VMkernel adapters of the host.
-    type: list
-    elements: str
-    default: []
-  aliases:
-    description:
-      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
-        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
-        another cluster node.
     type: list
     elements: str
     default: []
@@ -185,16 +178,17 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.e
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.restores import MOUNT
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
-SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
-    {
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "snapshot": {"type": "str", "required": True},
-        "host": {"type": "str"},
-        "server": {"type": "str"},
-        "clients": {"type": "list", "elements": "str", "default": []},
-        "aliases": {"type": "list", "elements": "str", "default": []},
-    },
-    required_if=[["state", "present", ["host"]]],
+SPEC = (
+    _ansible.CONNECTION
+    + _restores.ADDRESSES
+    + _ansible.ArgumentSpec(
+        {
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "snapshot": {"type": "str", "required": True},
+            "host": {"type": "str"},
+        },
+        required_if=[["state", "present", ["host"]]],
+    )
 )
 
 
@@ -209,9 +203,7 @@ def run(module: Any) -> dict[str, Any]:
             snapshot,
             way=MOUNT,
             host=host,
-            server=options["server"] or "",
-            clients=tuple(options["clients"]),
-            aliases=tuple(options["aliases"]),
+            **_restores.addresses(options),
         )
         result = _restores.restore(module, engine, request)
     return {name: value for name, value in result.items() if name not in ("vms", "attached", "way")}

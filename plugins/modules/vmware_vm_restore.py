@@ -25,6 +25,7 @@ description:
   - With several VMs, a VM that fails is undone, and the other VMs are restored. The module then fails and returns in
     RV(vms) what was done for each VM.
 extends_documentation_fragment:
+  - quiesce.vmware_zfs.aliases
   - quiesce.vmware_zfs.attributes
   - quiesce.vmware_zfs.attributes.action_group
   - quiesce.vmware_zfs.connection
@@ -143,14 +144,6 @@ options:
       - The IP addresses from which the ESXi host mounts NFS datastores. The clone is exported only to these addresses.
         Used with O(instant=true) and O(disk).
       - By default, they are the addresses of all VMkernel adapters of the host.
-    type: list
-    elements: str
-    default: []
-  aliases:
-    description:
-      - Additional host names and IP addresses that ESXi hosts use to reach this storage host. Use this for addresses
-        that are not configured on this storage host, such as NAT addresses or a virtual address that is currently on
-        another cluster node.
     type: list
     elements: str
     default: []
@@ -419,29 +412,30 @@ from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.d
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.state.engine import open_engine
 from ansible_collections.quiesce.vmware_zfs.plugins.module_utils._engine.vsphere.session import connect
 
-SPEC = _ansible.CONNECTION + _ansible.ArgumentSpec(
-    {
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "restore_id": {"type": "str"},
-        "snapshot": {"type": "str"},
-        "vms": {"type": "list", "elements": "str"},
-        "instant": {"type": "bool", "default": False},
-        "host": {"type": "str"},
-        "name": {"type": "str"},
-        "replace": {"type": "bool", "default": False},
-        "force": {"type": "bool", "default": False},
-        "disk": {"type": "int"},
-        "attach_to": {"type": "str"},
-        "network": {"type": "str"},
-        "power_on": {"type": "bool", "default": False},
-        "server": {"type": "str"},
-        "clients": {"type": "list", "elements": "str", "default": []},
-        "aliases": {"type": "list", "elements": "str", "default": []},
-        "boot_timeout": {"type": "float", "default": 300.0},
-        "limit_per_vcenter": {"type": "int", "default": 32},
-        "limit_per_host": {"type": "int", "default": 8},
-    },
-    required_if=[["state", "present", ["snapshot", "vms"]], ["state", "absent", ["restore_id"]]],
+SPEC = (
+    _ansible.CONNECTION
+    + _restores.ADDRESSES
+    + _ansible.ArgumentSpec(
+        {
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "restore_id": {"type": "str"},
+            "snapshot": {"type": "str"},
+            "vms": {"type": "list", "elements": "str"},
+            "instant": {"type": "bool", "default": False},
+            "host": {"type": "str"},
+            "name": {"type": "str"},
+            "replace": {"type": "bool", "default": False},
+            "force": {"type": "bool", "default": False},
+            "disk": {"type": "int"},
+            "attach_to": {"type": "str"},
+            "network": {"type": "str"},
+            "power_on": {"type": "bool", "default": False},
+            "boot_timeout": {"type": "float", "default": 300.0},
+            "limit_per_vcenter": {"type": "int", "default": 32},
+            "limit_per_host": {"type": "int", "default": 8},
+        },
+        required_if=[["state", "present", ["snapshot", "vms"]], ["state", "absent", ["restore_id"]]],
+    )
 )
 
 
@@ -458,9 +452,7 @@ def request_of(options: Mapping[str, Any]) -> requests.RestoreRequest:
         disk=options["disk"] or 0,
         attach_to=options["attach_to"] or "",
         power_on=options["power_on"],
-        server=options["server"] or "",
-        clients=tuple(options["clients"]),
-        aliases=tuple(options["aliases"]),
+        **_restores.addresses(options),
         boot_timeout=options["boot_timeout"],
         limits=Limits(options["limit_per_vcenter"], options["limit_per_host"]),
     )

@@ -9,6 +9,7 @@ import argparse
 import getpass
 import os
 import sys
+from typing import Any, Iterable
 
 from ..errors import InputError
 from ..restore.account import Account, stored_account
@@ -40,6 +41,15 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alias", metavar="ADDRESS", action="append", default=[], help="one more address of this storage host"
     )
+
+
+def addresses(options: argparse.Namespace, aliases: Iterable[str] = ()) -> dict[str, Any]:
+    """Return these options as a request has them. `aliases` are further ones."""
+    return {
+        "server": options.nfs_server,
+        "clients": tuple(options.nfs_client),
+        "aliases": (*aliases, *options.alias),
+    }
 
 
 def account_of(engine: Engine, options: argparse.Namespace, dataset: str) -> Account:

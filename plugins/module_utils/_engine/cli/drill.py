@@ -25,7 +25,7 @@ from ..state.database import Paths
 from ..state.engine import Engine, open_engine
 from ..text import counted, printable
 from . import turn_report
-from .account import account_of, add_account, add_addresses
+from .account import account_of, add_account, add_addresses, addresses
 from .output import local_time, print_json, print_table, say
 
 _DESCRIPTION = """\
@@ -72,7 +72,7 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
 def show_recent(drills: Sequence[Mapping[str, Any]]) -> None:
     """Print the last drills, for 'vmware-zfs status'."""
     for one in drills:
-        started = local_time(one["started"].replace("Z", "+00:00"))
+        started = local_time(one["started"])
         said = one["verdict"] or ("no VM was tried" if one["state"] == ENDED else one["state"])
         names = ", ".join(printable(name, 80) for name in (*one["failed"], *one["inconclusive"]))
         say(f"drill {one['drill_id']} of {one['zfs_snapshot']}, {started}: {said}" + (f" ({names})" if names else ""))
@@ -118,9 +118,7 @@ def _request(engine: Engine, options: argparse.Namespace) -> DrillRequest:
         boot_timeout=options.boot_timeout,
         command=options.program,
         command_timeout=options.command_timeout,
-        server=options.nfs_server,
-        clients=tuple(options.nfs_client),
-        aliases=(*task.aliases, *options.alias),
+        **addresses(options, task.aliases),
     )
 
 

@@ -54,7 +54,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def local_time(time: str) -> str:
     """Return an ISO 8601 time as local time with the offset to UTC, such as 2026-01-31 03:00:00+01:00."""
-    return datetime.fromisoformat(time).astimezone().isoformat(" ", "seconds")
+    return datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone().isoformat(" ", "seconds")
 
 
 def seconds_text(seconds: float | None) -> str:

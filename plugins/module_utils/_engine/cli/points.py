@@ -92,7 +92,7 @@ def _drill_text(drilled: Verified) -> str:
     others = [f"'{printable(vm.name, 80)}' {vm.verdict}" for vm in drilled.vms if vm.verdict != VERIFIED]
     named = f": {', '.join(others[:_SHOWN_VMS])}" if others else ""
     vms = counted(len(drilled.vms) + drilled.more, "VM")
-    return f"drill: {drilled.result}, {vms}, {local_time(drilled.time.replace('Z', '+00:00'))}{named}"
+    return f"drill: {drilled.result}, {vms}, {local_time(drilled.time)}{named}"
 
 
 def _vm_row(vm: PointVm) -> list[str]:

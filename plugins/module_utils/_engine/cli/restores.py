@@ -23,7 +23,7 @@ from ..restore.summary import remarks, state_of
 from ..state.database import Paths
 from ..state.engine import Engine, open_engine
 from ..state.restores import MOUNT
-from .account import account_of, add_account, add_addresses, given_account
+from .account import account_of, add_account, add_addresses, addresses, given_account
 from .output import local_time, print_json, print_table, say
 
 _RESTORE = """\
@@ -96,9 +96,7 @@ def _restore(options: argparse.Namespace) -> int:
             disk=options.disk or 0,
             attach_to=options.attach_to,
             power_on=options.power_on,
-            server=options.nfs_server,
-            clients=tuple(options.nfs_client),
-            aliases=tuple(options.alias),
+            **addresses(options),
             boot_timeout=options.boot_timeout,
         ),
     )
@@ -109,9 +107,7 @@ def _mount(options: argparse.Namespace) -> int:
         parse_snapshot(options.snapshot),
         way=MOUNT,
         host=options.on,
-        server=options.nfs_server,
-        clients=tuple(options.nfs_client),
-        aliases=tuple(options.alias),
+        **addresses(options),
     )
     return _carry_out(options, request)
 
@@ -203,7 +199,7 @@ def _restores(options: argparse.Namespace) -> int:
 
 def _row(one: Mapping[str, Any]) -> list[str]:
     names = ("restore_id", "zfs_snapshot", "way", "vm", "restored_name", "state")
-    return [local_time(one["started"].replace("Z", "+00:00")), *(one[name] or "-" for name in names)]
+    return [local_time(one["started"]), *(one[name] or "-" for name in names)]
 
 
 def _end(engine: Engine, options: argparse.Namespace, ids: list[str]) -> int:
